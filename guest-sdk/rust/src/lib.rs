@@ -1,0 +1,74 @@
+//! Write ringback plugins as plain Rust functions.
+//!
+//! A plugin plays one or more roles. For each role, write one function and name it in one macro line:
+//!
+//! | role | function | macro |
+//! | --- | --- | --- |
+//! | verifier: proves who called | `fn(&Callback, Config) -> Result<Verdict, Failure>` | [`verifier!`] |
+//! | parser: turns the body into data | `fn(&Callback, Config) -> Result<Value, Failure>` | [`parser!`] |
+//! | condition: decides whether a callback counts | `fn(&Callback, Option<&Execution>, Config) -> Result<bool, Failure>` | [`condition!`] |
+//! | step: does one piece of work in a flow | `fn(&Execution, Config) -> Result<Value, Failure>` | [`step!`] |
+//! | responder: builds the answer | `fn(&Callback, Option<&Execution>, Config) -> Result<Reply, Failure>` | [`responder!`] |
+//!
+//! `Config` is any type that implements [`serde::Deserialize`]: it is read from the flow's `with:`, and checked when
+//! the flow is deployed. Validate values in its `Deserialize` (for example with `#[serde(try_from = "…")]`) and a
+//! mistake is reported with its line before any callback arrives.
+//!
+//! ```
+//! use ringback_guest::{Callback, Execution, Failure, condition};
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Config {
+//!     minimum: f64,
+//! }
+//!
+//! fn large_orders(callback: &Callback, _: Option<&Execution>, config: Config) -> Result<bool, Failure> {
+//!     let total = callback.select("$.order.total")?;
+//!     Ok(total.first().and_then(|value| value.as_f64()).is_some_and(|total| total >= config.minimum))
+//! }
+//!
+//! condition!(large_orders);
+//!
+//! // The function is tested without a host:
+//! let callback = ringback_guest::testing::callback().body(r#"{"order": {"total": 120}}"#).build();
+//! assert!(large_orders(&callback, None, Config { minimum: 100.0 }).unwrap());
+//! ```
+//!
+//! Build a crate of type `cdylib` with `cargo build --release --target wasm32-unknown-unknown` (or `wasm32-wasip2`),
+//! and upload the `.wasm` file with `ringback plugin push NAME FILE`.
+//!
+//! A plugin has no files, sockets, environment or clock of its own. What it may ask of the host is in [`log`],
+//! [`call`], [`secrets`], [`state`] and [`http`].
+
+mod callback;
+mod execution;
+mod failure;
+mod role;
+
+pub mod call;
+pub mod http;
+pub mod log;
+pub mod secrets;
+pub mod state;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use callback::Callback;
+pub use execution::Execution;
+pub use failure::Failure;
+pub use role::{Proof, Reply, Verdict};
+pub use serde_json::{Value, json};
+
+/// What the macros need; not part of the interface for authors.
+#[doc(hidden)]
+pub mod internal {
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::bindings;
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::role::guest::*;
+}
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod bindings;

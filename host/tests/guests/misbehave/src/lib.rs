@@ -1,0 +1,160 @@
+//! A plugin for the host's tests that does what its configuration says, mostly wrong.
+
+use ringback_guest::{
+    Callback, Execution, Failure, Proof, Reply, Value, Verdict, call, condition, http, json, log, parser, responder,
+    secrets, state, step, verifier,
+};
+use serde::Deserialize;
+
+/// What to do.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Config {
+    /// Nothing wrong.
+    Behave,
+    /// Panic, which traps.
+    Trap,
+    /// Loop for ever.
+    Loop,
+    /// Allocate for ever.
+    Grow,
+    /// Call itself for ever.
+    Recurse,
+    /// Log this many lines of this many bytes.
+    Log(usize, usize),
+    /// Call the host for ever.
+    CallHost,
+    /// Answer with this many bytes.
+    Long(usize),
+    /// Answer with text that is not JSON, or a header that is not one.
+    IllFormed,
+    /// Answer a failure.
+    Fail,
+    /// Answer with this status and this header.
+    Reply(u16, String, String),
+    /// Count calls in the plugin's state.
+    Count,
+    /// Ask for the equality of a secret.
+    Secret(String, String),
+    /// Send a request.
+    Http(String),
+    /// Select a path.
+    Select(String),
+    /// Ask for this many random bytes.
+    Random(u32),
+    /// Sleep by asking for the time until it changes.
+    Wait,
+}
+
+fn misbehave(config: &Config) -> Result<Value, Failure> {
+    match config {
+        Config::Trap => panic!("as configured"),
+        Config::Loop => loop {
+            std::hint::black_box(());
+        },
+        Config::Grow => {
+            let mut kept = Vec::new();
+            loop {
+                kept.push(vec![1_u8; 1 << 20]);
+                std::hint::black_box(&kept);
+            }
+        }
+        Config::Recurse => Ok(json!(recurse(1))),
+        Config::Log(lines, bytes) => {
+            for _ in 0..*lines {
+                log::info(&"\u{1b}[31mx\r\n".repeat(bytes / 8));
+            }
+            Ok(Value::Null)
+        }
+        Config::CallHost => loop {
+            std::hint::black_box(call::now());
+        },
+        Config::Wait => {
+            let start = call::now();
+            while call::now() == start {}
+            Ok(Value::Null)
+        }
+        Config::Fail => Err(Failure::new("as-configured", "the configuration says so")),
+        Config::Count => {
+            let count = state::get("count")?.map_or(0, |bytes| bytes.first().copied().unwrap_or_default()) + 1;
+            state::set("count", &[count])?;
+            Ok(json!(count))
+        }
+        Config::Secret(name, value) => Ok(json!(secrets::equals(name, value.as_bytes())?)),
+        Config::Http(url) => {
+            let request = http::Request { method: "GET".into(), url: url.clone(), headers: Vec::new(), body: None };
+            let response = http::send(&request)?;
+            Ok(json!({ "status": response.status, "body": String::from_utf8_lossy(&response.body) }))
+        }
+        Config::Random(length) => Ok(json!(call::random(*length).len())),
+        Config::Long(bytes) => Ok(json!("x".repeat(*bytes))),
+        Config::Behave | Config::IllFormed | Config::Reply(..) | Config::Select(_) => Ok(Value::Null),
+    }
+}
+
+#[expect(unconditional_recursion, reason = "what the configuration asks for")]
+fn recurse(depth: u64) -> u64 {
+    std::hint::black_box(depth) + recurse(depth + 1)
+}
+
+/// True unless something goes wrong.
+///
+/// # Errors
+///
+/// As configured.
+pub fn evaluate(callback: &Callback, _: Option<&Execution>, config: Config) -> Result<bool, Failure> {
+    if let Config::Select(path) = &config {
+        return Ok(!callback.select(path)?.is_empty());
+    }
+    Ok(misbehave(&config)? != json!(false))
+}
+
+/// Accepts unless something goes wrong.
+///
+/// # Errors
+///
+/// As configured.
+pub fn verify(_: &Callback, config: Config) -> Result<Verdict, Failure> {
+    Ok(match misbehave(&config)? {
+        Value::Bool(false) => Verdict::Rejected("as configured".into()),
+        _ => Verdict::Accepted(Proof::default()),
+    })
+}
+
+/// What `misbehave` answers.
+///
+/// # Errors
+///
+/// As configured.
+pub fn parse(_: &Callback, config: Config) -> Result<Value, Failure> {
+    misbehave(&config)
+}
+
+/// What `misbehave` answers.
+///
+/// # Errors
+///
+/// As configured.
+pub fn run(_: &Execution, config: Config) -> Result<Value, Failure> {
+    misbehave(&config)
+}
+
+/// What `misbehave` answers, as a body.
+///
+/// # Errors
+///
+/// As configured.
+pub fn respond(_: &Callback, _: Option<&Execution>, config: Config) -> Result<Reply, Failure> {
+    let (status, headers) = match &config {
+        Config::Reply(status, name, value) => (*status, vec![(name.clone(), value.clone())]),
+        Config::IllFormed => (200, vec![("x-bad".into(), "a\r\nset-cookie: b".into())]),
+        _ => (200, Vec::new()),
+    };
+    Ok(Reply { status, headers, body: misbehave(&config)?.to_string().into_bytes() })
+}
+
+condition!(evaluate);
+verifier!(verify);
+parser!(parse);
+step!(run);
+responder!(respond);

@@ -1,0 +1,1 @@
+pub fn run(_: u64) -> anyhow::Result<()> { Ok(()) }

@@ -1,0 +1,52 @@
+//! Development commands: `cargo xtask help` lists them.
+
+mod bench;
+mod demo;
+mod plugins;
+mod process;
+mod test;
+mod wasm;
+mod wit;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Development commands of ringback
+
+  cargo xtask demo [--no-wait]      build everything, start a server with the example, send it callbacks
+  cargo xtask test                  everything that CI runs: format, lints, tests, documentation, README commands
+  cargo xtask plugins               build the first-party plugins into target/plugins/
+  cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
+  cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
+  cargo xtask wit                   check the WIT package: it parses, and every item is documented
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["demo"] => demo::run(true),
+        ["demo", "--no-wait"] => demo::run(false),
+        ["test"] => test::run(),
+        ["plugins"] => plugins::build_all().map(drop),
+        ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
+        ["bench"] => bench::run(10),
+        ["bench", "--seconds", seconds] => seconds.parse().map_err(Into::into).and_then(bench::run),
+        ["wit"] => wit::check(),
+        ["help" | "--help" | "-h"] | [] => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("unknown command `{}`\n\n{HELP}", arguments.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! ringback: a server for incoming callbacks and webhooks. Third parties call its URLs; components that users upload
+//! verify, parse and judge the callbacks and build the answers; executions are durable.
+//!
+//! In the order of a callback: [`http`](mod@http) receives it, `face` finds its trigger, `pipeline` takes it through
+//! `verify`, `parse`, `condition` and `execution`, `store` makes it durable, `runner` runs the rest of the flow.
+
+mod callback;
+mod condition;
+mod execution;
+mod expression;
+mod face;
+mod flow;
+mod flows;
+mod name;
+mod outcome;
+mod parse;
+mod pipeline;
+mod plugin;
+mod reply;
+mod runner;
+mod secret;
+mod store;
+mod time;
+mod token;
+mod verify;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod http;

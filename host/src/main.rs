@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary: server and command line.
+
+fn main() -> std::process::ExitCode {
+    ringback::cli::main()
+}

@@ -1,0 +1,142 @@
+//! The server, put together: opened in the order of dependence, stopped in the reverse.
+
+use crate::config::Config;
+use crate::flows::Flows;
+use crate::http;
+use crate::name::{Name, random_key};
+use crate::pipeline::Pipeline;
+use crate::plugin::{Outbound, Plugins, RegistryError, Settings};
+use crate::runner::Runner;
+use crate::secret::{SecretError, Secrets};
+use crate::store::{OpenError, Store, StoreError};
+use crate::token::{TokenError, Tokens};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpListener;
+
+/// Everything that handlers share.
+pub struct App {
+    pub config: Config,
+    pub store: Store,
+    pub flows: Flows,
+    pub plugins: Plugins,
+    pub secrets: Secrets,
+    pub tokens: Tokens,
+    pub pipeline: Pipeline,
+    pub public_url: String,
+    pub metrics: Option<PrometheusHandle>,
+    stopping: AtomicBool,
+}
+
+impl App {
+    /// Whether the server takes callbacks.
+    pub fn is_ready(&self) -> bool {
+        !self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// Why the server ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Plugin(#[from] RegistryError),
+    #[error("the store could not be read: {0}")]
+    Store(#[from] StoreError),
+    #[error("outbound requests could not be set up: {0}")]
+    Outbound(#[from] reqwest::Error),
+    #[error("a listener failed: {0}")]
+    Listener(#[from] std::io::Error),
+    /// Acknowledged callbacks are on disk; a restart goes on from there.
+    #[error("the store has failed: {0}. Nothing was acknowledged after that; free space or repair the disk, and start again")]
+    StoreFailed(String),
+}
+
+/// The listeners, bound but not yet accepting.
+pub struct Listeners {
+    pub public: TcpListener,
+    pub admin: TcpListener,
+}
+
+/// Runs the server until `shutdown` is done. Connections that arrive before everything is open wait in the listeners'
+/// queues; `ready` is called when they are served.
+///
+/// # Errors
+///
+/// Something could not be opened, or the store failed.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    compiler: PathBuf,
+    metrics: Option<PrometheusHandle>,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(&App),
+) -> Result<(), RunError> {
+    let public_url = match &config.public_url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", http::reachable(listeners.public.local_addr()?)),
+    };
+    let store = Store::open(&config.data, config.store_cache_bytes)?;
+    let secrets = Secrets::open(&store, &config.data.join("secret.key"))?;
+    let tokens = Tokens::open(&store, &config.data.join("admin-token")).await?;
+    let settings = Settings {
+        data: config.data.clone(),
+        compiler,
+        limits: config.plugin_limits,
+        body_bytes_max: config.body_bytes_max,
+        large_plugins: config.large_plugins,
+    };
+    let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned())?;
+    let plugins = Plugins::open(settings, store.clone(), secrets.clone(), outbound).await?;
+    let flows = Flows::open(store.clone())?;
+    let runner =
+        Runner::new(store.clone(), flows.clone(), plugins.clone(), config.executions_max, public_url.clone());
+    let resumed = runner.resume_all()?;
+    let pipeline = Pipeline {
+        store: store.clone(),
+        flows: flows.clone(),
+        plugins: plugins.clone(),
+        secrets: secrets.clone(),
+        runner,
+        public_url: public_url.clone(),
+    };
+    let app = Arc::new(App {
+        config,
+        store: store.clone(),
+        flows,
+        plugins,
+        secrets,
+        tokens,
+        pipeline,
+        public_url,
+        metrics,
+        stopping: AtomicBool::new(false),
+    });
+    tracing::info!(resumed, "ready");
+    ready(&app);
+    let result = tokio::select! {
+        result = http::serve(Arc::clone(&app), listeners, shutdown, || app.stopping.store(true, Ordering::Release)) => {
+            result.map_err(RunError::from)
+        }
+        reason = store.failed() => Err(RunError::StoreFailed(reason)),
+    };
+    store.close().await;
+    result
+}
+
+/// A name that does not exist, for the start of things.
+pub fn default_workspace() -> Name {
+    Name::default_name()
+}
+
+/// A random name for a request.
+pub fn request_id() -> String {
+    random_key().map(|key| key.chars().take(12).collect()).unwrap_or_default()
+}

@@ -1,0 +1,117 @@
+//! A received HTTP request, on its way from a URL to an outcome.
+
+use crate::name::{CallbackId, Name};
+use crate::time::Timestamp;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde_json::Value;
+
+/// What a listener received, whole, within the limits of size and time.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Method,
+    /// Percent-encoded as received, beginning with `/`.
+    pub path: String,
+    /// The part after `?`, encoded as received; empty without one.
+    pub query: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub received_at: Timestamp,
+}
+
+impl Request {
+    /// The decoded query parameters in order (`application/x-www-form-urlencoded`).
+    pub fn query_pairs(&self) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
+        form_urlencoded::parse(self.query.as_bytes())
+    }
+
+    /// One header as text: repeated ones joined by `, `, bytes that are not UTF-8 replaced.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let mut values = self.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let first = values.next()?.into_owned();
+        Some(values.fold(first, |joined, value| joined + ", " + &value))
+    }
+
+    /// The media type of the body in lower case, without parameters.
+    pub fn content_type(&self) -> Option<String> {
+        let value = self.header("content-type")?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+}
+
+/// A request that belongs to a trigger of a workspace.
+#[derive(Clone, Debug)]
+pub struct Callback {
+    pub id: CallbackId,
+    pub workspace: Name,
+    pub environment: Name,
+    pub request: Request,
+    /// Scheme, host and port under which callers reach this server, without a slash at the end.
+    pub base_url: String,
+}
+
+impl Callback {
+    /// The absolute URL as the caller used it.
+    pub fn url(&self) -> String {
+        let Request { path, query, .. } = &self.request;
+        let separator = if query.is_empty() { "" } else { "?" };
+        format!("{}{path}{separator}{query}", self.base_url)
+    }
+
+    /// What expressions see as `callback`. The body is there as text when it is UTF-8; credentials are left out.
+    pub fn to_json(&self) -> Value {
+        let Request { method, path, headers, body, .. } = &self.request;
+        let mut query = serde_json::Map::new();
+        for (name, value) in self.request.query_pairs() {
+            append(&mut query, &name, value.into_owned());
+        }
+        let mut named_headers = serde_json::Map::new();
+        for name in headers.keys().filter(|name| !carries_credentials(name.as_str())) {
+            named_headers.insert(name.to_string(), self.request.header(name.as_str()).into());
+        }
+        serde_json::json!({
+            "id": self.id, "method": method.as_str(), "path": path, "query": query, "headers": named_headers,
+            "body": std::str::from_utf8(body).ok(),
+        })
+    }
+}
+
+/// A repeated name becomes a list, in order (A-FR-9).
+pub fn append(object: &mut serde_json::Map<String, Value>, name: &str, value: String) {
+    match object.get_mut(name) {
+        None => drop(object.insert(name.to_owned(), value.into())),
+        Some(Value::Array(values)) => values.push(value.into()),
+        Some(first) => *first = Value::Array(vec![first.take(), value.into()]),
+    }
+}
+
+/// Whether a header may carry a secret, and so is neither stored nor logged nor shown to expressions. Signatures of one
+/// body are no secrets.
+pub fn carries_credentials(name: &str) -> bool {
+    matches!(name, "authorization" | "proxy-authorization" | "cookie" | "set-cookie" | "user-token")
+        || ["token", "api-key", "apikey", "secret", "password"].iter().any(|part| name.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{append, carries_credentials};
+    use serde_json::json;
+
+    #[test]
+    fn headers_with_credentials_are_known() {
+        for name in ["authorization", "cookie", "user-token", "x-gitlab-token", "x-api-key"] {
+            assert!(carries_credentials(name), "{name}");
+        }
+        assert!(!carries_credentials("x-hub-signature-256"));
+    }
+
+    /// A-FR-9.
+    #[test]
+    fn a_repeated_name_becomes_a_list_in_order() {
+        let mut object = serde_json::Map::new();
+        for (name, value) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")] {
+            append(&mut object, name, value.to_owned());
+        }
+        assert_eq!(json!(object), json!({ "a": ["1", "3", "4"], "b": "2" }));
+    }
+}

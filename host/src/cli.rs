@@ -1,0 +1,187 @@
+//! The command line: one file per group of commands.
+
+mod callback;
+mod client;
+mod db;
+mod doctor;
+mod execution;
+mod flow;
+mod output;
+mod plugin;
+mod secret;
+mod serve;
+mod token;
+
+use clap::{Args, Parser, Subcommand};
+use client::{Client, ClientError};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The exit codes, documented in the README.
+mod exit {
+    pub(super) const REFUSED: u8 = 1;
+    pub(super) const UNREACHABLE: u8 = 69;
+    pub(super) const DATA_UNUSABLE: u8 = 73;
+    pub(super) const DATA_DAMAGED: u8 = 74;
+    pub(super) const STORE_FAILED: u8 = 75;
+    pub(super) const CONFIGURATION: u8 = 78;
+}
+
+/// A server for incoming callbacks and webhooks, decided by sandboxed WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(name = "ringback", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How to reach the server.
+#[derive(Debug, Args)]
+struct Connection {
+    /// Address of the admin API.
+    #[arg(long, global = true, env = "RINGBACK_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL")]
+    server: String,
+    /// Token for the admin API; without it, the one that the server wrote into its data directory is used.
+    #[arg(long, global = true, env = "RINGBACK_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Data directory of the server.
+    #[arg(long, global = true, env = "RINGBACK_DATA", value_name = "DIR", default_value = "ringback-data")]
+    data: PathBuf,
+    /// Workspace, for tokens that may choose one.
+    #[arg(long, global = true, env = "RINGBACK_WORKSPACE", value_name = "NAME")]
+    workspace: Option<String>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Serve),
+    /// Deploy and look at flows.
+    #[command(subcommand)]
+    Flow(flow::Flow),
+    /// Write, check and upload plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    /// Look at executions.
+    #[command(subcommand)]
+    Execution(execution::Execution),
+    /// Look at received callbacks, and why they were decided as they were.
+    #[command(subcommand)]
+    Callback(callback::Callback),
+    /// Store secrets that verify callers.
+    #[command(subcommand)]
+    Secret(secret::Secret),
+    /// Make and remove API tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Check the store of a server that is not running.
+    #[command(subcommand)]
+    Db(db::Db),
+    /// Say what this binary is and whether the server can be reached.
+    Doctor,
+    /// Print the OpenAPI document of the admin API.
+    Openapi,
+    #[command(hide = true)]
+    CompilePlugin {
+        #[arg(long)]
+        large: bool,
+    },
+}
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Configuration(#[from] crate::config::ConfigError),
+    #[error(transparent)]
+    Run(#[from] crate::app::RunError),
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl CliError {
+    fn exit_code(&self) -> u8 {
+        use crate::app::RunError;
+        use crate::store::OpenError;
+        match self {
+            Self::Client(ClientError::Unreachable { .. }) => exit::UNREACHABLE,
+            Self::Client(_) | Self::Refused(_) | Self::File { .. } | Self::Io(_) => exit::REFUSED,
+            Self::Configuration(_) => exit::CONFIGURATION,
+            Self::Run(error) => match error {
+                RunError::Open(OpenError::Damaged { .. }) | RunError::Store(_) => exit::DATA_DAMAGED,
+                RunError::StoreFailed(_) => exit::STORE_FAILED,
+                RunError::Open(OpenError::InUse(_) | OpenError::Unusable { .. })
+                | RunError::Secret(_)
+                | RunError::Token(_)
+                | RunError::Plugin(_) => exit::DATA_UNUSABLE,
+                RunError::Outbound(_) | RunError::Listener(_) => exit::UNREACHABLE,
+            },
+        }
+    }
+}
+
+/// Parses the arguments, does what they say, and answers the exit code.
+pub fn main() -> ExitCode {
+    let Cli { connection, command } = Cli::parse();
+    // The child that compiles limits its own memory: no runtime, no threads.
+    if let Command::CompilePlugin { large } = command {
+        return crate::plugin::child_main(large);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("ringback: the runtime could not be started: {error}");
+            return ExitCode::from(exit::REFUSED);
+        }
+    };
+    match runtime.block_on(dispatch(connection, command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringback: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn dispatch(connection: Connection, command: Command) -> Result<(), CliError> {
+    let client = || Client::new(&connection);
+    match command {
+        Command::Serve(serve) => serve.run(&connection).await,
+        Command::Flow(command) => command.run(&client()?).await,
+        Command::Plugin(command) => command.run(&connection).await,
+        Command::Execution(command) => command.run(&client()?).await,
+        Command::Callback(command) => command.run(&client()?).await,
+        Command::Secret(command) => command.run(&client()?).await,
+        Command::Token(command) => command.run(&client()?).await,
+        Command::Db(command) => command.run(&connection),
+        Command::Doctor => doctor::run(&connection).await,
+        Command::Openapi => {
+            let document = crate::http::openapi().to_pretty_json().map_err(std::io::Error::other)?;
+            output::line(&document);
+            Ok(())
+        }
+        Command::CompilePlugin { .. } => Ok(()),
+    }
+}
+
+/// Reads a file, or standard input for `-`.
+fn read(path: &std::path::Path) -> Result<Vec<u8>, CliError> {
+    let read = if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|error| CliError::File { path: path.to_owned(), error })
+}

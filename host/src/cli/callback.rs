@@ -1,0 +1,108 @@
+//! `ringback callback …`.
+
+use super::CliError;
+use super::client::{Client, query, segment};
+use super::output::{items, json, line, table, text};
+use crate::outcome::{CallbackRecord, PluginUse, Verdict};
+use serde_json::Value;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Callback {
+    /// List callbacks, newest first.
+    List {
+        /// Only this flow's.
+        #[arg(long)]
+        flow: Option<String>,
+        /// Only with this outcome: started, ignored, rejected, failed, ….
+        #[arg(long)]
+        outcome: Option<String>,
+        /// Most callbacks, 1 to 200.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Show a callback as it was received, with its answer and its trace.
+    Show { id: String },
+    /// Say which stage decided about a callback, and why.
+    Explain { id: String },
+}
+
+impl Callback {
+    pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
+        match self {
+            Self::List { flow, outcome, limit } => {
+                let limit = limit.map(|limit| limit.to_string());
+                let query = query(&[("flow", flow), ("outcome", outcome), ("limit", limit)]);
+                let list = client.get(&format!("/v1/callbacks{query}")).await?;
+                if client.json {
+                    json(&list);
+                    return Ok(());
+                }
+                let rows: Vec<Vec<String>> = items(&list)
+                    .iter()
+                    .map(|record| {
+                        let status = record.get("reply").map(|reply| text(reply, "status")).unwrap_or_default();
+                        let columns = ["id", "flow", "trigger", "method", "outcome"];
+                        let mut row: Vec<String> = columns.iter().map(|name| text(record, name)).collect();
+                        row.extend([status, text(record, "received_at")]);
+                        row
+                    })
+                    .collect();
+                let header = ["CALLBACK", "FLOW", "TRIGGER", "METHOD", "OUTCOME", "ANSWER", "RECEIVED"];
+                table(&header, &rows, "no callbacks");
+            }
+            Self::Show { id } => json(&find(client, &id).await?),
+            Self::Explain { id } => {
+                let value = find(client, &id).await?;
+                if client.json {
+                    json(&value);
+                    return Ok(());
+                }
+                let record: CallbackRecord = serde_json::from_value(value)
+                    .map_err(|error| CliError::Refused(format!("the server's answer cannot be read: {error}")))?;
+                explain(&record);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn find(client: &Client, id: &str) -> Result<Value, CliError> {
+    Ok(client.get(&format!("/v1/callbacks/{}", segment(id))).await?)
+}
+
+fn explain(record: &CallbackRecord) {
+    let reason = record.deciding().map(|entry| format!(" by {}: {}", entry.stage, entry.reason)).unwrap_or_default();
+    line(&format!("{}{reason}", record.outcome));
+    line("");
+    line(&format!(
+        "{} {} to the trigger {} of {}, {} bytes, received {}",
+        record.method, record.path, record.trigger, record.flow, record.body_bytes, record.received_at
+    ));
+    if let Some(reply) = &record.reply {
+        line(&format!("answered {}", reply.status));
+    }
+    if let Some(execution) = record.execution {
+        line(&format!("execution {execution}"));
+    }
+    line("");
+    for entry in &record.trace {
+        let mark = match entry.verdict {
+            Verdict::Passed => "passed",
+            Verdict::Ignored => "ignored",
+            Verdict::Refused => "refused",
+            Verdict::Failed => "failed",
+        };
+        line(&format!("{:<10} {mark:<8} {:>7} µs  {}", entry.stage.to_string(), entry.duration_us, entry.reason));
+        entry.plugins.iter().for_each(explain_plugin);
+    }
+}
+
+fn explain_plugin(usage: &PluginUse) {
+    let PluginUse { plugin, digest, duration_us, memory_bytes, log, failure } = usage;
+    let digest: String = digest.chars().take(12).collect();
+    let failure = failure.as_ref().map(|code| format!(", {code}")).unwrap_or_default();
+    line(&format!("             plugin {plugin} {digest}: {duration_us} µs, {} KiB of memory{failure}", memory_bytes / 1024));
+    for text in log {
+        line(&format!("             | {text}"));
+    }
+}

@@ -1,0 +1,39 @@
+//! `ringback db …`: the store of a server that is not running.
+
+use super::output::{json, line};
+use super::{CliError, Connection};
+use crate::app::RunError;
+use crate::store::Store;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Db {
+    /// Read every record and check it.
+    Verify,
+}
+
+impl Db {
+    pub(super) fn run(self, connection: &Connection) -> Result<(), CliError> {
+        let Self::Verify = self;
+        if !connection.data.join("store").is_dir() {
+            return Err(CliError::Refused(format!("there is no store in {}; name it with --data", connection.data.display())));
+        }
+        let store = Store::open(&connection.data, 64 << 20).map_err(RunError::from)?;
+        let findings = store.verify().map_err(RunError::from)?;
+        if connection.json {
+            json(&serde_json::to_value(&findings).unwrap_or_default());
+        } else {
+            line(&format!("{} records, {} bytes, {} problems", findings.records, findings.bytes, findings.problem_count));
+            for problem in &findings.problems {
+                line(&format!("  {problem}"));
+            }
+        }
+        if findings.problem_count > 0 {
+            return Err(RunError::Store(crate::store::StoreError::Damaged {
+                key: format!("{} of them", findings.problem_count),
+                problem: "see above".to_owned(),
+            })
+            .into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! `ringback execution …`.
+
+use super::CliError;
+use super::client::{Client, query, segment};
+use super::output::{items, json, line, table, text};
+use serde_json::Value;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Execution {
+    /// List executions, newest first.
+    List {
+        /// Only this flow's.
+        #[arg(long)]
+        flow: Option<String>,
+        /// Only with this status.
+        #[arg(long)]
+        status: Option<String>,
+        /// Most executions, 1 to 200.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Show an execution step by step.
+    Show { id: String },
+}
+
+impl Execution {
+    pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
+        match self {
+            Self::List { flow, status, limit } => {
+                let limit = limit.map(|limit| limit.to_string());
+                let query = query(&[("flow", flow), ("status", status), ("limit", limit)]);
+                let list = client.get(&format!("/v1/executions{query}")).await?;
+                if client.json {
+                    json(&list);
+                    return Ok(());
+                }
+                let rows: Vec<Vec<String>> = items(&list)
+                    .iter()
+                    .map(|run| vec![text(run, "id"), text(run, "flow"), text(run, "status"), text(run, "started_at")])
+                    .collect();
+                table(&["EXECUTION", "FLOW", "STATUS", "STARTED"], &rows, "no executions");
+            }
+            Self::Show { id } => {
+                let run = client.get(&format!("/v1/executions/{}", segment(&id))).await?;
+                if client.json {
+                    json(&run);
+                } else {
+                    show(&run);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(run: &Value) {
+    line(&format!("{} {} (flow {}, version {})", text(run, "id"), text(run, "status"), text(run, "flow"), text(run, "flow_version")));
+    line(&format!("started {} by callback {}", text(run, "started_at"), text(run, "callback")));
+    if let Some(error) = run.get("error").filter(|error| error.is_object()) {
+        line(&format!("failed at {}: {} ({})", text(error, "step"), text(error, "message"), text(error, "code")));
+    }
+    let rows: Vec<Vec<String>> = run
+        .get("journal")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|entry| {
+            let mut rest = entry.as_object().cloned().unwrap_or_default();
+            for shown in ["at", "step", "kind"] {
+                rest.remove(shown);
+            }
+            let details: String = Value::Object(rest).to_string().chars().take(160).collect();
+            vec![text(entry, "at"), text(entry, "step"), text(entry, "kind"), details]
+        })
+        .collect();
+    line("");
+    table(&["AT", "STEP", "WHAT", "DETAILS"], &rows, "no journal");
+}

@@ -1,0 +1,108 @@
+//! `ringback flow …`.
+
+use super::client::{Client, query, segment};
+use super::output::{items, json, line, table, text};
+use super::{CliError, read};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Flow {
+    /// Deploy a flow file.
+    Apply {
+        /// YAML or JSON; `-` for standard input.
+        file: PathBuf,
+    },
+    /// Check a flow file as the server would, and deploy nothing.
+    Check {
+        /// YAML or JSON; `-` for standard input.
+        file: PathBuf,
+    },
+    /// List the deployed flows.
+    List,
+    /// Show a flow with the URLs of its triggers.
+    Show { name: String },
+    /// Let a flow's URLs work again.
+    Enable { name: String },
+    /// Let a flow's URLs answer 404; its executions go on.
+    Disable { name: String },
+    /// Remove a flow; its URLs are gone for good.
+    Remove { name: String },
+    /// Print the JSON Schema of flow files.
+    Schema,
+}
+
+impl Flow {
+    pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
+        match self {
+            Self::Schema => {
+                line(crate::flow::SCHEMA.trim_end());
+                return Ok(());
+            }
+            Self::Apply { file } => show(client, &apply(client, &file, false).await?, "is deployed"),
+            Self::Check { file } => show(client, &apply(client, &file, true).await?, "has no mistakes"),
+            Self::Show { name } => show(client, &client.get(&path(&name)).await?, "is deployed"),
+            Self::Enable { name } => {
+                show(client, &client.post(&format!("{}/enable", path(&name)), &Value::Null).await?, "is enabled");
+            }
+            Self::Disable { name } => {
+                show(client, &client.post(&format!("{}/disable", path(&name)), &Value::Null).await?, "is disabled");
+            }
+            Self::Remove { name } => {
+                client.delete(&path(&name)).await?;
+                line(&format!("{name} is removed"));
+            }
+            Self::List => {
+                let list = client.get("/v1/flows").await?;
+                if client.json {
+                    json(&list);
+                    return Ok(());
+                }
+                let rows: Vec<Vec<String>> = items(&list)
+                    .iter()
+                    .map(|flow| {
+                        let state = if flow["enabled"] == true { "enabled" } else { "disabled" };
+                        vec![text(flow, "name"), text(flow, "version"), state.to_owned(), text(flow, "updated_at")]
+                    })
+                    .collect();
+                table(&["FLOW", "VERSION", "STATE", "CHANGED"], &rows, "no flows; deploy one with `ringback flow apply FILE`");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("/v1/flows/{}", segment(name))
+}
+
+/// The server takes the flow's name from the URL; the file says it too.
+async fn apply(client: &Client, file: &Path, dry_run: bool) -> Result<Value, CliError> {
+    let source = read(file)?;
+    let text = String::from_utf8_lossy(&source);
+    // A file whose name cannot be read has mistakes that the server reports.
+    let name = crate::flow::parse(&text, 1).map(|parsed| parsed.flow.name.to_string()).unwrap_or("unnamed".to_owned());
+    let query = query(&[("dry_run", dry_run.then(|| "true".to_owned()))]);
+    let target = format!("{}{query}", path(&name));
+    let applied = client.upload(reqwest::Method::PUT, &target, "application/yaml", source).await;
+    applied.map_err(|error| CliError::Refused(format!("{}: {error}", file.display())))
+}
+
+fn show(client: &Client, flow: &Value, what: &str) {
+    if client.json {
+        return json(flow);
+    }
+    line(&format!("{} {what} (version {})", text(flow, "name"), text(flow, "version")));
+    let triggers = flow.get("triggers").and_then(Value::as_array);
+    for trigger in triggers.into_iter().flatten() {
+        for (environment, faces) in trigger.get("urls").and_then(Value::as_object).into_iter().flatten() {
+            for (face, url) in faces.as_object().into_iter().flatten() {
+                let url = url.as_str().unwrap_or_default();
+                line(&format!("  {} ({face}, {environment})  {url}", text(trigger, "name")));
+            }
+        }
+    }
+    for warning in flow.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+        line(&format!("  warning: {}", warning.as_str().unwrap_or_default()));
+    }
+}

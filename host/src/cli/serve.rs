@@ -1,0 +1,89 @@
+//! `ringback serve`.
+
+use super::{CliError, Connection, output};
+use crate::app::{App, Listeners, RunError, run};
+use crate::config::{Config, Flags, LogForm};
+use crate::http::reachable;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::path::PathBuf;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    /// Settings file; `ringback.toml` is read when it is there.
+    #[arg(long, env = "RINGBACK_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address for callbacks.
+    #[arg(long, value_name = "ADDRESS")]
+    public: Option<String>,
+    /// Address for the API.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// Scheme, host and port under which callers reach the server.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+impl Serve {
+    pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
+        let Self { config, public, admin, public_url } = self;
+        // The flag has a default for the other commands: only a given one overrides the file.
+        let data = (connection.data.as_os_str() != "ringback-data").then(|| connection.data.clone());
+        let config = Config::load(config.as_deref(), &Flags { data, public, admin, public_url })?;
+        start_log(config.log);
+        let metrics = start_metrics();
+        let bind = |address| async move {
+            TcpListener::bind(address)
+                .await
+                .map_err(|error| RunError::Listener(std::io::Error::other(format!("cannot listen on {address}: {error}"))))
+        };
+        let listeners = Listeners { public: bind(config.public).await?, admin: bind(config.admin).await? };
+        let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
+        let announce = |app: &App| {
+            output::line(&format!("ringback {} is ready", env!("CARGO_PKG_VERSION")));
+            output::line(&format!("  callbacks  {} (listening on {public})", app.public_url));
+            output::line(&format!("  admin API  http://{} (listening on {admin})", reachable(admin)));
+            output::line(&format!("  data       {}", app.config.data.display()));
+        };
+        run(config, listeners, crate::plugin::default_compiler(), metrics, stop_signal(), announce).await?;
+        Ok(())
+    }
+}
+
+fn start_log(form: LogForm) {
+    let filter = EnvFilter::try_from_env("RINGBACK_LOG_FILTER").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match form {
+        LogForm::Text => builder.with_ansi(false).try_init(),
+        LogForm::Json => builder.json().try_init(),
+    };
+    if let Err(error) = started {
+        eprintln!("ringback: the log could not be started: {error}");
+    }
+}
+
+fn start_metrics() -> Option<PrometheusHandle> {
+    const SECONDS: [f64; 12] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .inspect_err(|error| eprintln!("ringback: metrics could not be started: {error}"))
+        .ok()
+}
+
+/// SIGTERM or ctrl-c.
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt => {}
+            }
+        }
+        Err(_) => drop(interrupt.await),
+    }
+    tracing::info!("stopping");
+}

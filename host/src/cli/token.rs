@@ -1,0 +1,52 @@
+//! `ringback token …`.
+
+use super::CliError;
+use super::client::{Client, segment};
+use super::output::{items, json, line, table, text};
+use crate::token::Access;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Token {
+    /// Make a token; it is shown this once.
+    Create {
+        /// What it is for.
+        name: String,
+        #[arg(long, value_enum, default_value = "author")]
+        access: Access,
+        /// Like 30d; without it the token does not expire.
+        #[arg(long, value_name = "DURATION")]
+        expires_in: Option<String>,
+    },
+    /// List the tokens, without themselves.
+    List,
+    /// Remove a token.
+    Remove { id: String },
+}
+
+impl Token {
+    pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
+        match self {
+            Self::Create { name, access, expires_in } => {
+                let body = serde_json::json!({ "name": name, "access": access, "expires_in": expires_in });
+                let created = client.post("/v1/tokens", &body).await?;
+                if client.json { json(&created) } else { line(&text(&created, "token")) }
+            }
+            Self::List => {
+                let list = client.get("/v1/tokens").await?;
+                if client.json {
+                    json(&list);
+                    return Ok(());
+                }
+                let columns = ["id", "name", "access", "created_at", "expires_at"];
+                let rows: Vec<Vec<String>> =
+                    items(&list).iter().map(|token| columns.iter().map(|name| text(token, name)).collect()).collect();
+                table(&["TOKEN", "NAME", "ACCESS", "CREATED", "EXPIRES"], &rows, "no tokens");
+            }
+            Self::Remove { id } => {
+                client.delete(&format!("/v1/tokens/{}", segment(&id))).await?;
+                line(&format!("{id} is removed"));
+            }
+        }
+        Ok(())
+    }
+}

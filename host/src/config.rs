@@ -1,0 +1,243 @@
+//! Settings: `ringback.toml`, then `RINGBACK_…` variables, then flags; the later wins.
+
+use crate::plugin::CallLimits;
+use crate::time::parse_duration;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How the server runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// Where callbacks arrive.
+    pub public: SocketAddr,
+    /// Where the API listens.
+    pub admin: SocketAddr,
+    /// Scheme, host and port under which callers reach the public listener; `None` for `http://` and its address.
+    pub public_url: Option<String>,
+    /// Largest body of a callback, in bytes. Checked before the body is buffered.
+    pub body_bytes_max: usize,
+    /// Time for the headers of a request to arrive.
+    pub header_read_timeout: Duration,
+    /// Time for the body of a request to arrive.
+    pub body_read_timeout: Duration,
+    /// Time for requests under way to end when the server stops.
+    pub drain_timeout: Duration,
+    /// Most connections at a time, per listener.
+    pub connections_max: usize,
+    /// Memory of the store's cache, in bytes.
+    pub store_cache_bytes: u64,
+    /// Whether components that embed an interpreter may be uploaded.
+    pub large_plugins: bool,
+    /// Hosts that plugins may send requests to: `host` or `host:port`.
+    pub plugin_http_hosts: Vec<String>,
+    pub plugin_limits: CallLimits,
+    /// Steps of executions that run at the same time.
+    pub executions_max: usize,
+    pub log: LogForm,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogForm {
+    Text,
+    Json,
+}
+
+/// Why the settings were refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// Every setting as it is written; the defaults are [`RawConfig::default`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    data: PathBuf,
+    public: String,
+    admin: String,
+    public_url: Option<String>,
+    body_bytes_max: usize,
+    header_read_timeout: String,
+    body_read_timeout: String,
+    drain_timeout: String,
+    connections_max: usize,
+    store_cache_bytes: u64,
+    large_plugins: bool,
+    plugin_http_hosts: Vec<String>,
+    plugin_decide_cpu: String,
+    plugin_work_cpu: String,
+    plugin_calls_max: usize,
+    executions_max: usize,
+    log: LogForm,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            data: "ringback-data".into(),
+            public: "0.0.0.0:8080".into(),
+            admin: "127.0.0.1:8081".into(),
+            public_url: None,
+            body_bytes_max: 1 << 20,
+            header_read_timeout: "10s".into(),
+            body_read_timeout: "30s".into(),
+            drain_timeout: "10s".into(),
+            connections_max: 4096,
+            store_cache_bytes: 128 << 20,
+            large_plugins: false,
+            plugin_http_hosts: Vec::new(),
+            plugin_decide_cpu: "50ms".into(),
+            plugin_work_cpu: "200ms".into(),
+            plugin_calls_max: 64,
+            executions_max: 256,
+            log: LogForm::Text,
+        }
+    }
+}
+
+/// Settings given as flags.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Flags {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+}
+
+impl Config {
+    /// Reads the settings. `file` must exist when it is named; else `ringback.toml` is read if it is there.
+    ///
+    /// # Errors
+    ///
+    /// A setting that is unknown or wrong, with where it comes from.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Self, ConfigError> {
+        if let Some(file) = file.filter(|file| !file.is_file()) {
+            return Err(ConfigError(format!("there is no file {}", file.display())));
+        }
+        let figment = Figment::from(Serialized::defaults(RawConfig::default()))
+            .merge(Toml::file(file.unwrap_or(Path::new("ringback.toml"))))
+            // These belong to the command line, not to the server.
+            .merge(Env::prefixed("RINGBACK_").ignore(&["token", "server", "config", "workspace"]))
+            .merge(Serialized::defaults(flags));
+        let raw: RawConfig = figment.extract().map_err(|error| {
+            let lines: Vec<String> = error.into_iter().map(|one| describe(&one)).collect();
+            ConfigError(lines.join("\n"))
+        })?;
+        Self::check(raw)
+    }
+
+    fn check(raw: RawConfig) -> Result<Self, ConfigError> {
+        let RawConfig {
+            data,
+            public,
+            admin,
+            public_url,
+            body_bytes_max,
+            header_read_timeout,
+            body_read_timeout,
+            drain_timeout,
+            connections_max,
+            store_cache_bytes,
+            large_plugins,
+            plugin_http_hosts,
+            plugin_decide_cpu,
+            plugin_work_cpu,
+            plugin_calls_max,
+            executions_max,
+            log,
+        } = raw;
+        let address = |name: &str, text: &str| {
+            text.parse::<SocketAddr>().map_err(|_| {
+                ConfigError(format!("{name} = {text:?} is not an address; write an IP address and a port: 127.0.0.1:8080"))
+            })
+        };
+        let duration = |name: &str, text: &str| {
+            parse_duration(text).map_err(|message| ConfigError(format!("{name}: {message}"))).and_then(|duration| {
+                if duration.is_zero() { Err(ConfigError(format!("{name} must be longer than nothing"))) } else { Ok(duration) }
+            })
+        };
+        let between = |name: &str, value: usize, min: usize, max: usize| {
+            if (min..=max).contains(&value) {
+                Ok(value)
+            } else {
+                Err(ConfigError(format!("{name} = {value} must be from {min} to {max}")))
+            }
+        };
+        let (public, admin) = (address("public", &public)?, address("admin", &admin)?);
+        if public == admin && public.port() != 0 {
+            return Err(ConfigError("public and admin must not be the same address".to_owned()));
+        }
+        let public_url = public_url.map(|url| check_public_url(&url)).transpose()?;
+        Ok(Self {
+            data,
+            public,
+            admin,
+            public_url,
+            body_bytes_max: between("body_bytes_max", body_bytes_max, 1024, 64 << 20)?,
+            header_read_timeout: duration("header_read_timeout", &header_read_timeout)?,
+            body_read_timeout: duration("body_read_timeout", &body_read_timeout)?,
+            drain_timeout: duration("drain_timeout", &drain_timeout)?,
+            connections_max: between("connections_max", connections_max, 1, 1 << 20)?,
+            store_cache_bytes: store_cache_bytes.max(8 << 20),
+            large_plugins,
+            plugin_http_hosts,
+            plugin_limits: CallLimits {
+                decide_cpu: duration("plugin_decide_cpu", &plugin_decide_cpu)?,
+                work_cpu: duration("plugin_work_cpu", &plugin_work_cpu)?,
+                concurrency: between("plugin_calls_max", plugin_calls_max, 1, 512)?,
+                ..CallLimits::default()
+            },
+            executions_max: between("executions_max", executions_max, 1, 100_000)?,
+            log,
+        })
+    }
+
+    /// Small settings on ports of the system's choice.
+    pub fn for_testing(data: &Path) -> Self {
+        let raw = RawConfig {
+            data: data.to_owned(),
+            public: "127.0.0.1:0".into(),
+            admin: "127.0.0.1:0".into(),
+            body_bytes_max: 64 * 1024,
+            header_read_timeout: "1s".into(),
+            body_read_timeout: "1s".into(),
+            drain_timeout: "2s".into(),
+            store_cache_bytes: 16 << 20,
+            plugin_calls_max: 8,
+            ..RawConfig::default()
+        };
+        match Self::check(raw) {
+            Ok(config) => config,
+            Err(error) => unreachable!("the settings for tests are wrong: {error}"),
+        }
+    }
+}
+
+fn check_public_url(url: &str) -> Result<String, ConfigError> {
+    let url = url.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match rest {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => Ok(url.to_owned()),
+        _ => Err(ConfigError(format!("public_url = {url:?} must be like https://hooks.example.com, without a path"))),
+    }
+}
+
+fn describe(error: &figment::Error) -> String {
+    let source = error.metadata.as_ref().map(|metadata| match &metadata.source {
+        Some(source) => format!(" (from {source})"),
+        None => format!(" (from {})", metadata.name),
+    });
+    let path = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path.join(".")) };
+    format!("{path}{}{}", error.kind, source.unwrap_or_default())
+}

@@ -1,0 +1,843 @@
+//! From a document to a flow: every mistake that can be seen is reported at once.
+
+use super::document::{Kind, Member, Node};
+use super::{
+    Action, BodySpec, FaceName, Flow, Mistake, Mode, Parsed, PluginCall, PluginMention, ReplySpec, Step, Trigger,
+};
+use crate::condition::Condition;
+use crate::expression::{Cel, CompileError, JsonPath, Scope, Template};
+use crate::name::Name;
+use crate::parse::Parse;
+use crate::plugin::Role;
+use crate::time::parse_duration;
+use crate::verify::{Encoding, Hmac, HmacAlgorithm, SignedPart, Verify};
+use http::Method;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Most steps of a flow, branches included.
+const STEPS_MAX: usize = 500;
+/// Deepest nesting of conditions and of `if`.
+const NESTING_MAX: usize = 16;
+
+const FLOW_KEYS: &[&str] = &["flow", "description", "steps"];
+const STEP_KINDS: &[&str] = &["trigger", "plugin", "set", "if", "respond", "fail"];
+const TRIGGER_KEYS: &[&str] = &[
+    "trigger", "id", "face", "methods", "verify", "parse", "fields", "when", "mode", "respond_within", "reply",
+];
+const PLUGIN_STEP_KEYS: &[&str] = &["plugin", "with", "as"];
+const IF_KEYS: &[&str] = &["if", "then", "else"];
+const PLUGIN_KEYS: &[&str] = &["plugin", "with"];
+const REPLY_KEYS: &[&str] = &["status", "headers", "json", "text"];
+const RESPOND_KEYS: &[&str] = &["status", "headers", "json", "text", "plugin", "with", "end"];
+const SCHEMES: &[&str] = &["none", "standard-webhooks", "github", "hmac"];
+const PARSERS: &[&str] = &["json", "form", "text", "auto"];
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// Reads a flow of the given version.
+///
+/// # Errors
+///
+/// Every mistake that was found, in the order of the file.
+pub fn parse(source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
+    let document = Node::read(source).map_err(|mistake| vec![mistake])?;
+    let mut parser = Parser::default();
+    let flow = parser.flow(&document, version);
+    parser.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
+    match flow {
+        Some(flow) if parser.mistakes.is_empty() => {
+            Ok(Parsed { flow, plugins: parser.plugins, secrets: parser.secrets })
+        }
+        _ => Err(parser.mistakes),
+    }
+}
+
+#[derive(Default)]
+struct Parser {
+    mistakes: Vec<Mistake>,
+    plugins: Vec<PluginMention>,
+    secrets: Vec<String>,
+    triggers: Vec<Trigger>,
+    steps: Vec<Step>,
+    /// Names that expressions may use, beyond the fixed ones: results of earlier steps.
+    results: Vec<String>,
+}
+
+/// The members of an object, by name.
+struct Members<'a> {
+    node: &'a Node,
+    members: &'a [Member],
+}
+
+impl<'a> Members<'a> {
+    fn get(&self, name: &str) -> Option<&'a Node> {
+        self.member(name).map(|member| &member.value)
+    }
+
+    fn member(&self, name: &str) -> Option<&'a Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+}
+
+impl Parser {
+    fn flow(&mut self, document: &Node, version: u32) -> Option<Flow> {
+        let members = self.object(document, "a flow", FLOW_KEYS)?;
+        let name = self.required(&members, "flow").and_then(|node| self.name(node));
+        if let Some(description) = members.get("description") {
+            self.text(description);
+        }
+        let steps = self.required(&members, "steps")?;
+        let Kind::List(items) = &steps.kind else {
+            self.wrong(steps, "a list of steps");
+            return None;
+        };
+        match items.first() {
+            None => self.mistakes.push(steps.mistake("a flow needs at least one step, and the first is a `trigger`")),
+            Some(first) if !is_trigger(first) => {
+                self.mistakes.push(first.mistake("the first step must be a `trigger`: it starts executions"));
+            }
+            Some(_) => {}
+        }
+        for (index, item) in items.iter().enumerate() {
+            self.step(item, index == 0, 0);
+        }
+        if self.steps.len() > STEPS_MAX {
+            self.mistakes.push(steps.mistake(format!("the flow has more than {STEPS_MAX} steps")));
+        }
+        Some(Flow {
+            name: name?,
+            version,
+            triggers: std::mem::take(&mut self.triggers),
+            steps: std::mem::take(&mut self.steps),
+        })
+    }
+
+    fn step(&mut self, node: &Node, first: bool, depth: usize) {
+        let Kind::Object(list) = &node.kind else { return self.wrong(node, "a step: an object") };
+        let kind = STEP_KINDS.iter().find(|kind| list.iter().any(|member| member.name == **kind));
+        let Some(kind) = kind else {
+            let found = list.first().map_or("nothing", |member| member.name.as_str());
+            let at = list.first().map_or(&node.at, |member| &member.name_at);
+            let suggestion = suggest(found, STEP_KINDS);
+            let allowed = STEP_KINDS.join(", ");
+            return self.mistakes.push(at.mistake(format!("there is no step `{found}`{suggestion}; allowed: {allowed}")));
+        };
+        match *kind {
+            "trigger" if !first => {
+                self.mistakes.push(node.mistake(
+                    "a trigger is only allowed as the first step: this version cannot wait in the middle of a flow",
+                ));
+            }
+            "trigger" => self.trigger(node),
+            "plugin" => self.plugin_step(node),
+            "set" => self.set(node),
+            "if" => self.if_step(node, depth),
+            "respond" => self.respond(node),
+            _ => self.fail(node),
+        }
+    }
+
+    fn push(&mut self, node: &Node, action: Action) -> usize {
+        self.steps.push(Step { path: node.at.path.clone(), action });
+        self.steps.len() - 1
+    }
+
+    fn trigger(&mut self, node: &Node) {
+        let Some(members) = self.object(node, "a trigger", TRIGGER_KEYS) else { return };
+        let name = members.get("trigger").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
+        let id = match members.get("id") {
+            Some(node) => self.name(node),
+            None => self.slug(&name, node),
+        };
+        if let Some(face) = members.get("face") {
+            self.choice(face, "a face", &["native"]);
+        }
+        let methods = members.get("methods").map_or_else(|| vec![Method::GET, Method::POST], |node| self.methods(node));
+        let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
+        let parse = members.get("parse").map_or(Some(Parse::Json), |node| self.body_parser(node));
+        let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node));
+        let when = members.get("when").and_then(|node| self.condition(node, 0));
+        let mode = match members.get("mode").and_then(|node| self.choice(node, "a mode", &["async", "sync"])) {
+            Some("sync") => Mode::Sync,
+            _ => Mode::Async,
+        };
+        let respond_within = members.get("respond_within").map(|node| {
+            if mode == Mode::Async {
+                self.mistakes.push(node.mistake("`respond_within` is only for `mode: sync`"));
+            }
+            self.duration(node, Duration::from_millis(100), Duration::from_mins(10))
+        });
+        let reply = members.get("reply").and_then(|node| self.reply(node));
+        let (Some(id), Some(verify), Some(parse)) = (id, verify, parse) else { return };
+        self.triggers.push(Trigger {
+            id,
+            name,
+            face: FaceName::Native,
+            methods,
+            verify,
+            parse,
+            fields,
+            when,
+            mode,
+            respond_within: respond_within.flatten().unwrap_or(Duration::from_secs(30)),
+            reply,
+        });
+        let index = self.triggers.len() - 1;
+        self.push(node, Action::Trigger(index));
+    }
+
+    fn slug(&mut self, name: &str, node: &Node) -> Option<Name> {
+        let mut slug = String::new();
+        for character in name.chars() {
+            if character.is_ascii_alphanumeric() {
+                slug.push(character.to_ascii_lowercase());
+            } else if !slug.is_empty() && !slug.ends_with('-') {
+                slug.push('-');
+            }
+        }
+        let slug = slug.get(..slug.len().min(64)).unwrap_or_default().trim_end_matches('-').parse().ok();
+        if slug.is_none() {
+            self.mistakes.push(node.mistake("no id can be made from this trigger's name; give it an `id:`"));
+        }
+        slug
+    }
+
+    fn methods(&mut self, node: &Node) -> Vec<Method> {
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of methods");
+            return Vec::new();
+        };
+        if items.is_empty() {
+            self.mistakes.push(node.mistake("a trigger needs at least one method"));
+        }
+        items
+            .iter()
+            .filter_map(|item| self.choice(item, "a method", METHODS))
+            .filter_map(|method| method.parse().ok())
+            .collect()
+    }
+
+    fn verify(&mut self, node: &Node) -> Option<Verify> {
+        if let Kind::Scalar(_) = &node.kind {
+            return self.choice(node, "a way to verify without parameters", &["none"]).map(|_| Verify::None);
+        }
+        if has(node, "plugin") {
+            return self.plugin_call(node, Role::Verifier).map(Verify::Plugin);
+        }
+        let scheme_node = match &node.kind {
+            Kind::Object(list) => list.iter().find(|member| member.name == "scheme").map(|member| &member.value),
+            _ => None,
+        };
+        let Some(scheme_node) = scheme_node else {
+            self.mistakes.push(node.mistake(format!(
+                "`verify` needs `scheme` ({}) or `plugin`; found {}",
+                SCHEMES.join(", "),
+                node.describe()
+            )));
+            return None;
+        };
+        match self.choice(scheme_node, "a scheme", SCHEMES)? {
+            "none" => self.object(node, "`scheme: none`", &["scheme"]).map(|_| Verify::None),
+            "standard-webhooks" => {
+                let members = self.object(node, "`scheme: standard-webhooks`", &["scheme", "secret", "tolerance"])?;
+                let tolerance = self.tolerance(&members);
+                Some(Verify::StandardWebhooks { secrets: self.secrets(&members)?, tolerance })
+            }
+            "github" => {
+                let members = self.object(node, "`scheme: github`", &["scheme", "secret"])?;
+                Some(Verify::GitHub { secrets: self.secrets(&members)? })
+            }
+            _ => self.hmac(node).map(Verify::Hmac),
+        }
+    }
+
+    fn hmac(&mut self, node: &Node) -> Option<Hmac> {
+        const KEYS: &[&str] = &[
+            "scheme", "secret", "header", "algorithm", "encoding", "prefix", "signed", "timestamp_header", "tolerance",
+            "id_header",
+        ];
+        let members = self.object(node, "`scheme: hmac`", KEYS)?;
+        let secrets = self.secrets(&members);
+        let header = self.required(&members, "header").and_then(|node| self.header_name(node));
+        let algorithm = match members.get("algorithm") {
+            None => HmacAlgorithm::Sha256,
+            Some(node) => match self.choice(node, "an algorithm", &["sha256", "sha1", "sha512"])? {
+                "sha1" => HmacAlgorithm::Sha1,
+                "sha512" => HmacAlgorithm::Sha512,
+                _ => HmacAlgorithm::Sha256,
+            },
+        };
+        let encoding = match members.get("encoding") {
+            None => Encoding::Hex,
+            Some(node) => match self.choice(node, "an encoding", &["hex", "base64"])? {
+                "base64" => Encoding::Base64,
+                _ => Encoding::Hex,
+            },
+        };
+        let prefix = members.get("prefix").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
+        let timestamp_header = members.get("timestamp_header").and_then(|node| self.header_name(node));
+        let id_header = members.get("id_header").and_then(|node| self.header_name(node));
+        let signed = match members.get("signed") {
+            None => vec![SignedPart::Body],
+            Some(node) => self.signed(node, timestamp_header.is_some(), id_header.is_some())?,
+        };
+        if timestamp_header.is_some() && !signed.contains(&SignedPart::Timestamp) {
+            let detail = "a timestamp that is not signed proves nothing: put {timestamp} into `signed`";
+            self.mistakes.push(node.mistake(detail));
+        }
+        let tolerance = self.tolerance(&members);
+        Some(Hmac {
+            secrets: secrets?,
+            header: header?,
+            algorithm,
+            encoding,
+            prefix,
+            signed,
+            timestamp_header,
+            tolerance,
+            id_header,
+        })
+    }
+
+    /// `{timestamp}.{body}`: places in braces, everything else as it stands.
+    fn signed(&mut self, node: &Node, timestamp: bool, id: bool) -> Option<Vec<SignedPart>> {
+        let text = self.text(node)?;
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            if !before.is_empty() {
+                parts.push(SignedPart::Literal(before.to_owned()));
+            }
+            let Some((place, after)) = after.split_once('}') else {
+                self.mistakes.push(node.mistake("`{` is not closed by `}`"));
+                return None;
+            };
+            parts.push(match place {
+                "body" => SignedPart::Body,
+                "method" => SignedPart::Method,
+                "url" => SignedPart::Url,
+                "path" => SignedPart::Path,
+                "timestamp" if timestamp => SignedPart::Timestamp,
+                "id" if id => SignedPart::Id,
+                "timestamp" | "id" => {
+                    self.mistakes.push(node.mistake(format!("{{{place}}} needs `{place}_header`")));
+                    return None;
+                }
+                other => {
+                    let allowed = "{body}, {timestamp}, {id}, {method}, {url}, {path}";
+                    self.mistakes.push(node.mistake(format!("there is no {{{other}}} to sign; allowed: {allowed}")));
+                    return None;
+                }
+            });
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(SignedPart::Literal(rest.to_owned()));
+        }
+        if !parts.contains(&SignedPart::Body) {
+            self.mistakes.push(node.mistake("`signed` must contain {body}: else anyone could change the body"));
+            return None;
+        }
+        Some(parts)
+    }
+
+    fn secrets(&mut self, members: &Members<'_>) -> Option<Vec<String>> {
+        let node = self.required(members, "secret")?;
+        let names: Vec<String> = match &node.kind {
+            Kind::List(items) if !items.is_empty() && items.len() <= 4 => {
+                items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect()
+            }
+            Kind::Scalar(Value::String(name)) => vec![name.clone()],
+            _ => {
+                self.wrong(node, "the name of a secret, or a list of 1 to 4 names");
+                return None;
+            }
+        };
+        for name in &names {
+            if !crate::secret::is_name(name) {
+                self.mistakes.push(node.mistake(format!(
+                    "`{name}` is not the name of a secret: use 1 to 64 letters, digits and `_`, and store the value \
+                     with `ringback secret set NAME`"
+                )));
+                return None;
+            }
+        }
+        self.secrets.extend(names.iter().cloned());
+        Some(names)
+    }
+
+    fn tolerance(&mut self, members: &Members<'_>) -> Duration {
+        let node = members.get("tolerance");
+        node.and_then(|node| self.duration(node, Duration::from_secs(1), Duration::from_hours(1)))
+            .unwrap_or(Duration::from_mins(5))
+    }
+
+    fn body_parser(&mut self, node: &Node) -> Option<Parse> {
+        if has(node, "plugin") {
+            return self.plugin_call(node, Role::Parser).map(Parse::Plugin);
+        }
+        Some(match self.choice(node, "a parser (or `{plugin: …}`)", PARSERS)? {
+            "form" => Parse::Form,
+            "text" => Parse::Text,
+            "auto" => Parse::Auto,
+            _ => Parse::Json,
+        })
+    }
+
+    fn fields(&mut self, node: &Node) -> Vec<(String, JsonPath)> {
+        let Kind::Object(members) = &node.kind else {
+            self.wrong(node, "an object of aliases and JSONPaths");
+            return Vec::new();
+        };
+        let mut fields = Vec::new();
+        for member in members {
+            let Some(path) = self.text(&member.value) else { continue };
+            match JsonPath::compile(path) {
+                Ok(path) => fields.push((member.name.clone(), path)),
+                Err(error) => self.compile_error(&member.value, &error),
+            }
+        }
+        fields
+    }
+
+    fn condition(&mut self, node: &Node, depth: usize) -> Option<Condition> {
+        const FORMS: &[&str] = &["jsonpath", "plugin", "all", "any", "not"];
+        if depth > NESTING_MAX {
+            self.mistakes.push(node.mistake(format!("conditions may be nested {NESTING_MAX} deep")));
+            return None;
+        }
+        if let Kind::Scalar(Value::String(source)) = &node.kind {
+            return self.cel(node, source).map(Condition::Cel);
+        }
+        if has(node, "plugin") {
+            return self.plugin_call(node, Role::Condition).map(Condition::Plugin);
+        }
+        let Kind::Object(list) = &node.kind else {
+            self.wrong(node, "a CEL expression in quotes, or one of jsonpath, plugin, all, any, not");
+            return None;
+        };
+        let members = self.object(node, "a condition", FORMS)?;
+        let [only] = list.as_slice() else {
+            self.mistakes.push(node.mistake(format!("a condition has exactly one of {}", FORMS.join(", "))));
+            return None;
+        };
+        if let Some(path) = members.get("jsonpath") {
+            let text = self.text(path)?;
+            return match JsonPath::compile(text) {
+                Ok(path) => Some(Condition::JsonPath(path)),
+                Err(error) => {
+                    self.compile_error(path, &error);
+                    None
+                }
+            };
+        }
+        if only.name == "not" {
+            return self.condition(&only.value, depth + 1).map(|condition| Condition::Not(Box::new(condition)));
+        }
+        let Kind::List(items) = &only.value.kind else {
+            self.wrong(&only.value, "a list of conditions");
+            return None;
+        };
+        if items.is_empty() {
+            self.mistakes.push(only.value.mistake("give at least one condition"));
+        }
+        let conditions = items.iter().filter_map(|item| self.condition(item, depth + 1)).collect();
+        Some(if only.name == "all" { Condition::All(conditions) } else { Condition::Any(conditions) })
+    }
+
+    fn plugin_step(&mut self, node: &Node) {
+        let Some(members) = self.object(node, "a plugin step", PLUGIN_STEP_KEYS) else { return };
+        let call = self.plugin_call_of(&members, Role::Step);
+        let result = members.get("as").and_then(|node| {
+            let name = self.text(node)?.to_owned();
+            self.result_name(node, &name).then_some(name)
+        });
+        let Some(call) = call else { return };
+        self.results.extend(result.clone());
+        self.push(node, Action::Plugin { call, result });
+    }
+
+    fn set(&mut self, node: &Node) {
+        let Some(members) = self.object(node, "a set step", &["set"]) else { return };
+        let Some(value) = members.get("set") else { return };
+        let Kind::Object(list) = &value.kind else { return self.wrong(value, "an object of names and values") };
+        let mut values = Vec::new();
+        for member in list {
+            if self.result_name(&member.value, &member.name)
+                && let Some(template) = self.template(&member.value)
+            {
+                values.push((member.name.clone(), template));
+                self.results.push(member.name.clone());
+            }
+        }
+        self.push(node, Action::Set(values));
+    }
+
+    fn if_step(&mut self, node: &Node, depth: usize) {
+        let Some(members) = self.object(node, "an if step", IF_KEYS) else { return };
+        if depth >= NESTING_MAX {
+            return self.mistakes.push(node.mistake(format!("`if` may be nested {NESTING_MAX} deep")));
+        }
+        let when = members.get("if").and_then(|node| {
+            let source = self.text(node)?.to_owned();
+            self.cel(node, &source)
+        });
+        let then = self.required(&members, "then");
+        let (Some(when), Some(then)) = (when, then) else { return };
+        let start = self.push(node, Action::If { when, otherwise: 0 });
+        self.branch(then, depth);
+        let end_of_then = members.get("else").map(|otherwise| {
+            let jump = self.push(otherwise, Action::Jump(0));
+            (jump, otherwise)
+        });
+        self.set_target(start);
+        if let Some((jump, otherwise)) = end_of_then {
+            self.branch(otherwise, depth);
+            self.set_target(jump);
+        }
+    }
+
+    /// Lets an earlier `if` or jump go to the next step that is pushed.
+    fn set_target(&mut self, index: usize) {
+        let next = self.steps.len();
+        match self.steps.get_mut(index).map(|step| &mut step.action) {
+            Some(Action::If { otherwise, .. }) => *otherwise = next,
+            Some(Action::Jump(target)) => *target = next,
+            _ => {}
+        }
+    }
+
+    fn branch(&mut self, node: &Node, depth: usize) {
+        let Kind::List(items) = &node.kind else { return self.wrong(node, "a list of steps") };
+        for item in items {
+            self.step(item, false, depth + 1);
+        }
+    }
+
+    fn respond(&mut self, node: &Node) {
+        let Some(members) = self.object(node, "a respond step", &["respond"]) else { return };
+        let Some(value) = members.get("respond") else { return };
+        if self.triggers.first().is_some_and(|trigger| trigger.mode == Mode::Async) {
+            self.mistakes.push(node.mistake(
+                "`respond` answers a caller that waits, but the trigger is `mode: async`: set `mode: sync`, or use the \
+                 trigger's `reply`",
+            ));
+        }
+        let Some(members) = self.object(value, "a respond step", RESPOND_KEYS) else { return };
+        let end = members.get("end").and_then(|node| self.boolean(node)).unwrap_or(false);
+        if let Some(reply) = self.reply_of(&members) {
+            self.push(node, Action::Respond { reply, end });
+        }
+    }
+
+    fn fail(&mut self, node: &Node) {
+        let Some(members) = self.object(node, "a fail step", &["fail"]) else { return };
+        let Some(value) = members.get("fail") else { return };
+        let message = match &value.kind {
+            Kind::Object(_) => self
+                .object(value, "a fail step", &["message"])
+                .and_then(|members| self.required(&members, "message"))
+                .and_then(|node| self.template(node)),
+            _ => self.text(value).and_then(|_| self.template(value)),
+        };
+        if let Some(message) = message {
+            self.push(node, Action::Fail { message });
+        }
+    }
+
+    fn reply(&mut self, node: &Node) -> Option<ReplySpec> {
+        if has(node, "plugin") {
+            return self.plugin_call(node, Role::Responder).map(ReplySpec::Plugin);
+        }
+        let members = self.object(node, "a reply", REPLY_KEYS)?;
+        self.reply_of(&members)
+    }
+
+    fn reply_of(&mut self, members: &Members<'_>) -> Option<ReplySpec> {
+        if members.get("plugin").is_some() {
+            for key in REPLY_KEYS {
+                if let Some(member) = members.member(key) {
+                    self.mistakes.push(member.name_at.mistake(format!("with `plugin`, the plugin decides about `{key}`")));
+                }
+            }
+            return self.plugin_call_of(members, Role::Responder).map(ReplySpec::Plugin);
+        }
+        let status = match members.get("status") {
+            None => Template::Literal(200.into()),
+            Some(node) => {
+                let template = self.template(node)?;
+                if let Some(value) = template.constant()
+                    && !value.as_u64().is_some_and(|status| (200..=599).contains(&status))
+                {
+                    self.wrong(node, "a status from 200 to 599");
+                }
+                template
+            }
+        };
+        let headers = members.get("headers").map_or_else(Vec::new, |node| self.reply_headers(node));
+        let body = match (members.get("json"), members.get("text")) {
+            (Some(_), Some(text)) => {
+                self.mistakes.push(text.mistake("an answer has either `json` or `text`"));
+                return None;
+            }
+            (Some(json), None) => BodySpec::Json(self.template(json)?),
+            (None, Some(text)) => BodySpec::Text(self.template(text)?),
+            (None, None) => BodySpec::Empty,
+        };
+        Some(ReplySpec::Template { status, headers, body })
+    }
+
+    fn reply_headers(&mut self, node: &Node) -> Vec<(String, Template)> {
+        let Kind::Object(members) = &node.kind else {
+            self.wrong(node, "an object of header names and values");
+            return Vec::new();
+        };
+        let mut headers = Vec::new();
+        for member in members {
+            let name = member.name.to_ascii_lowercase();
+            if let Err(reason) = crate::reply::check_header_name(&name) {
+                self.mistakes.push(member.name_at.mistake(reason));
+            } else if let Some(template) = self.template(&member.value) {
+                headers.push((name, template));
+            }
+        }
+        headers
+    }
+
+    fn plugin_call(&mut self, node: &Node, role: Role) -> Option<PluginCall> {
+        let members = self.object(node, "a plugin", PLUGIN_KEYS)?;
+        self.plugin_call_of(&members, role)
+    }
+
+    fn plugin_call_of(&mut self, members: &Members<'_>, role: Role) -> Option<PluginCall> {
+        let name_node = self.required(members, "plugin")?;
+        let plugin = self.name(name_node);
+        let with_node = members.get("with");
+        let with = match with_node {
+            Some(node) => self.template(node)?,
+            None => Template::Literal(Value::Null),
+        };
+        let plugin = plugin?;
+        self.plugins.push(PluginMention {
+            plugin: plugin.clone(),
+            role,
+            config: with.constant(),
+            name_at: name_node.at.clone(),
+            config_at: with_node.map_or_else(|| members.node.at.clone(), |node| node.at.clone()),
+        });
+        Some(PluginCall::new(plugin, with))
+    }
+
+    fn template(&mut self, node: &Node) -> Option<Template> {
+        Some(match &node.kind {
+            Kind::Scalar(Value::String(text)) => match Template::text(text) {
+                Ok(template) => {
+                    let mut known = true;
+                    for cel in template.expressions() {
+                        known &= self.check_names(node, cel);
+                    }
+                    return known.then_some(template);
+                }
+                Err(error) => {
+                    self.compile_error(node, &error);
+                    return None;
+                }
+            },
+            Kind::Scalar(value) => Template::Literal(value.clone()),
+            Kind::List(items) => {
+                let templates: Vec<_> = items.iter().filter_map(|item| self.template(item)).collect();
+                (templates.len() == items.len()).then_some(Template::List(templates))?
+            }
+            Kind::Object(members) => {
+                let templates: Vec<_> = members
+                    .iter()
+                    .filter_map(|member| Some((member.name.clone(), self.template(&member.value)?)))
+                    .collect();
+                (templates.len() == members.len()).then_some(Template::Object(templates))?
+            }
+        })
+    }
+
+    fn cel(&mut self, node: &Node, source: &str) -> Option<Cel> {
+        match Cel::compile(source) {
+            Ok(cel) => self.check_names(node, &cel).then_some(cel),
+            Err(error) => {
+                self.compile_error(node, &error);
+                None
+            }
+        }
+    }
+
+    /// A name that no earlier step can have set would fail every callback: better refused now.
+    fn check_names(&mut self, node: &Node, cel: &Cel) -> bool {
+        const FIXED: &[&str] = &["data", "fields", "callback", "execution", "flow", "environment", "triggers"];
+        let unknown = cel.names().iter().find(|name| {
+            !FIXED.contains(&name.as_str()) && !self.results.contains(name)
+        });
+        let Some(unknown) = unknown else { return true };
+        let mut known: Vec<&str> = FIXED.to_vec();
+        known.extend(self.results.iter().map(String::as_str));
+        let suggestion = suggest(unknown, &known);
+        let detail = format!("there is no `{unknown}` here{suggestion}; known are {}", known.join(", "));
+        self.mistakes.push(node.mistake(detail));
+        false
+    }
+
+    fn result_name(&mut self, node: &Node, name: &str) -> bool {
+        let mut characters = name.chars();
+        let is_identifier = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+            && characters.all(|character| character.is_ascii_alphanumeric() || character == '_')
+            && name.len() <= 64;
+        if !is_identifier {
+            self.mistakes.push(node.mistake(format!("`{name}` cannot name a result: use letters, digits and `_`")));
+        } else if Scope::is_reserved(name) {
+            self.mistakes.push(node.mistake(format!("`{name}` has a meaning of its own; use another name")));
+        } else {
+            return true;
+        }
+        false
+    }
+
+    fn compile_error(&mut self, node: &Node, error: &CompileError) {
+        // A text on one line without escapes is offset by its own characters, and by one for an opening quote.
+        let offset = error.offset.unwrap_or_default();
+        let mut mistake = node.mistake(&error.message);
+        if offset > 0 {
+            mistake.detail = format!("{} (at character {} of the text)", mistake.detail, offset + 1);
+        }
+        self.mistakes.push(mistake);
+    }
+
+    fn object<'a>(&mut self, node: &'a Node, what: &str, allowed: &[&str]) -> Option<Members<'a>> {
+        let Kind::Object(members) = &node.kind else {
+            self.wrong(node, &format!("{what}: an object with {}", allowed.join(", ")));
+            return None;
+        };
+        for member in members {
+            if !allowed.contains(&member.name.as_str()) {
+                let suggestion = suggest(&member.name, allowed);
+                self.mistakes.push(member.name_at.mistake(format!(
+                    "{what} has no `{}`{suggestion}; allowed: {}",
+                    member.name,
+                    allowed.join(", ")
+                )));
+            }
+        }
+        Some(Members { node, members })
+    }
+
+    fn required<'a>(&mut self, members: &Members<'a>, name: &str) -> Option<&'a Node> {
+        let found = members.get(name);
+        if found.is_none() {
+            self.mistakes.push(members.node.mistake(format!("`{name}` is missing")));
+        }
+        found
+    }
+
+    fn text<'a>(&mut self, node: &'a Node) -> Option<&'a str> {
+        match &node.kind {
+            Kind::Scalar(Value::String(text)) => Some(text),
+            _ => {
+                self.wrong(node, "a text");
+                None
+            }
+        }
+    }
+
+    fn boolean(&mut self, node: &Node) -> Option<bool> {
+        match &node.kind {
+            Kind::Scalar(Value::Bool(value)) => Some(*value),
+            _ => {
+                self.wrong(node, "true or false");
+                None
+            }
+        }
+    }
+
+    fn name(&mut self, node: &Node) -> Option<Name> {
+        match self.text(node)?.parse() {
+            Ok(name) => Some(name),
+            Err(error) => {
+                self.mistakes.push(node.mistake(error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn header_name(&mut self, node: &Node) -> Option<String> {
+        let name = self.text(node)?.to_ascii_lowercase();
+        if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            self.wrong(node, "the name of a header");
+            return None;
+        }
+        Some(name)
+    }
+
+    fn duration(&mut self, node: &Node, min: Duration, max: Duration) -> Option<Duration> {
+        match parse_duration(self.text(node)?) {
+            Ok(duration) if (min..=max).contains(&duration) => Some(duration),
+            Ok(_) => {
+                self.wrong(node, &format!("a duration from {min:?} to {max:?}"));
+                None
+            }
+            Err(message) => {
+                self.mistakes.push(node.mistake(message));
+                None
+            }
+        }
+    }
+
+    fn choice<'c>(&mut self, node: &Node, what: &str, allowed: &[&'c str]) -> Option<&'c str> {
+        let text = self.text(node)?;
+        let found = allowed.iter().find(|choice| **choice == text).copied();
+        if found.is_none() {
+            let suggestion = suggest(text, allowed);
+            let detail = format!("`{text}` is not {what}{suggestion}; allowed: {}", allowed.join(", "));
+            self.mistakes.push(node.mistake(detail));
+        }
+        found
+    }
+
+    fn wrong(&mut self, node: &Node, expected: &str) {
+        self.mistakes.push(node.mistake(format!("expected {expected}, found {}", node.describe())));
+    }
+}
+
+fn is_trigger(node: &Node) -> bool {
+    has(node, "trigger")
+}
+
+fn has(node: &Node, name: &str) -> bool {
+    matches!(&node.kind, Kind::Object(members) if members.iter().any(|member| member.name == name))
+}
+
+/// The nearest allowed word, when it is near enough to be what was meant.
+fn suggest(found: &str, allowed: &[&str]) -> String {
+    let nearest = allowed.iter().map(|word| (edit_distance(found, word), word)).min();
+    match nearest {
+        Some((distance, word)) if distance <= 2 && distance < word.len() => format!(" (did you mean `{word}`?)"),
+        _ => String::new(),
+    }
+}
+
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().take(32).collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, a) in left.chars().take(32).enumerate() {
+        let mut diagonal = index;
+        let mut previous = index + 1;
+        for (b, cell) in right.iter().zip(row.iter_mut().skip(1)) {
+            let cost = (diagonal + usize::from(a != *b)).min(previous + 1).min(*cell + 1);
+            diagonal = *cell;
+            *cell = cost;
+            previous = cost;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+use super::parse;
+use crate::flow::{Action, Parsed};
+use serde_json::Value;
+
+fn mistakes(source: &str) -> Vec<String> {
+    parse(source, 1).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+fn only(source: &str) -> String {
+    let mistakes = mistakes(source);
+    assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+    mistakes.into_iter().next().unwrap()
+}
+
+fn parsed(source: &str) -> Parsed {
+    parse(source, 1).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"))
+}
+
+/// A flow with these lines added to its trigger.
+fn trigger(lines: &str) -> String {
+    let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
+    format!("flow: test\nsteps:\n  - trigger: Hook\n{lines}")
+}
+
+/// A synchronous flow with these lines as further steps.
+fn steps(lines: &str) -> String {
+    let lines: String = lines.lines().map(|line| format!("  {line}\n")).collect();
+    format!("flow: test\nsteps:\n  - trigger: Hook\n    mode: sync\n{lines}")
+}
+
+#[test]
+fn every_mistake_is_reported_with_line_and_column() {
+    let found = mistakes(
+        "flow: Test\nsteps:\n  - trigger: Hook\n    verfy: none\n    parse: xlm\n    when: 'data.a ='\n  - plug: x\n",
+    );
+    let starts: Vec<&str> = found.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(starts, ["1:7", "4:5", "5:12", "6:11", "7:5"], "{found:#?}");
+    assert!(found[1].contains("did you mean `verify`?"), "{}", found[1]);
+    assert!(found[4].contains("did you mean `plugin`?"), "{}", found[4]);
+}
+
+#[test]
+fn what_a_flow_needs_is_said() {
+    assert!(only("a").contains("expected a flow"));
+    assert!(only("flow: a\nsteps: []").contains("at least one step"));
+    assert!(only("flow: a\nsteps:\n  - fail: x").contains("first step must be a `trigger`"));
+    assert!(mistakes("steps: 1\n").iter().any(|mistake| mistake.contains("`flow` is missing")));
+    assert!(only(&steps("- trigger: Second")).contains("only allowed as the first step"));
+    assert!(only("flow: a\nsteps:\n  - trigger: '!!'").contains("give it an `id:`"));
+}
+
+#[test]
+fn verification_is_checked() {
+    for (lines, expected) in [
+        ("verify: maybe", "allowed: none"),
+        ("verify: { secret: A }", "needs `scheme`"),
+        ("verify: { scheme: githab, secret: A }", "did you mean `github`?"),
+        ("verify: { scheme: github }", "`secret` is missing"),
+        ("verify: { scheme: github, secret: 'a b' }", "not the name of a secret"),
+        ("verify: { scheme: github, secret: [] }", "list of 1 to 4 names"),
+        ("verify: { scheme: github, secret: A, header: x }", "has no `header`"),
+        ("verify: { scheme: hmac, secret: A }", "`header` is missing"),
+        ("verify: { scheme: hmac, secret: A, header: 'a b' }", "name of a header"),
+        ("verify: { scheme: hmac, secret: A, header: x, algorithm: md5 }", "allowed: sha256, sha1, sha512"),
+        ("verify: { scheme: hmac, secret: A, header: x, signed: '{bdy}' }", "no {bdy}"),
+        ("verify: { scheme: hmac, secret: A, header: x, signed: 'x' }", "must contain {body}"),
+        ("verify: { scheme: hmac, secret: A, header: x, signed: '{timestamp}.{body}' }", "needs `timestamp_header`"),
+        ("verify: { scheme: hmac, secret: A, header: x, timestamp_header: t }", "not signed proves nothing"),
+        ("verify: { scheme: standard-webhooks, secret: A, tolerance: 5 }", "expected a text"),
+        ("verify: { scheme: standard-webhooks, secret: A, tolerance: 2h }", "a duration from"),
+    ] {
+        let found = only(&trigger(lines));
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+}
+
+#[test]
+fn conditions_fields_and_replies_are_checked() {
+    for (lines, expected) in [
+        ("when: 5", "CEL expression in quotes"),
+        ("when: dta.a == 1", "did you mean `data`?"),
+        ("when: { jsonpath: a }", "begin with `$`"),
+        ("when: { all: [] }", "at least one condition"),
+        ("when: { all: ['true'], not: 'true' }", "exactly one of"),
+        ("when: { every: [] }", "has no `every`"),
+        ("fields: { a: 'b' }", "begin with `$`"),
+        ("fields: [a]", "aliases and JSONPaths"),
+        ("reply: { status: 100 }", "200 to 599"),
+        ("reply: { json: 1, text: a }", "either `json` or `text`"),
+        ("reply: { headers: { 'Content-Length': '1' } }", "host"),
+        ("reply: { plugin: x, status: 200 }", "has no `status`"),
+        ("methods: [TRACE]", "allowed: GET"),
+        ("methods: []", "at least one method"),
+        ("respond_within: 5s", "only for `mode: sync`"),
+        ("mode: sinc", "did you mean `sync`?"),
+        ("face: grexx", "allowed: native"),
+        ("reply: { json: '${{ execution.id' }", "not closed"),
+    ] {
+        let found = mistakes(&trigger(lines)).join("\n");
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+}
+
+#[test]
+fn steps_are_checked() {
+    for (lines, expected) in [
+        ("- set: { data: 1 }", "meaning of its own"),
+        ("- set: { 'a-b': 1 }", "letters, digits and `_`"),
+        ("- set: { a: '${{ b }}' }", "no `b` here"),
+        ("- if: 'true'", "`then` is missing"),
+        ("- if: true\n  then: []", "expected a text"),
+        ("- plugin: X", "not a name"),
+        ("- plugin: x\n  as: secrets", "meaning of its own"),
+        ("- respond: { end: 1 }", "true or false"),
+        ("- fail: { msg: x }", "`message` is missing"),
+        ("- { plugin: x, nothing: 1 }", "has no `nothing`"),
+    ] {
+        let found = mistakes(&steps(lines)).join("\n");
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+    assert!(only(&(trigger("") + "  - respond: { status: 200 }\n")).contains("mode: sync"));
+}
+
+#[test]
+fn a_flow_becomes_steps_with_jumps() {
+    let parsed = parsed(
+        &steps(
+            "- plugin: score\n  with: { threshold: 0.8, id: '${{ execution.id }}' }\n  as: fraud\n- if: fraud.score > 0.8\n  \
+             then:\n    - fail: 'score ${{ fraud.score }}'\n  else:\n    - set: { ok: true }\n- respond: { json: { ok: '${{ ok }}' }, end: true }",
+        ),
+    );
+    let actions: Vec<&str> = parsed.flow.steps.iter().map(|step| step.action.as_str()).collect();
+    assert_eq!(actions, ["trigger", "plugin", "if", "fail", "if", "set", "respond"]);
+    assert!(matches!(parsed.flow.steps[2].action, Action::If { otherwise: 5, .. }));
+    assert!(matches!(parsed.flow.steps[4].action, Action::Jump(6)));
+    assert_eq!(parsed.flow.steps[3].path, "steps[2].then[0]");
+    assert_eq!(parsed.plugins.len(), 1);
+    assert!(parsed.plugins[0].config.is_none(), "it depends on the execution");
+    assert_eq!(parsed.flow.triggers[0].id.as_str(), "hook");
+}
+
+/// The schema is what editors complete from: it must know the keys that the parser knows.
+#[test]
+fn the_schema_knows_the_same_keys() {
+    let schema: Value = serde_json::from_str(crate::flow::SCHEMA).unwrap();
+    let keys = |pointer: &str| -> Vec<String> {
+        let properties = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer}"));
+        let mut keys: Vec<String> = properties.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    let sorted = |keys: &[&str]| {
+        let mut keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(keys("/properties"), sorted(super::FLOW_KEYS));
+    assert_eq!(keys("/$defs/trigger/properties"), sorted(super::TRIGGER_KEYS));
+    assert_eq!(keys("/$defs/pluginStep/properties"), sorted(super::PLUGIN_STEP_KEYS));
+    assert_eq!(keys("/$defs/ifStep/properties"), sorted(super::IF_KEYS));
+    assert_eq!(keys("/$defs/pluginCall/properties"), sorted(super::PLUGIN_KEYS));
+    assert_eq!(keys("/$defs/reply/properties"), sorted(super::REPLY_KEYS));
+    assert_eq!(keys("/$defs/respondStep/properties/respond/properties"), sorted(super::RESPOND_KEYS));
+}

@@ -1,0 +1,258 @@
+//! Deployed flows: from a file to routes, and from a route to the flow of its version.
+
+use crate::flow::{Flow, Mistake, parse};
+use crate::name::{Name, random_key};
+use crate::plugin::Plugins;
+use crate::secret::Secrets;
+use crate::store::{FlowRecord, Store, StoreError, Write};
+use crate::time::Timestamp;
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Where a URL leads.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub workspace: Name,
+    pub flow: Arc<Flow>,
+    /// The trigger's index in the flow.
+    pub trigger: usize,
+}
+
+/// A flow as it is deployed.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    pub record: FlowRecord,
+    pub flow: Arc<Flow>,
+}
+
+/// What a deployment did.
+#[derive(Debug)]
+pub struct Deployment {
+    pub deployed: Deployed,
+    /// The flow was not there before.
+    pub is_new: bool,
+    /// The file is the one that was deployed already.
+    pub unchanged: bool,
+    /// What is missing but may come later.
+    pub warnings: Vec<String>,
+}
+
+/// Why a flow could not be deployed or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    #[error("the flow has {} mistakes", .0.len())]
+    Mistakes(Vec<Mistake>),
+    #[error("the file is the flow {found}, but the URL names {expected}")]
+    OtherName { found: Name, expected: Name },
+    #[error("there is no flow {0}")]
+    Missing(Name),
+    #[error("the operating system gave no random bytes")]
+    Random,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A handle to all deployed flows. Cloning it is cheap and shares them.
+#[derive(Clone)]
+pub struct Flows {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    deployed: ArcSwap<Table>,
+    /// Earlier versions that executions still run.
+    earlier: ArcSwap<HashMap<(Name, Name, u32), Arc<Flow>>>,
+    changing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct Table {
+    flows: BTreeMap<(Name, Name), Deployed>,
+    routes: HashMap<String, Route>,
+}
+
+impl Table {
+    fn put(&mut self, workspace: &Name, deployed: Deployed) {
+        self.remove(workspace, &deployed.record.name);
+        if deployed.record.enabled {
+            for (index, trigger) in deployed.flow.triggers.iter().enumerate() {
+                if let Some(key) = deployed.record.keys.get(&trigger.id) {
+                    let route = Route { workspace: workspace.clone(), flow: Arc::clone(&deployed.flow), trigger: index };
+                    self.routes.insert(key.clone(), route);
+                }
+            }
+        }
+        self.flows.insert((workspace.clone(), deployed.record.name.clone()), deployed);
+    }
+
+    fn remove(&mut self, workspace: &Name, name: &Name) {
+        self.flows.remove(&(workspace.clone(), name.clone()));
+        self.routes.retain(|_, route| route.workspace != *workspace || route.flow.name != *name);
+    }
+}
+
+impl Flows {
+    /// Reads and compiles every deployed flow. One that this version cannot read is logged and not routed.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn open(store: Store) -> Result<Self, StoreError> {
+        let mut table = Table::default();
+        for (workspace, record) in store.flows()? {
+            let source = store.flow_source(&workspace, &record.name, record.version)?.unwrap_or_default();
+            match parse(&source, record.version) {
+                Ok(parsed) => table.put(&workspace, Deployed { record, flow: Arc::new(parsed.flow) }),
+                Err(mistakes) => {
+                    let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
+                    tracing::error!(flow.name = %record.name, mistake = first, "a deployed flow cannot be read; deploy it again");
+                }
+            }
+        }
+        let inner = Inner {
+            store,
+            deployed: ArcSwap::from_pointee(table),
+            earlier: ArcSwap::default(),
+            changing: tokio::sync::Mutex::new(()),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Where a key in a URL leads. Keys are random: the time of a look-up tells nothing of them.
+    pub fn route(&self, key: &str) -> Option<Route> {
+        self.inner.deployed.load().routes.get(key).cloned()
+    }
+
+    pub fn find(&self, workspace: &Name, name: &Name) -> Option<Deployed> {
+        self.inner.deployed.load().flows.get(&(workspace.clone(), name.clone())).cloned()
+    }
+
+    pub fn list(&self, workspace: &Name) -> Vec<Deployed> {
+        let deployed = self.inner.deployed.load();
+        deployed.flows.iter().filter(|((owner, _), _)| owner == workspace).map(|(_, flow)| flow.clone()).collect()
+    }
+
+    /// A flow in the version that an execution runs; `None` when it is gone or cannot be read any more.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn version(&self, workspace: &Name, name: &Name, version: u32) -> Result<Option<Arc<Flow>>, StoreError> {
+        if let Some(deployed) = self.find(workspace, name)
+            && deployed.flow.version == version
+        {
+            return Ok(Some(deployed.flow));
+        }
+        let key = (workspace.clone(), name.clone(), version);
+        if let Some(flow) = self.inner.earlier.load().get(&key) {
+            return Ok(Some(Arc::clone(flow)));
+        }
+        let Some(source) = self.inner.store.flow_source(workspace, name, version)? else { return Ok(None) };
+        let Ok(parsed) = parse(&source, version) else { return Ok(None) };
+        let flow = Arc::new(parsed.flow);
+        self.inner.earlier.rcu(|earlier| {
+            let mut earlier = HashMap::clone(earlier);
+            earlier.insert(key.clone(), Arc::clone(&flow));
+            earlier
+        });
+        Ok(Some(flow))
+    }
+
+    /// Deploys a flow file as the next version; a flow that was disabled stays so. With `dry_run` nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in the file, or the store failed.
+    pub async fn deploy(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        source: &str,
+        dry_run: bool,
+        plugins: &Plugins,
+        secrets: &Secrets,
+    ) -> Result<Deployment, FlowError> {
+        let _changing = self.inner.changing.lock().await;
+        let current = self.inner.store.flow(workspace, name)?;
+        let version = current.as_ref().map_or(1, |record| record.version + 1);
+        let parsed = parse(source, version).map_err(FlowError::Mistakes)?;
+        if parsed.flow.name != *name {
+            return Err(FlowError::OtherName { found: parsed.flow.name, expected: name.clone() });
+        }
+        let mut mistakes = Vec::new();
+        for mention in &parsed.plugins {
+            mistakes.extend(plugins.check_mention(workspace, mention).await.err());
+        }
+        if !mistakes.is_empty() {
+            return Err(FlowError::Mistakes(mistakes));
+        }
+        let missing = parsed.secrets.iter().filter(|name| secrets.find(workspace, name).is_none());
+        let warnings = missing
+            .map(|name| format!("there is no secret {name} yet: until `ringback secret set {name}`, callbacks get 500"))
+            .collect();
+        if let (Some(record), Some(deployed)) = (&current, self.find(workspace, name))
+            && self.inner.store.flow_source(workspace, name, record.version)?.as_deref() == Some(source)
+        {
+            return Ok(Deployment { deployed, is_new: false, unchanged: true, warnings });
+        }
+        let is_new = current.is_none();
+        let mut keys = current.as_ref().map(|record| record.keys.clone()).unwrap_or_default();
+        for trigger in &parsed.flow.triggers {
+            if !keys.contains_key(&trigger.id) {
+                keys.insert(trigger.id.clone(), random_key().map_err(|_| FlowError::Random)?);
+            }
+        }
+        let enabled = current.is_none_or(|record| record.enabled);
+        let record = FlowRecord { name: name.clone(), version, enabled, keys, updated_at: Timestamp::now() };
+        let deployed = Deployed { record: record.clone(), flow: Arc::new(parsed.flow) };
+        if !dry_run {
+            let source = source.to_owned();
+            let put_version = Write::PutFlowVersion { workspace: workspace.clone(), name: name.clone(), version, source };
+            let put = Write::PutFlow { workspace: workspace.clone(), record };
+            self.inner.store.commit(vec![put_version, put]).await?;
+            self.update(|table| table.put(workspace, deployed.clone()));
+        }
+        Ok(Deployment { deployed, is_new, unchanged: false, warnings })
+    }
+
+    /// Lets a flow's URLs work, or not.
+    ///
+    /// # Errors
+    ///
+    /// There is no such flow, or the store failed.
+    pub async fn set_enabled(&self, workspace: &Name, name: &Name, enabled: bool) -> Result<Deployed, FlowError> {
+        let _changing = self.inner.changing.lock().await;
+        let mut deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
+        deployed.record.enabled = enabled;
+        deployed.record.updated_at = Timestamp::now();
+        let put = Write::PutFlow { workspace: workspace.clone(), record: deployed.record.clone() };
+        self.inner.store.commit(vec![put]).await?;
+        self.update(|table| table.put(workspace, deployed.clone()));
+        Ok(deployed)
+    }
+
+    /// Removes a flow and the sources of its versions: whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, FlowError> {
+        let _changing = self.inner.changing.lock().await;
+        if self.inner.store.flow(workspace, name)?.is_none() {
+            return Ok(false);
+        }
+        self.inner.store.commit(vec![Write::DeleteFlow { workspace: workspace.clone(), name: name.clone() }]).await?;
+        self.update(|table| table.remove(workspace, name));
+        Ok(true)
+    }
+
+    fn update(&self, change: impl Fn(&mut Table)) {
+        self.inner.deployed.rcu(|table| {
+            let mut table = Table::clone(table);
+            change(&mut table);
+            table
+        });
+    }
+}

@@ -1,0 +1,167 @@
+//! The admin side: the API, health and metrics.
+
+mod auth;
+mod callbacks;
+mod executions;
+mod flows;
+mod health;
+mod plugins;
+mod secrets;
+mod tokens;
+
+use super::error::Problem;
+use crate::app::App;
+use axum::Router;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+
+/// Items of one page when the caller does not say.
+const PAGE_DEFAULT: usize = 50;
+/// Most items of one page.
+const PAGE_MAX: usize = 200;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "ringback",
+        description = "The admin API. Send a token as `Authorization: Bearer …`. Errors are RFC 9457 problem documents.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&Security),
+    security(("token" = []))
+)]
+struct Document;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+fn documented() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(flows::router())
+        .merge(plugins::router())
+        .merge(executions::router())
+        .merge(callbacks::router())
+        .merge(secrets::router())
+        .merge(tokens::router())
+        .merge(health::router())
+}
+
+pub(super) fn document() -> utoipa::openapi::OpenApi {
+    documented().split_for_parts().1
+}
+
+pub(super) fn router(app: Arc<App>) -> Router {
+    let (router, document) = documented().split_for_parts();
+    let document = document.to_json().unwrap_or_default();
+    router
+        .route(
+            "/v1/openapi.json",
+            get(move || async move { ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document) }),
+        )
+        .fallback(|method: Method, uri: Uri| async move {
+            Problem::not_found(format!("there is no {method} {}; /v1/openapi.json lists everything", uri.path()))
+        })
+        .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
+            let detail = format!("{} does not take {method}; /v1/openapi.json lists what it takes", uri.path());
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        })
+        .with_state(app)
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PageQuery {
+    /// Most items, 1 to 200; 50 when absent.
+    limit: Option<usize>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    fn limit(&self) -> Result<usize, Problem> {
+        match self.limit {
+            None => Ok(PAGE_DEFAULT),
+            Some(limit) if (1..=PAGE_MAX).contains(&limit) => Ok(limit),
+            Some(limit) => {
+                Err(Problem::bad_request("invalid_limit", format!("limit must be 1 to {PAGE_MAX}, not {limit}")))
+            }
+        }
+    }
+
+    fn before(&self) -> Result<Option<[u8; 16]>, Problem> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let id: uuid::Uuid = cursor
+            .parse()
+            .map_err(|_| Problem::bad_request("invalid_cursor", "cursor must be the `next_cursor` of an earlier page"))?;
+        Ok(Some(*id.as_bytes()))
+    }
+}
+
+/// A page of a list, newest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct List<T> {
+    items: Vec<T>,
+    /// Send it as `cursor` to get the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+
+    fn page<U>(page: crate::store::Page<U>, show: impl Fn(U) -> T) -> Self {
+        let next_cursor = page.next.map(|id| uuid::Uuid::from_bytes(id).to_string());
+        Self { items: page.items.into_iter().map(show).collect(), next_cursor }
+    }
+}
+
+fn parse_name(text: &str) -> Result<crate::name::Name, Problem> {
+    Ok(text.parse()?)
+}
+
+/// Query parameters, with a problem document where the library would answer plain text.
+struct Query<T>(T);
+
+impl<S: Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(query)| Self(query))
+            .map_err(|error| Problem::bad_request("invalid_query", error.body_text()))
+    }
+}
+
+/// A JSON body, with a problem document where the library would answer plain text.
+struct Json<T>(T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::new(rejection.status(), "invalid_body", rejection.body_text())),
+        }
+    }
+}
+
+/// JSON with a status.
+fn answer<T: Serialize>(status: StatusCode, body: T) -> axum::response::Response {
+    (status, axum::Json(body)).into_response()
+}

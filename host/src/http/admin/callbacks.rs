@@ -1,0 +1,71 @@
+//! Callbacks: what arrived, what became of it, and why.
+
+use super::auth::Viewer;
+use super::{List, PageQuery, Query, answer};
+use crate::app::App;
+use crate::http::error::Problem;
+use crate::name::CallbackId;
+use crate::outcome::Outcome;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list_callbacks)).routes(routes!(show_callback))
+}
+
+/// Which callbacks are wanted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only this flow's.
+    flow: Option<String>,
+    /// Only this trigger's, by its id.
+    trigger: Option<String>,
+    /// Only with this outcome: `started`, `resumed`, `kept`, `ignored`, `duplicate`, `rejected`, `failed`.
+    outcome: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Lists callbacks, newest first.
+#[utoipa::path(get, path = "/v1/callbacks", tag = "callbacks", params(Filter), responses((status = 200, body = Object), (status = "4XX", body = Problem)))]
+async fn list_callbacks(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Query(filter): Query<Filter>,
+) -> Result<Response, Problem> {
+    let Filter { flow, trigger, outcome, limit, cursor } = filter;
+    let page = PageQuery { limit, cursor };
+    let outcome: Option<Outcome> = outcome
+        .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_outcome(&text)))
+        .transpose()?;
+    let page = app.store.callbacks(&caller.workspace, page.before()?, page.limit()?, |record| {
+        flow.as_ref().is_none_or(|flow| record.flow.as_str() == flow)
+            && trigger.as_ref().is_none_or(|trigger| record.trigger == *trigger)
+            && outcome.is_none_or(|outcome| record.outcome == outcome)
+    })?;
+    Ok(answer(StatusCode::OK, List::page(page, |record| record)))
+}
+
+fn unknown_outcome(text: &str) -> Problem {
+    let allowed = "started, resumed, kept, ignored, duplicate, rejected, failed";
+    Problem::bad_request("invalid_outcome", format!("`{text}` is not an outcome; allowed: {allowed}"))
+}
+
+/// Shows one callback with the trace of its stages.
+#[utoipa::path(get, path = "/v1/callbacks/{id}", tag = "callbacks", params(("id" = String, Path)), responses((status = 200, body = Object), (status = "4XX", body = Problem)))]
+async fn show_callback(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let missing = || Problem::not_found(format!("there is no callback {id}"));
+    let id: CallbackId = id.parse().map_err(|_| missing())?;
+    let record = app.store.callback(&caller.workspace, id)?.ok_or_else(missing)?;
+    Ok(answer(StatusCode::OK, record))
+}

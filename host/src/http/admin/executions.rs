@@ -1,0 +1,111 @@
+//! Executions: what ran, and how.
+
+use super::auth::Viewer;
+use super::{List, PageQuery, Query, answer};
+use crate::app::App;
+use crate::execution::{Entry, Status, StepError, Summary};
+use crate::http::error::Problem;
+use crate::name::{CallbackId, ExecutionId};
+use crate::time::Timestamp;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list_executions)).routes(routes!(show_execution))
+}
+
+/// An execution.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ExecutionView {
+    #[schema(value_type = String)]
+    id: ExecutionId,
+    flow: String,
+    flow_version: u32,
+    environment: String,
+    status: Status,
+    /// The callback that started it.
+    #[schema(value_type = String)]
+    callback: CallbackId,
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ended_at: Option<Timestamp>,
+    /// The trigger that it waits at.
+    waiting_at: Option<String>,
+    error: Option<StepError>,
+    /// What happened, in order; only when one execution is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    journal: Option<Vec<Entry>>,
+}
+
+/// Which executions are wanted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only this flow's.
+    flow: Option<String>,
+    /// Only with this status: `running`, `waiting`, `completed`, `failed`, `timed-out`, `cancelled`.
+    status: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+fn view(summary: Summary, journal: Option<Vec<Entry>>) -> ExecutionView {
+    ExecutionView {
+        id: summary.id,
+        flow: summary.flow.to_string(),
+        flow_version: summary.flow_version,
+        environment: summary.environment.to_string(),
+        status: summary.status,
+        callback: summary.callback,
+        started_at: summary.started_at,
+        ended_at: summary.ended_at,
+        waiting_at: None,
+        error: summary.error,
+        journal,
+    }
+}
+
+/// Lists executions, newest first.
+#[utoipa::path(get, path = "/v1/executions", tag = "executions", params(Filter), responses((status = 200, body = List<ExecutionView>), (status = "4XX", body = Problem)))]
+async fn list_executions(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Query(filter): Query<Filter>,
+) -> Result<Response, Problem> {
+    let Filter { flow, status, limit, cursor } = filter;
+    let page = PageQuery { limit, cursor };
+    let status: Option<Status> = status
+        .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_status(&text)))
+        .transpose()?;
+    let page = app.store.executions(&caller.workspace, page.before()?, page.limit()?, |summary| {
+        flow.as_ref().is_none_or(|flow| summary.flow.as_str() == flow)
+            && status.is_none_or(|status| summary.status == status)
+    })?;
+    Ok(answer(StatusCode::OK, List::page(page, |summary| view(summary, None))))
+}
+
+fn unknown_status(text: &str) -> Problem {
+    let allowed = "running, waiting, completed, failed, timed-out, cancelled";
+    Problem::bad_request("invalid_status", format!("`{text}` is not a status; allowed: {allowed}"))
+}
+
+/// Shows one execution with its journal.
+#[utoipa::path(get, path = "/v1/executions/{id}", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = ExecutionView), (status = "4XX", body = Problem)))]
+async fn show_execution(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let missing = || Problem::not_found(format!("there is no execution {id}"));
+    let id: ExecutionId = id.parse().map_err(|_| missing())?;
+    let summary = app.store.execution(&caller.workspace, id)?.ok_or_else(missing)?;
+    let journal = app.store.journal(&caller.workspace, id)?;
+    Ok(answer(StatusCode::OK, view(summary, Some(journal))))
+}

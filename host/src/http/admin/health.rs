@@ -1,0 +1,49 @@
+//! Health and metrics, without a token: they tell nothing of anybody.
+
+use super::answer;
+use crate::app::App;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(readiness)).routes(routes!(metrics))
+}
+
+/// Whether all is well.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Health {
+    /// `ok` or `stopping`.
+    status: &'static str,
+    version: &'static str,
+}
+
+/// Answers as long as the process does.
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = Health)))]
+async fn health() -> Response {
+    answer(StatusCode::OK, Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// Whether callbacks are taken.
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 200, body = Health), (status = 503, body = Health)))]
+async fn readiness(State(app): State<Arc<App>>) -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    if app.is_ready() {
+        answer(StatusCode::OK, Health { status: "ok", version })
+    } else {
+        answer(StatusCode::SERVICE_UNAVAILABLE, Health { status: "stopping", version })
+    }
+}
+
+/// Metrics in Prometheus' text form.
+#[utoipa::path(get, path = "/metrics", tag = "health", security(()), responses((status = 200, body = String)))]
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    metrics::gauge!("ringback_store_bytes").set(app.store.size_bytes() as f64);
+    metrics::gauge!("ringback_store_blobs").set(app.store.blob_count() as f64);
+    let text = app.metrics.as_ref().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}

@@ -1,0 +1,173 @@
+//! Plugins: upload, look, activate, remove.
+
+use super::auth::{Author, Viewer};
+use super::{Json, List, Query, answer, parse_name};
+use crate::app::App;
+use crate::flow::PluginMention;
+use crate::http::error::Problem;
+use crate::name::Name;
+use crate::plugin::{PluginRecord, Role, VersionRecord};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The largest upload that is read at all: one more byte than any plugin may have.
+const UPLOAD_BYTES_MAX: usize = (64 << 20) + 1;
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_plugins))
+        .routes(routes!(show_plugin, remove_plugin))
+        .routes(routes!(upload_plugin))
+        .routes(routes!(check_plugin))
+        .routes(routes!(activate_plugin))
+        .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
+}
+
+/// A plugin with its versions.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct PluginView {
+    name: String,
+    /// The version that is called.
+    active: u32,
+    /// The roles of the active version.
+    roles: Vec<Role>,
+    /// Oldest first.
+    versions: Vec<VersionRecord>,
+}
+
+/// A version, as an upload answers it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct UploadView {
+    name: String,
+    /// Whether it is the version that is called.
+    active: bool,
+    #[serde(flatten)]
+    version: VersionRecord,
+}
+
+/// What to do with an upload.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct UploadQuery {
+    /// Call this version from now on; true when absent.
+    activate: Option<bool>,
+}
+
+/// The version to call.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ActivateBody {
+    version: u32,
+}
+
+fn view(record: PluginRecord) -> PluginView {
+    let active = record.versions.iter().find(|version| version.version == record.active);
+    PluginView {
+        name: record.name.to_string(),
+        active: record.active,
+        roles: active.map(|version| version.roles.clone()).unwrap_or_default(),
+        versions: record.versions,
+    }
+}
+
+/// Lists the plugins.
+#[utoipa::path(get, path = "/v1/plugins", tag = "plugins", responses((status = 200, body = List<PluginView>), (status = "4XX", body = Problem)))]
+async fn list_plugins(State(app): State<Arc<App>>, caller: Viewer) -> Response {
+    answer(StatusCode::OK, List::whole(app.plugins.list(&caller.workspace).into_iter().map(view).collect()))
+}
+
+/// Shows one plugin.
+#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path)), responses((status = 200, body = PluginView), (status = "4XX", body = Problem)))]
+async fn show_plugin(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let name = parse_name(&name)?;
+    let record = app.plugins.find(&caller.workspace, &name).ok_or_else(|| missing(&name))?;
+    Ok(answer(StatusCode::OK, view(record)))
+}
+
+/// Uploads a component, or a core module that carries its component type, as the next version. A file that is refused
+/// leaves nothing behind; the file of an earlier version is that version.
+#[utoipa::path(
+    post, path = "/v1/plugins/{name}/versions", tag = "plugins", params(("name" = String, Path), UploadQuery),
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses((status = 200, body = UploadView), (status = 201, body = UploadView), (status = "4XX", body = Problem))
+)]
+async fn upload_plugin(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(name): Path<String>,
+    Query(query): Query<UploadQuery>,
+    bytes: Bytes,
+) -> Result<Response, Problem> {
+    let name = parse_name(&name)?;
+    let activate = query.activate.unwrap_or(true);
+    let (version, is_new) = app.plugins.upload(&caller.workspace, &name, &bytes, activate).await?;
+    let active = app.plugins.find(&caller.workspace, &name).is_some_and(|record| record.active == version.version);
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(answer(status, UploadView { name: name.to_string(), active, version }))
+}
+
+/// Checks a file as an upload would, and keeps nothing.
+#[utoipa::path(
+    post, path = "/v1/plugins/check", tag = "plugins",
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses((status = 200, body = VersionRecord), (status = "4XX", body = Problem))
+)]
+async fn check_plugin(State(app): State<Arc<App>>, _caller: Author, bytes: Bytes) -> Result<Response, Problem> {
+    Ok(answer(StatusCode::OK, app.plugins.check_file(&bytes).await?))
+}
+
+/// Calls another version from now on: forward or back.
+#[utoipa::path(put, path = "/v1/plugins/{name}/active", tag = "plugins", params(("name" = String, Path)), request_body = ActivateBody, responses((status = 200, body = PluginView), (status = "4XX", body = Problem)))]
+async fn activate_plugin(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(name): Path<String>,
+    Json(body): Json<ActivateBody>,
+) -> Result<Response, Problem> {
+    let record = app.plugins.activate(&caller.workspace, &parse_name(&name)?, body.version).await?;
+    Ok(answer(StatusCode::OK, view(record)))
+}
+
+/// Removes a plugin with all its versions and its state. One that a flow uses stays.
+#[utoipa::path(delete, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+async fn remove_plugin(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let name = parse_name(&name)?;
+    let users = users_of(&app, &caller.workspace, &name)?;
+    if !users.is_empty() {
+        let detail = format!("the plugin {name} is used by: {}; remove or change these flows first", users.join(", "));
+        return Err(Problem::new(StatusCode::CONFLICT, "plugin_in_use", detail));
+    }
+    if app.plugins.remove(&caller.workspace, &name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
+}
+
+/// The flows whose deployed version names a plugin.
+fn users_of(app: &App, workspace: &Name, plugin: &Name) -> Result<Vec<String>, Problem> {
+    let mut users = Vec::new();
+    for deployed in app.flows.list(workspace) {
+        let source = app.store.flow_source(workspace, &deployed.record.name, deployed.record.version)?;
+        let parsed = source.and_then(|source| crate::flow::parse(&source, deployed.record.version).ok());
+        let names = |mention: &PluginMention| mention.plugin == *plugin;
+        if parsed.is_some_and(|parsed| parsed.plugins.iter().any(names)) {
+            users.push(deployed.record.name.to_string());
+        }
+    }
+    Ok(users)
+}
+
+fn missing(name: &Name) -> Problem {
+    Problem::not_found(format!("there is no plugin {name}"))
+}

@@ -1,0 +1,58 @@
+//! Secrets: set, list by name, remove. Their values are never shown.
+
+use super::auth::{Author, Viewer};
+use super::{Json, List, answer};
+use crate::app::App;
+use crate::http::error::Problem;
+use crate::secret::SecretEntry;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list_secrets)).routes(routes!(set_secret, remove_secret))
+}
+
+/// The value of a secret.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SecretBody {
+    /// Text; 1 to 16,384 bytes.
+    value: String,
+}
+
+/// Lists the names of the secrets.
+#[utoipa::path(get, path = "/v1/secrets", tag = "secrets", responses((status = 200, body = List<SecretEntry>), (status = "4XX", body = Problem)))]
+async fn list_secrets(State(app): State<Arc<App>>, caller: Viewer) -> Response {
+    answer(StatusCode::OK, List::whole(app.secrets.list(&caller.workspace)))
+}
+
+/// Sets a secret; it counts from the next callback on.
+#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path)), request_body = SecretBody, responses((status = 204), (status = "4XX", body = Problem)))]
+async fn set_secret(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(name): Path<String>,
+    Json(body): Json<SecretBody>,
+) -> Result<StatusCode, Problem> {
+    app.secrets.set(&app.store, &caller.workspace, &name, body.value.into_bytes()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a secret. Callbacks that need it get 500 from then on.
+#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+async fn remove_secret(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    if app.secrets.remove(&app.store, &caller.workspace, &name).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found(format!("there is no secret {name}")))
+    }
+}

@@ -1,0 +1,99 @@
+//! Tokens of this API.
+
+use super::auth::Admin;
+use super::{Json, List, answer};
+use crate::app::App;
+use crate::http::error::Problem;
+use crate::time::{Timestamp, parse_duration};
+use crate::token::Access;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list_tokens, create_token)).routes(routes!(remove_token))
+}
+
+/// A token without itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct TokenView {
+    id: String,
+    name: String,
+    access: Access,
+    workspace: String,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+}
+
+/// A token to make.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TokenBody {
+    /// What it is for.
+    name: String,
+    access: Access,
+    /// Like `30d`; without it the token does not expire.
+    expires_in: Option<String>,
+}
+
+/// A token that was made.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct CreatedToken {
+    id: String,
+    /// Shown this once.
+    token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+}
+
+/// Lists the tokens of the workspace.
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", responses((status = 200, body = List<TokenView>), (status = "4XX", body = Problem)))]
+async fn list_tokens(State(app): State<Arc<App>>, caller: Admin) -> Response {
+    let tokens = app.tokens.list().into_iter().filter(|(_, record)| record.workspace == caller.workspace);
+    let views = tokens.map(|(id, record)| TokenView {
+        id,
+        name: record.name,
+        access: record.access,
+        workspace: record.workspace.to_string(),
+        created_at: record.created_at,
+        expires_at: record.expires_at,
+    });
+    answer(StatusCode::OK, List::whole(views.collect()))
+}
+
+/// Makes a token for the workspace.
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = TokenBody, responses((status = 201, body = CreatedToken), (status = "4XX", body = Problem)))]
+async fn create_token(
+    State(app): State<Arc<App>>,
+    caller: Admin,
+    Json(body): Json<TokenBody>,
+) -> Result<Response, Problem> {
+    let expires_in = body.expires_in.map(|text| parse_duration(&text)).transpose();
+    let expires_in = expires_in.map_err(|message| Problem::bad_request("invalid_duration", message))?;
+    let expires_at = expires_in.map(|duration| Timestamp::now().saturating_add(duration));
+    let name: String = body.name.chars().filter(|character| !character.is_control()).take(100).collect();
+    let (id, token) = app.tokens.create(&app.store, name, body.access, caller.workspace, expires_at).await?;
+    Ok(answer(StatusCode::CREATED, CreatedToken { id, token, expires_at }))
+}
+
+/// Removes a token; it opens nothing any more.
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+async fn remove_token(
+    State(app): State<Arc<App>>,
+    caller: Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let owned = app.tokens.list().iter().any(|(known, record)| *known == id && record.workspace == caller.workspace);
+    if owned && app.tokens.remove(&app.store, &id).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Problem::not_found(format!("there is no token {id}")))
+}

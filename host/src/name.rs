@@ -1,0 +1,142 @@
+//! Names that people give, and ids and keys that we make.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a name was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a name: use 1 to 64 lower-case letters, digits, `-` and `_`, beginning with a letter or digit")]
+pub struct NameError(String);
+
+/// A name for use in URLs, keys and files: 1 to 64 of `a-z`, `0-9`, `-`, `_`, beginning with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Name(String);
+
+impl Name {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The workspace and the environment that exist from the start.
+    pub fn default_name() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        let bytes = text.as_bytes();
+        let starts_well = bytes.first().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        if bytes.len() <= 64 && starts_well && bytes.iter().all(|byte| allowed(*byte)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Makes an id type: a UUID of version 7, so that ids sort by the time of their making.
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(uuid::Uuid);
+
+        impl $name {
+            pub fn new() -> Self {
+                Self(uuid::Uuid::now_v7())
+            }
+
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(uuid::Uuid::from_bytes(bytes))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                text.parse().map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// The id of a received callback.
+    CallbackId
+);
+id!(
+    /// The id of an execution.
+    ExecutionId
+);
+
+/// A capability in a URL or a token: 160 random bits, as 32 characters of RFC 4648's base32 in lower case.
+///
+/// # Errors
+///
+/// The operating system gave no random bytes.
+pub fn random_key() -> Result<String, aws_lc_rs::error::Unspecified> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut bytes = [0_u8; 32];
+    aws_lc_rs::rand::fill(&mut bytes)?;
+    Ok(bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 31))).map(|byte| char::from(*byte)).collect())
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, random_key};
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for wrong in ["", "A", "-a", "_a", "a b", "a/b", "..", "a.b", "é", &"a".repeat(65)] {
+            assert!(wrong.parse::<Name>().is_err(), "{wrong}");
+        }
+        assert_eq!("github-push_2".parse::<Name>().unwrap().as_str(), "github-push_2");
+    }
+
+    #[test]
+    fn keys_do_not_repeat_and_have_160_bits() {
+        let (one, two) = (random_key().unwrap(), random_key().unwrap());
+        assert_ne!(one, two);
+        assert_eq!(one.len() * 5, 160);
+    }
+}

@@ -1,0 +1,303 @@
+//! What became of a callback, what its caller was answered, and the trace of the stages in between.
+
+use crate::callback::{Callback, Request};
+use crate::name::{CallbackId, ExecutionId, Name};
+use crate::time::Timestamp;
+use base64::Engine;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+/// What became of a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It started an execution.
+    Started,
+    /// It resumed a waiting execution.
+    Resumed,
+    /// It waits in the mailbox of an execution.
+    Kept,
+    /// Its condition was false.
+    Ignored,
+    /// It was received before.
+    Duplicate,
+    /// Its caller was not accepted, or its data was not.
+    Rejected,
+    /// Something of ours, or of a plugin, failed.
+    Failed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Started => "started",
+            Self::Resumed => "resumed",
+            Self::Kept => "kept",
+            Self::Ignored => "ignored",
+            Self::Duplicate => "duplicate",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    pub fn json(status: u16, body: &Value) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self { status, headers, body: body.to_string().into() }
+    }
+
+    pub fn text(status: u16, body: impl Into<Bytes>) -> Self {
+        let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
+        Self { status, headers, body: body.into() }
+    }
+
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+/// A refusal or an error that the caller is told of, in words that tell nothing of the inside: an RFC 9457 problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub status: u16,
+    /// Stable and documented.
+    pub code: &'static str,
+    pub detail: &'static str,
+}
+
+impl Problem {
+    pub fn reply(&self, callback: CallbackId) -> Reply {
+        let body = serde_json::json!({
+            "type": "about:blank", "title": self.title(), "status": self.status, "detail": self.detail,
+            "code": self.code, "callback": callback,
+        });
+        let headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
+        Reply { status: self.status, headers, body: body.to_string().into() }
+    }
+
+    fn title(&self) -> &'static str {
+        http::StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
+    }
+}
+
+/// Why a stage did not let a callback pass: words for the caller in the problem, for the operator in the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    pub problem: Problem,
+    pub reason: String,
+    /// Whether the caller or its data was refused, rather than that something of ours or of a plugin failed.
+    pub refused: bool,
+    /// What the caller is told to do in a header: `Allow`, `WWW-Authenticate`, `Retry-After`.
+    pub header: Option<(&'static str, String)>,
+}
+
+impl Stop {
+    /// The caller or its data is not accepted.
+    pub fn refused(status: u16, code: &'static str, detail: &'static str, reason: impl Into<String>) -> Self {
+        Self { problem: Problem { status, code, detail }, reason: reason.into(), refused: true, header: None }
+    }
+
+    /// Something of ours, or of a plugin, failed.
+    pub fn failed(status: u16, code: &'static str, detail: &'static str, reason: impl Into<String>) -> Self {
+        Self { problem: Problem { status, code, detail }, reason: reason.into(), refused: false, header: None }
+    }
+
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.header = Some((name, value.into()));
+        self
+    }
+
+    /// An expression of the flow had no value for this callback.
+    pub fn expression(error: &crate::expression::EvaluationError) -> Self {
+        Self::failed(500, "expression_failed", "The flow could not evaluate this callback.", error.to_string())
+    }
+}
+
+/// The stages of a callback, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    Face,
+    Verify,
+    Dedupe,
+    Parse,
+    Condition,
+    Select,
+    Respond,
+    Commit,
+    Run,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Face => "face",
+            Self::Verify => "verify",
+            Self::Dedupe => "dedupe",
+            Self::Parse => "parse",
+            Self::Condition => "condition",
+            Self::Select => "select",
+            Self::Respond => "respond",
+            Self::Commit => "commit",
+            Self::Run => "run",
+        })
+    }
+}
+
+/// What one stage said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The callback went on.
+    Passed,
+    /// The callback does not count.
+    Ignored,
+    /// The callback was refused.
+    Refused,
+    /// The stage could not do its work.
+    Failed,
+}
+
+/// The trace of one stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceEntry {
+    pub stage: Stage,
+    pub verdict: Verdict,
+    /// Why, in words for the operator.
+    pub reason: String,
+    pub duration_us: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginUse>,
+}
+
+/// What a plugin used in one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginUse {
+    pub plugin: Name,
+    pub digest: String,
+    pub duration_us: u64,
+    /// The largest size of its memory.
+    pub memory_bytes: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+    /// The class of failure, when it failed: `plugin_trapped`, `plugin_out_of_time`, ….
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// A callback as it is stored and shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallbackRecord {
+    pub id: CallbackId,
+    pub received_at: Timestamp,
+    pub face: String,
+    pub flow: Name,
+    pub trigger: String,
+    pub environment: Name,
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    pub headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+    /// The size of the body as received; more than what is kept when the callback was not verified.
+    pub body_bytes: u64,
+    pub outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<ExecutionId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<ReplyRecord>,
+    pub trace: Vec<TraceEntry>,
+}
+
+impl CallbackRecord {
+    /// The entry of the stage that decided: the first that did not let the callback pass, else the last that has
+    /// a reason for the outcome.
+    pub fn deciding(&self) -> Option<&TraceEntry> {
+        let decision = |entry: &&TraceEntry| entry.verdict != Verdict::Passed;
+        self.trace.iter().find(decision).or_else(|| self.trace.iter().find(|entry| entry.stage == Stage::Select))
+    }
+}
+
+impl CallbackRecord {
+    /// The callback again, without the headers that are not kept.
+    pub fn into_callback(self, workspace: Name, base_url: String) -> Callback {
+        let decoded = self.body_base64.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+        let headers = self
+            .headers
+            .into_iter()
+            .filter_map(|(name, value)| {
+                Some((http::HeaderName::try_from(name).ok()?, http::HeaderValue::try_from(value).ok()?))
+            })
+            .collect();
+        Callback {
+            id: self.id,
+            workspace,
+            environment: self.environment,
+            request: Request {
+                method: self.method.parse().unwrap_or(http::Method::POST),
+                path: self.path,
+                query: self.query,
+                headers,
+                body: decoded.map_or_else(|| self.body.unwrap_or_default().into(), Bytes::from),
+                received_at: self.received_at,
+            },
+            base_url,
+        }
+    }
+}
+
+/// An answer as it is stored and shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyRecord {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+}
+
+impl From<&Reply> for ReplyRecord {
+    fn from(reply: &Reply) -> Self {
+        let (body, body_base64) = text_or_base64(&reply.body);
+        Self { status: reply.status, headers: reply.headers.clone(), body, body_base64 }
+    }
+}
+
+impl From<ReplyRecord> for Reply {
+    fn from(record: ReplyRecord) -> Self {
+        let ReplyRecord { status, headers, body, body_base64 } = record;
+        let decoded = body_base64.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+        Self { status, headers, body: decoded.map_or_else(|| body.unwrap_or_default().into(), Bytes::from) }
+    }
+}
+
+/// Bytes as text when they are UTF-8, else as base64.
+pub fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Some(text.to_owned()), None),
+        Err(_) => (None, Some(base64::engine::general_purpose::STANDARD.encode(bytes))),
+    }
+}

@@ -1,0 +1,294 @@
+//! One call of a plugin: a fresh store, the limits, and what came of it.
+
+use super::bindings::exports;
+use super::engine::Ticker;
+use super::error::CallError;
+use super::host::{CallState, CallbackHandle, ExecutionHandle, ExecutionView, LimitReached, Misuse, Services};
+use super::limits::{self, CallLimits};
+use crate::callback::Callback;
+use crate::execution::Execution;
+use crate::name::Name;
+use crate::outcome::PluginUse;
+use crate::plugin::Role;
+use crate::time::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wasmtime::component::{InstancePre, Resource};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+
+/// What a call is about.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub workspace: Name,
+    pub callback: Option<Arc<Callback>>,
+    /// The parsed data, once it is parsed.
+    pub data: Option<Arc<Value>>,
+    pub execution: Option<Arc<ExecutionView>>,
+}
+
+impl Subject {
+    pub fn of_execution(workspace: &Name, execution: &Execution) -> Self {
+        let view = ExecutionView {
+            id: execution.summary.id.to_string(),
+            flow: execution.summary.flow.to_string(),
+            environment: execution.summary.environment.to_string(),
+            scope: execution.scope().to_json(),
+        };
+        let data = Some(Arc::new(execution.scope().data.clone()));
+        Self { workspace: workspace.clone(), callback: None, data, execution: Some(Arc::new(view)) }
+    }
+}
+
+/// What a verifier plugin decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerifierVerdict {
+    Accepted { delivery_id: Option<String>, subject: Option<String> },
+    Rejected(String),
+}
+
+/// A version that is compiled and linked: only memory is missing.
+pub(super) struct Linked {
+    pub(super) pre: InstancePre<CallState>,
+    pub(super) roles: Roles,
+    pub(super) digest: String,
+    pub(super) memory_bytes_max: usize,
+    pub(super) wants_wasi: bool,
+}
+
+/// Where each role is among the exports.
+#[derive(Default)]
+pub(super) struct Roles {
+    pub(super) verifier: Option<exports::verifier::GuestIndices>,
+    pub(super) parser: Option<exports::parser::GuestIndices>,
+    pub(super) condition: Option<exports::condition::GuestIndices>,
+    pub(super) step: Option<exports::step::GuestIndices>,
+    pub(super) responder: Option<exports::responder::GuestIndices>,
+}
+
+impl Roles {
+    pub(super) fn names(&self) -> Vec<Role> {
+        let Self { verifier, parser, condition, step, responder } = self;
+        [
+            verifier.is_some().then_some(Role::Verifier),
+            parser.is_some().then_some(Role::Parser),
+            condition.is_some().then_some(Role::Condition),
+            step.is_some().then_some(Role::Step),
+            responder.is_some().then_some(Role::Responder),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// What every call needs.
+pub(super) struct Caller {
+    pub(super) engine: Engine,
+    pub(super) ticker: Ticker,
+    pub(super) services: Arc<Services>,
+    pub(super) limits: CallLimits,
+    pub(super) body_bytes_max: usize,
+}
+
+/// What a role is asked, and the place of its answer.
+pub(super) enum Question {
+    Check(Role),
+    Verify,
+    Parse,
+    Evaluate,
+    Run,
+    Respond,
+}
+
+/// What a role answered, as it came.
+pub(super) enum Answer {
+    Checked,
+    Verdict(exports::verifier::Verdict),
+    Json(String),
+    Holds(bool),
+    Reply(exports::responder::Reply),
+}
+
+impl Question {
+    fn role(&self) -> Role {
+        match self {
+            Self::Check(role) => *role,
+            Self::Verify => Role::Verifier,
+            Self::Parse => Role::Parser,
+            Self::Evaluate => Role::Condition,
+            Self::Run => Role::Step,
+            Self::Respond => Role::Responder,
+        }
+    }
+}
+
+impl Caller {
+    /// Asks a plugin, and tells what it used.
+    pub(super) async fn ask(
+        &self,
+        plugin: &Name,
+        linked: &Linked,
+        question: Question,
+        subject: &Subject,
+        config: &str,
+    ) -> (Result<Answer, CallError>, PluginUse) {
+        let started = Instant::now();
+        let mut state = CallState::new(
+            Arc::clone(&self.services),
+            subject.workspace.clone(),
+            plugin.clone(),
+            Timestamp::now(),
+            linked.memory_bytes_max,
+            linked.wants_wasi,
+        );
+        state.callback.clone_from(&subject.callback);
+        state.data.clone_from(&subject.data);
+        state.execution.clone_from(&subject.execution);
+        let cpu = match question.role() {
+            Role::Verifier | Role::Condition => self.limits.decide_cpu,
+            Role::Parser | Role::Step | Role::Responder => self.limits.work_cpu,
+        };
+        let mut store = self.store(state, cpu);
+        let config = config.to_owned();
+        let running = self.ticker.guard();
+        let asked = tokio::time::timeout(cpu * limits::WALL_FACTOR, enter(&mut store, linked, &question, subject, &config));
+        let result = match asked.await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(failure))) => Err(guest_failure(plugin, failure)),
+            Ok(Err(error)) => Err(self.classify(plugin, linked, cpu, &error)),
+            Err(_) => {
+                let limit = format!("{} ms of wall-clock time", (cpu * limits::WALL_FACTOR).as_millis());
+                Err(CallError::OutOfTime { plugin: plugin.clone(), limit })
+            }
+        };
+        drop(running);
+        let usage = PluginUse {
+            plugin: plugin.clone(),
+            digest: linked.digest.clone(),
+            duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: store.data().memory.largest_bytes as u64,
+            log: store.data_mut().take_log(),
+            failure: result.as_ref().err().map(|error| error.code().to_owned()),
+        };
+        (result, usage)
+    }
+
+    fn store(&self, state: CallState, cpu: Duration) -> Store<CallState> {
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(2 * self.body_bytes_max.max(limits::RESULT_BYTES_MAX));
+        store.set_max_component_handles(limits::HANDLES_MAX);
+        store.set_epoch_deadline(1);
+        // Each tick is at most one tick's length of the guest's own time: while others run, no deadline passes.
+        let mut ticks_left = cpu.as_millis() / limits::TICK.as_millis();
+        store.epoch_deadline_callback(move |_| match ticks_left.checked_sub(1) {
+            Some(left) => {
+                ticks_left = left;
+                Ok(UpdateDeadline::Yield(1))
+            }
+            None => Err(LimitReached::Time.into()),
+        });
+        store
+    }
+
+    fn classify(&self, plugin: &Name, linked: &Linked, cpu: Duration, error: &wasmtime::Error) -> CallError {
+        let plugin = plugin.clone();
+        match error.downcast_ref::<LimitReached>() {
+            Some(LimitReached::Time) => {
+                return CallError::OutOfTime { plugin, limit: format!("{} ms of CPU time", cpu.as_millis()) };
+            }
+            Some(LimitReached::Memory) => {
+                return CallError::OutOfMemory { plugin, limit_bytes: linked.memory_bytes_max };
+            }
+            None => {}
+        }
+        if let Some(Misuse(reason)) = error.downcast_ref::<Misuse>() {
+            return CallError::Trapped { plugin, reason: reason.clone() };
+        }
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return CallError::Trapped { plugin, reason: trap.to_string() };
+        }
+        // What is left is an answer, or an argument, that cannot be taken over from the guest.
+        let reason: String = super::compile::one_line(error).chars().take(300).collect();
+        CallError::BadOutput { plugin, reason }
+    }
+}
+
+type Asked = wasmtime::Result<Result<Answer, exports::condition::Failure>>;
+
+async fn enter(
+    store: &mut Store<CallState>,
+    linked: &Linked,
+    question: &Question,
+    subject: &Subject,
+    // The type that the generated functions take.
+    config: &String,
+) -> Asked {
+    let instance = linked.pre.instantiate_async(&mut *store).await?;
+    let roles = &linked.roles;
+    let missing = || wasmtime::Error::msg("the role is not exported");
+    let callback = || Resource::<CallbackHandle>::new_borrow(0);
+    let execution = || Resource::<ExecutionHandle>::new_borrow(0);
+    let optional_execution = subject.execution.as_ref().map(|_| execution());
+    Ok(match question {
+        Question::Verify => {
+            let guest = roles.verifier.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+            guest.call_verify(store, callback(), config).await?.map(Answer::Verdict)
+        }
+        Question::Parse => {
+            let guest = roles.parser.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+            guest.call_parse(store, callback(), config).await?.map(Answer::Json)
+        }
+        Question::Evaluate => {
+            let guest = roles.condition.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+            guest.call_evaluate(store, callback(), optional_execution, config).await?.map(Answer::Holds)
+        }
+        Question::Run => {
+            let guest = roles.step.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+            guest.call_run(store, execution(), config).await?.map(Answer::Json)
+        }
+        Question::Respond => {
+            let guest = roles.responder.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+            guest.call_respond(store, callback(), optional_execution, config).await?.map(Answer::Reply)
+        }
+        Question::Check(role) => {
+            let checked = match role {
+                Role::Verifier => {
+                    let guest = roles.verifier.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+                    guest.call_check(store, config).await?
+                }
+                Role::Parser => {
+                    let guest = roles.parser.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+                    guest.call_check(store, config).await?
+                }
+                Role::Condition => {
+                    let guest = roles.condition.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+                    guest.call_check(store, config).await?
+                }
+                Role::Step => {
+                    let guest = roles.step.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+                    guest.call_check(store, config).await?
+                }
+                Role::Responder => {
+                    let guest = roles.responder.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
+                    guest.call_check(store, config).await?
+                }
+            };
+            checked.map(|()| Answer::Checked)
+        }
+    })
+}
+
+/// A guest's own words, shortened and without control characters: they go into records and logs.
+fn guest_failure(plugin: &Name, failure: exports::condition::Failure) -> CallError {
+    let clean = |text: &str, max: usize| -> String {
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect()
+    };
+    CallError::Guest {
+        plugin: plugin.clone(),
+        code: clean(&failure.code, limits::FAILURE_CODE_BYTES_MAX),
+        message: clean(&failure.message, limits::LOG_LINE_BYTES_MAX),
+        retryable: failure.retryable,
+    }
+}

@@ -1,0 +1,156 @@
+//! Compiling in a child process: what an upload can do to a compiler, it does to the child alone.
+//!
+//! The child limits its own memory and CPU time before it reads the file. It answers one byte and then: `E` and the
+//! error as JSON, or `C`, the length of the component (8 bytes, big-endian), the component, and the compiled code.
+
+use super::component::componentize;
+use super::engine;
+use super::error::UploadError;
+use super::limits::{LARGE, NORMAL, UploadLimits};
+use super::scan::{Form, scan};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+/// A component and its compiled code.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) component: Vec<u8>,
+    pub(super) artifact: Vec<u8>,
+}
+
+/// Scans and compiles a file in a child process.
+pub(super) async fn compile(program: &Path, bytes: &[u8], large: bool) -> Result<Compiled, UploadError> {
+    let limits = if large { &LARGE } else { &NORMAL };
+    let host = |what: &str, error: std::io::Error| UploadError::Host(format!("{what}: {error}"));
+    let mut command = Command::new(program);
+    command.arg("compile-plugin").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if large {
+        command.arg("--large");
+    }
+    let mut child = command.kill_on_drop(true).spawn().map_err(|error| host("the compiler did not start", error))?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let work = async {
+        let send = async {
+            if let Some(mut stdin) = stdin {
+                // A child that refuses early closes its end: its answer says why.
+                let _ = stdin.write_all(bytes).await;
+            }
+        };
+        let (mut answer, mut complaint) = (Vec::new(), Vec::new());
+        let receive = async {
+            if let Some(mut stdout) = stdout {
+                let _ = stdout.read_to_end(&mut answer).await;
+            }
+        };
+        let listen = async {
+            if let Some(stderr) = stderr {
+                let _ = stderr.take(4096).read_to_end(&mut complaint).await;
+            }
+        };
+        tokio::join!(send, receive, listen);
+        (child.wait().await, answer, complaint)
+    };
+    let Ok((status, answer, complaint)) = tokio::time::timeout(limits.compile_wall_max, work).await else {
+        return Err(UploadError::CompileLimit(format!("longer than {} s", limits.compile_wall_max.as_secs())));
+    };
+    let status = status.map_err(|error| host("the compiler was lost", error))?;
+    match answer.split_first() {
+        Some((b'E', error)) => Err(serde_json::from_slice(error)
+            .unwrap_or_else(|error| UploadError::Host(format!("the compiler's answer is garbled: {error}")))),
+        Some((b'C', rest)) if status.success() => split(rest),
+        _ => Err(died(status, &complaint, limits)),
+    }
+}
+
+fn split(rest: &[u8]) -> Result<Compiled, UploadError> {
+    let garbled = || UploadError::Host("the compiler's answer is garbled".to_owned());
+    let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(garbled)?;
+    let length = usize::try_from(u64::from_be_bytes(*length)).map_err(|_| garbled())?;
+    let (component, artifact) = rest.split_at_checked(length).ok_or_else(garbled)?;
+    Ok(Compiled { component: component.to_vec(), artifact: artifact.to_vec() })
+}
+
+/// What the end of a child without an answer means.
+fn died(status: std::process::ExitStatus, complaint: &[u8], limits: &UploadLimits) -> UploadError {
+    use std::os::unix::process::ExitStatusExt;
+    const SIGKILL: i32 = 9;
+    const SIGABRT: i32 = 6;
+    const SIGSEGV: i32 = 11;
+    const SIGXCPU: i32 = 24;
+    let complaint = String::from_utf8_lossy(complaint);
+    let memory = format!("more than {} MiB of memory", limits.compile_memory_bytes_max >> 20);
+    match status.signal() {
+        Some(SIGXCPU | SIGKILL) => {
+            UploadError::CompileLimit(format!("more than {} s of CPU time", limits.compile_cpu_max.as_secs()))
+        }
+        Some(SIGABRT) if complaint.contains("memory allocation") => UploadError::CompileLimit(memory),
+        Some(SIGSEGV | SIGABRT) => UploadError::Compile("the compiler broke down over it".to_owned()),
+        _ if complaint.contains("memory") || complaint.contains("mmap") => UploadError::CompileLimit(memory),
+        _ => UploadError::Host(format!(
+            "the compiler ended with {status}: {}",
+            complaint.lines().next().unwrap_or("it said nothing")
+        )),
+    }
+}
+
+/// The child's side: reads a file from standard input, answers on standard output.
+pub fn child_main(large: bool) -> ExitCode {
+    let limits = if large { &LARGE } else { &NORMAL };
+    let answer = match confine(limits).and_then(|()| work(limits)) {
+        Ok(Compiled { component, artifact }) => {
+            let length = (component.len() as u64).to_be_bytes();
+            [b"C".as_slice(), &length, &component, &artifact].concat()
+        }
+        Err(error) => [b"E".as_slice(), &serde_json::to_vec(&error).unwrap_or_default()].concat(),
+    };
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(&answer).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn confine(limits: &UploadLimits) -> Result<(), UploadError> {
+    let limit = |resource: Resource, value: u64| {
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+            .map_err(|error| UploadError::Host(format!("the compiler could not limit itself: {error}")))
+    };
+    limit(Resource::As, limits.compile_memory_bytes_max)?;
+    limit(Resource::Cpu, limits.compile_cpu_max.as_secs())?;
+    limit(Resource::Nofile, 16)?;
+    limit(Resource::Core, 0)?;
+    limit(Resource::Fsize, 0)
+}
+
+fn work(limits: &UploadLimits) -> Result<Compiled, UploadError> {
+    let mut bytes = Vec::new();
+    let max = limits.bytes_max as u64;
+    std::io::stdin()
+        .lock()
+        .take(max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| UploadError::Host(format!("the compiler could not read the file: {error}")))?;
+    if bytes.len() > limits.bytes_max {
+        return Err(UploadError::TooLarge { found: bytes.len(), max: limits.bytes_max, hint: String::new() });
+    }
+    let component = match scan(&bytes, limits)? {
+        Form::Component => bytes,
+        Form::Module => {
+            let component = componentize(&bytes)?;
+            scan(&component, limits)?;
+            component
+        }
+    };
+    let engine = engine::compiling().map_err(|error| UploadError::Host(format!("{error:#}")))?;
+    let artifact = engine.precompile_component(&component).map_err(|error| UploadError::Compile(one_line(&error)))?;
+    Ok(Compiled { component, artifact })
+}
+
+/// An error with its causes in one line.
+pub(super) fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,21 @@
+//! Requests of plugins to hosts that the operator has allowed.
+
+use super::CallState;
+use crate::plugin::bindings::imports::http::{Host, Request, Response};
+use crate::plugin::bindings::imports::types::Failure;
+use crate::plugin::outbound::{OutboundError, OutboundRequest, OutboundResponse};
+use wasmtime::Result;
+
+impl Host for CallState {
+    async fn send(&mut self, request: Request) -> Result<std::result::Result<Response, Failure>> {
+        let Request { method, url, headers, body } = request;
+        let sent = self.services.outbound.send(OutboundRequest { method, url, headers, body }).await;
+        Ok(sent
+            .map(|OutboundResponse { status, headers, body }| Response { status, headers, body })
+            .map_err(|error| Failure {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                retryable: matches!(error, OutboundError::Unreachable(_)),
+            }))
+    }
+}

@@ -1,0 +1,118 @@
+//! The limits on plugins, each with its unit and its reason, in one place.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How often running guest code is interrupted, so that others run too and its time is counted.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+/// Wall-clock time of a call, as a multiple of its CPU time: waiting on the host counts here only.
+pub(super) const WALL_FACTOR: u32 = 4;
+/// Most handles that a call may hold: callback, execution, and what WASI needs.
+pub(super) const HANDLES_MAX: usize = 1000;
+/// Most elements of a guest's table: what interpreters need.
+pub(super) const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Most core instances of one component: Python's have 38.
+pub(super) const CORE_INSTANCES_MAX: u32 = 64;
+/// Native stack of guest code, in bytes.
+pub(super) const STACK_BYTES_MAX: usize = 256 * 1024;
+/// Stack of the fiber that a call runs on: the guest's and the host's part.
+pub(super) const FIBER_BYTES: usize = STACK_BYTES_MAX + 256 * 1024;
+/// Most log lines that are kept of one call.
+pub(super) const LOG_LINES_MAX: usize = 16;
+/// Longest log line that is kept, in bytes.
+pub(super) const LOG_LINE_BYTES_MAX: usize = 4096;
+/// Largest result of a parser or step, in bytes.
+pub(super) const RESULT_BYTES_MAX: usize = 1 << 20;
+/// Most random bytes of one request.
+pub(super) const RANDOM_BYTES_MAX: u32 = 4096;
+/// Longest key of a plugin's state, in bytes.
+pub(super) const STATE_KEY_BYTES_MAX: usize = 256;
+/// Largest value of a plugin's state, in bytes.
+pub(super) const STATE_VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Most keys of a plugin's state.
+pub(super) const STATE_KEYS_MAX: usize = 10_000;
+/// Longest code of a guest's failure, in bytes.
+pub(super) const FAILURE_CODE_BYTES_MAX: usize = 64;
+
+/// The limits of an upload, for one class of plugins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UploadLimits {
+    /// Size of the file, in bytes.
+    pub bytes_max: usize,
+    /// Memory of the compiler, in bytes.
+    pub compile_memory_bytes_max: u64,
+    /// CPU time of the compiler.
+    pub compile_cpu_max: Duration,
+    /// Wall-clock time of the compiler.
+    pub compile_wall_max: Duration,
+    /// Memory of one call, in bytes.
+    pub memory_bytes_max: usize,
+    /// Size of one function's body, in bytes: compilers take more than linear time, and their worst faults were in
+    /// huge functions.
+    pub function_bytes_max: usize,
+    /// Number of functions.
+    pub functions_max: u32,
+    /// Depth of components in components.
+    pub nesting_max: u32,
+}
+
+/// For plugins in languages that compile to WebAssembly.
+pub(super) const NORMAL: UploadLimits = UploadLimits {
+    bytes_max: 4 << 20,
+    compile_memory_bytes_max: 1 << 30,
+    compile_cpu_max: Duration::from_secs(10),
+    compile_wall_max: Duration::from_secs(15),
+    memory_bytes_max: 16 << 20,
+    function_bytes_max: 128 * 1024,
+    functions_max: 20_000,
+    nesting_max: 8,
+};
+
+/// For components that embed an interpreter, when the operator allows `large_plugins`.
+pub(super) const LARGE: UploadLimits = UploadLimits {
+    bytes_max: 64 << 20,
+    compile_memory_bytes_max: 2 << 30,
+    compile_cpu_max: Duration::from_secs(120),
+    compile_wall_max: Duration::from_secs(150),
+    memory_bytes_max: 128 << 20,
+    function_bytes_max: 1 << 20,
+    functions_max: 100_000,
+    nesting_max: 8,
+};
+
+/// The limits of one call. An operator may change them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// CPU time of a condition or verifier.
+    pub decide_cpu: Duration,
+    /// CPU time of a parser, step or responder.
+    pub work_cpu: Duration,
+    /// Calls that run at the same time.
+    pub concurrency: usize,
+    /// Calls that wait for a place; more are refused.
+    pub waiting: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            decide_cpu: Duration::from_millis(50),
+            work_cpu: Duration::from_millis(200),
+            concurrency: 64,
+            waiting: 1024,
+        }
+    }
+}
+
+/// The limits as they are shown.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PluginLimits {
+    /// Largest upload, in bytes.
+    pub upload_bytes_max: usize,
+    /// CPU time of a condition or verifier, in milliseconds.
+    pub decide_cpu_ms: u64,
+    /// CPU time of a parser, step or responder, in milliseconds.
+    pub work_cpu_ms: u64,
+    /// Memory of one call, in bytes.
+    pub memory_bytes_max: usize,
+}

@@ -1,0 +1,161 @@
+//! Outbound HTTP for plugins: only to hosts that the operator has named, without redirects, proxies or surprises.
+//!
+//! A name on the list is an operator's word that plugins may reach it, wherever it resolves to; nothing else is reached,
+//! so a URL cannot lead into the operator's network.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Largest response body, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// Longest time of one request; the wall clock of the call usually ends it before.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const FORBIDDEN_HEADERS: [&str; 6] =
+    ["host", "content-length", "connection", "transfer-encoding", "upgrade", "proxy-authorization"];
+
+/// A client for allowed hosts.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    client: reqwest::Client,
+    /// `host` or `host:port`, in lower case.
+    allowed: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct OutboundRequest {
+    pub(super) method: String,
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Option<Vec<u8>>,
+}
+
+#[derive(Debug)]
+pub(super) struct OutboundResponse {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OutboundError {
+    #[error("plugins may not send requests to {0}; an operator can allow it in `plugin_http_hosts`")]
+    HostNotAllowed(String),
+    #[error("the request is not valid: {0}")]
+    Invalid(String),
+    #[error("the response is larger than {BODY_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("no answer: {0}")]
+    Unreachable(String),
+}
+
+impl OutboundError {
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::HostNotAllowed(_) => "host-not-allowed",
+            Self::Invalid(_) => "invalid-request",
+            Self::TooLarge => "too-large",
+            Self::Unreachable(_) => "unreachable",
+        }
+    }
+}
+
+impl Outbound {
+    /// # Errors
+    ///
+    /// The TLS library could not be set up.
+    pub fn new(allowed: impl IntoIterator<Item = String>) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(TIMEOUT)
+            .user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client, allowed: allowed.into_iter().map(|host| host.to_ascii_lowercase()).collect() })
+    }
+
+    pub(super) async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        let invalid = |error: &dyn std::fmt::Display| OutboundError::Invalid(error.to_string());
+        let url: reqwest::Url = request.url.parse().map_err(|error| invalid(&error))?;
+        self.check(&url)?;
+        let method: reqwest::Method = request.method.parse().map_err(|error| invalid(&error))?;
+        let mut builder = self.client.request(method, url);
+        for (name, value) in request.headers {
+            if FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+                return Err(OutboundError::Invalid(format!("the header {name} is the host's to set")));
+            }
+            builder = builder.header(name, value);
+        }
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        let request = builder.build().map_err(|error| invalid(&error))?;
+        let mut response = self.client.execute(request).await.map_err(|error| unreachable_host(&error))?;
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_host(&error))? {
+            if body.len() + chunk.len() > BODY_BYTES_MAX {
+                return Err(OutboundError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(OutboundResponse { status, headers, body })
+    }
+
+    fn check(&self, url: &reqwest::Url) -> Result<(), OutboundError> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(OutboundError::Invalid(format!("the scheme {} is neither http nor https", url.scheme())));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(OutboundError::Invalid("a URL must not carry a user name".to_owned()));
+        }
+        let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+        let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}")).unwrap_or_default();
+        // A name without a port allows the scheme's own port alone.
+        if self.allowed.contains(&with_port) || (url.port().is_none() && self.allowed.contains(&host)) {
+            return Ok(());
+        }
+        Err(OutboundError::HostNotAllowed(with_port))
+    }
+}
+
+/// Without the URL, which may hold a secret in its query.
+fn unreachable_host(error: &reqwest::Error) -> OutboundError {
+    let what = match (error.is_timeout(), error.is_connect()) {
+        (true, _) => "it took too long",
+        (_, true) => "the connection failed",
+        _ => "the connection broke off",
+    };
+    OutboundError::Unreachable(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outbound;
+
+    #[test]
+    fn only_named_hosts_are_reached() {
+        let outbound = Outbound::new(["api.example.com".to_owned(), "10.0.0.7:8080".to_owned()]).unwrap();
+        let check = |url: &str| outbound.check(&url.parse().unwrap()).map_err(|error| error.code());
+        for url in [
+            "https://example.com/",
+            "https://api.example.com.evil.test/",
+            "https://api.example.com:8443/",
+            "http://10.0.0.7/",
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://[::ffff:10.0.0.7]:8080/",
+            "http://localhost/",
+        ] {
+            assert_eq!(check(url), Err("host-not-allowed"), "{url}");
+        }
+        assert_eq!(check("file:///etc/passwd"), Err("invalid-request"));
+        assert_eq!(check("https://user@api.example.com/"), Err("invalid-request"));
+        assert_eq!(check("https://API.example.com/x?y"), Ok(()));
+        assert_eq!(check("http://10.0.0.7:8080/x"), Ok(()));
+    }
+}

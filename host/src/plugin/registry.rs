@@ -1,0 +1,704 @@
+//! All plugins of all workspaces: uploaded, activated, called.
+
+use super::bindings::exports;
+use super::cache::{Cache, deserialize, digest_of};
+use super::call::{Answer, Caller, Linked, Question, Roles, Subject, VerifierVerdict};
+use super::compile::{Compiled, compile, one_line};
+use super::engine::{self, Ticker};
+use super::error::{CallError, UploadError};
+use super::host::{CallState, Services, link};
+use super::limits::{self, CallLimits, LARGE, NORMAL};
+use super::outbound::Outbound;
+use super::{PluginLimits, Role};
+use crate::flow::PluginMention;
+use crate::name::Name;
+use crate::outcome::{PluginUse, Reply};
+use crate::reply;
+use crate::secret::Secrets;
+use crate::store::{Store, StoreError, Write};
+use crate::time::Timestamp;
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+/// Most uploads that wait for the compiler.
+const UPLOADS_WAITING_MAX: usize = 8;
+/// Most versions of one plugin.
+const VERSIONS_MAX: usize = 100;
+/// This many faults of one version within [`CIRCUIT_WINDOW`] and it rests.
+const CIRCUIT_FAULTS: usize = 5;
+const CIRCUIT_WINDOW: Duration = Duration::from_mins(1);
+
+/// A plugin as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRecord {
+    pub name: Name,
+    /// The version that is called.
+    pub active: u32,
+    /// Oldest first.
+    pub versions: Vec<VersionRecord>,
+}
+
+/// One immutable version of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VersionRecord {
+    pub version: u32,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    pub roles: Vec<Role>,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    pub size_bytes: u64,
+    /// Whether it was uploaded under the limits for large plugins.
+    pub large: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub uploaded_at: Timestamp,
+}
+
+/// How plugins are run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The program that compiles: this binary.
+    pub compiler: PathBuf,
+    pub limits: CallLimits,
+    /// Largest body of a callback, in bytes.
+    pub body_bytes_max: usize,
+    /// Whether components that embed an interpreter may be uploaded.
+    pub large_plugins: bool,
+}
+
+/// Why a plugin could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error("there is no plugin {0}")]
+    NoPlugin(Name),
+    #[error("the plugin {plugin} has no version {version}; it has 1 to {newest}")]
+    NoVersion { plugin: Name, version: u32, newest: u32 },
+    #[error("the plugin {0} has {VERSIONS_MAX} versions, the most that are kept; remove it and upload it again")]
+    TooManyVersions(Name),
+    #[error("plugins could not be set up: {0}")]
+    SetUp(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A handle to all plugins. Cloning it is cheap and shares them.
+#[derive(Clone)]
+pub struct Plugins {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    caller: Caller,
+    linker: Linker<CallState>,
+    cache: Cache,
+    settings: Settings,
+    active: ArcSwap<BTreeMap<(Name, Name), Arc<Active>>>,
+    /// Serialises changes of records.
+    changing: tokio::sync::Mutex<()>,
+    compiling: Semaphore,
+    uploads: AtomicUsize,
+    calls: Semaphore,
+    calls_waiting: AtomicUsize,
+}
+
+/// A plugin whose active version can be called.
+struct Active {
+    record: PluginRecord,
+    linked: Result<Linked, String>,
+    faults: Mutex<VecDeque<Instant>>,
+}
+
+impl Plugins {
+    /// Loads the active version of every plugin.
+    ///
+    /// # Errors
+    ///
+    /// The engine or the directories cannot be used, or the store failed. A version that does not load is logged and
+    /// fails its calls.
+    pub async fn open(
+        settings: Settings,
+        store: Store,
+        secrets: Secrets,
+        outbound: Outbound,
+    ) -> Result<Self, RegistryError> {
+        let set_up = |error: &dyn std::fmt::Display| RegistryError::SetUp(error.to_string());
+        let engine = engine::running(settings.limits.concurrency).map_err(|error| set_up(&one_line(&error)))?;
+        let mut linker = Linker::new(&engine);
+        link(&mut linker).map_err(|error| set_up(&one_line(&error)))?;
+        let cache = Cache::open(&settings.data, &engine).map_err(|error| set_up(&error))?;
+        let ticker = Ticker::start(&engine).map_err(|error| set_up(&error))?;
+        let records = store.plugins()?;
+        let inner = Inner {
+            caller: Caller {
+                engine,
+                ticker,
+                services: Arc::new(Services { store, secrets, outbound }),
+                limits: settings.limits,
+                body_bytes_max: settings.body_bytes_max,
+            },
+            linker,
+            cache,
+            compiling: Semaphore::new(1),
+            uploads: AtomicUsize::new(0),
+            calls: Semaphore::new(settings.limits.concurrency),
+            calls_waiting: AtomicUsize::new(0),
+            settings,
+            active: ArcSwap::default(),
+            changing: tokio::sync::Mutex::new(()),
+        };
+        let plugins = Self { inner: Arc::new(inner) };
+        let mut active = BTreeMap::new();
+        for (workspace, record) in records {
+            let linked = plugins.inner.load(&record).await;
+            if let Err(reason) = &linked {
+                tracing::error!(plugin.name = %record.name, reason, "a plugin could not be loaded; its calls fail");
+            }
+            let key = (workspace, record.name.clone());
+            active.insert(key, Arc::new(Active { record, linked, faults: Mutex::default() }));
+        }
+        plugins.inner.active.store(Arc::new(active));
+        Ok(plugins)
+    }
+
+    pub fn limits(&self) -> PluginLimits {
+        let limits = if self.inner.settings.large_plugins { &LARGE } else { &NORMAL };
+        PluginLimits {
+            upload_bytes_max: limits.bytes_max,
+            decide_cpu_ms: self.inner.settings.limits.decide_cpu.as_millis() as u64,
+            work_cpu_ms: self.inner.settings.limits.work_cpu.as_millis() as u64,
+            memory_bytes_max: limits.memory_bytes_max,
+        }
+    }
+
+    pub fn list(&self, workspace: &Name) -> Vec<PluginRecord> {
+        let active = self.inner.active.load();
+        active.iter().filter(|((owner, _), _)| owner == workspace).map(|(_, active)| active.record.clone()).collect()
+    }
+
+    pub fn find(&self, workspace: &Name, name: &Name) -> Option<PluginRecord> {
+        self.inner.find(workspace, name).map(|active| active.record.clone())
+    }
+
+    /// Checks a file as an upload would, and keeps nothing: the version that it would become.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub async fn check_file(&self, bytes: &[u8]) -> Result<VersionRecord, UploadError> {
+        let (compiled, large) = self.inner.compile(bytes).await?;
+        let component = deserialize(&self.inner.caller.engine, &compiled.artifact)
+            .map_err(|error| UploadError::Host(one_line(&error)))?;
+        let linked = self.inner.link(&component, digest_of(&compiled.component), large)?;
+        Ok(self.inner.version(1, &component, &linked, &compiled.component, large))
+    }
+
+    /// Takes a file as the next version of a plugin and activates it, unless told not to. The same file as an earlier
+    /// version is that version: whether it is new is the second part of the answer.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file; then nothing of it stays.
+    pub async fn upload(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        bytes: &[u8],
+        activate: bool,
+    ) -> Result<(VersionRecord, bool), RegistryError> {
+        let inner = &self.inner;
+        let (compiled, large) = inner.compile(bytes).await?;
+        let digest = digest_of(&compiled.component);
+        let component = deserialize(&inner.caller.engine, &compiled.artifact)
+            .map_err(|error| UploadError::Host(one_line(&error)))?;
+        let linked = inner.link(&component, digest.clone(), large)?;
+        let _changing = inner.changing.lock().await;
+        let current = inner.find(workspace, name);
+        let mut record = current.as_ref().map_or_else(
+            || PluginRecord { name: name.clone(), active: 0, versions: Vec::new() },
+            |active| active.record.clone(),
+        );
+        if let Some(known) = record.versions.iter().find(|version| version.digest == digest).cloned() {
+            if activate && record.active != known.version {
+                record.active = known.version;
+                inner.put(workspace, record, Ok(linked)).await?;
+            }
+            return Ok((known, false));
+        }
+        if record.versions.len() == VERSIONS_MAX {
+            return Err(RegistryError::TooManyVersions(name.clone()));
+        }
+        let number = record.versions.last().map_or(1, |version| version.version + 1);
+        let version = inner.version(number, &component, &linked, &compiled.component, large);
+        record.versions.push(version.clone());
+        inner
+            .cache
+            .keep_component(&digest, &compiled.component)
+            .and_then(|()| inner.cache.keep_artifact(&digest, &compiled.artifact))
+            .map_err(|error| UploadError::Host(format!("the file could not be kept: {error}")))?;
+        if activate || record.active == 0 {
+            record.active = number;
+            inner.put(workspace, record, Ok(linked)).await?;
+        } else if let Some(active) = current {
+            inner.put_keeping(workspace, record, &active).await?;
+        }
+        Ok((version, true))
+    }
+
+    /// Calls another version from now on; calls under way end with the one they began with.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plugin or version, or it does not load.
+    pub async fn activate(&self, workspace: &Name, name: &Name, version: u32) -> Result<PluginRecord, RegistryError> {
+        let inner = &self.inner;
+        let _changing = inner.changing.lock().await;
+        let active = inner.find(workspace, name).ok_or_else(|| RegistryError::NoPlugin(name.clone()))?;
+        let mut record = active.record.clone();
+        if !record.versions.iter().any(|known| known.version == version) {
+            let newest = record.versions.last().map_or(0, |version| version.version);
+            return Err(RegistryError::NoVersion { plugin: name.clone(), version, newest });
+        }
+        record.active = version;
+        let linked = inner.load(&record).await.map_err(RegistryError::SetUp)?;
+        inner.put(workspace, record.clone(), Ok(linked)).await?;
+        Ok(record)
+    }
+
+    /// Removes a plugin with all its versions and its state: whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, RegistryError> {
+        let inner = &self.inner;
+        let _changing = inner.changing.lock().await;
+        let Some(active) = inner.find(workspace, name) else { return Ok(false) };
+        let services = &inner.caller.services;
+        let write = Write::DeletePlugin { workspace: workspace.clone(), name: name.clone() };
+        services.store.commit(vec![write]).await?;
+        inner.update(|plugins| drop(plugins.remove(&(workspace.clone(), name.clone()))));
+        // A file that another plugin was made of stays.
+        let plugins = inner.active.load();
+        for version in &active.record.versions {
+            let in_use = plugins
+                .values()
+                .any(|other| other.record.versions.iter().any(|known| known.digest == version.digest));
+            if !in_use && let Err(error) = inner.cache.forget(&version.digest) {
+                tracing::warn!(plugin.digest = version.digest, %error, "a removed plugin's file could not be removed");
+            }
+        }
+        Ok(true)
+    }
+
+    /// Checks what a flow asks of a plugin: that it exists, has the role, and accepts the configuration.
+    pub async fn check_mention(&self, workspace: &Name, mention: &PluginMention) -> Result<(), crate::flow::Mistake> {
+        let PluginMention { plugin, role, config, name_at, config_at } = mention;
+        let Some(active) = self.inner.find(workspace, plugin) else {
+            let known: Vec<String> = self.list(workspace).iter().map(|record| record.name.to_string()).collect();
+            let known = if known.is_empty() { "none is uploaded".to_owned() } else { format!("known: {}", known.join(", ")) };
+            return Err(name_at.mistake(format!("there is no plugin `{plugin}`; {known}")));
+        };
+        let linked = match &active.linked {
+            Ok(linked) => linked,
+            Err(reason) => return Err(name_at.mistake(format!("the plugin `{plugin}` does not load: {reason}"))),
+        };
+        let roles = linked.roles.names();
+        if !roles.contains(role) {
+            let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+            let detail = format!("the plugin `{plugin}` is no {role}; it is: {}", roles.join(", "));
+            return Err(name_at.mistake(detail));
+        }
+        let Some(config) = config else { return Ok(()) };
+        let subject =
+            Subject { workspace: workspace.clone(), callback: None, data: None, execution: None };
+        let (answer, _) =
+            self.inner.caller.ask(plugin, linked, Question::Check(*role), &subject, &config.to_string()).await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(CallError::Guest { message, .. }) => {
+                Err(config_at.mistake(format!("the plugin `{plugin}` does not accept this configuration: {message}")))
+            }
+            Err(error) => Err(config_at.mistake(format!("the configuration could not be checked: {error}"))),
+        }
+    }
+
+    /// Asks a verifier. What it used is added to `uses`.
+    ///
+    /// # Errors
+    ///
+    /// The plugin failed or is missing.
+    pub async fn verify(
+        &self,
+        plugin: &Name,
+        subject: &Subject,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<VerifierVerdict, CallError> {
+        match self.inner.ask(plugin, Question::Verify, subject, config, uses).await? {
+            Answer::Verdict(exports::verifier::Verdict::Accepted(proof)) => {
+                let exports::verifier::Proof { delivery_id, subject } = proof;
+                Ok(VerifierVerdict::Accepted { delivery_id, subject })
+            }
+            Answer::Verdict(exports::verifier::Verdict::Rejected(reason)) => Ok(VerifierVerdict::Rejected(reason)),
+            _ => Err(wrong_answer(plugin)),
+        }
+    }
+
+    /// Asks a parser.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify), and when the answer is not JSON.
+    pub async fn parse(
+        &self,
+        plugin: &Name,
+        subject: &Subject,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Value, CallError> {
+        match self.inner.ask(plugin, Question::Parse, subject, config, uses).await? {
+            Answer::Json(text) => self.inner.read_json(plugin, subject, &text, uses),
+            _ => Err(wrong_answer(plugin)),
+        }
+    }
+
+    /// Asks a condition.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify). An error is never taken for true.
+    pub async fn evaluate(
+        &self,
+        plugin: &Name,
+        subject: &Subject,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<bool, CallError> {
+        match self.inner.ask(plugin, Question::Evaluate, subject, config, uses).await? {
+            Answer::Holds(holds) => Ok(holds),
+            _ => Err(wrong_answer(plugin)),
+        }
+    }
+
+    /// Asks a step.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub async fn run(
+        &self,
+        plugin: &Name,
+        subject: &Subject,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Value, CallError> {
+        match self.inner.ask(plugin, Question::Run, subject, config, uses).await? {
+            Answer::Json(text) => self.inner.read_json(plugin, subject, &text, uses),
+            _ => Err(wrong_answer(plugin)),
+        }
+    }
+
+    /// Asks a responder.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify), and when the answer is not allowed.
+    pub async fn respond(
+        &self,
+        plugin: &Name,
+        subject: &Subject,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Reply, CallError> {
+        match self.inner.ask(plugin, Question::Respond, subject, config, uses).await? {
+            Answer::Reply(exports::responder::Reply { status, headers, body }) => {
+                reply::check(Reply { status, headers, body: body.into() })
+                    .map_err(|reason| self.inner.bad_output(plugin, subject, reason, uses))
+            }
+            _ => Err(wrong_answer(plugin)),
+        }
+    }
+}
+
+/// Each question has one kind of answer.
+fn wrong_answer(plugin: &Name) -> CallError {
+    CallError::Host(format!("the answer of {plugin} belongs to another role"))
+}
+
+impl Inner {
+    fn find(&self, workspace: &Name, name: &Name) -> Option<Arc<Active>> {
+        self.active.load().get(&(workspace.clone(), name.clone())).cloned()
+    }
+
+    fn update(&self, change: impl Fn(&mut BTreeMap<(Name, Name), Arc<Active>>)) {
+        self.active.rcu(|plugins| {
+            let mut plugins = BTreeMap::clone(plugins);
+            change(&mut plugins);
+            plugins
+        });
+    }
+
+    async fn put(&self, workspace: &Name, record: PluginRecord, linked: Result<Linked, String>) -> Result<(), StoreError> {
+        let write = Write::PutPlugin { workspace: workspace.clone(), record: record.clone() };
+        self.caller.services.store.commit(vec![write]).await?;
+        let key = (workspace.clone(), record.name.clone());
+        let active = Arc::new(Active { record, linked, faults: Mutex::default() });
+        self.update(|plugins| drop(plugins.insert(key.clone(), Arc::clone(&active))));
+        Ok(())
+    }
+
+    /// Stores a record whose active version stays the same.
+    async fn put_keeping(&self, workspace: &Name, record: PluginRecord, active: &Active) -> Result<(), RegistryError> {
+        let mut current = record.clone();
+        current.active = active.record.active;
+        let linked = self.load(&current).await;
+        self.put(workspace, current, linked).await?;
+        Ok(())
+    }
+
+    async fn compile(&self, bytes: &[u8]) -> Result<(Compiled, bool), UploadError> {
+        let allowed = if self.settings.large_plugins { LARGE.bytes_max } else { NORMAL.bytes_max };
+        if bytes.len() > allowed {
+            let hint = if self.settings.large_plugins || bytes.len() > LARGE.bytes_max {
+                String::new()
+            } else {
+                "; components that embed an interpreter need `large_plugins = true` in the server's configuration".to_owned()
+            };
+            return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, hint });
+        }
+        let waiting = Waiting::enter(&self.uploads);
+        if waiting.position > UPLOADS_WAITING_MAX {
+            return Err(UploadError::Busy(UPLOADS_WAITING_MAX));
+        }
+        let _turn = self.compiling.acquire().await.map_err(|error| UploadError::Host(error.to_string()))?;
+        let large = bytes.len() > NORMAL.bytes_max;
+        Ok((compile(&self.settings.compiler, bytes, large).await?, large))
+    }
+
+    /// The linked active version of a record, from the cache or compiled again.
+    async fn load(&self, record: &PluginRecord) -> Result<Linked, String> {
+        let version = record
+            .versions
+            .iter()
+            .find(|version| version.version == record.active)
+            .ok_or_else(|| format!("version {} is not known", record.active))?;
+        let component = match self.cache.load(&self.caller.engine, &version.digest) {
+            Some(component) => component,
+            None => {
+                let bytes = self.cache.component(&version.digest).map_err(|error| error.to_string())?;
+                let _turn = self.compiling.acquire().await.map_err(|error| error.to_string())?;
+                tracing::info!(plugin.name = %record.name, version = version.version, "compiling a plugin for this engine");
+                let compiled =
+                    compile(&self.settings.compiler, &bytes, version.large).await.map_err(|error| error.to_string())?;
+                self.cache.keep_artifact(&version.digest, &compiled.artifact).map_err(|error| error.to_string())?;
+                deserialize(&self.caller.engine, &compiled.artifact).map_err(|error| one_line(&error))?
+            }
+        };
+        self.link(&component, version.digest.clone(), version.large).map_err(|error| error.to_string())
+    }
+
+    /// Holds a component against the interface: what it imports, and the roles that it exports.
+    fn link(&self, component: &Component, digest: String, large: bool) -> Result<Linked, UploadError> {
+        let engine = &self.caller.engine;
+        let imports = import_names(engine, component);
+        for import in &imports {
+            check_import(import)?;
+        }
+        let pre = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| UploadError::ImportType(one_line(&error)))?;
+        let exported: Vec<String> =
+            component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
+        let has = |role: Role| exported.iter().any(|name| name == &format!("ringback:plugin/{role}@0.1.0"));
+        let wrong = |role: Role| move |error: wasmtime::Error| UploadError::ExportType { role, problem: one_line(&error) };
+        let mut roles = Roles::default();
+        if has(Role::Verifier) {
+            roles.verifier = Some(exports::verifier::GuestIndices::new(&pre).map_err(wrong(Role::Verifier))?);
+        }
+        if has(Role::Parser) {
+            roles.parser = Some(exports::parser::GuestIndices::new(&pre).map_err(wrong(Role::Parser))?);
+        }
+        if has(Role::Condition) {
+            roles.condition = Some(exports::condition::GuestIndices::new(&pre).map_err(wrong(Role::Condition))?);
+        }
+        if has(Role::Step) {
+            roles.step = Some(exports::step::GuestIndices::new(&pre).map_err(wrong(Role::Step))?);
+        }
+        if has(Role::Responder) {
+            roles.responder = Some(exports::responder::GuestIndices::new(&pre).map_err(wrong(Role::Responder))?);
+        }
+        if roles.names().is_empty() {
+            if let Some(other) = exported.iter().find(|name| name.starts_with("ringback:plugin/")) {
+                return Err(UploadError::OtherVersion(other.clone()));
+            }
+            let found = if exported.is_empty() { String::new() } else { format!("; it exports {}", exported.join(", ")) };
+            return Err(UploadError::NoRole(found));
+        }
+        let limits = if large { &LARGE } else { &NORMAL };
+        let wants_wasi = imports.iter().any(|name| name.starts_with("wasi:"));
+        Ok(Linked { pre, roles, digest, memory_bytes_max: limits.memory_bytes_max, wants_wasi })
+    }
+
+    fn version(&self, number: u32, component: &Component, linked: &Linked, bytes: &[u8], large: bool) -> VersionRecord {
+        VersionRecord {
+            version: number,
+            digest: linked.digest.clone(),
+            roles: linked.roles.names(),
+            imports: import_names(&self.caller.engine, component),
+            size_bytes: bytes.len() as u64,
+            large,
+            uploaded_at: Timestamp::now(),
+        }
+    }
+
+    async fn ask(
+        &self,
+        plugin: &Name,
+        question: Question,
+        subject: &Subject,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Answer, CallError> {
+        let role = match &question {
+            Question::Verify => Role::Verifier,
+            Question::Parse => Role::Parser,
+            Question::Evaluate => Role::Condition,
+            Question::Run => Role::Step,
+            Question::Respond => Role::Responder,
+            Question::Check(role) => *role,
+        };
+        let missing = || CallError::Missing { plugin: plugin.clone(), role };
+        let active = self.find(&subject.workspace, plugin).ok_or_else(missing)?;
+        let linked = active.linked.as_ref().map_err(|reason| CallError::Host(reason.clone()))?;
+        if !linked.roles.names().contains(&role) {
+            return Err(missing());
+        }
+        if let Some(failures) = active.is_resting() {
+            return Err(CallError::Open { plugin: plugin.clone(), failures });
+        }
+        let _place = self.place().await?;
+        let (result, usage) = self.caller.ask(plugin, linked, question, subject, config).await;
+        metrics::histogram!("ringback_plugin_call_seconds", "role" => role.as_str())
+            .record(Duration::from_micros(usage.duration_us).as_secs_f64());
+        uses.push(usage);
+        result.inspect_err(|error| active.note(error))
+    }
+
+    async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, CallError> {
+        if let Ok(place) = self.calls.try_acquire() {
+            return Ok(place);
+        }
+        let waiting = Waiting::enter(&self.calls_waiting);
+        if waiting.position > self.settings.limits.waiting {
+            return Err(CallError::Busy);
+        }
+        self.calls.acquire().await.map_err(|error| CallError::Host(error.to_string()))
+    }
+
+    fn read_json(
+        &self,
+        plugin: &Name,
+        subject: &Subject,
+        text: &str,
+        uses: &mut [PluginUse],
+    ) -> Result<Value, CallError> {
+        if text.len() > limits::RESULT_BYTES_MAX {
+            let reason = format!("the result has {} bytes, more than {}", text.len(), limits::RESULT_BYTES_MAX);
+            return Err(self.bad_output(plugin, subject, reason, uses));
+        }
+        serde_json::from_str(text)
+            .map_err(|error| self.bad_output(plugin, subject, format!("the result is not JSON: {error}"), uses))
+    }
+
+    fn bad_output(&self, plugin: &Name, subject: &Subject, reason: String, uses: &mut [PluginUse]) -> CallError {
+        let error = CallError::BadOutput { plugin: plugin.clone(), reason };
+        if let Some(usage) = uses.last_mut() {
+            usage.failure = Some(error.code().to_owned());
+        }
+        if let Some(active) = self.find(&subject.workspace, plugin) {
+            active.note(&error);
+        }
+        error
+    }
+}
+
+impl Active {
+    fn note(&self, error: &CallError) {
+        tracing::warn!(plugin.name = %self.record.name, code = error.code(), %error, "a plugin call failed");
+        metrics::counter!("ringback_plugin_failures_total", "code" => error.code()).increment(1);
+        if error.is_the_plugins_fault() {
+            let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+            faults.push_back(Instant::now());
+            if faults.len() > CIRCUIT_FAULTS {
+                faults.pop_front();
+            }
+        }
+    }
+
+    /// The number of faults, when there were so many within a minute that it rests for one.
+    fn is_resting(&self) -> Option<usize> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, last) = (faults.front()?, faults.back()?);
+        let resting = faults.len() == CIRCUIT_FAULTS
+            && last.duration_since(*first) < CIRCUIT_WINDOW
+            && last.elapsed() < CIRCUIT_WINDOW;
+        resting.then_some(CIRCUIT_FAULTS)
+    }
+}
+
+/// A place in a line, given back when dropped.
+struct Waiting<'a> {
+    line: &'a AtomicUsize,
+    position: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(line: &'a AtomicUsize) -> Self {
+        Self { line, position: line.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.line.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn import_names(engine: &Engine, component: &Component) -> Vec<String> {
+    component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Says which import is the problem, where the linker would only say that types differ.
+fn check_import(name: &str) -> Result<(), UploadError> {
+    const OURS: [&str; 6] = ["types", "log", "call", "secrets", "state", "http"];
+    if name.starts_with("wasi:http/") || name.starts_with("wasi:keyvalue/") {
+        return Err(UploadError::UnknownImport(name.to_owned()));
+    }
+    if name.starts_with("wasi:") && name.contains("@0.2.") {
+        return Ok(());
+    }
+    match name.strip_prefix("ringback:plugin/").and_then(|rest| rest.split_once('@')) {
+        Some((interface, "0.1.0")) if OURS.contains(&interface) => Ok(()),
+        Some((interface, _)) if OURS.contains(&interface) => Err(UploadError::OtherVersion(name.to_owned())),
+        _ => Err(UploadError::UnknownImport(name.to_owned())),
+    }
+}
+
+/// The program that compiles: the running binary, also after its file was replaced.
+pub fn default_compiler() -> PathBuf {
+    Path::new("/proc/self/exe").to_path_buf()
+}

@@ -1,0 +1,226 @@
+//! What is kept: one contract of domain operations, and the engine behind it.
+//!
+//! A change is a list of [`Write`]s that become durable together or not at all. [`Store::commit`] returns when the
+//! change is on disk; nothing is acknowledged to a caller before that. Nothing outside `store/` knows how records are
+//! laid out.
+
+mod engine;
+mod key;
+mod open;
+mod record;
+mod verify;
+mod writer;
+
+pub use open::OpenError;
+pub use verify::Findings;
+
+use crate::execution::{Entry, Summary};
+use crate::name::{CallbackId, ExecutionId, Name};
+use crate::outcome::CallbackRecord;
+use crate::plugin::PluginRecord;
+use crate::secret::SecretRecord;
+use crate::time::Timestamp;
+use crate::token::TokenRecord;
+use engine::Engine;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why the store could not do something.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Someone else changed the same thing first.
+    #[error("it was changed by someone else in the meantime")]
+    Conflict,
+    /// The store has failed and acknowledges nothing any more; the process is about to end.
+    #[error("the store has stopped: {0}")]
+    Stopped(String),
+    /// A record cannot be read.
+    #[error("the record {key} is damaged: {problem}; run `ringback db verify`")]
+    Damaged { key: String, problem: String },
+    /// The engine answered an error to a read.
+    #[error("the store could not be read: {0}")]
+    Read(String),
+}
+
+/// One part of a change.
+#[derive(Clone, Debug)]
+pub enum Write {
+    PutFlow { workspace: Name, record: FlowRecord },
+    PutFlowVersion { workspace: Name, name: Name, version: u32, source: String },
+    DeleteFlow { workspace: Name, name: Name },
+    PutPlugin { workspace: Name, record: PluginRecord },
+    DeletePlugin { workspace: Name, name: Name },
+    PutCallback { workspace: Name, record: Box<CallbackRecord> },
+    /// The next lines of an execution's journal and what they make of its summary. Conflicts when the journal does not
+    /// end where these lines begin.
+    Advance { workspace: Name, summary: Box<Summary>, entries: Vec<Entry> },
+    PutSecret { workspace: Name, name: String, record: SecretRecord },
+    DeleteSecret { workspace: Name, name: String },
+    PutToken { id: String, record: TokenRecord },
+    DeleteToken { id: String },
+    PutState { workspace: Name, plugin: Name, key: String, value: Vec<u8> },
+    DeleteState { workspace: Name, plugin: Name, key: String },
+}
+
+/// A flow without the sources of its versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRecord {
+    pub name: Name,
+    /// The deployed version.
+    pub version: u32,
+    pub enabled: bool,
+    /// The key in the URL of each trigger, by trigger id. A key outlives versions.
+    pub keys: BTreeMap<Name, String>,
+    pub updated_at: Timestamp,
+}
+
+/// A page of a list, newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next page goes on; `None` at the end.
+    pub next: Option<[u8; 16]>,
+}
+
+/// A handle to the store. Cloning it is cheap and shares it.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<Engine>,
+}
+
+impl Store {
+    /// Opens the store in a directory, which is made if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// The directory is in use, cannot be written, or its files are damaged: each with what to do.
+    pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
+        Ok(Self { engine: Arc::new(open::open(directory, cache_bytes)?) })
+    }
+
+    /// Makes a change durable: it is on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] and nothing has changed; [`StoreError::Stopped`] and nothing is known.
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.engine.commit(&writes).await
+    }
+
+    /// Writes something that nobody was promised: soon, but possibly lost in a crash. False when the store is too busy
+    /// and the change was dropped.
+    pub fn write_behind(&self, writes: &[Write]) -> bool {
+        self.engine.write_behind(writes)
+    }
+
+    /// Waits until the store has failed: why.
+    pub async fn failed(&self) -> String {
+        self.engine.failed().await
+    }
+
+    /// Writes everything that is under way, and stops the writer.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+
+    pub fn flows(&self) -> Result<Vec<(Name, FlowRecord)>, StoreError> {
+        self.engine.list_all(key::FLOW, key::workspace_and_name).map(|flows| {
+            flows.into_iter().map(|((workspace, _), record)| (workspace, record)).collect()
+        })
+    }
+
+    pub fn flow(&self, workspace: &Name, name: &Name) -> Result<Option<FlowRecord>, StoreError> {
+        self.engine.get(&key::flow(workspace, name))
+    }
+
+    /// The source of one version of a flow.
+    pub fn flow_source(&self, workspace: &Name, name: &Name, version: u32) -> Result<Option<String>, StoreError> {
+        self.engine.get(&key::flow_version(workspace, name, version))
+    }
+
+    pub fn plugins(&self) -> Result<Vec<(Name, PluginRecord)>, StoreError> {
+        self.engine.list_all(key::PLUGIN, key::workspace_and_name).map(|plugins| {
+            plugins.into_iter().map(|((workspace, _), record)| (workspace, record)).collect()
+        })
+    }
+
+    pub fn callback(&self, workspace: &Name, id: CallbackId) -> Result<Option<CallbackRecord>, StoreError> {
+        self.engine.get(&key::callback(workspace, id))
+    }
+
+    /// Callbacks that `wanted` accepts, newest first, older than `before`.
+    pub fn callbacks(
+        &self,
+        workspace: &Name,
+        before: Option<[u8; 16]>,
+        limit: usize,
+        wanted: impl Fn(&CallbackRecord) -> bool,
+    ) -> Result<Page<CallbackRecord>, StoreError> {
+        self.engine.page(&key::callbacks(workspace), before, limit, wanted)
+    }
+
+    pub fn execution(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Summary>, StoreError> {
+        self.engine.get(&key::execution(workspace, id))
+    }
+
+    /// The journal of an execution, in order.
+    pub fn journal(&self, workspace: &Name, id: ExecutionId) -> Result<Vec<Entry>, StoreError> {
+        self.engine.list(&key::journal(workspace, id))
+    }
+
+    /// Executions that `wanted` accepts, newest first, older than `before`.
+    pub fn executions(
+        &self,
+        workspace: &Name,
+        before: Option<[u8; 16]>,
+        limit: usize,
+        wanted: impl Fn(&Summary) -> bool,
+    ) -> Result<Page<Summary>, StoreError> {
+        self.engine.page(&key::executions(workspace), before, limit, wanted)
+    }
+
+    /// Executions that were running when the store was last written.
+    pub fn running(&self) -> Result<Vec<(Name, ExecutionId)>, StoreError> {
+        self.engine.keys(key::RUNNING, key::workspace_and_id)
+    }
+
+    pub fn secrets(&self) -> Result<Vec<(Name, String, SecretRecord)>, StoreError> {
+        self.engine
+            .list_all(key::SECRET, key::workspace_and_text)
+            .map(|secrets| secrets.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
+    }
+
+    pub fn tokens(&self) -> Result<Vec<(String, TokenRecord)>, StoreError> {
+        self.engine.list_all(key::TOKEN, key::text)
+    }
+
+    /// A value of a plugin's own state.
+    pub fn state(&self, workspace: &Name, plugin: &Name, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.engine.get_bytes(&key::state(workspace, plugin, key))
+    }
+
+    /// How many keys a plugin's state has, counted no further than `max`.
+    pub fn state_count(&self, workspace: &Name, plugin: &Name, max: usize) -> Result<usize, StoreError> {
+        self.engine.count(&key::states(workspace, plugin), max)
+    }
+
+    /// Reads every record and checks it.
+    pub fn verify(&self) -> Result<Findings, StoreError> {
+        verify::verify(&self.engine)
+    }
+
+    /// Bytes on disk.
+    pub fn size_bytes(&self) -> u64 {
+        self.engine.size_bytes()
+    }
+
+    /// Files that the engine keeps outside its log, which are not made durable: there must be none.
+    pub fn blob_count(&self) -> usize {
+        self.engine.blob_count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The layout of keys: one byte of kind, the workspace, a zero byte, and what identifies the record. Numbers are
+//! big-endian, so that records sort by them. Names have no zero bytes.
+
+use crate::name::{CallbackId, ExecutionId, Name};
+
+pub(super) const CALLBACK: u8 = b'C';
+pub(super) const EXECUTION: u8 = b'E';
+pub(super) const FLOW: u8 = b'F';
+pub(super) const JOURNAL: u8 = b'J';
+pub(super) const PLUGIN: u8 = b'P';
+pub(super) const RUNNING: u8 = b'R';
+pub(super) const SECRET: u8 = b'S';
+pub(super) const STATE: u8 = b'Q';
+pub(super) const TOKEN: u8 = b'T';
+pub(super) const FLOW_VERSION: u8 = b'V';
+/// Parts of values that are too large for one record.
+pub(super) const CHUNK: u8 = b'x';
+
+pub(super) const KINDS: [u8; 11] =
+    [CALLBACK, EXECUTION, FLOW, JOURNAL, PLUGIN, RUNNING, SECRET, STATE, TOKEN, FLOW_VERSION, CHUNK];
+
+fn key(kind: u8, workspace: &Name, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + workspace.as_str().len() + rest.len());
+    key.push(kind);
+    key.extend_from_slice(workspace.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(rest);
+    key
+}
+
+pub(super) fn flow(workspace: &Name, name: &Name) -> Vec<u8> {
+    key(FLOW, workspace, name.as_str().as_bytes())
+}
+
+pub(super) fn flow_version(workspace: &Name, name: &Name, version: u32) -> Vec<u8> {
+    let mut key = flow_versions(workspace, name);
+    key.extend_from_slice(&version.to_be_bytes());
+    key
+}
+
+pub(super) fn flow_versions(workspace: &Name, name: &Name) -> Vec<u8> {
+    let mut key = key(FLOW_VERSION, workspace, name.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn plugin(workspace: &Name, name: &Name) -> Vec<u8> {
+    key(PLUGIN, workspace, name.as_str().as_bytes())
+}
+
+pub(super) fn callbacks(workspace: &Name) -> Vec<u8> {
+    key(CALLBACK, workspace, &[])
+}
+
+pub(super) fn callback(workspace: &Name, id: CallbackId) -> Vec<u8> {
+    key(CALLBACK, workspace, id.as_bytes())
+}
+
+pub(super) fn executions(workspace: &Name) -> Vec<u8> {
+    key(EXECUTION, workspace, &[])
+}
+
+pub(super) fn execution(workspace: &Name, id: ExecutionId) -> Vec<u8> {
+    key(EXECUTION, workspace, id.as_bytes())
+}
+
+pub(super) fn running(workspace: &Name, id: ExecutionId) -> Vec<u8> {
+    key(RUNNING, workspace, id.as_bytes())
+}
+
+pub(super) fn journal(workspace: &Name, id: ExecutionId) -> Vec<u8> {
+    key(JOURNAL, workspace, id.as_bytes())
+}
+
+pub(super) fn journal_entry(workspace: &Name, id: ExecutionId, sequence: u32) -> Vec<u8> {
+    let mut key = journal(workspace, id);
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+pub(super) fn secret(workspace: &Name, name: &str) -> Vec<u8> {
+    key(SECRET, workspace, name.as_bytes())
+}
+
+pub(super) fn token(id: &str) -> Vec<u8> {
+    [&[TOKEN], id.as_bytes()].concat()
+}
+
+pub(super) fn states(workspace: &Name, plugin: &Name) -> Vec<u8> {
+    let mut key = key(STATE, workspace, plugin.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn state(workspace: &Name, plugin: &Name, name: &str) -> Vec<u8> {
+    let mut key = states(workspace, plugin);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+pub(super) fn chunks(of: &[u8]) -> Vec<u8> {
+    [&[CHUNK], of].concat()
+}
+
+pub(super) fn chunk(of: &[u8], index: u32) -> Vec<u8> {
+    [&[CHUNK], of, &index.to_be_bytes()].concat()
+}
+
+/// The workspace and the rest of a key without its kind.
+fn parts(key: &[u8]) -> Option<(Name, &[u8])> {
+    let zero = key.iter().position(|byte| *byte == 0)?;
+    let workspace = std::str::from_utf8(key.get(..zero)?).ok()?.parse().ok()?;
+    Some((workspace, key.get(zero + 1..)?))
+}
+
+pub(super) fn workspace_and_name(key: &[u8]) -> Option<(Name, Name)> {
+    let (workspace, name) = workspace_and_text(key)?;
+    Some((workspace, name.parse().ok()?))
+}
+
+pub(super) fn workspace_and_text(key: &[u8]) -> Option<(Name, String)> {
+    let (workspace, rest) = parts(key)?;
+    Some((workspace, text(rest)?))
+}
+
+pub(super) fn workspace_and_id(key: &[u8]) -> Option<(Name, ExecutionId)> {
+    let (workspace, rest) = parts(key)?;
+    Some((workspace, ExecutionId::from_bytes(rest.try_into().ok()?)))
+}
+
+pub(super) fn text(key: &[u8]) -> Option<String> {
+    std::str::from_utf8(key).ok().map(str::to_owned)
+}

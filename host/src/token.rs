@@ -1,0 +1,159 @@
+//! Bearer tokens of the admin API.
+
+use crate::name::{Name, hex, random_key};
+use crate::store::{Store, StoreError, Write};
+use crate::time::Timestamp;
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the owner of a token may do; each can do what the ones before it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Read everything but secrets.
+    Viewer,
+    /// Deploy flows and plugins, set secrets, act on executions.
+    Author,
+    /// Make and remove tokens, and choose any workspace.
+    Admin,
+}
+
+/// A token as it is stored: never the token itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// SHA-256 of the token, in hexadecimal.
+    pub hash: String,
+    pub name: String,
+    pub access: Access,
+    /// The workspace that it opens.
+    pub workspace: Name,
+    pub created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why tokens could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("the operating system gave no random bytes")]
+    Random,
+    #[error("the admin token cannot be written to {0}: {1}")]
+    File(PathBuf, std::io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A handle to all tokens. Cloning it is cheap and shares them.
+#[derive(Clone)]
+pub struct Tokens {
+    by_id: Arc<ArcSwap<BTreeMap<String, TokenRecord>>>,
+}
+
+impl Tokens {
+    /// Reads all tokens. The first start makes an admin token and writes it to `file`, readable for the owner alone.
+    ///
+    /// # Errors
+    ///
+    /// The store or the file failed.
+    pub async fn open(store: &Store, file: &Path) -> Result<Self, TokenError> {
+        let tokens = Self { by_id: Arc::new(ArcSwap::from_pointee(store.tokens()?.into_iter().collect())) };
+        if tokens.by_id.load().is_empty() {
+            let workspace = Name::default_name();
+            // The file comes first: a crash in between leaves a token that opens nothing, and the next start replaces it.
+            let token = new_token()?;
+            write_private(file, token.as_bytes()).map_err(|error| TokenError::File(file.to_owned(), error))?;
+            tokens.put(store, &token, "admin".to_owned(), Access::Admin, workspace, None).await?;
+        }
+        Ok(tokens)
+    }
+
+    /// Makes a token: its id, and the token itself, which cannot be read again.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn create(
+        &self,
+        store: &Store,
+        name: String,
+        access: Access,
+        workspace: Name,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(String, String), TokenError> {
+        let token = new_token()?;
+        let id = self.put(store, &token, name, access, workspace, expires_at).await?;
+        Ok((id, token))
+    }
+
+    async fn put(
+        &self,
+        store: &Store,
+        token: &str,
+        name: String,
+        access: Access,
+        workspace: Name,
+        expires_at: Option<Timestamp>,
+    ) -> Result<String, TokenError> {
+        let hash = hash(token);
+        // The id is the beginning of the hash: it names the token in lists and tells nothing of it.
+        let id = hash.get(..12).unwrap_or_default().to_owned();
+        let record = TokenRecord { hash, name, access, workspace, created_at: Timestamp::now(), expires_at };
+        store.commit(vec![Write::PutToken { id: id.clone(), record: record.clone() }]).await?;
+        self.update(|tokens| drop(tokens.insert(id.clone(), record.clone())));
+        Ok(id)
+    }
+
+    /// Removes a token: whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn remove(&self, store: &Store, id: &str) -> Result<bool, TokenError> {
+        let existed = self.by_id.load().contains_key(id);
+        store.commit(vec![Write::DeleteToken { id: id.to_owned() }]).await?;
+        self.update(|tokens| drop(tokens.remove(id)));
+        Ok(existed)
+    }
+
+    /// The record of a valid token. It is found by its hash, so that the time taken tells nothing of it.
+    pub fn find(&self, token: &str, now: Timestamp) -> Option<TokenRecord> {
+        let hash = hash(token);
+        let tokens = self.by_id.load();
+        let record = tokens.get(hash.get(..12)?)?;
+        let same = aws_lc_rs::constant_time::verify_slices_are_equal(record.hash.as_bytes(), hash.as_bytes()).is_ok();
+        let expired = record.expires_at.is_some_and(|expires_at| expires_at <= now);
+        (same && !expired).then(|| record.clone())
+    }
+
+    pub fn list(&self) -> Vec<(String, TokenRecord)> {
+        self.by_id.load().iter().map(|(id, record)| (id.clone(), record.clone())).collect()
+    }
+
+    fn update(&self, change: impl Fn(&mut BTreeMap<String, TokenRecord>)) {
+        self.by_id.rcu(|tokens| {
+            let mut tokens = BTreeMap::clone(tokens);
+            change(&mut tokens);
+            tokens
+        });
+    }
+}
+
+fn new_token() -> Result<String, TokenError> {
+    random_key().map(|key| format!("rbk_{key}")).map_err(|_| TokenError::Random)
+}
+
+fn hash(token: &str) -> String {
+    hex(digest(&SHA256, token.as_bytes()).as_ref())
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

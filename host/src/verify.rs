@@ -1,0 +1,151 @@
+//! Who called: proved on the raw bytes, before anything is parsed.
+
+mod hmac;
+mod standard_webhooks;
+
+pub use hmac::{Encoding, Hmac, HmacAlgorithm, SignedPart};
+
+use crate::callback::{Callback, Request};
+use crate::flow::PluginCall;
+use crate::outcome::Stop;
+use crate::secret::{SecretValue, Secrets};
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most signatures of one header that are compared.
+const SIGNATURES_MAX: usize = 8;
+
+/// How the callers of a trigger prove who they are.
+#[derive(Debug)]
+pub enum Verify {
+    /// The URL's key is the only proof.
+    None,
+    /// Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+    StandardWebhooks { secrets: Vec<String>, tolerance: Duration },
+    /// `X-Hub-Signature-256: sha256=<hex>` over the body.
+    GitHub { secrets: Vec<String> },
+    /// A keyed hash in a form that the flow describes.
+    Hmac(Hmac),
+    Plugin(PluginCall),
+}
+
+/// What verification learned about a genuine callback.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// The sender's id of this delivery, the same when it is sent again.
+    pub delivery_id: Option<String>,
+    /// Why the callback was accepted, for the trace.
+    pub reason: String,
+}
+
+/// A callback whose caller has proved itself. Only this module makes one.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    callback: Arc<Callback>,
+    proof: Proof,
+}
+
+impl Verified {
+    pub fn callback(&self) -> &Callback {
+        &self.callback
+    }
+
+    pub fn proof(&self) -> &Proof {
+        &self.proof
+    }
+}
+
+/// Verifies a callback. `plugin_verdict` is what the verifier plugin said, where the scheme is one; everything else is
+/// decided here.
+///
+/// # Errors
+///
+/// The callback is not genuine (401), or cannot be verified: a secret is missing, the plugin failed (500).
+pub fn verify(
+    scheme: &Verify,
+    callback: Arc<Callback>,
+    secrets: &Secrets,
+    now: Timestamp,
+    plugin_verdict: Option<Result<Proof, Stop>>,
+) -> Result<Verified, Stop> {
+    let find = |names: &[String]| -> Result<Vec<SecretValue>, Stop> {
+        names
+            .iter()
+            .map(|name| secrets.find(&callback.workspace, name).ok_or_else(|| missing_secret(name)))
+            .collect()
+    };
+    let request = &callback.request;
+    let verdict = match scheme {
+        Verify::None => Ok(Proof { delivery_id: None, reason: "no verification is configured".into() }),
+        Verify::StandardWebhooks { secrets, tolerance } => {
+            find(secrets).and_then(|secrets| standard_webhooks::verify(request, &secrets, *tolerance, now))
+        }
+        Verify::GitHub { secrets } => find(secrets).and_then(|secrets| github(request, &secrets)),
+        Verify::Hmac(hmac) => find(&hmac.secrets).and_then(|secrets| hmac.verify(&callback, &secrets, now)),
+        Verify::Plugin(call) => {
+            plugin_verdict.unwrap_or_else(|| Err(not_genuine(format!("the plugin {} was not asked", call.plugin))))
+        }
+    };
+    verdict.map(|proof| Verified { callback, proof })
+}
+
+/// The answer to every callback that is not genuine: the same words whatever was wrong.
+pub fn not_genuine(reason: impl Into<String>) -> Stop {
+    Stop::refused(401, "not_verified", "The callback could not be verified.", reason)
+}
+
+fn missing_secret(name: &str) -> Stop {
+    Stop::failed(
+        500,
+        "secret_missing",
+        "The callback cannot be verified at the moment.",
+        format!("there is no secret named {name}; store it with `ringback secret set {name}`"),
+    )
+}
+
+fn github(request: &Request, secrets: &[SecretValue]) -> Result<Proof, Stop> {
+    let signature = single_header(request, "x-hub-signature-256")?;
+    let Some(hex) = signature.strip_prefix("sha256=") else {
+        return Err(not_genuine("X-Hub-Signature-256 does not begin with `sha256=`"));
+    };
+    let mac = Encoding::Hex.decode(hex).ok_or_else(|| not_genuine("X-Hub-Signature-256 is not hexadecimal"))?;
+    if !hmac::matches(HmacAlgorithm::Sha256, secrets, &[&request.body], &[mac]) {
+        return Err(not_genuine("X-Hub-Signature-256 does not match the body under the secret"));
+    }
+    let delivery_id = request.header("x-github-delivery");
+    Ok(Proof { delivery_id, reason: "X-Hub-Signature-256 matches".into() })
+}
+
+/// The one value of a header that must not be repeated.
+fn single_header(request: &Request, name: &str) -> Result<String, Stop> {
+    let mut values = request.headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Err(not_genuine(format!("there is no {name} header"))),
+        (Some(_), Some(_)) => Err(not_genuine(format!("the {name} header is there more than once"))),
+        (Some(value), None) => value
+            .to_str()
+            .map(str::to_owned)
+            .map_err(|_| not_genuine(format!("the {name} header has characters outside ASCII"))),
+    }
+}
+
+/// Checks a signed time, in whole seconds since 1970, against the clock: in both directions.
+fn check_age(text: &str, tolerance: Duration, now: Timestamp) -> Result<(), Stop> {
+    let plain = !text.is_empty() && text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let leading_zero = text.len() > 1 && text.starts_with('0');
+    let signed: u64 = match text.parse() {
+        Ok(signed) if plain && !leading_zero => signed,
+        _ => return Err(not_genuine("the signed timestamp is not a number of seconds since 1970")),
+    };
+    let age = now.as_secs().abs_diff(signed);
+    if age > tolerance.as_secs() {
+        let direction = if signed > now.as_secs() { "in the future" } else { "old" };
+        let tolerance = tolerance.as_secs();
+        return Err(not_genuine(format!("the signed timestamp is {age} s {direction}, more than {tolerance} s")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

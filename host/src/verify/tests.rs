@@ -1,0 +1,201 @@
+use super::{Encoding, Hmac, HmacAlgorithm, SignedPart, Verified, Verify, verify};
+use crate::callback::{Callback, Request};
+use crate::name::{CallbackId, Name};
+use crate::outcome::Stop;
+use crate::secret::Secrets;
+use crate::time::Timestamp;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method};
+use std::time::Duration;
+
+const NOW: u64 = 1_614_265_330;
+const MINUTES: Duration = Duration::from_mins(5);
+
+fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    Callback {
+        id: CallbackId::new(),
+        workspace: Name::default_name(),
+        environment: Name::default_name(),
+        request: Request {
+            method: Method::POST,
+            path: "/h/key".into(),
+            query: String::new(),
+            headers: map,
+            body: Bytes::copy_from_slice(body),
+            received_at: Timestamp::from_millis(NOW * 1000),
+        },
+        base_url: "https://hooks.example".into(),
+    }
+}
+
+fn check(scheme: &Verify, callback: Callback, secrets: &[(&str, &str)]) -> Result<Verified, Stop> {
+    let secrets = Secrets::for_testing(&Name::default_name(), secrets);
+    let now = Timestamp::from_millis(NOW * 1000);
+    verify(scheme, callback.into(), &secrets, now, None)
+}
+
+fn refused(scheme: &Verify, callback: Callback, secrets: &[(&str, &str)]) -> String {
+    let stop = check(scheme, callback, secrets).unwrap_err();
+    assert_eq!(stop.problem.status, 401, "{}", stop.reason);
+    assert_eq!(stop.problem.detail, "The callback could not be verified.");
+    stop.reason
+}
+
+fn standard() -> Verify {
+    Verify::StandardWebhooks { secrets: vec!["S".into()], tolerance: MINUTES }
+}
+
+// Published by the Standard Webhooks specification's libraries.
+const SECRET: (&str, &str) = ("S", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+const BODY: &[u8] = br#"{"test": 2432232314}"#;
+const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+
+fn signed(id: &str, timestamp: &str, signature: &str) -> Callback {
+    callback(&[("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)], BODY)
+}
+
+const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+
+#[test]
+fn a_standard_webhook_that_is_not_genuine_is_refused() {
+    let scheme = standard();
+    for (callback, expected) in [
+        (callback(&[], BODY), "no webhook-id"),
+        (callback(&[("webhook-id", ID), ("webhook-timestamp", "1614265330")], BODY), "no webhook-signature"),
+        (signed(ID, "1614265330", "v1,"), "matches"),
+        (signed(ID, "1614265330", ""), "no readable"),
+        (signed(ID, "1614265330", &SIGNATURE[..11]), "no readable"),
+        (signed(ID, "1614265330", &SIGNATURE.replace("v1,", "v2,")), "no readable"),
+        (signed(ID, "1614265330", &SIGNATURE.replace("v1,", "v1a,")), "matches"),
+        (signed(ID, "1614265330", &SIGNATURE.replace('g', "h")), "matches"),
+        (signed("msg_other", "1614265330", SIGNATURE), "matches"),
+        (signed(ID, "1614265331", SIGNATURE), "matches"),
+        (signed(ID, "1614265029", SIGNATURE), "301 s old"),
+        (signed(ID, "1614265631", SIGNATURE), "301 s in the future"),
+        (signed(ID, "01614265330", SIGNATURE), "not a number"),
+        (signed(ID, "+1614265330", SIGNATURE), "not a number"),
+        (signed(ID, "-1", SIGNATURE), "not a number"),
+        (signed(ID, "99999999999999999999", SIGNATURE), "not a number"),
+        (signed(ID, "soon", SIGNATURE), "not a number"),
+        (signed(ID, "", SIGNATURE), "not a number"),
+    ] {
+        let reason = refused(&scheme, callback, &[SECRET]);
+        assert!(reason.contains(expected), "{reason}");
+    }
+    let mut twice = signed(ID, "1614265330", SIGNATURE);
+    twice.request.headers.append("webhook-signature", SIGNATURE.parse().unwrap());
+    assert!(refused(&scheme, twice, &[SECRET]).contains("more than once"));
+    let mut longer = signed(ID, "1614265330", SIGNATURE);
+    longer.request.body = [BODY, b"\n"].concat().into();
+    refused(&scheme, longer, &[SECRET]);
+    let ninth = format!("{}{SIGNATURE}", "v1,AAAA ".repeat(8));
+    refused(&scheme, signed(ID, "1614265330", &ninth), &[SECRET]);
+}
+
+#[test]
+fn a_missing_or_empty_secret_fails_closed() {
+    let genuine = || signed(ID, "1614265330", SIGNATURE);
+    let stop = check(&standard(), genuine(), &[]).unwrap_err();
+    assert_eq!((stop.problem.status, stop.problem.code), (500, "secret_missing"));
+    for useless in ["whsec_", "", "whsec_%%%"] {
+        let stop = check(&standard(), genuine(), &[("S", useless)]).unwrap_err();
+        assert_eq!((stop.problem.status, stop.problem.code), (500, "secret_unusable"));
+    }
+    // HMAC with the empty key over the empty body.
+    let github = Verify::GitHub { secrets: vec!["S".into()] };
+    let empty = "sha256=b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad";
+    refused(&github, callback(&[("x-hub-signature-256", empty)], b""), &[("S", "")]);
+}
+
+#[test]
+fn a_genuine_standard_webhook_is_accepted() {
+    let verified = check(&standard(), signed(ID, "1614265330", SIGNATURE), &[SECRET]).unwrap();
+    assert_eq!(verified.proof().delivery_id.as_deref(), Some(ID));
+    let several = format!("v1,AAAA v0,x {SIGNATURE}");
+    check(&standard(), signed(ID, "1614265330", &several), &[SECRET]).unwrap();
+    let rotated = Verify::StandardWebhooks { secrets: vec!["NEW".into(), "S".into()], tolerance: MINUTES };
+    let secrets = [("NEW", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"), SECRET];
+    check(&rotated, signed(ID, "1614265330", SIGNATURE), &secrets).unwrap();
+}
+
+#[test]
+fn an_ed25519_standard_webhook_is_checked() {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let message = [ID.as_bytes(), b".1614265330.", BODY].concat();
+    let signature = format!("v1a,{}", STANDARD.encode(pair.sign(&message)));
+    let key = format!("whpk_{}", STANDARD.encode(pair.public_key()));
+    check(&standard(), signed(ID, "1614265330", &signature), &[("S", &key)]).unwrap();
+    refused(&standard(), signed("msg_other", "1614265330", &signature), &[("S", &key)]);
+    refused(&standard(), signed(ID, "1614265330", &signature), &[SECRET]);
+}
+
+#[test]
+fn a_body_that_is_not_text_is_verified_as_bytes() {
+    let body = [0xff, 0x00, 0xfe];
+    let tag = super::hmac::sign(HmacAlgorithm::Sha256, b"k", &[&body]);
+    let header = format!("sha256={}", crate::name::hex(tag.as_ref()));
+    let github = Verify::GitHub { secrets: vec!["S".into()] };
+    check(&github, callback(&[("x-hub-signature-256", &header)], &body), &[("S", "k")]).unwrap();
+}
+
+// GitHub's documentation, "Testing the webhook payload validation".
+const GITHUB: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+const GITHUB_SECRET: (&str, &str) = ("S", "It's a Secret to Everybody");
+
+#[test]
+fn github_signatures_are_checked() {
+    let scheme = Verify::GitHub { secrets: vec!["S".into()] };
+    let body = b"Hello, World!";
+    for (headers, expected) in [
+        (vec![], "no x-hub-signature-256"),
+        (vec![("x-hub-signature-256", "")], "does not begin"),
+        (vec![("x-hub-signature-256", "sha1=757107ea0eb2509f")], "does not begin"),
+        (vec![("x-hub-signature-256", "sha256=75710")], "not hexadecimal"),
+        (vec![("x-hub-signature-256", "sha256=zz")], "not hexadecimal"),
+        (vec![("x-hub-signature-256", "sha256=757107ea")], "does not match"),
+        (vec![("x-hub-signature-256", GITHUB), ("x-hub-signature-256", GITHUB)], "more than once"),
+    ] {
+        let reason = refused(&scheme, callback(&headers, body), &[GITHUB_SECRET]);
+        assert!(reason.contains(expected), "{reason}");
+    }
+    refused(&scheme, callback(&[("x-hub-signature-256", GITHUB)], b"Hello, World"), &[GITHUB_SECRET]);
+    let genuine = callback(&[("x-hub-signature-256", GITHUB), ("x-github-delivery", "d1")], body);
+    let verified = check(&scheme, genuine, &[GITHUB_SECRET]).unwrap();
+    assert_eq!(verified.proof().delivery_id.as_deref(), Some("d1"));
+}
+
+#[test]
+fn a_described_hmac_is_checked() {
+    // Slack's documented example: `v0:timestamp:body`.
+    let body = b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+    let signature = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
+    let slack = Verify::Hmac(Hmac {
+        secrets: vec!["S".into()],
+        header: "x-slack-signature".into(),
+        algorithm: HmacAlgorithm::Sha256,
+        encoding: Encoding::Hex,
+        prefix: "v0=".into(),
+        signed: vec![
+            SignedPart::Literal("v0:".into()),
+            SignedPart::Timestamp,
+            SignedPart::Literal(":".into()),
+            SignedPart::Body,
+        ],
+        timestamp_header: Some("x-slack-request-timestamp".into()),
+        // The example is of 2018; the tests' clock is not.
+        tolerance: Duration::from_hours(24 * 3650),
+        id_header: None,
+    });
+    let secret = [("S", "8f742231b10e8888abcd99yyyzzz85a5")];
+    let headers = |timestamp| [("x-slack-signature", signature), ("x-slack-request-timestamp", timestamp)];
+    assert!(refused(&slack, callback(&headers("1531420619"), body), &secret).contains("does not match"));
+    assert!(refused(&slack, callback(&headers("1531420618")[..1], body), &secret).contains("no x-slack-request"));
+    check(&slack, callback(&headers("1531420618"), body), &secret).unwrap();
+}

@@ -1,10 +1,12 @@
 //! What a plugin finds on the host's side of one call.
 
 mod http;
+mod paths;
 mod resources;
 mod secrets;
 mod state;
 
+pub(super) use paths::Paths;
 pub use resources::{CallbackHandle, ExecutionHandle};
 
 use super::bindings::imports;
@@ -28,6 +30,7 @@ pub(super) struct Services {
     pub(super) store: Store,
     pub(super) secrets: Secrets,
     pub(super) outbound: Outbound,
+    pub(super) paths: Paths,
 }
 
 /// An execution as a plugin sees it.

@@ -6,7 +6,7 @@ use super::call::{Answer, Caller, Linked, Question, Roles, Subject, VerifierVerd
 use super::compile::{Compiled, compile, one_line};
 use super::engine::{self, Ticker};
 use super::error::{CallError, UploadError};
-use super::host::{CallState, Services, link};
+use super::host::{CallState, Paths, Services, link};
 use super::limits::{self, CallLimits, LARGE, NORMAL};
 use super::outbound::Outbound;
 use super::{PluginLimits, Role};
@@ -145,7 +145,7 @@ impl Plugins {
             caller: Caller {
                 engine,
                 ticker,
-                services: Arc::new(Services { store, secrets, outbound }),
+                services: Arc::new(Services { store, secrets, outbound, paths: Paths::default() }),
                 limits: settings.limits,
                 body_bytes_max: settings.body_bytes_max,
             },

@@ -98,10 +98,6 @@ pub(super) fn state(workspace: &Name, plugin: &Name, name: &str) -> Vec<u8> {
     key
 }
 
-pub(super) fn chunks(of: &[u8]) -> Vec<u8> {
-    [&[CHUNK], of].concat()
-}
-
 pub(super) fn chunk(of: &[u8], index: u32) -> Vec<u8> {
     [&[CHUNK], of, &index.to_be_bytes()].concat()
 }

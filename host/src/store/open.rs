@@ -5,6 +5,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +60,23 @@ enum Failure {
     Io(String),
 }
 
-/// Values are small, and the log is reclaimed by the flusher: it stays on.
+/// How long the engine's own lock may outlive the handle of a store that was closed in this process.
+const ENGINE_LOCK_WAIT: Duration = Duration::from_secs(2);
+
 fn open_engine(store: &Path, cache_bytes: u64) -> Result<sled::Db, Failure> {
+    let started = Instant::now();
+    loop {
+        match try_open_engine(store, cache_bytes) {
+            Err(Failure::Io(problem)) if problem.contains("acquire lock") && started.elapsed() < ENGINE_LOCK_WAIT => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Values are small, and the log is reclaimed by the flusher: it stays on.
+fn try_open_engine(store: &Path, cache_bytes: u64) -> Result<sled::Db, Failure> {
     let config = sled::Config::new().path(store).cache_capacity(cache_bytes).flush_every_ms(Some(200));
     // The engine asserts in places where it reads files: a panic in there is a damaged file.
     let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));

@@ -59,9 +59,17 @@ impl Writer {
         let spawned = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
             let failed = failed.clone();
             move || {
-                if let Err(reason) = (Loop { db, database_file }).run(&messages) {
-                    tracing::error!(error = %reason, "the store has failed; a restart replays what is durable");
-                    failed.send_replace(Some(reason));
+                let writing = Loop { db, database_file };
+                match writing.run(&messages) {
+                    Ok(closed) => {
+                        // The engine's own lock goes with its last handle.
+                        drop(writing);
+                        drop(closed);
+                    }
+                    Err(reason) => {
+                        tracing::error!(error = %reason, "the store has failed; a restart replays what is durable");
+                        failed.send_replace(Some(reason));
+                    }
                 }
             }
         });
@@ -99,6 +107,7 @@ impl Writer {
     pub(super) async fn close(&self) {
         let (closed, wait) = channel();
         if self.queue.send(Message::Close(closed)).is_ok() {
+            // The sender is dropped, without a word, when all is done.
             let _ = tokio::task::spawn_blocking(move || wait.recv()).await;
         }
     }
@@ -114,7 +123,8 @@ struct Loop {
 }
 
 impl Loop {
-    fn run(&self, messages: &Receiver<Message>) -> Result<(), String> {
+    /// Writes until it is closed: who waits for that.
+    fn run(&self, messages: &Receiver<Message>) -> Result<Option<Sender<()>>, String> {
         while let Ok(first) = messages.recv() {
             let mut group = Vec::new();
             let mut closing = None;
@@ -128,12 +138,11 @@ impl Loop {
                 }
             }
             self.write(group, closing.is_some())?;
-            if let Some(closed) = closing {
-                let _ = closed.send(());
-                return Ok(());
+            if closing.is_some() {
+                return Ok(closing);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn write(&self, group: Vec<Change>, closing: bool) -> Result<(), String> {

@@ -68,7 +68,7 @@ fn a_standard_webhook_that_is_not_genuine_is_refused() {
         (callback(&[("webhook-id", ID), ("webhook-timestamp", "1614265330")], BODY), "no webhook-signature"),
         (signed(ID, "1614265330", "v1,"), "matches"),
         (signed(ID, "1614265330", ""), "no readable"),
-        (signed(ID, "1614265330", &SIGNATURE[..11]), "no readable"),
+        (signed(ID, "1614265330", &SIGNATURE[..11]), "matches"),
         (signed(ID, "1614265330", &SIGNATURE.replace("v1,", "v2,")), "no readable"),
         (signed(ID, "1614265330", &SIGNATURE.replace("v1,", "v1a,")), "matches"),
         (signed(ID, "1614265330", &SIGNATURE.replace('g', "h")), "matches"),

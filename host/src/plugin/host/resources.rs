@@ -1,8 +1,8 @@
 //! The callback and execution resources. A call has at most one of each, so a handle is only a right to ask.
 
+use super::paths::Paths;
 use super::{CallState, ExecutionView, Misuse};
 use crate::callback::Callback;
-use crate::expression::JsonPath;
 use crate::plugin::bindings::imports::types::{self, Failure, HostCallback, HostExecution};
 use serde_json::Value;
 use wasmtime::Result;
@@ -34,8 +34,8 @@ impl CallState {
     }
 }
 
-fn select(data: &Value, path: &str) -> std::result::Result<String, Failure> {
-    let path = JsonPath::compile(path).map_err(|error| failure("invalid-path", error.to_string()))?;
+fn select(paths: &Paths, data: &Value, path: &str) -> std::result::Result<String, Failure> {
+    let path = paths.compile(path).map_err(|error| failure("invalid-path", error.to_string()))?;
     let found = path.select(data).map_err(|reason| failure("invalid-path", reason))?;
     // An array of references writes the same text as an array of values, without copying them.
     serde_json::to_string(&found).map_err(|error| failure("invalid-path", error.to_string()))
@@ -101,7 +101,7 @@ impl HostCallback for CallState {
     }
 
     fn select(&mut self, _: Resource<CallbackHandle>, path: String) -> Result<std::result::Result<String, Failure>> {
-        Ok(self.parsed().and_then(|data| select(data, &path)))
+        Ok(self.parsed().and_then(|data| select(&self.services.paths, data, &path)))
     }
 
     fn drop(&mut self, _: Resource<CallbackHandle>) -> Result<()> {
@@ -127,7 +127,7 @@ impl HostExecution for CallState {
     }
 
     fn select(&mut self, _: Resource<ExecutionHandle>, path: String) -> Result<std::result::Result<String, Failure>> {
-        Ok(select(&self.execution()?.scope, &path))
+        Ok(select(&self.services.paths, &self.execution()?.scope, &path))
     }
 
     fn drop(&mut self, _: Resource<ExecutionHandle>) -> Result<()> {

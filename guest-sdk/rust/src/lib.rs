@@ -41,6 +41,8 @@
 //! A plugin has no files, sockets, environment or clock of its own. What it may ask of the host is in [`log`],
 //! [`call`], [`secrets`], [`state`] and [`http`].
 
+#![warn(missing_docs)]
+
 mod callback;
 mod execution;
 mod failure;

@@ -35,7 +35,7 @@ pub(super) async fn serve(
         while connections.try_join_next().is_some() {}
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = is_set(&mut stopped) => break,
         };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -46,7 +46,7 @@ pub(super) async fn serve(
                     continue;
                 }
             },
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = is_set(&mut stopped) => break,
         };
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
@@ -60,10 +60,9 @@ pub(super) async fn serve(
                 .max_buf_size(HEADER_BYTES_MAX)
                 .serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
-            let stopping = async { drop(stopped.wait_for(|stopped| *stopped).await) };
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = stopping => {
+                () = is_set(&mut stopped) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -81,4 +80,9 @@ pub(super) async fn serve(
         tracing::warn!(connections = connections.len(), "some connections did not end in time and are closed");
     }
     Ok(())
+}
+
+async fn is_set(stopped: &mut watch::Receiver<bool>) {
+    // A sender that is gone has stopped, too.
+    drop(stopped.wait_for(|stopped| *stopped).await);
 }

@@ -1,0 +1,47 @@
+//! Every example, replayed with its real payloads.
+
+use crate::support::{TestServer, github_signature};
+use reqwest::{Method, Response};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples").join(name)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+async fn send(server: &TestServer, url: &str, payload: &Path, event: &str, signature: Option<String>) -> Response {
+    let body = read(payload);
+    let signature = signature.unwrap_or_else(|| github_signature("It's a Secret to Everybody", body.as_bytes()));
+    let request = server.call(Method::POST, url).header("content-type", "application/json").body(body);
+    let request = request.header("x-github-event", event).header("x-hub-signature-256", signature);
+    request.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn github_push() {
+    let directory = example("github-push");
+    let server = TestServer::start().await.with_plugins(&["field-match"]).await;
+    server.set_secret("GITHUB_SECRET", "It's a Secret to Everybody").await;
+    let url = server.deploy(&read(&directory.join("flow.yaml"))).await;
+    let expected: Value = serde_json::from_str(&read(&directory.join("expected.json"))).unwrap();
+    let cases = expected.as_array().unwrap();
+    assert!(cases.len() >= 4);
+    for case in cases {
+        let payload = directory.join("payloads").join(case["payload"].as_str().unwrap());
+        let signature = case["signature"].as_str().map(str::to_owned);
+        let response = send(&server, &url, &payload, case["event"].as_str().unwrap(), signature).await;
+        assert_eq!(response.status().as_u16(), case["status"], "{case}");
+        let record = server.callback(&response).await;
+        assert_eq!(record["outcome"], case["outcome"], "{case}");
+        if let Some(result) = case.get("result") {
+            let execution = server.ended(record["execution"].as_str().unwrap()).await;
+            assert_eq!(execution["status"], "completed");
+            let set = execution["journal"].as_array().unwrap().iter().find(|entry| entry["kind"] == "set").unwrap();
+            assert_eq!(&set["values"], result, "{case}");
+        }
+    }
+}

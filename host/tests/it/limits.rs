@@ -1,0 +1,203 @@
+//! Plugins that misbehave: each limit bites, the trace says which, and the next callback still works.
+
+use crate::support::TestServer;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// A flow whose condition does what each callback says.
+fn condition(with: &str) -> String {
+    format!("flow: test\nsteps:\n  - trigger: Hook\n    when: {{ plugin: misbehave, with: {with} }}\n")
+}
+
+async fn server() -> TestServer {
+    TestServer::start_with(|config| {
+        // On a busy machine a tick can be late; the limits bite all the same.
+        config.plugin_limits.decide_cpu = Duration::from_millis(50);
+    })
+    .await
+    .with_plugins(&["misbehave"])
+    .await
+}
+
+/// Calls a flow: status, code, and the record.
+async fn call(server: &TestServer, source: &str) -> (StatusCode, String, Value) {
+    let url = server.deploy(source).await;
+    let response = server.post(&url, &json!({ "a": 1 })).await;
+    let (status, record) = (response.status(), server.callback(&response).await);
+    let body: Value = response.json().await.unwrap_or_default();
+    (status, body["code"].as_str().unwrap_or_default().to_owned(), record)
+}
+
+async fn fails(with: &str, code: &str, reason: &str) {
+    let server = server().await;
+    let started = Instant::now();
+    let (status, found, record) = call(&server, &condition(with)).await;
+    assert_eq!((status, found.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, code), "{with}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{with} took {:?}", started.elapsed());
+    let entry = record["trace"].as_array().unwrap().last().unwrap();
+    assert_eq!((&entry["stage"], &entry["verdict"]), (&json!("condition"), &json!("failed")));
+    assert!(entry["reason"].as_str().unwrap().contains(reason), "{entry}");
+    assert_eq!(entry["plugins"][0]["failure"], code);
+    assert_eq!(record["outcome"], "failed");
+    let (status, ..) = call(&server, &condition("behave")).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "the next callback works after {with}");
+}
+
+#[tokio::test]
+async fn a_trap_is_never_true() {
+    fails("trap", "plugin_trapped", "unreachable").await;
+}
+
+#[tokio::test]
+async fn a_loop_is_stopped() {
+    fails("loop", "plugin_out_of_time", "50 ms of CPU time").await;
+}
+
+#[tokio::test]
+async fn a_loop_of_host_calls_is_stopped() {
+    fails("call_host", "plugin_out_of_time", "50 ms of CPU time").await;
+}
+
+#[tokio::test]
+async fn waiting_for_the_clock_is_stopped() {
+    fails("wait", "plugin_out_of_time", "ms").await;
+}
+
+#[tokio::test]
+async fn growth_is_stopped() {
+    fails("grow", "plugin_out_of_memory", "16777216 bytes").await;
+}
+
+#[tokio::test]
+async fn endless_recursion_is_stopped() {
+    fails("recurse", "plugin_trapped", "").await;
+}
+
+#[tokio::test]
+async fn too_many_random_bytes_are_refused() {
+    fails("{ random: 4097 }", "plugin_trapped", "4097 random bytes").await;
+}
+
+#[tokio::test]
+async fn a_failure_of_the_guest_is_no_decision() {
+    fails("fail", "plugin_failed", "as-configured: the configuration says so").await;
+}
+
+#[tokio::test]
+async fn a_log_flood_is_cut_and_escaped() {
+    let server = server().await;
+    let (status, _, record) = call(&server, &condition("{ log: [40, 10000] }")).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    let condition = record["trace"].as_array().unwrap().iter().find(|entry| entry["stage"] == "condition").unwrap();
+    let log = condition["plugins"][0]["log"].as_array().unwrap();
+    assert_eq!(log.len(), 17);
+    assert_eq!(log[16], "… and 24 more lines");
+    let line = log[0].as_str().unwrap();
+    assert!(line.len() <= 4100 && line.starts_with("info: \\u{1b}[31mx\\r\\n"), "{line}");
+}
+
+#[tokio::test]
+async fn over_long_and_ill_formed_answers_are_refused() {
+    let server = server().await;
+    let parser = |with: &str| format!("flow: test\nsteps:\n  - trigger: Hook\n    parse: {{ plugin: misbehave, with: {with} }}\n");
+    let responder = |with: &str| format!("flow: test\nsteps:\n  - trigger: Hook\n    reply: {{ plugin: misbehave, with: {with} }}\n");
+    for (source, expected) in [
+        (parser("{ long: 1048577 }"), "bytes"),
+        (parser("{ long: 5000000 }"), "fuel"),
+        (responder("ill_formed"), "not allowed"),
+        (responder("{ reply: [99, x-a, b] }"), "200 to 599"),
+    ] {
+        let (status, code, record) = call(&server, &source).await;
+        assert_eq!((status, code.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "plugin_bad_output"), "{source}");
+        let reason = record["trace"].as_array().unwrap().last().unwrap()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(expected), "{source}: {reason}");
+    }
+    let (status, ..) = call(&server, &responder("{ reply: [418, x-a, b] }")).await;
+    assert_eq!(status, StatusCode::IM_A_TEAPOT);
+}
+
+#[tokio::test]
+async fn a_failing_step_fails_its_execution_alone() {
+    let server = server().await;
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n  - plugin: misbehave\n    with: '${{ data.do }}'\n    as: result\n";
+    let url = server.deploy(source).await;
+    for (what, status, code) in [
+        (json!("trap"), "failed", json!("plugin_trapped")),
+        (json!("grow"), "failed", json!("plugin_out_of_memory")),
+        (json!({ "long": 2_000_000 }), "failed", json!("plugin_bad_output")),
+        (json!("nonsense"), "failed", json!("plugin_failed")),
+        (json!("count"), "completed", Value::Null),
+        (json!("count"), "completed", Value::Null),
+    ] {
+        let answer: Value = server.post(&url, &json!({ "do": what })).await.json().await.unwrap();
+        let execution = server.ended(answer["execution"].as_str().unwrap()).await;
+        assert_eq!((&execution["status"], &execution["error"]["code"]), (&json!(status), &code), "{what}");
+    }
+    let newest = server.get("/v1/executions?limit=1").await["items"][0]["id"].as_str().unwrap().to_owned();
+    let execution = server.ended(&newest).await;
+    assert_eq!(execution["journal"][1]["result"], 2, "the plugin's own state outlives the call");
+}
+
+#[tokio::test]
+async fn secrets_answer_only_questions_and_http_reaches_nobody() {
+    let server = server().await;
+    server.set_secret("TOKEN", "right").await;
+    let (status, ..) = call(&server, &condition("{ secret: [TOKEN, wrong] }")).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (status, ..) = call(&server, &condition("{ secret: [TOKEN, right] }")).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    let (_, code, record) = call(&server, &condition("{ secret: [OTHER, x] }")).await;
+    assert_eq!(code, "plugin_failed");
+    assert!(record.to_string().contains("unknown-secret"));
+    let (_, code, record) = call(&server, &condition(&format!("{{ http: '{}/healthz' }}", server.admin))).await;
+    assert_eq!(code, "plugin_failed");
+    assert!(record.to_string().contains("host-not-allowed"), "{record}");
+}
+
+#[tokio::test]
+async fn allowed_hosts_are_reached() {
+    let target = TestServer::start().await;
+    let host = target.admin.trim_start_matches("http://").to_owned();
+    let server = TestServer::start_with(|config| config.plugin_http_hosts = vec![host]).await.with_plugins(&["misbehave"]).await;
+    let (status, _, record) = call(&server, &condition(&format!("{{ http: '{}/healthz' }}", target.admin))).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{record}");
+}
+
+#[tokio::test]
+async fn other_callers_notice_nothing_of_a_loop() {
+    let server = server().await;
+    let looping = server.deploy(&condition("loop")).await;
+    let fine = server.deploy("flow: fine\nsteps:\n  - trigger: Hook\n").await;
+    let loops = (0..3).map(|_| server.call(Method::POST, &looping).json(&json!({})).send());
+    let good = (0..20).map(|_| server.call(Method::POST, &fine).json(&json!({})).send());
+    let (loops, good) = tokio::join!(futures_util::future::join_all(loops), futures_util::future::join_all(good));
+    assert!(good.into_iter().all(|response| response.unwrap().status() == StatusCode::ACCEPTED));
+    assert!(loops.into_iter().all(|response| response.unwrap().status() == StatusCode::INTERNAL_SERVER_ERROR));
+}
+
+#[tokio::test]
+async fn five_faults_in_a_minute_let_a_version_rest() {
+    let server = server().await;
+    let url = server.deploy(&condition("trap")).await;
+    for _ in 0..5 {
+        assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let response = server.post(&url, &json!({})).await;
+    assert_eq!((response.status(), &response.headers()["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &"60".parse().unwrap()));
+    assert_eq!(response.json::<Value>().await.unwrap()["code"], "plugin_circuit_open");
+    let open = server.deploy("flow: open\nsteps:\n  - trigger: Hook\n").await;
+    assert_eq!(server.post(&open, &json!({})).await.status(), StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn large_bodies_are_kept_whole_and_outside_no_log() {
+    let server = TestServer::start().await;
+    let url = server.deploy("flow: big\nsteps:\n  - trigger: Hook\n").await;
+    let body = json!({ "text": "x".repeat(60_000) });
+    let response = server.post(&url, &body).await;
+    let record = server.callback(&response).await;
+    assert_eq!(serde_json::from_str::<Value>(record["body"].as_str().unwrap()).unwrap(), body);
+    let blobs = server.data().join("store/blobs");
+    assert_eq!(std::fs::read_dir(blobs).map(Iterator::count).unwrap_or_default(), 0);
+}

@@ -1,0 +1,194 @@
+//! What was acknowledged survives: stops, kills, and a kill in the middle of an execution.
+
+use crate::support::{BINARY, TestServer, github_signature, plugin};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The real binary as a process of its own.
+struct Process {
+    child: Child,
+    public: String,
+    admin: String,
+}
+
+impl Process {
+    fn start(data: &Path) -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = |name: &str| {
+            let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains(name));
+            let line = line.unwrap_or_else(|| panic!("the server did not say its {name}"));
+            line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
+        };
+        let (public, admin) = (address("callbacks"), address("admin API"));
+        // What else it prints must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, public, admin }
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is closed.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file outside the server, written through to the disk before it is believed.
+#[derive(Clone)]
+struct Ledger(Arc<Mutex<File>>, PathBuf);
+
+impl Ledger {
+    fn open(path: PathBuf) -> Self {
+        let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        Self(Arc::new(Mutex::new(file)), path)
+    }
+
+    fn add(&self, line: &str) {
+        let mut file = self.0.lock().unwrap();
+        writeln!(file, "{line}").unwrap();
+        file.sync_data().unwrap();
+    }
+
+    fn lines(&self) -> BTreeSet<String> {
+        std::fs::read_to_string(&self.1).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+const SECRET: &str = "kill me";
+const FLOW: &str = "flow: burst\nsteps:\n  - trigger: Hook\n    verify: { scheme: github, secret: S }\n    when: data.n % 10 != 9\n  - plugin: json-reshape\n    with: { shape: { n: { path: $.data.n } } }\n    as: out\n";
+
+async fn prepare(client: &reqwest::Client, process: &Process, data: &Path) -> String {
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
+    let api = |method: Method, path: &str| client.request(method, format!("{}{path}", process.admin)).bearer_auth(&token);
+    let secret = api(Method::PUT, "/v1/secrets/S").json(&json!({ "value": SECRET }));
+    assert!(secret.send().await.unwrap().status().is_success());
+    let upload = api(Method::POST, "/v1/plugins/json-reshape/versions").body(plugin("json-reshape"));
+    assert!(upload.send().await.unwrap().status().is_success());
+    let flow: Value = api(Method::PUT, "/v1/flows/burst").body(FLOW).send().await.unwrap().json().await.unwrap();
+    let url = flow["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
+    url.rsplit('/').next().unwrap().to_owned()
+}
+
+/// Sends signed callbacks until the server is gone; an acknowledgement is in the ledger before it counts.
+async fn burst(client: reqwest::Client, url: String, first: usize, step: usize, ledger: Ledger) {
+    let mut n = first;
+    loop {
+        let body = json!({ "n": n }).to_string();
+        let signature = github_signature(SECRET, body.as_bytes());
+        let request = client.post(&url).header("content-type", "application/json").header("x-hub-signature-256", signature);
+        let Ok(response) = request.body(body).send().await else { return };
+        let status = response.status().as_u16();
+        let Ok(answer) = response.bytes().await else { return };
+        match status {
+            202 => {
+                let answer: Value = serde_json::from_slice(&answer).unwrap();
+                ledger.add(&format!("{} {n}", answer["execution"].as_str().unwrap()));
+            }
+            204 => assert_eq!(n % 10, 9),
+            status => panic!("{status}: {}", String::from_utf8_lossy(&answer)),
+        }
+        n += step;
+    }
+}
+
+/// 50 times kill -9 in a burst of signed callbacks: no acknowledged one is lost, and every started execution ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_callback_is_lost() {
+    const CYCLES: usize = 50;
+    const SENDERS: usize = 8;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let ledger = Ledger::open(directory.path().join("ledger"));
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+    let mut key = None;
+    let mut next = 0;
+    for cycle in 0..CYCLES {
+        let mut process = Process::start(&data);
+        let key = match &key {
+            Some(key) => String::clone(key),
+            None => key.insert(prepare(&client, &process, &data).await).clone(),
+        };
+        let url = format!("{}/h/{key}", process.public);
+        // A client of its own: connections of a dead server must not be tried again.
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+                tokio::spawn(burst(client, url.clone(), next + sender, SENDERS, ledger.clone()))
+            })
+            .collect();
+        next += 1_000_000;
+        tokio::time::sleep(Duration::from_millis(20 + (cycle as u64 * 37) % 160)).await;
+        process.kill();
+        for sender in senders {
+            sender.await.unwrap();
+        }
+    }
+    let acknowledged = ledger.lines();
+    assert!(acknowledged.len() > CYCLES, "only {} callbacks were acknowledged", acknowledged.len());
+    check(&data, &client, &acknowledged).await;
+    let verified = Command::new(BINARY).args(["db", "verify", "--data"]).arg(&data).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    println!("kill -9: {CYCLES} cycles, {} acknowledged callbacks, 0 lost", acknowledged.len());
+}
+
+async fn check(data: &Path, client: &reqwest::Client, acknowledged: &BTreeSet<String>) {
+    let mut process = Process::start(data);
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
+    for line in acknowledged {
+        let (id, n) = line.split_once(' ').unwrap();
+        let url = format!("{}/v1/executions/{id}", process.admin);
+        let execution = loop {
+            let response = client.get(&url).bearer_auth(&token).send().await.unwrap();
+            assert_eq!(response.status().as_u16(), 200, "the acknowledged execution {id} is lost");
+            let execution: Value = response.json().await.unwrap();
+            if execution["ended_at"].is_string() {
+                break execution;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(execution["status"], "completed", "{execution}");
+        let results: Vec<&Value> =
+            execution["journal"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "plugin").collect();
+        assert_eq!(results.len(), 1, "a step's result is in the journal once: {execution}");
+        assert_eq!(results[0]["result"]["n"].to_string(), n);
+    }
+    process.kill();
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_stop() {
+    let server = TestServer::start().await.with_plugins(&["field-match"]).await;
+    server.set_secret("S", "x").await;
+    let url = server.deploy("flow: f\nsteps:\n  - trigger: Hook\n    when: { plugin: field-match, with: { any: [{ path: $.a, op: exists }] } }\n").await;
+    let started = server.post(&url, &json!({ "a": 1 })).await;
+    let (started, ignored) = (server.callback(&started).await, server.post(&url, &json!({})).await);
+    let ignored = server.callback(&ignored).await;
+    let server = server.restart().await;
+    assert_eq!(server.get(&format!("/v1/callbacks/{}", started["id"].as_str().unwrap())).await, started);
+    assert_eq!(server.get(&format!("/v1/callbacks/{}", ignored["id"].as_str().unwrap())).await, ignored);
+    assert_eq!(server.get("/v1/executions").await["items"][0]["status"], "completed");
+    assert_eq!(server.get("/v1/secrets").await["items"][0]["name"], "S");
+    let flow = server.get("/v1/flows/f").await;
+    let url = flow["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
+    assert_eq!(server.post(url, &json!({ "a": 1 })).await.status().as_u16(), 202);
+}

@@ -1,0 +1,171 @@
+//! A server in this process on ports of the system's choice, with a store of its own.
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use ringback::app::{Listeners, run};
+use ringback::config::Config;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The real binary.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_ringback");
+
+/// A built plugin.
+pub fn plugin(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("plugins").join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask plugins`", path.display()))
+}
+
+pub struct TestServer {
+    pub public: String,
+    pub admin: String,
+    pub token: String,
+    data: Option<TempDir>,
+    client: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        Self::start_in(data, change).await
+    }
+
+    async fn start_in(data: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::for_testing(data.path());
+        change(&mut config);
+        let bind = || TcpListener::bind("127.0.0.1:0");
+        let listeners = Listeners { public: bind().await.unwrap(), admin: bind().await.unwrap() };
+        let public = format!("http://{}", listeners.public.local_addr().unwrap());
+        let admin = format!("http://{}", listeners.admin.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, is_ready) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            let shutdown = async { drop(stopped.await) };
+            let announce = |_: &_| {
+                let _ = ready.send(());
+            };
+            run(config, listeners, PathBuf::from(BINARY), None, shutdown, announce).await.map_err(|error| error.to_string())
+        });
+        is_ready.await.expect("the server did not start");
+        let token = std::fs::read_to_string(data.path().join("admin-token")).unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { public, admin, token, data: Some(data), client, stop: Some(stop), running: Some(running) }
+    }
+
+    pub fn data(&self) -> &Path {
+        self.data.as_ref().unwrap().path()
+    }
+
+    /// Stops, and starts again on the same data.
+    pub async fn restart(mut self) -> Self {
+        drop(self.stop.take());
+        self.running.take().unwrap().await.unwrap().unwrap();
+        Self::start_in(self.data.take().unwrap(), |_| {}).await
+    }
+
+    pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.admin)).bearer_auth(&self.token)
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let response = self.api(Method::GET, path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.json().await.unwrap()
+    }
+
+    pub async fn upload(&self, name: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
+        let path = format!("/v1/plugins/{name}/versions");
+        let request = self.api(Method::POST, &path).header("content-type", "application/wasm").body(bytes);
+        let response = request.timeout(Duration::from_secs(60)).send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+
+    /// Uploads built plugins under their own names.
+    pub async fn with_plugins(self, names: &[&str]) -> Self {
+        for name in names {
+            let (status, body) = self.upload(name, plugin(name)).await;
+            assert_eq!(status, StatusCode::CREATED, "{name}: {body}");
+        }
+        self
+    }
+
+    pub async fn set_secret(&self, name: &str, value: &str) {
+        let request = self.api(Method::PUT, &format!("/v1/secrets/{name}")).json(&json!({ "value": value }));
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    }
+
+    pub async fn try_deploy(&self, source: &str) -> (StatusCode, Value) {
+        let name = source.lines().find_map(|line| line.strip_prefix("flow: ")).unwrap().trim();
+        let request = self.api(Method::PUT, &format!("/v1/flows/{name}")).body(source.to_owned());
+        let response = request.header("content-type", "application/yaml").send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+
+    /// Deploys a flow: the URL of its trigger.
+    pub async fn deploy(&self, source: &str) -> String {
+        let (status, body) = self.try_deploy(source).await;
+        assert!(status.is_success(), "{body:#}");
+        body["triggers"][0]["urls"]["default"]["native"].as_str().unwrap().to_owned()
+    }
+
+    pub fn call(&self, method: Method, url: &str) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, url: &str, body: &Value) -> Response {
+        self.call(Method::POST, url).json(body).send().await.unwrap()
+    }
+
+    /// The record of the callback that an answer belongs to. Records that nobody was promised come a moment later.
+    pub async fn callback(&self, response: &Response) -> Value {
+        let id = response.headers()["ringback-callback"].to_str().unwrap().to_owned();
+        self.eventually(&format!("/v1/callbacks/{id}"), |_| true).await
+    }
+
+    /// An execution, once it has ended.
+    pub async fn ended(&self, id: &str) -> Value {
+        self.eventually(&format!("/v1/executions/{id}"), |execution| execution["ended_at"].is_string()).await
+    }
+
+    async fn eventually(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..500 {
+            let response = self.api(Method::GET, path).send().await.unwrap();
+            if response.status() == StatusCode::OK {
+                let body: Value = response.json().await.unwrap();
+                if wanted(&body) {
+                    return body;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{path} did not come to be");
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
+    }
+}
+
+/// GitHub's signature of a body.
+pub fn github_signature(secret: &str, body: &[u8]) -> String {
+    use aws_lc_rs::hmac;
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body);
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={hex}")
+}

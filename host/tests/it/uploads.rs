@@ -1,0 +1,133 @@
+//! Uploads: every wrong file has a reason of its own, in one line, and leaves nothing behind.
+
+use crate::support::{TestServer, plugin};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+fn component(wat: &str) -> Vec<u8> {
+    wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The types of the interface that a component in text needs for one import of a function.
+fn importing(interface: &str, function: &str) -> Vec<u8> {
+    component(&format!("(component (import \"{interface}\" (instance {function})))"))
+}
+
+fn wrong_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let huge_function = format!("(component (core module (func {})))", "i32.const 0 drop ".repeat(60_000));
+    let many_functions = format!("(component (core module {}))", "(func)".repeat(20_001));
+    let branches = format!("(component (core module (func (block i32.const 0 br_table 0 {}))))", "0 ".repeat(5000));
+    let locals = format!("(component (core module (func (local {}))))", "i32 ".repeat(20_000));
+    let mut cut = plugin("field-match");
+    cut.truncate(cut.len() / 2);
+    let mut flipped = component("(component (core module (func (result i32) i32.const 1)))");
+    let last = flipped.len() - 2;
+    flipped[last] ^= 0x55;
+    vec![
+        ("empty", Vec::new(), "is empty"),
+        ("text", b"hello".to_vec(), "it is text"),
+        ("WebAssembly text", b"(module)".to_vec(), "WebAssembly text"),
+        ("ZIP", b"PK\x03\x04 and more".to_vec(), "ZIP archive"),
+        ("gzip", b"\x1f\x8b\x08 and more".to_vec(), "gzip"),
+        ("ELF", b"\x7fELF and more".to_vec(), "for this machine"),
+        ("other bytes", vec![0xca, 0xfe, 0xba, 0xbe], "does not begin with"),
+        ("cut off", cut, "damaged or cut off"),
+        ("flipped", flipped, "damaged or cut off"),
+        ("plain module", component("(module)"), "without a component type"),
+        ("no role", component("(component)"), "exports none of the interfaces"),
+        ("files", importing("wasi:filesystem/types@0.9.0", ""), "is not available"),
+        ("other interface", importing("ringback:plugin/launch@0.1.0", ""), "is not available"),
+        ("other version", importing("ringback:plugin/log@7.0.0", ""), "another version"),
+        (
+            "wrong import type",
+            importing("ringback:plugin/call@0.1.0", "(export \"now\" (func (result string)))"),
+            "does not fit",
+        ),
+        ("threads", component("(component (core module (memory 1 1 shared)))"), "feature that is not available"),
+        ("64-bit memory", component("(component (core module (memory i64 1)))"), "feature that is not available"),
+        ("collected objects", component("(component (core module (type (struct))))"), "feature that is not available"),
+        ("too much memory", component("(component (core module (memory 1000)))"), "memory begins with"),
+        ("huge function", component(&huge_function), "a function of"),
+        ("many functions", component(&many_functions), "20001 functions"),
+        ("branches", component(&branches), "branch table"),
+        ("locals", component(&locals), "locals"),
+        ("too large", vec![0; (4 << 20) + 1], "large_plugins"),
+    ]
+}
+
+#[tokio::test]
+async fn every_wrong_file_has_a_reason_and_leaves_nothing_behind() {
+    let server = TestServer::start().await;
+    let mut reasons = BTreeSet::new();
+    for (what, bytes, expected) in wrong_files() {
+        let (status, body) = server.upload("wrong", bytes).await;
+        let detail = body["detail"].as_str().unwrap_or_default().to_owned();
+        let refused = matches!(status, StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(refused && detail.contains(expected), "{what}: {status} {detail}");
+        assert!(!detail.contains('\n') && detail.len() < 600, "{what}: {detail}");
+        reasons.insert(detail);
+    }
+    assert!(reasons.len() >= 20, "{reasons:#?}");
+    assert_eq!(server.get("/v1/plugins").await["items"], json!([]));
+    for directory in ["plugins", "cache"] {
+        assert_eq!(std::fs::read_dir(server.data().join(directory)).unwrap().count(), 0, "{directory}");
+    }
+    server.with_plugins(&["field-match"]).await;
+}
+
+#[tokio::test]
+async fn a_compile_bomb_ends_in_the_child() {
+    let server = TestServer::start().await;
+    // Many large functions, each within its limit: too much for the compiler's memory or time, or just compiled.
+    let body = "local.get 0 local.get 0 i32.mul local.get 0 i32.add local.set 0 ".repeat(8000);
+    let bomb = format!("(component (core module {}))", format!("(func (param i32) {body})").repeat(40));
+    let (status, body) = server.upload("bomb", component(&bomb)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    server.with_plugins(&["field-match"]).await;
+}
+
+#[tokio::test]
+async fn versions_are_immutable_activated_and_rolled_back() {
+    let server = TestServer::start().await.with_plugins(&["field-match"]).await;
+    let (status, again) = server.upload("field-match", plugin("field-match")).await;
+    assert_eq!((status, &again["version"]), (StatusCode::OK, &json!(1)), "the same file is the same version");
+    let url = server
+        .deploy("flow: f\nsteps:\n  - trigger: Hook\n    when: { plugin: field-match, with: { all: [{ path: $.a, op: exists }] } }\n")
+        .await;
+    let body = json!({ "b": 1 });
+    let send = || server.post(&url, &body);
+    assert_eq!(send().await.status(), StatusCode::NO_CONTENT);
+    // Another plugin under the name: it does not know the configuration.
+    let (status, second) = server.upload("field-match", plugin("misbehave")).await;
+    assert_eq!((status, &second["version"], &second["active"]), (StatusCode::CREATED, &json!(2), &json!(true)));
+    assert_eq!(send().await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let activate = |version: u32| server.api(Method::PUT, "/v1/plugins/field-match/active").json(&json!({ "version": version })).send();
+    assert_eq!(activate(3).await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(activate(1).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(send().await.status(), StatusCode::NO_CONTENT, "rolled back without a restart");
+    let remove = server.api(Method::DELETE, "/v1/plugins/field-match").send().await.unwrap();
+    assert_eq!(remove.status(), StatusCode::CONFLICT, "a flow uses it");
+    let server = server.restart().await;
+    let plugin = server.get("/v1/plugins/field-match").await;
+    assert_eq!((&plugin["active"], plugin["versions"].as_array().unwrap().len()), (&json!(1), 2));
+}
+
+#[tokio::test]
+async fn a_cache_that_was_changed_is_compiled_again() {
+    let server = TestServer::start().await.with_plugins(&["field-match"]).await;
+    server
+        .deploy("flow: f\nsteps:\n  - trigger: Hook\n    when: { plugin: field-match, with: { all: [{ path: $.a, op: exists }] } }\n")
+        .await;
+    for entry in std::fs::read_dir(server.data().join("cache")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let server = server.restart().await;
+    let flow = server.get("/v1/flows/f").await;
+    let url = flow["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
+    assert_eq!(server.post(url, &json!({ "a": 1 })).await.status(), StatusCode::ACCEPTED);
+}

@@ -55,7 +55,9 @@ pub enum RunError {
     #[error("a listener failed: {0}")]
     Listener(#[from] std::io::Error),
     /// Acknowledged callbacks are on disk; a restart goes on from there.
-    #[error("the store has failed: {0}. Nothing was acknowledged after that; free space or repair the disk, and start again")]
+    #[error(
+        "the store has failed: {0}. Nothing was acknowledged after that; free space or repair the disk, and start again"
+    )]
     StoreFailed(String),
 }
 
@@ -96,8 +98,7 @@ pub async fn run(
     let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned())?;
     let plugins = Plugins::open(settings, store.clone(), secrets.clone(), outbound).await?;
     let flows = Flows::open(store.clone())?;
-    let runner =
-        Runner::new(store.clone(), flows.clone(), plugins.clone(), config.executions_max, public_url.clone());
+    let runner = Runner::new(store.clone(), flows.clone(), plugins.clone(), config.executions_max, public_url.clone());
     let resumed = runner.resume_all()?;
     let pipeline = Pipeline {
         store: store.clone(),

@@ -159,12 +159,18 @@ impl Config {
         } = raw;
         let address = |name: &str, text: &str| {
             text.parse::<SocketAddr>().map_err(|_| {
-                ConfigError(format!("{name} = {text:?} is not an address; write an IP address and a port: 127.0.0.1:8080"))
+                ConfigError(format!(
+                    "{name} = {text:?} is not an address; write an IP address and a port: 127.0.0.1:8080"
+                ))
             })
         };
         let duration = |name: &str, text: &str| {
             parse_duration(text).map_err(|message| ConfigError(format!("{name}: {message}"))).and_then(|duration| {
-                if duration.is_zero() { Err(ConfigError(format!("{name} must be longer than nothing"))) } else { Ok(duration) }
+                if duration.is_zero() {
+                    Err(ConfigError(format!("{name} must be longer than nothing")))
+                } else {
+                    Ok(duration)
+                }
             })
         };
         let between = |name: &str, value: usize, min: usize, max: usize| {

@@ -215,7 +215,10 @@ impl Execution {
     pub fn handle<'f>(&mut self, flow: &'f Flow, event: Event, now: Timestamp) -> Turn<'f> {
         let mut entries = Vec::new();
         match (event, flow.steps.get(self.next).map(|step| &step.action)) {
-            (Event::StepDone { plugin, digest, duration_us, result, log }, Some(Action::Plugin { result: name, .. })) => {
+            (
+                Event::StepDone { plugin, digest, duration_us, result, log },
+                Some(Action::Plugin { result: name, .. }),
+            ) => {
                 let kind = EntryKind::Plugin { plugin, digest, duration_us, name: name.clone(), result, log };
                 self.record(flow, kind, now, &mut entries);
             }
@@ -241,11 +244,7 @@ impl Execution {
             callback: None,
             data: &self.data,
             fields: &self.fields,
-            execution: Some(ScopeOfExecution {
-                id: self.summary.id,
-                triggers: &self.triggers,
-                results: &self.results,
-            }),
+            execution: Some(ScopeOfExecution { id: self.summary.id, triggers: &self.triggers, results: &self.results }),
         }
     }
 
@@ -306,10 +305,7 @@ impl Execution {
     }
 
     /// Later values of one step see the earlier ones.
-    fn set(
-        &self,
-        values: &[(String, crate::expression::Template)],
-    ) -> Result<EntryKind, (&'static str, String)> {
+    fn set(&self, values: &[(String, crate::expression::Template)]) -> Result<EntryKind, (&'static str, String)> {
         let mut results = self.results.clone();
         let mut set = Map::new();
         for (name, template) in values {

@@ -8,8 +8,7 @@ use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::{Problem, Reply};
 
 /// What every unknown address answers: the same bytes for a wrong key, a disabled flow and no such path.
-pub const UNKNOWN: Problem =
-    Problem { status: 404, code: "unknown_url", detail: "There is nothing at this address." };
+pub const UNKNOWN: Problem = Problem { status: 404, code: "unknown_url", detail: "There is nothing at this address." };
 
 /// The route of a path, whatever face it belongs to.
 pub fn route(path: &str, flows: &Flows) -> Option<Route> {

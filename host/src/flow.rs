@@ -125,14 +125,25 @@ pub struct Step {
 pub enum Action {
     /// Waits for a callback of this trigger.
     Trigger(usize),
-    Plugin { call: PluginCall, result: Option<String> },
+    Plugin {
+        call: PluginCall,
+        result: Option<String>,
+    },
     Set(Vec<(String, Template)>),
     /// Goes on with the next step when true, else at `otherwise`.
-    If { when: Cel, otherwise: usize },
+    If {
+        when: Cel,
+        otherwise: usize,
+    },
     /// Goes on at this step: the end of a `then` before its `else`.
     Jump(usize),
-    Respond { reply: ReplySpec, end: bool },
-    Fail { message: Template },
+    Respond {
+        reply: ReplySpec,
+        end: bool,
+    },
+    Fail {
+        message: Template,
+    },
 }
 
 impl Action {

@@ -79,7 +79,8 @@ impl Table {
         if deployed.record.enabled {
             for (index, trigger) in deployed.flow.triggers.iter().enumerate() {
                 if let Some(key) = deployed.record.keys.get(&trigger.id) {
-                    let route = Route { workspace: workspace.clone(), flow: Arc::clone(&deployed.flow), trigger: index };
+                    let route =
+                        Route { workspace: workspace.clone(), flow: Arc::clone(&deployed.flow), trigger: index };
                     self.routes.insert(key.clone(), route);
                 }
             }
@@ -209,7 +210,8 @@ impl Flows {
         let deployed = Deployed { record: record.clone(), flow: Arc::new(parsed.flow) };
         if !dry_run {
             let source = source.to_owned();
-            let put_version = Write::PutFlowVersion { workspace: workspace.clone(), name: name.clone(), version, source };
+            let put_version =
+                Write::PutFlowVersion { workspace: workspace.clone(), name: name.clone(), version, source };
             let put = Write::PutFlow { workspace: workspace.clone(), record };
             self.inner.store.commit(vec![put_version, put]).await?;
             self.update(|table| table.put(workspace, deployed.clone()));

@@ -25,6 +25,8 @@ mod token;
 mod verify;
 
 pub mod app;
+#[doc(hidden)]
+pub mod benchmark;
 pub mod cli;
 pub mod config;
 pub mod http;

@@ -17,7 +17,7 @@ pub enum Parse {
     Text,
     /// By the content type.
     Auto,
-    Plugin(PluginCall),
+    Plugin(Box<PluginCall>),
 }
 
 /// The data of a callback. The data of a GET is its query: a GET's body means nothing (A-FR-8, A-PW-4).
@@ -26,11 +26,7 @@ pub enum Parse {
 /// # Errors
 ///
 /// Malformed JSON (400), a content type that the parser does not accept (415), or what the plugin refused (422).
-pub fn parse(
-    parser: &Parse,
-    verified: &Verified,
-    plugin_data: Option<Result<Value, Stop>>,
-) -> Result<Value, Stop> {
+pub fn parse(parser: &Parse, verified: &Verified, plugin_data: Option<Result<Value, Stop>>) -> Result<Value, Stop> {
     let request = &verified.callback().request;
     if request.method == Method::GET && !matches!(parser, Parse::Plugin(_)) {
         return pairs(&request.query);
@@ -61,9 +57,9 @@ pub fn parse(
 pub fn pick_fields(fields: &[(String, JsonPath)], data: &Value) -> Result<Map<String, Value>, Stop> {
     let mut picks = Map::new();
     for (alias, path) in fields {
-        let picked = path.pick(data).map_err(|reason| {
-            Stop::refused(400, "data_too_large", "The data is too large for this flow.", reason)
-        })?;
+        let picked = path
+            .pick(data)
+            .map_err(|reason| Stop::refused(400, "data_too_large", "The data is too large for this flow.", reason))?;
         picks.extend(picked.map(|value| (alias.clone(), value)));
     }
     Ok(picks)

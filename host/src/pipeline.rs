@@ -195,7 +195,8 @@ impl Pipeline {
 
         let reply = match trigger.mode {
             Mode::Async => {
-                let reply = self.build_reply(passage, trigger, &execution).await.map_err(|stop| (Stage::Respond, stop))?;
+                let reply =
+                    self.build_reply(passage, trigger, &execution).await.map_err(|stop| (Stage::Respond, stop))?;
                 let reply = reply.unwrap_or_else(|| face::started(passage.callback.id, id));
                 passage.passed(Stage::Respond, format!("answers {}", reply.status));
                 Some(reply)
@@ -253,9 +254,11 @@ impl Pipeline {
                     return UNAVAILABLE.reply(passage.callback.id).with_header("retry-after", "5");
                 }
                 Err(_) => {
-                    let reason = format!("it still ran after {:?}, the `respond_within` of the trigger", trigger.respond_within);
+                    let reason =
+                        format!("it still ran after {:?}, the `respond_within` of the trigger", trigger.respond_within);
                     passage.passed(Stage::Run, reason);
-                    let body = serde_json::json!({ "callback": passage.callback.id, "execution": id, "status": "running" });
+                    let body =
+                        serde_json::json!({ "callback": passage.callback.id, "execution": id, "status": "running" });
                     return Reply::json(202, &body);
                 }
             },
@@ -308,7 +311,8 @@ impl Pipeline {
             ReplySpec::Plugin(call) => call,
         };
         let config = call.config(&scope).map_err(|error| Stop::expression(&error))?;
-        let subject = Subject { callback: Some(callback), ..Subject::of_execution(&passage.callback.workspace, execution) };
+        let subject =
+            Subject { callback: Some(callback), ..Subject::of_execution(&passage.callback.workspace, execution) };
         self.plugins
             .respond(&call.plugin, &subject, &config, &mut passage.uses)
             .await
@@ -368,12 +372,7 @@ fn outcome_label(outcome: Outcome) -> &'static str {
     }
 }
 
-fn scope_of<'a>(
-    callback: &'a Callback,
-    flow: &'a Flow,
-    data: &'a Value,
-    fields: &'a Map<String, Value>,
-) -> Scope<'a> {
+fn scope_of<'a>(callback: &'a Callback, flow: &'a Flow, data: &'a Value, fields: &'a Map<String, Value>) -> Scope<'a> {
     Scope {
         flow: &flow.name,
         environment: &callback.environment,

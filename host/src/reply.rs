@@ -14,9 +14,24 @@ pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// Headers that frame the message, or that would let one flow speak for the whole host.
 const FORBIDDEN: &[&str] = &[
-    "connection", "content-length", "date", "host", "keep-alive", "proxy-connection", "server", "te", "trailer",
-    "transfer-encoding", "upgrade", "alt-svc", "strict-transport-security", "set-cookie", "refresh", "clear-site-data",
-    "service-worker-allowed", "location",
+    "connection",
+    "content-length",
+    "date",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "server",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "alt-svc",
+    "strict-transport-security",
+    "set-cookie",
+    "refresh",
+    "clear-site-data",
+    "service-worker-allowed",
+    "location",
 ];
 
 /// Why an answer cannot be sent.

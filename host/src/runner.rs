@@ -105,7 +105,8 @@ impl Runner {
             let event = self.perform(&workspace, &execution, &effect).await;
             turn = execution.handle(&flow, event, Timestamp::now());
         }
-        metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str()).increment(1);
+        metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
+            .increment(1);
         if let Some(waiter) = waiter {
             // A caller who is gone needs no answer.
             let _ = waiter.send(Answer::Ended(Box::new(execution)));

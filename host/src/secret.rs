@@ -81,8 +81,8 @@ impl Secrets {
     ///
     /// The key file cannot be used, or a secret was stored with another key.
     pub fn open(store: &Store, key_file: &Path) -> Result<Self, SecretError> {
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &read_or_make_key(key_file)?)
-            .map_err(|_| SecretError::Encryption)?;
+        let key =
+            RandomizedNonceKey::new(&AES_256_GCM, &read_or_make_key(key_file)?).map_err(|_| SecretError::Encryption)?;
         let mut values = ByName::new();
         for (workspace, name, record) in store.secrets()? {
             let value = open_sealed(&key, &workspace, &name, &record.sealed)?;
@@ -123,9 +123,7 @@ impl Secrets {
         let sealed = seal(&self.key, workspace, name, value.bytes())?;
         let updated_at = Timestamp::now();
         let record = SecretRecord { sealed, updated_at };
-        store
-            .commit(vec![Write::PutSecret { workspace: workspace.clone(), name: name.to_owned(), record }])
-            .await?;
+        store.commit(vec![Write::PutSecret { workspace: workspace.clone(), name: name.to_owned(), record }]).await?;
         self.update(|values| drop(values.insert((workspace.clone(), name.to_owned()), (value.clone(), updated_at))));
         Ok(())
     }
@@ -185,9 +183,8 @@ fn bound_to(workspace: &Name, name: &str) -> Aad<Vec<u8>> {
 fn seal(key: &RandomizedNonceKey, workspace: &Name, name: &str, value: &[u8]) -> Result<String, SecretError> {
     use base64::Engine;
     let mut sealed = value.to_vec();
-    let nonce = key
-        .seal_in_place_append_tag(bound_to(workspace, name), &mut sealed)
-        .map_err(|_| SecretError::Encryption)?;
+    let nonce =
+        key.seal_in_place_append_tag(bound_to(workspace, name), &mut sealed).map_err(|_| SecretError::Encryption)?;
     sealed.splice(0..0, nonce.as_ref().iter().copied());
     Ok(base64::engine::general_purpose::STANDARD.encode(sealed))
 }

@@ -47,21 +47,66 @@ pub enum StoreError {
 /// One part of a change.
 #[derive(Clone, Debug)]
 pub enum Write {
-    PutFlow { workspace: Name, record: FlowRecord },
-    PutFlowVersion { workspace: Name, name: Name, version: u32, source: String },
-    DeleteFlow { workspace: Name, name: Name },
-    PutPlugin { workspace: Name, record: PluginRecord },
-    DeletePlugin { workspace: Name, name: Name },
-    PutCallback { workspace: Name, record: Box<CallbackRecord> },
+    PutFlow {
+        workspace: Name,
+        record: FlowRecord,
+    },
+    PutFlowVersion {
+        workspace: Name,
+        name: Name,
+        version: u32,
+        source: String,
+    },
+    DeleteFlow {
+        workspace: Name,
+        name: Name,
+    },
+    PutPlugin {
+        workspace: Name,
+        record: PluginRecord,
+    },
+    DeletePlugin {
+        workspace: Name,
+        name: Name,
+    },
+    PutCallback {
+        workspace: Name,
+        record: Box<CallbackRecord>,
+    },
     /// The next lines of an execution's journal and what they make of its summary. Conflicts when the journal does not
     /// end where these lines begin.
-    Advance { workspace: Name, summary: Box<Summary>, entries: Vec<Entry> },
-    PutSecret { workspace: Name, name: String, record: SecretRecord },
-    DeleteSecret { workspace: Name, name: String },
-    PutToken { id: String, record: TokenRecord },
-    DeleteToken { id: String },
-    PutState { workspace: Name, plugin: Name, key: String, value: Vec<u8> },
-    DeleteState { workspace: Name, plugin: Name, key: String },
+    Advance {
+        workspace: Name,
+        summary: Box<Summary>,
+        entries: Vec<Entry>,
+    },
+    PutSecret {
+        workspace: Name,
+        name: String,
+        record: SecretRecord,
+    },
+    DeleteSecret {
+        workspace: Name,
+        name: String,
+    },
+    PutToken {
+        id: String,
+        record: TokenRecord,
+    },
+    DeleteToken {
+        id: String,
+    },
+    PutState {
+        workspace: Name,
+        plugin: Name,
+        key: String,
+        value: Vec<u8>,
+    },
+    DeleteState {
+        workspace: Name,
+        plugin: Name,
+        key: String,
+    },
 }
 
 /// A flow without the sources of its versions.
@@ -126,9 +171,9 @@ impl Store {
     }
 
     pub fn flows(&self) -> Result<Vec<(Name, FlowRecord)>, StoreError> {
-        self.engine.list_all(key::FLOW, key::workspace_and_name).map(|flows| {
-            flows.into_iter().map(|((workspace, _), record)| (workspace, record)).collect()
-        })
+        self.engine
+            .list_all(key::FLOW, key::workspace_and_name)
+            .map(|flows| flows.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
     }
 
     pub fn flow(&self, workspace: &Name, name: &Name) -> Result<Option<FlowRecord>, StoreError> {
@@ -141,9 +186,9 @@ impl Store {
     }
 
     pub fn plugins(&self) -> Result<Vec<(Name, PluginRecord)>, StoreError> {
-        self.engine.list_all(key::PLUGIN, key::workspace_and_name).map(|plugins| {
-            plugins.into_iter().map(|((workspace, _), record)| (workspace, record)).collect()
-        })
+        self.engine
+            .list_all(key::PLUGIN, key::workspace_and_name)
+            .map(|plugins| plugins.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
     }
 
     pub fn callback(&self, workspace: &Name, id: CallbackId) -> Result<Option<CallbackRecord>, StoreError> {

@@ -22,9 +22,14 @@ pub enum Verify {
     /// The URL's key is the only proof.
     None,
     /// Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
-    StandardWebhooks { secrets: Vec<String>, tolerance: Duration },
+    StandardWebhooks {
+        secrets: Vec<String>,
+        tolerance: Duration,
+    },
     /// `X-Hub-Signature-256: sha256=<hex>` over the body.
-    GitHub { secrets: Vec<String> },
+    GitHub {
+        secrets: Vec<String>,
+    },
     /// A keyed hash in a form that the flow describes.
     Hmac(Hmac),
     Plugin(PluginCall),
@@ -70,10 +75,7 @@ pub fn verify(
     plugin_verdict: Option<Result<Proof, Stop>>,
 ) -> Result<Verified, Stop> {
     let find = |names: &[String]| -> Result<Vec<SecretValue>, Stop> {
-        names
-            .iter()
-            .map(|name| secrets.find(&callback.workspace, name).ok_or_else(|| missing_secret(name)))
-            .collect()
+        names.iter().map(|name| secrets.find(&callback.workspace, name).ok_or_else(|| missing_secret(name))).collect()
     };
     let request = &callback.request;
     let verdict = match scheme {

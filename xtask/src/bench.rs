@@ -1,1 +1,273 @@
-pub fn run(_: u64) -> anyhow::Result<()> { Ok(()) }
+//! The benchmarks: a server and its load on loopback, against two floors, as ratios taken in one run.
+
+use crate::http::github_signature;
+use crate::plugins;
+use crate::process::{cargo, root, run as run_command, target, try_run};
+use crate::server::Server;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+const CONNECTIONS: &str = "32";
+const SECRET: &str = "benchmark";
+/// Each pair is measured this many times, alternating; medians are given.
+const ROUNDS: usize = 3;
+
+/// A measured case: a flow against a floor.
+struct Case {
+    what: &'static str,
+    flow: &'static str,
+    status: &'static str,
+    durable: bool,
+    goal: Option<f64>,
+}
+
+const VERIFY: &str = "verify: { scheme: github, secret: BENCH }";
+
+/// Measures everything for `seconds` per case and round, prints it, and writes `host/benches/RESULTS.md`.
+pub fn run(seconds: u64) -> Result<()> {
+    plugins::build_all()?;
+    println!("building with optimisation (the first time this takes about ten minutes)");
+    run_command(cargo().args(["build", "--release", "--locked", "--package", "ringback", "--bin", "ringback", "--examples"]))?;
+    let release = target().join("release");
+    let data = target().join("bench");
+    let _ = std::fs::remove_dir_all(&data);
+    std::fs::create_dir_all(&data)?;
+    let body = payload();
+
+    let server = prepare(&release.join("ringback"), &data.join("server"))?;
+    let floor = Floor::start(&release.join("examples/floor"), None)?;
+    let floor_durable = Floor::start(&release.join("examples/floor_durable"), Some(&data.join("floor.log")))?;
+    let load = |address: &str, path: &str, status: &str| load(&release, address, path, status, seconds, &body);
+    let address = server.public.trim_start_matches("http://").to_owned();
+
+    let mut rows = Vec::new();
+    for case in cases() {
+        let name = deploy(&server, &data, &case)?;
+        let url = server.url_of(&name)?;
+        let path = url.strip_prefix(&server.public).context("the URL is elsewhere")?.to_owned();
+        let (mut ours, mut floors) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let (floor, status) = if case.durable { (&floor_durable, "202") } else { (&floor, "204") };
+            floors.push(load(&floor.address, "/", status)?);
+            ours.push(load(&address, &path, case.status)?);
+        }
+        let (ours, floor) = (median(ours), median(floors));
+        let ratio = ours.per_second / floor.per_second;
+        println!(
+            "{:<58} {:>7.0}/s  floor {:>7.0}/s  ratio {ratio:.2}  p50 {} µs  p99 {} µs",
+            case.what, ours.per_second, floor.per_second, ours.p50_us, ours.p99_us
+        );
+        rows.push(json!({
+            "what": case.what, "per_second": ours.per_second, "floor": floor.per_second, "ratio": ratio,
+            "floor_name": if case.durable { "floor-durable" } else { "floor" },
+            "goal": case.goal, "p50_us": ours.p50_us, "p99_us": ours.p99_us,
+        }));
+    }
+    let memory_kib = resident_kib(server.id())?;
+    drop(server);
+    let call_us = call_micros(&release)?;
+    println!("instance, call and teardown of a condition: {call_us:.1} µs");
+    let start_up_ms = start_up(&release, &data.join("server"))?;
+    println!("start of the process to the first served callback, ten plugins cached: {start_up_ms:.0} ms");
+    println!("resident memory after the load: {} MiB", memory_kib / 1024);
+    write_results(&rows, call_us, start_up_ms, memory_kib, seconds)
+}
+
+fn cases() -> [Case; 4] {
+    [
+        Case {
+            what: "signed callback that a WASM condition rejects",
+            flow: "    when: { plugin: field-match, with: { all: [{ path: $.ref, op: equals, value: refs/heads/other }] } }\n",
+            status: "204",
+            durable: false,
+            goal: Some(0.5),
+        },
+        Case {
+            what: "signed callback that a CEL condition rejects",
+            flow: "    when: data.ref == \"refs/heads/other\"\n",
+            status: "204",
+            durable: false,
+            goal: None,
+        },
+        Case {
+            what: "signed callback that starts a durable execution",
+            flow: "",
+            status: "202",
+            durable: true,
+            goal: Some(0.6),
+        },
+        Case {
+            what: "signed callback of a sync flow that a WASM responder answers",
+            flow: "    mode: sync\n    reply: { plugin: template-reply, with: { template: '{{ data.ref }}', type: text, status: 202 } }\n",
+            status: "202",
+            durable: true,
+            goal: None,
+        },
+    ]
+}
+
+/// A body of about a kilobyte, in the shape of a push.
+fn payload() -> Vec<u8> {
+    let commits: Vec<Value> = (0..3)
+        .map(|n| json!({ "id": format!("{n:040}"), "message": "Change something that matters", "author": { "name": "Ada", "email": "ada@example.com" }, "modified": ["src/main.rs", "README.md"] }))
+        .collect();
+    json!({ "ref": "refs/heads/main", "before": "0".repeat(40), "after": "1".repeat(40), "deleted": false,
+        "repository": { "id": 7, "full_name": "example/widgets", "default_branch": "main", "private": false },
+        "pusher": { "name": "ada" }, "commits": commits })
+    .to_string()
+    .into_bytes()
+}
+
+fn prepare(binary: &Path, data: &Path) -> Result<Server> {
+    let server = Server::start(binary, data, ["127.0.0.1:0", "127.0.0.1:0"])?;
+    server.ringback(&["secret", "set", "BENCH"], None, Some(SECRET))?;
+    for name in ["field-match", "csv-rows", "twilio-signature", "json-reshape", "template-reply"] {
+        let file = plugins::directory().join(format!("{name}.wasm"));
+        // Ten plugins: each under two names.
+        server.ringback(&["plugin", "push", name], Some(&file), None)?;
+        server.ringback(&["plugin", "push", &format!("{name}-2")], Some(&file), None)?;
+    }
+    Ok(server)
+}
+
+fn deploy(server: &Server, data: &Path, case: &Case) -> Result<String> {
+    let name = format!("bench-{}", case.what.split_whitespace().filter(|word| word.len() > 2).collect::<Vec<_>>().join("-"));
+    let name: String = name.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(60).collect();
+    let file = data.join("flow.yaml");
+    std::fs::write(&file, format!("flow: {name}\nsteps:\n  - trigger: Hook\n    {VERIFY}\n{}", case.flow))?;
+    server.ringback(&["flow", "apply"], Some(&file), None)?;
+    Ok(name)
+}
+
+#[derive(Clone, Debug)]
+struct Load {
+    per_second: f64,
+    p50_us: u64,
+    p99_us: u64,
+}
+
+fn load(release: &Path, address: &str, path: &str, status: &str, seconds: u64, body: &[u8]) -> Result<Load> {
+    let signature = github_signature(SECRET, body)?;
+    let mut child = Command::new(release.join("examples/load"))
+        .args([address, path, CONNECTIONS, &seconds.to_string(), status, &signature])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("no input")?.write_all(body)?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the load on {path} failed");
+    let result: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(result["wrong"] == 0, "{} answers were not {status}", result["wrong"]);
+    let number = |name: &str| result[name].as_u64().unwrap_or_default();
+    Ok(Load { per_second: result["per_second"].as_f64().unwrap_or_default(), p50_us: number("p50_us"), p99_us: number("p99_us") })
+}
+
+fn median(mut loads: Vec<Load>) -> Load {
+    loads.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    loads.swap_remove(loads.len() / 2)
+}
+
+struct Floor {
+    child: Child,
+    address: String,
+}
+
+impl Floor {
+    fn start(program: &Path, file: Option<&Path>) -> Result<Self> {
+        let mut child = Command::new(program).arg("127.0.0.1:0").args(file).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().context("no output")?;
+        let line = BufReader::new(stdout).lines().next().context("the floor did not start")??;
+        Ok(Self { child, address: line.trim_start_matches("listening on ").to_owned() })
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn call_micros(release: &Path) -> Result<f64> {
+    let config = r#"{"all": [{"path": "$.ref", "op": "equals", "value": "refs/heads/other"}]}"#;
+    let mut micros = Vec::new();
+    for _ in 0..ROUNDS {
+        let file = plugins::directory().join("field-match.wasm");
+        let (worked, text) = try_run(Command::new(release.join("examples/call")).arg(file).args([config, "20000"]))?;
+        ensure!(worked, "the calls failed: {text}");
+        micros.push(text.trim().parse::<f64>()?);
+    }
+    micros.sort_by(f64::total_cmp);
+    micros.get(ROUNDS / 2).copied().context("no calls")
+}
+
+/// From the start of the process to the answer of its first callback, in milliseconds.
+fn start_up(release: &Path, data: &Path) -> Result<f64> {
+    let mut millis = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let server = Server::start(&release.join("ringback"), data, ["127.0.0.1:0", "127.0.0.1:0"])?;
+        let ready = server.start_up;
+        let asking = Instant::now();
+        let answer = crate::http::post(&format!("{}/h/none", server.public), &[], b"{}")?;
+        ensure!(answer.status == 404, "the first callback was answered {}", answer.status);
+        ensure!(started.elapsed() >= ready, "time runs backwards");
+        millis.push((ready + asking.elapsed()).as_secs_f64() * 1000.0);
+    }
+    millis.sort_by(f64::total_cmp);
+    millis.get(ROUNDS / 2).copied().context("no starts")
+}
+
+fn resident_kib(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory in /proc")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+fn write_results(rows: &[Value], call_us: f64, start_up_ms: f64, memory_kib: u64, seconds: u64) -> Result<()> {
+    let date = try_run(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.1;
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let mut text = format!(
+        "# Benchmark results\n\n\
+         Taken by `cargo xtask bench --seconds {seconds}` on {}, {cores} cores ({}), load generator included: server, floor \
+         and load share the machine. Each figure is the median of {ROUNDS} rounds in which floor and server alternate, at \
+         {CONNECTIONS} connections, with a signed body of {} bytes. Only the ratios can be compared between machines.\n\n\
+         | case | requests/s | floor | ratio | goal | p50 | p99 |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        date.trim(),
+        model.trim_start_matches([' ', '\t', ':']),
+        payload().len(),
+    );
+    for row in rows {
+        let goal = row["goal"].as_f64().map_or_else(|| "–".to_owned(), |goal| format!("{goal:.1}"));
+        text.push_str(&format!(
+            "| {} | {:.0} | {:.0} ({}) | {:.2} | {goal} | {} µs | {} µs |\n",
+            row["what"].as_str().unwrap_or_default(),
+            row["per_second"].as_f64().unwrap_or_default(),
+            row["floor"].as_f64().unwrap_or_default(),
+            row["floor_name"].as_str().unwrap_or_default(),
+            row["ratio"].as_f64().unwrap_or_default(),
+            row["p50_us"],
+            row["p99_us"],
+        ));
+    }
+    text.push_str(&format!(
+        "\n| figure | value | goal |\n| --- | --- | --- |\n\
+         | instance, call and teardown of a condition that reads one field | {call_us:.1} µs | 25 µs |\n\
+         | start of the process to the first served request, ten plugins cached | {start_up_ms:.0} ms | 150 ms |\n\
+         | resident memory after the load | {} MiB | – |\n",
+        memory_kib / 1024
+    ));
+    let path = root().join("host/benches/RESULTS.md");
+    // What was found out about the figures stays below this line.
+    let notes = std::fs::read_to_string(&path).unwrap_or_default();
+    let notes = notes.split_once("\n## Notes").map(|(_, notes)| format!("\n## Notes{notes}")).unwrap_or_default();
+    std::fs::write(&path, text + &notes)?;
+    println!("written to host/benches/RESULTS.md");
+    Ok(())
+}

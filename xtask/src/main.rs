@@ -2,8 +2,11 @@
 
 mod bench;
 mod demo;
+mod http;
 mod plugins;
 mod process;
+mod readme;
+mod server;
 mod test;
 mod wasm;
 mod wit;
@@ -19,6 +22,7 @@ Development commands of ringback
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
   cargo xtask wit                   check the WIT package: it parses, and every item is documented
+  cargo xtask readme                run the commands of README.md
 ";
 
 fn main() -> ExitCode {
@@ -31,8 +35,9 @@ fn main() -> ExitCode {
         ["plugins"] => plugins::build_all().map(drop),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
         ["bench"] => bench::run(10),
-        ["bench", "--seconds", seconds] => seconds.parse().map_err(Into::into).and_then(bench::run),
+        ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
         ["wit"] => wit::check(),
+        ["readme"] => readme::run(&process::root().join("README.md"), &process::target().join("debug")),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -30,10 +30,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command quietly: whether it succeeded, and what it printed.
 pub fn try_run(command: &mut Command) -> Result<(bool, String)> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("could not start {}", name(command)))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("could not start {}", name(command)))?;
     let text = [output.stdout, output.stderr].concat();
     Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
 }

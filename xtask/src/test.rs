@@ -1,1 +1,48 @@
-pub fn run() -> anyhow::Result<()> { Ok(()) }
+//! Everything that CI runs, in one command.
+
+use crate::process::{cargo, root, run as run_command, target, try_run};
+use crate::{plugins, readme, wit};
+use anyhow::Result;
+use std::process::Command;
+use std::time::Instant;
+
+/// Runs it all; the first failure ends it.
+pub fn run() -> Result<()> {
+    let started = Instant::now();
+    step("format");
+    run_command(cargo().args(["fmt", "--all", "--check"]))?;
+    step("interface");
+    wit::check()?;
+    step("plugins");
+    plugins::build_all()?;
+    step("lints");
+    run_command(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
+    step("tests");
+    // The binary first: tests start it, and it must be the one that the other commands use, too.
+    run_command(cargo().args(["build", "--package", "ringback", "--bin", "ringback", "--locked"]))?;
+    run_command(cargo().args(["test", "--workspace", "--locked", "--quiet"]).env("RUST_BACKTRACE", "0"))?;
+    step("documentation");
+    let mut doc = cargo();
+    doc.args(["doc", "--no-deps", "--locked", "--package", "ringback-guest", "--package", "ringback"]);
+    run_command(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
+    step("dependencies");
+    dependencies()?;
+    step("the README's commands");
+    readme::run(&root().join("README.md"), &target().join("debug"))?;
+    println!("\nEverything passed in {:.0} s.", started.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// Licences, bans and sources; advisories need their database, which may be out of reach.
+fn dependencies() -> Result<()> {
+    let installed = try_run(Command::new("cargo-deny").arg("--version")).is_ok_and(|(found, _)| found);
+    if !installed {
+        println!("skipped: cargo-deny is not installed (`cargo install cargo-deny --locked` to check deny.toml)");
+        return Ok(());
+    }
+    run_command(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
+}
+
+fn step(what: &str) {
+    println!("\n=== {what}");
+}

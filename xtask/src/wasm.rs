@@ -127,11 +127,7 @@ fn unpack_debian() -> Result<()> {
     let rustc = root.join("usr/bin/rustc");
     let library = root.join("usr/lib/x86_64-linux-gnu");
     let wrapper = directory.join("rustc");
-    let script = format!(
-        "#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n",
-        library.display(),
-        rustc.display()
-    );
+    let script = format!("#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n", library.display(), rustc.display());
     std::fs::write(&wrapper, script)?;
     std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
     std::fs::remove_dir_all(&downloads)?;

@@ -42,6 +42,10 @@
 //! [`call`], [`secrets`], [`state`] and [`http`].
 
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::needless_question_mark, reason = "on wasm32, `?` converts the generated failure into ours")
+)]
 
 mod callback;
 mod execution;

@@ -61,7 +61,7 @@ macro_rules! condition {
                     guest::evaluate($function, callback, execution, &config)
                 }
             }
-            guest::bindings::condition_plugin::export!(Plugin with_types_in guest::bindings::condition_plugin);
+    guest::bindings::condition_plugin::export!(Plugin with_types_in guest::bindings::condition_plugin);
         };
     };
 }
@@ -108,7 +108,7 @@ macro_rules! verifier {
                     guest::verify($function, callback, &config)
                 }
             }
-            guest::bindings::verifier_plugin::export!(Plugin with_types_in guest::bindings::verifier_plugin);
+    guest::bindings::verifier_plugin::export!(Plugin with_types_in guest::bindings::verifier_plugin);
         };
     };
 }
@@ -143,7 +143,7 @@ macro_rules! parser {
                     guest::parse($function, callback, &config)
                 }
             }
-            guest::bindings::parser_plugin::export!(Plugin with_types_in guest::bindings::parser_plugin);
+    guest::bindings::parser_plugin::export!(Plugin with_types_in guest::bindings::parser_plugin);
         };
     };
 }
@@ -178,7 +178,7 @@ macro_rules! step {
                     guest::run($function, execution, &config)
                 }
             }
-            guest::bindings::step_plugin::export!(Plugin with_types_in guest::bindings::step_plugin);
+    guest::bindings::step_plugin::export!(Plugin with_types_in guest::bindings::step_plugin);
         };
     };
 }
@@ -221,7 +221,7 @@ macro_rules! responder {
                     guest::respond($function, callback, execution, &config)
                 }
             }
-            guest::bindings::responder_plugin::export!(Plugin with_types_in guest::bindings::responder_plugin);
+    guest::bindings::responder_plugin::export!(Plugin with_types_in guest::bindings::responder_plugin);
         };
     };
 }
@@ -242,10 +242,10 @@ pub(crate) fn decode_config<C: serde::de::DeserializeOwned>(config: &str) -> Res
 #[cfg(target_arch = "wasm32")]
 #[expect(missing_docs, reason = "only the macros use it")]
 pub mod guest {
+    use super::decode_config;
     use super::{Proof, Reply, Verdict};
     use crate::bindings::imports::ringback::plugin::types;
     use crate::bindings::{responder_plugin, verifier_plugin};
-    use super::decode_config;
     use crate::{Callback, Execution, Failure, Value};
     use serde::de::DeserializeOwned;
 

@@ -302,12 +302,7 @@ pub(crate) mod secrets {
         })
     }
 
-    pub(crate) fn verify_signature(
-        key: &str,
-        _: SignatureAlgorithm,
-        _: &[u8],
-        _: &[u8],
-    ) -> Result<bool, Failure> {
+    pub(crate) fn verify_signature(key: &str, _: SignatureAlgorithm, _: &[u8], _: &[u8]) -> Result<bool, Failure> {
         find(key)?;
         Err(Failure::new("not-available", "public-key signatures are only checked by the host"))
     }

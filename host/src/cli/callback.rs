@@ -101,7 +101,10 @@ fn explain_plugin(usage: &PluginUse) {
     let PluginUse { plugin, digest, duration_us, memory_bytes, log, failure } = usage;
     let digest: String = digest.chars().take(12).collect();
     let failure = failure.as_ref().map(|code| format!(", {code}")).unwrap_or_default();
-    line(&format!("             plugin {plugin} {digest}: {duration_us} µs, {} KiB of memory{failure}", memory_bytes / 1024));
+    line(&format!(
+        "             plugin {plugin} {digest}: {duration_us} µs, {} KiB of memory{failure}",
+        memory_bytes / 1024
+    ));
     for text in log {
         line(&format!("             | {text}"));
     }

@@ -62,7 +62,13 @@ impl Client {
     }
 
     /// Sends bytes of a type.
-    pub(super) async fn upload(&self, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Result<Value, ClientError> {
+    pub(super) async fn upload(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> Result<Value, ClientError> {
         self.send(self.request(method, path).header("content-type", kind).body(body)).await
     }
 

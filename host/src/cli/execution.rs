@@ -54,7 +54,13 @@ impl Execution {
 }
 
 fn show(run: &Value) {
-    line(&format!("{} {} (flow {}, version {})", text(run, "id"), text(run, "status"), text(run, "flow"), text(run, "flow_version")));
+    line(&format!(
+        "{} {} (flow {}, version {})",
+        text(run, "id"),
+        text(run, "status"),
+        text(run, "flow"),
+        text(run, "flow_version")
+    ));
     line(&format!("started {} by callback {}", text(run, "started_at"), text(run, "callback")));
     if let Some(error) = run.get("error").filter(|error| error.is_object()) {
         line(&format!("failed at {}: {} ({})", text(error, "step"), text(error, "message"), text(error, "code")));

@@ -65,7 +65,11 @@ impl Flow {
                         vec![text(flow, "name"), text(flow, "version"), state.to_owned(), text(flow, "updated_at")]
                     })
                     .collect();
-                table(&["FLOW", "VERSION", "STATE", "CHANGED"], &rows, "no flows; deploy one with `ringback flow apply FILE`");
+                table(
+                    &["FLOW", "VERSION", "STATE", "CHANGED"],
+                    &rows,
+                    "no flows; deploy one with `ringback flow apply FILE`",
+                );
             }
         }
         Ok(())

@@ -33,7 +33,8 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>], nothing: &str) {
     }
     let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
     let all = || std::iter::once(&header).chain(rows);
-    let width = |column: usize| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     for row in all() {
         let cells: Vec<String> =
             row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column))).collect();

@@ -90,7 +90,11 @@ impl Plugin {
                     .iter()
                     .map(|plugin| vec![text(plugin, "name"), text(plugin, "active"), roles(plugin)])
                     .collect();
-                table(&["PLUGIN", "VERSION", "ROLES"], &rows, "no plugins; upload one with `ringback plugin push NAME FILE`");
+                table(
+                    &["PLUGIN", "VERSION", "ROLES"],
+                    &rows,
+                    "no plugins; upload one with `ringback plugin push NAME FILE`",
+                );
             }
             Self::Show { name } => show(&client, &client.get(&path(&name)).await?),
             Self::Activate { name, version } => {

@@ -29,7 +29,8 @@ impl Secret {
                     eprintln!("type the value of {name}, then ctrl-d:");
                 }
                 let bytes = read(file.as_deref().unwrap_or(Path::new("-")))?;
-                let value = String::from_utf8(bytes).map_err(|_| CliError::Refused("a secret must be text".to_owned()))?;
+                let value =
+                    String::from_utf8(bytes).map_err(|_| CliError::Refused("a secret must be text".to_owned()))?;
                 // The line break that ends the input is not meant.
                 let value = value.strip_suffix('\n').map(|v| v.strip_suffix('\r').unwrap_or(v)).unwrap_or(&value);
                 client.put(&path(&name), &serde_json::json!({ "value": value })).await?;

@@ -35,9 +35,9 @@ impl Serve {
         start_log(config.log);
         let metrics = start_metrics();
         let bind = |address| async move {
-            TcpListener::bind(address)
-                .await
-                .map_err(|error| RunError::Listener(std::io::Error::other(format!("cannot listen on {address}: {error}"))))
+            TcpListener::bind(address).await.map_err(|error| {
+                RunError::Listener(std::io::Error::other(format!("cannot listen on {address}: {error}")))
+            })
         };
         let listeners = Listeners { public: bind(config.public).await?, admin: bind(config.admin).await? };
         let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);

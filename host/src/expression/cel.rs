@@ -82,7 +82,10 @@ impl Cel {
     pub fn is_true(&self, scope: &Scope<'_>) -> Result<bool, EvaluationError> {
         match self.execute(scope)? {
             CelValue::Bool(value) => Ok(value),
-            other => Err(self.error(format!("the value is of type {}, but a condition must be true or false", other.type_of()))),
+            other => {
+                Err(self
+                    .error(format!("the value is of type {}, but a condition must be true or false", other.type_of())))
+            }
         }
     }
 
@@ -190,8 +193,28 @@ fn is_function(name: &str) -> bool {
 
 /// The functions and macros of the standard environment.
 const FUNCTIONS: [&str; 22] = [
-    "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "bytes", "bool", "type",
-    "dyn", "max", "min", "has", "all", "exists", "existsOne", "map", "filter", "bool",
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bytes",
+    "bool",
+    "type",
+    "dyn",
+    "max",
+    "min",
+    "has",
+    "all",
+    "exists",
+    "existsOne",
+    "map",
+    "filter",
+    "bool",
 ];
 
 fn syntax_error(source: &str, errors: &cel::ParseErrors) -> CompileError {
@@ -286,7 +309,10 @@ mod tests {
         assert!(refused(" ").contains("empty"));
         assert!(refused(&"a".repeat(5000)).contains("4096 bytes"));
         assert!(refused(&format!("{}1{}", "(".repeat(500), ")".repeat(500))).contains("not a CEL expression"));
-        assert!(refused(&format!("1{}", "+1".repeat(700))).contains("not a CEL") || refused(&format!("1{}", "+1".repeat(700))).contains("1000 parts"));
+        assert!(
+            refused(&format!("1{}", "+1".repeat(700))).contains("not a CEL")
+                || refused(&format!("1{}", "+1".repeat(700))).contains("1000 parts")
+        );
         assert!(refused("data.a.all(x, x.all(y, y.all(z, z)))").contains("2 deep"));
         assert!(refused("data.a.matches(data.b)").contains("in quotes"));
         assert!(refused(&format!("data.a.matches('{}')", "x".repeat(300))).contains("256 bytes"));

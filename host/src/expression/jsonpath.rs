@@ -22,7 +22,10 @@ pub struct JsonPath {
 enum Query {
     /// Names and indices only: at most one value, found without the general machinery.
     Singular(Vec<Place>),
-    General { query: JpQuery, square: bool },
+    General {
+        query: JpQuery,
+        square: bool,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -45,7 +45,16 @@ impl<'a> Scope<'a> {
     pub fn is_reserved(name: &str) -> bool {
         matches!(
             name,
-            "data" | "fields" | "flow" | "environment" | "callback" | "execution" | "triggers" | "vars" | "user" | "secrets"
+            "data"
+                | "fields"
+                | "flow"
+                | "environment"
+                | "callback"
+                | "execution"
+                | "triggers"
+                | "vars"
+                | "user"
+                | "secrets"
         )
     }
 

@@ -22,9 +22,8 @@ const NESTING_MAX: usize = 16;
 
 const FLOW_KEYS: &[&str] = &["flow", "description", "steps"];
 const STEP_KINDS: &[&str] = &["trigger", "plugin", "set", "if", "respond", "fail"];
-const TRIGGER_KEYS: &[&str] = &[
-    "trigger", "id", "face", "methods", "verify", "parse", "fields", "when", "mode", "respond_within", "reply",
-];
+const TRIGGER_KEYS: &[&str] =
+    &["trigger", "id", "face", "methods", "verify", "parse", "fields", "when", "mode", "respond_within", "reply"];
 const PLUGIN_STEP_KEYS: &[&str] = &["plugin", "with", "as"];
 const IF_KEYS: &[&str] = &["if", "then", "else"];
 const PLUGIN_KEYS: &[&str] = &["plugin", "with"];
@@ -120,7 +119,9 @@ impl Parser {
             let at = list.first().map_or(&node.at, |member| &member.name_at);
             let suggestion = suggest(found, STEP_KINDS);
             let allowed = STEP_KINDS.join(", ");
-            return self.mistakes.push(at.mistake(format!("there is no step `{found}`{suggestion}; allowed: {allowed}")));
+            return self
+                .mistakes
+                .push(at.mistake(format!("there is no step `{found}`{suggestion}; allowed: {allowed}")));
         };
         match *kind {
             "trigger" if !first => {
@@ -253,7 +254,15 @@ impl Parser {
 
     fn hmac(&mut self, node: &Node) -> Option<Hmac> {
         const KEYS: &[&str] = &[
-            "scheme", "secret", "header", "algorithm", "encoding", "prefix", "signed", "timestamp_header", "tolerance",
+            "scheme",
+            "secret",
+            "header",
+            "algorithm",
+            "encoding",
+            "prefix",
+            "signed",
+            "timestamp_header",
+            "tolerance",
             "id_header",
         ];
         let members = self.object(node, "`scheme: hmac`", KEYS)?;
@@ -374,7 +383,7 @@ impl Parser {
 
     fn body_parser(&mut self, node: &Node) -> Option<Parse> {
         if has(node, "plugin") {
-            return self.plugin_call(node, Role::Parser).map(Parse::Plugin);
+            return self.plugin_call(node, Role::Parser).map(|call| Parse::Plugin(Box::new(call)));
         }
         Some(match self.choice(node, "a parser (or `{plugin: …}`)", PARSERS)? {
             "form" => Parse::Form,
@@ -557,7 +566,8 @@ impl Parser {
         if members.get("plugin").is_some() {
             for key in REPLY_KEYS {
                 if let Some(member) = members.member(key) {
-                    self.mistakes.push(member.name_at.mistake(format!("with `plugin`, the plugin decides about `{key}`")));
+                    self.mistakes
+                        .push(member.name_at.mistake(format!("with `plugin`, the plugin decides about `{key}`")));
                 }
             }
             return self.plugin_call_of(members, Role::Responder).map(ReplySpec::Plugin);
@@ -671,9 +681,7 @@ impl Parser {
     /// A name that no earlier step can have set would fail every callback: better refused now.
     fn check_names(&mut self, node: &Node, cel: &Cel) -> bool {
         const FIXED: &[&str] = &["data", "fields", "callback", "execution", "flow", "environment", "triggers"];
-        let unknown = cel.names().iter().find(|name| {
-            !FIXED.contains(&name.as_str()) && !self.results.contains(name)
-        });
+        let unknown = cel.names().iter().find(|name| !FIXED.contains(&name.as_str()) && !self.results.contains(name));
         let Some(unknown) = unknown else { return true };
         let mut known: Vec<&str> = FIXED.to_vec();
         known.extend(self.results.iter().map(String::as_str));

@@ -103,9 +103,9 @@ impl PageQuery {
 
     fn before(&self) -> Result<Option<[u8; 16]>, Problem> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
-        let id: uuid::Uuid = cursor
-            .parse()
-            .map_err(|_| Problem::bad_request("invalid_cursor", "cursor must be the `next_cursor` of an earlier page"))?;
+        let id: uuid::Uuid = cursor.parse().map_err(|_| {
+            Problem::bad_request("invalid_cursor", "cursor must be the `next_cursor` of an earlier page")
+        })?;
         Ok(Some(*id.as_bytes()))
     }
 }

@@ -77,9 +77,11 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Conflict => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
-            StoreError::Stopped(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store has stopped; the server is ending.")
-            }
+            StoreError::Stopped(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The store has stopped; the server is ending.",
+            ),
             StoreError::Damaged { .. } | StoreError::Read(_) => Self::internal(&error),
         }
     }
@@ -94,7 +96,9 @@ impl From<NameError> for Problem {
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
         match &error {
-            UploadError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "plugin_too_large", error.to_string()),
+            UploadError::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "plugin_too_large", error.to_string())
+            }
             UploadError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "compiler_busy", error.to_string()),
             UploadError::Host(_) => Self::internal(&error),
             UploadError::Empty
@@ -126,7 +130,9 @@ impl From<RegistryError> for Problem {
             RegistryError::Upload(error) => error.into(),
             RegistryError::Store(error) => error.into(),
             RegistryError::NoPlugin(_) | RegistryError::NoVersion { .. } => Self::not_found(error.to_string()),
-            RegistryError::TooManyVersions(_) => Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string()),
+            RegistryError::TooManyVersions(_) => {
+                Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string())
+            }
             RegistryError::SetUp(_) => Self::internal(&error),
         }
     }

@@ -73,9 +73,8 @@ pub(super) async fn serve(
         });
     }
     drop(listener);
-    let drained = tokio::time::timeout(settings.drain_timeout, async {
-        while connections.join_next().await.is_some() {}
-    });
+    let drained =
+        tokio::time::timeout(settings.drain_timeout, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(connections = connections.len(), "some connections did not end in time and are closed");
     }

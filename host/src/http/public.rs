@@ -33,7 +33,9 @@ async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(),
         Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "body_broken", "The body broke off.", None),
-        Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body took too long to arrive.", None),
+        Err(_) => {
+            return problem(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body took too long to arrive.", None);
+        }
     };
     let request = Request {
         method: parts.method,

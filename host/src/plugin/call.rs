@@ -152,7 +152,8 @@ impl Caller {
         let mut store = self.store(state, cpu);
         let config = config.to_owned();
         let running = self.ticker.guard();
-        let asked = tokio::time::timeout(cpu * limits::WALL_FACTOR, enter(&mut store, linked, &question, subject, &config));
+        let asked =
+            tokio::time::timeout(cpu * limits::WALL_FACTOR, enter(&mut store, linked, &question, subject, &config));
         let result = match asked.await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(failure))) => Err(guest_failure(plugin, failure)),

@@ -293,9 +293,8 @@ impl Plugins {
         // A file that another plugin was made of stays.
         let plugins = inner.active.load();
         for version in &active.record.versions {
-            let in_use = plugins
-                .values()
-                .any(|other| other.record.versions.iter().any(|known| known.digest == version.digest));
+            let in_use =
+                plugins.values().any(|other| other.record.versions.iter().any(|known| known.digest == version.digest));
             if !in_use && let Err(error) = inner.cache.forget(&version.digest) {
                 tracing::warn!(plugin.digest = version.digest, %error, "a removed plugin's file could not be removed");
             }
@@ -308,7 +307,8 @@ impl Plugins {
         let PluginMention { plugin, role, config, name_at, config_at } = mention;
         let Some(active) = self.inner.find(workspace, plugin) else {
             let known: Vec<String> = self.list(workspace).iter().map(|record| record.name.to_string()).collect();
-            let known = if known.is_empty() { "none is uploaded".to_owned() } else { format!("known: {}", known.join(", ")) };
+            let known =
+                if known.is_empty() { "none is uploaded".to_owned() } else { format!("known: {}", known.join(", ")) };
             return Err(name_at.mistake(format!("there is no plugin `{plugin}`; {known}")));
         };
         let linked = match &active.linked {
@@ -322,8 +322,7 @@ impl Plugins {
             return Err(name_at.mistake(detail));
         }
         let Some(config) = config else { return Ok(()) };
-        let subject =
-            Subject { workspace: workspace.clone(), callback: None, data: None, execution: None };
+        let subject = Subject { workspace: workspace.clone(), callback: None, data: None, execution: None };
         let (answer, _) =
             self.inner.caller.ask(plugin, linked, Question::Check(*role), &subject, &config.to_string()).await;
         match answer {
@@ -451,7 +450,12 @@ impl Inner {
         });
     }
 
-    async fn put(&self, workspace: &Name, record: PluginRecord, linked: Result<Linked, String>) -> Result<(), StoreError> {
+    async fn put(
+        &self,
+        workspace: &Name,
+        record: PluginRecord,
+        linked: Result<Linked, String>,
+    ) -> Result<(), StoreError> {
         let write = Write::PutPlugin { workspace: workspace.clone(), record: record.clone() };
         self.caller.services.store.commit(vec![write]).await?;
         let key = (workspace.clone(), record.name.clone());
@@ -475,7 +479,8 @@ impl Inner {
             let hint = if self.settings.large_plugins || bytes.len() > LARGE.bytes_max {
                 String::new()
             } else {
-                "; components that embed an interpreter need `large_plugins = true` in the server's configuration".to_owned()
+                "; components that embed an interpreter need `large_plugins = true` in the server's configuration"
+                    .to_owned()
             };
             return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, hint });
         }
@@ -517,14 +522,12 @@ impl Inner {
         for import in &imports {
             check_import(import)?;
         }
-        let pre = self
-            .linker
-            .instantiate_pre(component)
-            .map_err(|error| UploadError::ImportType(one_line(&error)))?;
+        let pre = self.linker.instantiate_pre(component).map_err(|error| UploadError::ImportType(one_line(&error)))?;
         let exported: Vec<String> =
             component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
         let has = |role: Role| exported.iter().any(|name| name == &format!("ringback:plugin/{role}@0.1.0"));
-        let wrong = |role: Role| move |error: wasmtime::Error| UploadError::ExportType { role, problem: one_line(&error) };
+        let wrong =
+            |role: Role| move |error: wasmtime::Error| UploadError::ExportType { role, problem: one_line(&error) };
         let mut roles = Roles::default();
         if has(Role::Verifier) {
             roles.verifier = Some(exports::verifier::GuestIndices::new(&pre).map_err(wrong(Role::Verifier))?);
@@ -545,7 +548,8 @@ impl Inner {
             if let Some(other) = exported.iter().find(|name| name.starts_with("ringback:plugin/")) {
                 return Err(UploadError::OtherVersion(other.clone()));
             }
-            let found = if exported.is_empty() { String::new() } else { format!("; it exports {}", exported.join(", ")) };
+            let found =
+                if exported.is_empty() { String::new() } else { format!("; it exports {}", exported.join(", ")) };
             return Err(UploadError::NoRole(found));
         }
         let limits = if large { &LARGE } else { &NORMAL };

@@ -123,7 +123,9 @@ fn check_function(body: &wasmparser::FunctionBody<'_>, limits: &UploadLimits) ->
             && targets.len() > BRANCH_TABLE_MAX
         {
             let found = targets.len();
-            return Err(UploadError::TooComplex(format!("a branch table of {found} entries, at most {BRANCH_TABLE_MAX}")));
+            return Err(UploadError::TooComplex(format!(
+                "a branch table of {found} entries, at most {BRANCH_TABLE_MAX}"
+            )));
         }
     }
     Ok(())

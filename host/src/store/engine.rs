@@ -82,7 +82,8 @@ impl Engine {
             .map(|item| {
                 let (key, record) = item.map_err(read_error)?;
                 let value = parse(&key, &self.payload(&key, &record)?)?;
-                let name = key.get(1..).and_then(&read_key).ok_or_else(|| damaged(&key, "its key is not one".into()))?;
+                let name =
+                    key.get(1..).and_then(&read_key).ok_or_else(|| damaged(&key, "its key is not one".into()))?;
                 Ok((name, value))
             })
             .collect()
@@ -101,7 +102,11 @@ impl Engine {
     }
 
     pub(super) fn count(&self, prefix: &[u8], max: usize) -> Result<usize, StoreError> {
-        self.db.scan_prefix(prefix).keys().take(max).try_fold(0, |count, key| key.map(|_| count + 1).map_err(read_error))
+        self.db
+            .scan_prefix(prefix)
+            .keys()
+            .take(max)
+            .try_fold(0, |count, key| key.map(|_| count + 1).map_err(read_error))
     }
 
     /// Records under a prefix that `wanted` accepts, last first, before the id `before`.
@@ -158,7 +163,9 @@ impl Engine {
         let mut operations = Vec::with_capacity(writes.len() + 2);
         for write in writes {
             match write {
-                Write::PutFlow { workspace, record } => put(&mut operations, key::flow(workspace, &record.name), record)?,
+                Write::PutFlow { workspace, record } => {
+                    put(&mut operations, key::flow(workspace, &record.name), record)?
+                }
                 Write::PutFlowVersion { workspace, name, version, source } => {
                     put(&mut operations, key::flow_version(workspace, name, *version), source)?;
                 }

@@ -29,11 +29,7 @@ fn entry() -> Entry {
 }
 
 fn advance(summary: &Summary, entries: usize) -> Vec<Write> {
-    vec![Write::Advance {
-        workspace: workspace(),
-        summary: Box::new(summary.clone()),
-        entries: vec![entry(); entries],
-    }]
+    vec![Write::Advance { workspace: workspace(), summary: Box::new(summary.clone()), entries: vec![entry(); entries] }]
 }
 
 fn state(name: &str, value: &[u8]) -> Vec<Write> {

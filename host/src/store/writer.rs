@@ -21,11 +21,18 @@ const GROUP_MAX: usize = 1024;
 /// One operation on records.
 #[derive(Debug)]
 pub(super) enum Operation {
-    Put { key: Vec<u8>, record: Vec<u8> },
+    Put {
+        key: Vec<u8>,
+        record: Vec<u8>,
+    },
     Delete(Vec<u8>),
     DeletePrefix(Vec<u8>),
     /// The record must have this revision, or not exist; the change gives it the next one.
-    Expect { key: Vec<u8>, revision: Option<u32>, becomes: u32 },
+    Expect {
+        key: Vec<u8>,
+        revision: Option<u32>,
+        becomes: u32,
+    },
 }
 
 impl From<(Vec<u8>, Vec<u8>)> for Operation {
@@ -82,9 +89,7 @@ impl Writer {
     pub(super) async fn commit(&self, operations: Vec<Operation>) -> Result<(), StoreError> {
         let _permit = self.permits.acquire().await.map_err(|_| self.stopped())?;
         let (done, result) = oneshot::channel();
-        self.queue
-            .try_send(Message::Change(Change { operations, done: Some(done) }))
-            .map_err(|_| self.stopped())?;
+        self.queue.try_send(Message::Change(Change { operations, done: Some(done) })).map_err(|_| self.stopped())?;
         result.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
@@ -182,18 +187,16 @@ impl Loop {
     }
 
     /// Whether a precondition does not hold, seen after the changes of the group before it.
-    fn conflicts(
-        &self,
-        operations: &[Operation],
-        revisions: &mut HashMap<Vec<u8>, u32>,
-    ) -> Result<bool, String> {
+    fn conflicts(&self, operations: &[Operation], revisions: &mut HashMap<Vec<u8>, u32>) -> Result<bool, String> {
         let mut new_revisions = Vec::new();
         for operation in operations {
             let Operation::Expect { key, revision, becomes } = operation else { continue };
             let current = match revisions.get(key) {
                 Some(revision) => Some(*revision),
                 None => match self.db.get(key).map_err(|error| format!("a read failed: {error}"))? {
-                    Some(record) => Some(decode(&record).map_err(|problem| format!("a record is damaged: {problem}"))?.0),
+                    Some(record) => {
+                        Some(decode(&record).map_err(|problem| format!("a record is damaged: {problem}"))?.0)
+                    }
                     None => None,
                 },
             };

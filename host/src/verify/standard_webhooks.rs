@@ -39,9 +39,7 @@ pub(super) fn verify(
     }
     let signed = !public_keys.is_empty() && {
         let message = message.concat();
-        public_keys
-            .iter()
-            .any(|key| signatures.iter().any(|signature| key.verify(&message, signature).is_ok()))
+        public_keys.iter().any(|key| signatures.iter().any(|signature| key.verify(&message, signature).is_ok()))
     };
     if !(matches(HmacAlgorithm::Sha256, &keys, &message, &hashes) || signed) {
         return Err(not_genuine(if hashes.is_empty() && signatures.is_empty() {
@@ -68,11 +66,15 @@ fn key_of(secret: &SecretValue) -> Result<Key, Stop> {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix("whsec_").unwrap_or(text)),
     };
-    let bytes = STANDARD
-        .decode(encoded)
-        .map_err(|_| unusable("the secret is not `whsec_` or `whpk_` followed by base64, as Standard Webhooks has it"))?;
+    let bytes = STANDARD.decode(encoded).map_err(|_| {
+        unusable("the secret is not `whsec_` or `whpk_` followed by base64, as Standard Webhooks has it")
+    })?;
     if bytes.is_empty() {
         return Err(unusable("the secret is empty"));
     }
-    Ok(if public { Key::Public(UnparsedPublicKey::new(&ED25519, bytes)) } else { Key::Symmetric(SecretValue::new(bytes)) })
+    Ok(if public {
+        Key::Public(UnparsedPublicKey::new(&ED25519, bytes))
+    } else {
+        Key::Symmetric(SecretValue::new(bytes))
+    })
 }

@@ -40,7 +40,8 @@ async fn access_is_graded_and_tokens_expire_and_are_removed() {
     };
     let (viewer, author) = (create("viewer").await, create("author").await);
     let status = |token: &Value, method: Method, path: &str| {
-        let request = server.call(method, &format!("{}{path}", server.admin)).bearer_auth(token["token"].as_str().unwrap());
+        let request =
+            server.call(method, &format!("{}{path}", server.admin)).bearer_auth(token["token"].as_str().unwrap());
         let request = request.json(&json!({ "value": "x", "name": "n", "access": "viewer" }));
         async move { request.send().await.unwrap().status() }
     };
@@ -48,7 +49,8 @@ async fn access_is_graded_and_tokens_expire_and_are_removed() {
     assert_eq!(status(&viewer, Method::PUT, "/v1/secrets/A").await, StatusCode::FORBIDDEN);
     assert_eq!(status(&author, Method::DELETE, "/v1/secrets/A").await, StatusCode::NOT_FOUND);
     assert_eq!(status(&author, Method::GET, "/v1/tokens").await, StatusCode::FORBIDDEN);
-    let request = server.call(Method::GET, &format!("{}/v1/flows", server.admin)).bearer_auth(viewer["token"].as_str().unwrap());
+    let request =
+        server.call(Method::GET, &format!("{}/v1/flows", server.admin)).bearer_auth(viewer["token"].as_str().unwrap());
     let elsewhere = request.header("ringback-workspace", "other").send().await.unwrap();
     assert_eq!(elsewhere.status(), StatusCode::FORBIDDEN);
     let listed = server.get("/v1/tokens").await.to_string();
@@ -89,7 +91,13 @@ async fn wrong_calls_get_problem_documents() {
         (Method::PUT, "/v1/secrets/A-B", r#"{"value": "x"}"#, StatusCode::BAD_REQUEST, "invalid_name"),
         (Method::PUT, "/v1/secrets/A", r#"{"value": ""}"#, StatusCode::BAD_REQUEST, "invalid_size"),
         (Method::DELETE, "/v1/plugins/none", "", StatusCode::NOT_FOUND, "not_found"),
-        (Method::POST, "/v1/tokens", r#"{"name": "a", "access": "viewer", "expires_in": "1x"}"#, StatusCode::BAD_REQUEST, "invalid_duration"),
+        (
+            Method::POST,
+            "/v1/tokens",
+            r#"{"name": "a", "access": "viewer", "expires_in": "1x"}"#,
+            StatusCode::BAD_REQUEST,
+            "invalid_duration",
+        ),
     ] {
         let request = server.api(method.clone(), path).header("content-type", "application/json").body(body);
         let response = request.send().await.unwrap();

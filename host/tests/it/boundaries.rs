@@ -22,7 +22,9 @@ fn each_library_is_known_in_one_place() {
     for file in files {
         let path = file.strip_prefix(&root).unwrap().display().to_string();
         let text = std::fs::read_to_string(&file).unwrap();
-        for (library, allowed) in [("axum", "http"), ("sled", "store"), ("wasmtime", "plugin"), ("wasmtime_wasi", "plugin")] {
+        for (library, allowed) in
+            [("axum", "http"), ("sled", "store"), ("wasmtime", "plugin"), ("wasmtime_wasi", "plugin")]
+        {
             let uses = text.contains(&format!("use {library}::")) || text.contains(&format!(" {library}::"));
             assert!(!uses || path.starts_with(allowed), "{path} uses {library}, which only {allowed} may");
         }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const SIGNED: &str = "flow: signed\nsteps:\n  - trigger: Hook\n    verify: { scheme: github, secret: S }\n    when: data.n > 1\n";
+const SIGNED: &str =
+    "flow: signed\nsteps:\n  - trigger: Hook\n    verify: { scheme: github, secret: S }\n    when: data.n > 1\n";
 const OPEN: &str = "flow: open\nsteps:\n  - trigger: Hook\n";
 
 #[tokio::test]
@@ -27,7 +28,8 @@ async fn the_negative_ladder() {
     ];
     let mut refusals = Vec::new();
     for (step, signature, body, expected) in steps {
-        let mut request = server.call(Method::POST, &url).header("content-type", "application/json").body(body.to_vec());
+        let mut request =
+            server.call(Method::POST, &url).header("content-type", "application/json").body(body.to_vec());
         if let Some(signature) = signature {
             request = request.header("x-hub-signature-256", signature);
         }
@@ -55,7 +57,8 @@ async fn wrong_methods_urls_types_and_sizes_are_refused() {
         assert_eq!(response.headers()["allow"], "POST");
     }
     for path in ["", "/", "/h/", "/h/unknown", "/h/a/b", "/healthz", "/v1/flows", "/h/%2e%2e/x"] {
-        let response = send(Method::POST, format!("{}{path}", server.public), "application/json", Vec::new()).await.unwrap();
+        let response =
+            send(Method::POST, format!("{}{path}", server.public), "application/json", Vec::new()).await.unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
     }
     let response = send(Method::POST, url.clone(), "text/plain", b"{}".to_vec()).await.unwrap();
@@ -91,7 +94,8 @@ async fn a_callback_whose_condition_is_false_is_ignored() {
     let url = server.deploy(SIGNED).await;
     let body = r#"{"n": 1}"#;
     let request = server.call(Method::POST, &url).header("content-type", "application/json").body(body);
-    let response = request.header("x-hub-signature-256", github_signature("secret", body.as_bytes())).send().await.unwrap();
+    let response =
+        request.header("x-hub-signature-256", github_signature("secret", body.as_bytes())).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(response.headers()["ringback-outcome"], "ignored");
     let record = server.callback(&response).await;
@@ -163,10 +167,12 @@ async fn slow_and_broken_requests_end_and_the_next_one_works() {
         }
     };
     let never_ending_headers = exchange(format!("POST {path} HTTP/1.1\r\nhost: x\r\nx-a: b\r\n"));
-    let late_body = exchange(format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\nconnection: close\r\n\r\n123"));
+    let late_body =
+        exchange(format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\nconnection: close\r\n\r\n123"));
     let announced = exchange(format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n"));
     let chunks = "10000\r\n".to_owned() + &"x".repeat(0x10000) + "\r\n";
-    let endless = exchange(format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{chunks}{chunks}"));
+    let endless =
+        exchange(format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{chunks}{chunks}"));
     let (_, late_body, announced, endless) = tokio::join!(never_ending_headers, late_body, announced, endless);
     assert!(late_body.starts_with("HTTP/1.1 408"), "{late_body}");
     assert!(announced.starts_with("HTTP/1.1 413"), "{announced}");

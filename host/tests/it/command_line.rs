@@ -39,9 +39,17 @@ async fn mistakes_are_shown_with_file_line_and_column() {
     let output = ringback(&server, &["flow", "check", "flow.yaml"]);
     fails(&output, 1, "flow.yaml: a mistake\n  4:5: steps[0].wen: a trigger has no `wen` (did you mean `when`?)");
     fails(&ringback(&server, &["flow", "apply", "none.yaml"]), 1, "none.yaml: No such file");
-    fails(&ringback(&server, &["plugin", "push", "x", "flow.yaml"]), 1, "flow.yaml: the file is not WebAssembly: it is text");
+    fails(
+        &ringback(&server, &["plugin", "push", "x", "flow.yaml"]),
+        1,
+        "flow.yaml: the file is not WebAssembly: it is text",
+    );
     fails(&ringback(&server, &["callback", "explain", "x"]), 1, "there is no callback x");
-    fails(&ringback(&server, &["--server", "http://127.0.0.1:1", "flow", "list"]), 69, "start one with `ringback serve`");
+    fails(
+        &ringback(&server, &["--server", "http://127.0.0.1:1", "flow", "list"]),
+        69,
+        "start one with `ringback serve`",
+    );
     fails(&ringback(&server, &["--data", "/nowhere", "flow", "list"]), 1, "no token");
     fails(&ringback(&server, &["flow", "aply"]), 2, "apply");
     fails(&ringback(&server, &["db", "verify"]), 73, "is in use by another ringback");
@@ -56,7 +64,10 @@ async fn a_flow_is_deployed_and_its_callbacks_are_explained() {
         "flow: shop\nsteps:\n  - trigger: Order\n    when: { plugin: field-match, with: { all: [{ path: $.n, op: '>', value: 1 }] } }\n",
     )
     .unwrap();
-    assert!(says(&ringback(&server, &["plugin", "push", "field-match", "field-match.wasm"])).contains("version 1 (condition) is active"));
+    assert!(
+        says(&ringback(&server, &["plugin", "push", "field-match", "field-match.wasm"]))
+            .contains("version 1 (condition) is active")
+    );
     assert!(says(&ringback(&server, &["flow", "apply", "flow.yaml"])).contains("shop is deployed (version 1)"));
     let shown = says(&ringback(&server, &["flow", "show", "shop"]));
     let url = shown.split_whitespace().last().unwrap().to_owned();
@@ -87,7 +98,10 @@ fn a_new_plugin_is_a_crate_of_its_own() {
         assert!(source.contains(&format!("pub fn my_{role}(")), "{source}");
         fails(&new(role), 1, "is there already");
     }
-    assert!(says(&Command::new(BINARY).args(["flow", "schema"]).env("RINGBACK_TOKEN", "x").output().unwrap()).contains("$defs"));
+    assert!(
+        says(&Command::new(BINARY).args(["flow", "schema"]).env("RINGBACK_TOKEN", "x").output().unwrap())
+            .contains("$defs")
+    );
     assert!(says(&Command::new(BINARY).arg("openapi").output().unwrap()).contains("/v1/flows"));
 }
 
@@ -110,7 +124,7 @@ async fn a_server_that_cannot_start_says_why() {
     let wrong = |variables: &[(&str, &str)]| serve(&data, &[], variables);
     fails(&wrong(&[("RINGBACK_BODY_BYTES_MAX", "many")]), 78, "RINGBACK_");
     fails(&wrong(&[("RINGBACK_BODY_BYTES_MAX", "5")]), 78, "must be from 1024");
-    fails(&wrong(&[("RINGBACK_PLUGIN_WORK_CPU", "5")]), 78, "not a duration");
+    fails(&wrong(&[("RINGBACK_PLUGIN_WORK_CPU", "5x")]), 78, "not a duration");
     fails(&serve(&data, &["--public", "nowhere"], &[]), 2, "");
     fails(&serve(&data, &["--public-url", "example.com"], &[]), 78, "https://hooks.example.com");
     std::fs::write(directory.path().join("wrong.toml"), "pubic = \"127.0.0.1:0\"\n").unwrap();

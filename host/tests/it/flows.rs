@@ -69,7 +69,10 @@ async fn a_synchronous_flow_answers_by_its_steps() {
     assert_eq!((&execution["status"], &execution["error"]["message"]), (&json!("failed"), &json!("told to fail: a")));
 
     let empty = ask(json!([]), false, false).await;
-    assert_eq!((empty.status(), empty.text().await.unwrap()), (StatusCode::UNPROCESSABLE_ENTITY, r#"{"error":"empty"}"#.into()));
+    assert_eq!(
+        (empty.status(), empty.text().await.unwrap()),
+        (StatusCode::UNPROCESSABLE_ENTITY, r#"{"error":"empty"}"#.into())
+    );
     let answered = ask(json!([{ "sku": "a<" }, { "sku": "b" }]), false, false).await;
     assert_eq!(answered.headers()["content-type"], "text/html; charset=utf-8");
     assert_eq!((answered.status(), answered.text().await.unwrap()), (StatusCode::OK, "<b>a&lt;, b</b> POST".into()));
@@ -86,7 +89,8 @@ async fn parsers_verifiers_and_responders_are_plugins_too() {
             "flow: import\nsteps:\n  - trigger: Upload\n    parse: { plugin: csv-rows, with: { delimiter: ';' } }\n    when: { jsonpath: '$[?@.sku]' }\n    reply:\n      plugin: template-reply\n      with: { template: '{{ data | length }} rows', type: text, status: 201 }\n",
         )
         .await;
-    let post = |body: &'static str| server.call(Method::POST, &url).header("content-type", "text/csv").body(body).send();
+    let post =
+        |body: &'static str| server.call(Method::POST, &url).header("content-type", "text/csv").body(body).send();
     let uneven = post("sku;price\n1\n").await.unwrap();
     assert_eq!(uneven.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let record = server.callback(&uneven).await;

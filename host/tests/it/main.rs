@@ -1,5 +1,7 @@
 //! Behaviour over HTTP, with real plugins and a real store. Build the plugins first: `cargo xtask plugins`.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod admin;
 mod boundaries;
 mod callbacks;

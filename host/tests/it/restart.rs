@@ -79,7 +79,8 @@ const FLOW: &str = "flow: burst\nsteps:\n  - trigger: Hook\n    verify: { scheme
 
 async fn prepare(client: &reqwest::Client, process: &Process, data: &Path) -> String {
     let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
-    let api = |method: Method, path: &str| client.request(method, format!("{}{path}", process.admin)).bearer_auth(&token);
+    let api =
+        |method: Method, path: &str| client.request(method, format!("{}{path}", process.admin)).bearer_auth(&token);
     let secret = api(Method::PUT, "/v1/secrets/S").json(&json!({ "value": SECRET }));
     assert!(secret.send().await.unwrap().status().is_success());
     let upload = api(Method::POST, "/v1/plugins/json-reshape/versions").body(plugin("json-reshape"));
@@ -95,7 +96,8 @@ async fn burst(client: reqwest::Client, url: String, first: usize, step: usize, 
     loop {
         let body = json!({ "n": n }).to_string();
         let signature = github_signature(SECRET, body.as_bytes());
-        let request = client.post(&url).header("content-type", "application/json").header("x-hub-signature-256", signature);
+        let request =
+            client.post(&url).header("content-type", "application/json").header("x-hub-signature-256", signature);
         let Ok(response) = request.body(body).send().await else { return };
         let status = response.status().as_u16();
         let Ok(answer) = response.bytes().await else { return };

@@ -54,7 +54,9 @@ impl TestServer {
             let announce = |_: &_| {
                 let _ = ready.send(());
             };
-            run(config, listeners, PathBuf::from(BINARY), None, shutdown, announce).await.map_err(|error| error.to_string())
+            run(config, listeners, PathBuf::from(BINARY), None, shutdown, announce)
+                .await
+                .map_err(|error| error.to_string())
         });
         is_ready.await.expect("the server did not start");
         let token = std::fs::read_to_string(data.path().join("admin-token")).unwrap();

@@ -143,7 +143,10 @@ impl<'a> Records<'a> {
         // The reader accepts a quote that is never closed: the number of quotes in the record is then odd.
         let record = &started[..started.len() - self.rest.len()];
         if self.rest.is_empty() && record.iter().filter(|byte| **byte == self.quote).count() % 2 == 1 {
-            return Err(Failure::new("unclosed-quote", format!("the quote in the record of line {line} is not closed")));
+            return Err(Failure::new(
+                "unclosed-quote",
+                format!("the quote in the record of line {line} is not closed"),
+            ));
         }
         let mut start = 0;
         let fields = self.ends[..fields]

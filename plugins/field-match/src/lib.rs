@@ -258,7 +258,8 @@ mod tests {
             { "path": "$.ref", "op": "equals", "value": "refs/heads/main" },
             { "path": "$.commits[*].author.name", "op": "equals", "value": "Ada" },
         ]);
-        let both = r#"{"ref": "refs/heads/main", "commits": [{"author": {"name": "Bob"}}, {"author": {"name": "Ada"}}]}"#;
+        let both =
+            r#"{"ref": "refs/heads/main", "commits": [{"author": {"name": "Bob"}}, {"author": {"name": "Ada"}}]}"#;
         let one = r#"{"ref": "refs/heads/main", "commits": []}"#;
         assert!(holds(json!({ "all": rules }), both).unwrap());
         assert!(!holds(json!({ "all": rules }), one).unwrap());

@@ -64,9 +64,7 @@ impl TryFrom<Value> for Shape {
                     .map(|(name, value)| Ok((name, Self::try_from(value)?)))
                     .collect::<Result<_, String>>()?,
             ),
-            Value::Array(items) => {
-                Self::List(items.into_iter().map(Self::try_from).collect::<Result<_, String>>()?)
-            }
+            Value::Array(items) => Self::List(items.into_iter().map(Self::try_from).collect::<Result<_, String>>()?),
             literal => Self::Literal(literal),
         })
     }

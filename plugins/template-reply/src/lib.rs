@@ -82,11 +82,7 @@ impl TryFrom<RawConfig> for Config {
 /// # Errors
 ///
 /// `template-failed` with the line, when a value is missing or a filter does not fit.
-pub fn template_reply(
-    callback: &Callback,
-    execution: Option<&Execution>,
-    config: Config,
-) -> Result<Reply, Failure> {
+pub fn template_reply(callback: &Callback, execution: Option<&Execution>, config: Config) -> Result<Reply, Failure> {
     let Config { template, kind, status, mut headers } = config;
     let failed = |error: minijinja::Error| Failure::new("template-failed", describe(&error));
     let environment = environment(kind, &template).map_err(failed)?;
@@ -95,7 +91,8 @@ pub fn template_reply(
         None => ringback_guest::json!({ "data": callback.data().unwrap_or_default() }),
     };
     let query: Value = callback.query_pairs().into_iter().map(|(name, value)| (name, Value::String(value))).collect();
-    let callback = context! { id => callback.id(), method => callback.method(), path => callback.path(), query => Serde(query) };
+    let callback =
+        context! { id => callback.id(), method => callback.method(), path => callback.path(), query => Serde(query) };
     let scope = context! { callback, ..minijinja::Value::from(Serde(scope)) };
     let body = environment.get_template("reply").and_then(|template| template.render(scope)).map_err(failed)?;
     if kind == Kind::Json && !is_json(&body) {

@@ -52,7 +52,9 @@ pub fn twilio_signature(callback: &Callback, config: Config) -> Result<Verdict, 
         }
     }
     if !verify_mac(&config.secret, MacAlgorithm::HmacSha1, &message, &signature)? {
-        return Ok(rejected("X-Twilio-Signature does not match; behind a proxy, set `url` to the address Twilio calls"));
+        return Ok(rejected(
+            "X-Twilio-Signature does not match; behind a proxy, set `url` to the address Twilio calls",
+        ));
     }
     let delivery_id = callback.header("i-twilio-idempotency-token");
     Ok(Verdict::Accepted(Proof { delivery_id, subject: Some("twilio".into()) }))
@@ -72,7 +74,8 @@ mod tests {
 
     // The example of Twilio's documentation.
     const URL: &str = "https://example.com/myapp.php?foo=1&bar=2";
-    const FORM: &str = "Digits=1234&To=%2B18005551212&From=%2B14158675310&Caller=%2B14158675310&CallSid=CA1234567890ABCDE";
+    const FORM: &str =
+        "Digits=1234&To=%2B18005551212&From=%2B14158675310&Caller=%2B14158675310&CallSid=CA1234567890ABCDE";
     const SIGNATURE: &str = "L/OH5YylLD5NRKLltdqwSvS0BnU=";
 
     fn genuine() -> CallbackBuilder {
@@ -97,7 +100,8 @@ mod tests {
 
     #[test]
     fn what_is_not_signed_is_rejected() {
-        let form = || testing::callback().url(URL).header("content-type", "application/x-www-form-urlencoded").body(FORM);
+        let form =
+            || testing::callback().url(URL).header("content-type", "application/x-www-form-urlencoded").body(FORM);
         assert!(reason(form()).contains("no X-Twilio-Signature"));
         assert!(reason(form().header("x-twilio-signature", "%%")).contains("not base64"));
         assert!(reason(form().header("x-twilio-signature", "AAAA")).contains("does not match"));

@@ -123,12 +123,10 @@ fn steps_are_checked() {
 
 #[test]
 fn a_flow_becomes_steps_with_jumps() {
-    let parsed = parsed(
-        &steps(
-            "- plugin: score\n  with: { threshold: 0.8, id: '${{ execution.id }}' }\n  as: fraud\n- if: fraud.score > 0.8\n  \
+    let parsed = parsed(&steps(
+        "- plugin: score\n  with: { threshold: 0.8, id: '${{ execution.id }}' }\n  as: fraud\n- if: fraud.score > 0.8\n  \
              then:\n    - fail: 'score ${{ fraud.score }}'\n  else:\n    - set: { ok: true }\n- respond: { json: { ok: '${{ ok }}' }, end: true }",
-        ),
-    );
+    ));
     let actions: Vec<&str> = parsed.flow.steps.iter().map(|step| step.action.as_str()).collect();
     assert_eq!(actions, ["trigger", "plugin", "if", "fail", "if", "set", "respond"]);
     assert!(matches!(parsed.flow.steps[2].action, Action::If { otherwise: 5, .. }));

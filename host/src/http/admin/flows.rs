@@ -96,11 +96,7 @@ async fn list_flows(State(app): State<Arc<App>>, caller: Viewer) -> Response {
 
 /// Shows one flow.
 #[utoipa::path(get, path = "/v1/flows/{name}", tag = "flows", params(("name" = String, Path)), responses((status = 200, body = FlowView), (status = "4XX", body = Problem)))]
-async fn show_flow(
-    State(app): State<Arc<App>>,
-    caller: Viewer,
-    Path(name): Path<String>,
-) -> Result<Response, Problem> {
+async fn show_flow(State(app): State<Arc<App>>, caller: Viewer, Path(name): Path<String>) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
     let deployed = app.flows.find(&caller.workspace, &name).ok_or_else(|| missing(&name))?;
     Ok(answer(StatusCode::OK, view(&app, &deployed, Vec::new())))

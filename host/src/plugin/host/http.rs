@@ -10,12 +10,12 @@ impl Host for CallState {
     async fn send(&mut self, request: Request) -> Result<std::result::Result<Response, Failure>> {
         let Request { method, url, headers, body } = request;
         let sent = self.services.outbound.send(OutboundRequest { method, url, headers, body }).await;
-        Ok(sent
-            .map(|OutboundResponse { status, headers, body }| Response { status, headers, body })
-            .map_err(|error| Failure {
+        Ok(sent.map(|OutboundResponse { status, headers, body }| Response { status, headers, body }).map_err(|error| {
+            Failure {
                 code: error.code().to_owned(),
                 message: error.to_string(),
                 retryable: matches!(error, OutboundError::Unreachable(_)),
-            }))
+            }
+        }))
     }
 }

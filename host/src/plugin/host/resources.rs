@@ -29,7 +29,8 @@ impl CallState {
     }
 
     fn parsed(&self) -> std::result::Result<&Value, Failure> {
-        let unparsed = || failure("not-parsed", "the body has not been parsed yet: verifiers and parsers see raw bytes");
+        let unparsed =
+            || failure("not-parsed", "the body has not been parsed yet: verifiers and parsers see raw bytes");
         self.data.as_deref().ok_or_else(unparsed)
     }
 }
@@ -80,7 +81,9 @@ impl HostCallback for CallState {
 
     fn headers(&mut self, _: Resource<CallbackHandle>) -> Result<Vec<(String, String)>> {
         let headers = self.callback()?.request.headers.iter();
-        Ok(headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect())
+        Ok(headers
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect())
     }
 
     fn body_size(&mut self, _: Resource<CallbackHandle>) -> Result<u64> {

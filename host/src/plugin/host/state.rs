@@ -28,9 +28,8 @@ fn unavailable(error: StoreError) -> Failure {
 
 impl Host for CallState {
     async fn get(&mut self, key: String) -> Result<Answer<Option<Vec<u8>>>> {
-        Ok(check(&key, 0).and_then(|()| {
-            self.services.store.state(&self.workspace, &self.plugin, &key).map_err(unavailable)
-        }))
+        Ok(check(&key, 0)
+            .and_then(|()| self.services.store.state(&self.workspace, &self.plugin, &key).map_err(unavailable)))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<Answer<()>> {
@@ -39,9 +38,7 @@ impl Host for CallState {
             check(&key, value.len())?;
             let store = &services.store;
             let is_new = store.state(workspace, plugin, &key).map_err(unavailable)?.is_none();
-            if is_new
-                && store.state_count(workspace, plugin, STATE_KEYS_MAX).map_err(unavailable)? >= STATE_KEYS_MAX
-            {
+            if is_new && store.state_count(workspace, plugin, STATE_KEYS_MAX).map_err(unavailable)? >= STATE_KEYS_MAX {
                 return Err(failure("too-many-keys", format!("a plugin has at most {STATE_KEYS_MAX} keys")));
             }
             let write = Write::PutState { workspace: workspace.clone(), plugin: plugin.clone(), key, value };

@@ -1,0 +1,68 @@
+//! A view of the inside for the benchmarks alone.
+
+use crate::callback::{Callback, Request};
+use crate::name::{CallbackId, Name};
+use crate::plugin::{CallLimits, Outbound, Plugins, Settings, Subject};
+use crate::secret::Secrets;
+use crate::store::Store;
+use crate::time::Timestamp;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Calls a condition again and again: microseconds of one instance, call and teardown.
+///
+/// # Errors
+///
+/// The plugin does not load, or a call fails.
+pub async fn condition_calls(
+    bytes: &[u8],
+    config: &str,
+    calls: u32,
+    compiler: &Path,
+) -> Result<f64, Box<dyn std::error::Error>> {
+    let data = std::env::temp_dir().join(format!("ringback-benchmark-{}", std::process::id()));
+    let store = Store::open(&data, 16 << 20)?;
+    let secrets = Secrets::open(&store, &data.join("secret.key"))?;
+    let settings = Settings {
+        data: data.clone(),
+        compiler: compiler.to_owned(),
+        limits: CallLimits::default(),
+        body_bytes_max: 1 << 20,
+        large_plugins: false,
+    };
+    let plugins = Plugins::open(settings, store.clone(), secrets, Outbound::new([])?).await?;
+    let (workspace, name) = (Name::default_name(), Name::default_name());
+    plugins.upload(&workspace, &name, bytes, true).await?;
+    let body = br#"{"ref": "refs/heads/main", "after": "0", "repository": {"full_name": "a/b"}}"#;
+    let request = Request {
+        method: http::Method::POST,
+        path: "/h/key".to_owned(),
+        query: String::new(),
+        headers: http::HeaderMap::new(),
+        body: bytes::Bytes::from_static(body),
+        received_at: Timestamp::now(),
+    };
+    let callback = Callback {
+        id: CallbackId::new(),
+        workspace: workspace.clone(),
+        environment: Name::default_name(),
+        request,
+        base_url: String::new(),
+    };
+    let data_value = serde_json::from_slice(body)?;
+    let subject =
+        Subject { workspace, callback: Some(Arc::new(callback)), data: Some(Arc::new(data_value)), execution: None };
+    let mut started = Instant::now();
+    for call in 0..calls + calls / 10 {
+        if call == calls / 10 {
+            started = Instant::now();
+        }
+        let mut uses = Vec::new();
+        plugins.evaluate(&name, &subject, config, &mut uses).await?;
+    }
+    let micros = started.elapsed().as_secs_f64() * 1e6 / f64::from(calls);
+    store.close().await;
+    std::fs::remove_dir_all(data)?;
+    Ok(micros)
+}

@@ -1,0 +1,44 @@
+//! As much HTTP as the demonstration needs: one request, one answer, on a connection of its own.
+
+use anyhow::{Context, Result};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// An answer.
+pub struct Answer {
+    pub status: u16,
+    /// The callback's id, as the server names it.
+    pub callback: String,
+    pub body: String,
+}
+
+/// Posts JSON to an `http://` URL.
+pub fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
+    let rest = url.strip_prefix("http://").context("only http:// URLs")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut stream = TcpStream::connect(host).with_context(|| format!("no connection to {host}"))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no head")?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer has no status")?;
+    let callback = head.lines().find_map(|line| line.strip_prefix("ringback-callback: ")).unwrap_or_default();
+    Ok(Answer { status, callback: callback.to_owned(), body: body.to_owned() })
+}
+
+/// GitHub's signature of a body.
+pub fn github_signature(secret: &str, body: &[u8]) -> Result<String> {
+    let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes())?.chain_update(body).finalize().into_bytes();
+    let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("sha256={hex}"))
+}

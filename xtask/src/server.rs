@@ -1,0 +1,105 @@
+//! A ringback process, and the command line beside it.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub struct Server {
+    child: Child,
+    binary: PathBuf,
+    data: PathBuf,
+    pub public: String,
+    pub admin: String,
+    /// From the start of the process to its word that it is ready.
+    pub start_up: Duration,
+}
+
+impl Server {
+    /// Starts a server on the addresses for callbacks and for the API, and waits until it is ready.
+    pub fn start(binary: &Path, data: &Path, [public, admin]: [&str; 2]) -> Result<Self> {
+        std::fs::create_dir_all(data)?;
+        let log = std::fs::File::create(data.join("log.txt"))?;
+        let started = Instant::now();
+        let mut child = Command::new(binary)
+            .args(["serve", "--public", public, "--admin", admin, "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("{} does not start", binary.display()))?;
+        let stdout = child.stdout.take().context("the server has no output")?;
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let mut address = |name: &str| {
+            let line = lines.find(|line| line.contains(name));
+            line.and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned))
+        };
+        let (public, admin) = (address("callbacks"), address("admin API"));
+        let start_up = started.elapsed();
+        let (Some(public), Some(admin)) = (public, admin) else {
+            let _ = child.kill();
+            let log = std::fs::read_to_string(data.join("log.txt")).unwrap_or_default();
+            bail!("the server did not start:\n{}", log.trim());
+        };
+        Ok(Self { child, binary: binary.to_owned(), data: data.to_owned(), public, admin, start_up })
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs a command of the command line; its output goes to the terminal.
+    pub fn ringback(&self, arguments: &[&str], file: Option<&Path>, input: Option<&str>) -> Result<()> {
+        let mut command = self.command();
+        command.args(arguments).args(file);
+        command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+        let mut child = command.spawn()?;
+        if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+            stdin.write_all(input.as_bytes())?;
+        }
+        ensure!(child.wait()?.success(), "ringback {} failed", arguments.join(" "));
+        Ok(())
+    }
+
+    /// The URL of a flow's trigger.
+    pub fn url_of(&self, flow: &str) -> Result<String> {
+        let output = self.command().args(["--json", "flow", "show", flow]).output()?;
+        let flow: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let url = flow.pointer("/triggers/0/urls/default/native").and_then(serde_json::Value::as_str);
+        url.map(str::to_owned).context("the flow has no URL")
+    }
+
+    /// Explains a callback, once its record is there.
+    pub fn explain(&self, callback: &str) -> Result<()> {
+        for _ in 0..100 {
+            let output = self.command().args(["callback", "explain", callback]).output()?;
+            if output.status.success() {
+                print!("{}", String::from_utf8_lossy(&output.stdout));
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("the callback {callback} has no record");
+    }
+
+    /// Waits until the server ends.
+    pub fn wait(&mut self) -> Result<()> {
+        self.child.wait()?;
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("--server").arg(&self.admin).arg("--data").arg(&self.data);
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

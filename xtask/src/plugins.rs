@@ -5,9 +5,9 @@ use crate::wasm::{TARGET, Toolchain, target_directory};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// The first-party plugins, and the one that the host's tests misbehave with.
-const PACKAGES: [&str; 6] =
-    ["field-match", "csv-rows", "twilio-signature", "json-reshape", "template-reply", "misbehave"];
+/// The first-party plugins, and those of the host's tests.
+const PACKAGES: [&str; 7] =
+    ["field-match", "csv-rows", "twilio-signature", "json-reshape", "template-reply", "misbehave", "uses-wasi"];
 
 /// Where finished plugins go.
 pub fn directory() -> PathBuf {

@@ -210,3 +210,25 @@ async fn large_bodies_are_kept_whole_and_outside_no_log() {
     let blobs = server.data().join("store/blobs");
     assert_eq!(std::fs::read_dir(blobs).map(Iterator::count).unwrap_or_default(), 0);
 }
+
+#[tokio::test]
+async fn wasi_grants_nothing_but_time_and_random_values() {
+    let server = TestServer::start().await.with_plugins(&["uses-wasi"]).await;
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n    when: { plugin: uses-wasi }\n";
+    let (status, _, record) = call(&server, source).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{record:#}");
+    assert!(record.to_string().contains("output: Traceback: as a guest writes it"), "{record:#}");
+}
+
+#[tokio::test]
+async fn waiting_on_the_host_counts_on_the_wall_clock() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let host = address.clone();
+    let server = TestServer::start_with(|config| config.plugin_http_hosts = vec![host]).await.with_plugins(&["misbehave"]).await;
+    let (status, code, record) = call(&server, &condition(&format!("{{ http: 'http://{address}/' }}"))).await;
+    assert_eq!((status, code.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_time"));
+    assert!(record.to_string().contains("200 ms of wall-clock time"), "{record}");
+    let (status, ..) = call(&server, &condition("behave")).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+}

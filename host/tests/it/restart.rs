@@ -20,11 +20,17 @@ struct Process {
 
 impl Process {
     fn start(data: &Path) -> Self {
-        let mut child = Command::new(BINARY)
+        Self::start_under(":", data, Path::new("/dev/null"))
+    }
+
+    /// Starts it in a shell that has first done `preparation`.
+    fn start_under(preparation: &str, data: &Path, log: &Path) -> Self {
+        let mut child = Command::new("bash")
+            .args(["-c", &format!("{preparation}; exec \"$@\""), "bash", BINARY])
             .args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(File::create(log).unwrap())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -43,6 +49,20 @@ impl Process {
     fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+}
+
+impl Process {
+    /// The exit code, once it has ended by itself.
+    fn wait(&mut self, at_most: Duration) -> Option<i32> {
+        let started = std::time::Instant::now();
+        while started.elapsed() < at_most {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
     }
 }
 
@@ -193,4 +213,43 @@ async fn everything_is_there_after_a_stop() {
     let flow = server.get("/v1/flows/f").await;
     let url = flow["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
     assert_eq!(server.post(url, &json!({ "a": 1 })).await.status().as_u16(), 202);
+}
+
+/// A disk that is full, by a limit on the size of files: nothing is acknowledged and lost, the exit code says what it
+/// was, and a start with space goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_ends_the_server_with_its_own_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+    let key = {
+        let process = Process::start(&data);
+        prepare(&client, &process, &data).await
+    };
+    let log = directory.path().join("log");
+    let mut process = Process::start_under("trap '' XFSZ; ulimit -f 6144", &data, &log);
+    let ledger = Ledger::open(directory.path().join("ledger"));
+    let url = format!("{}/h/{key}", process.public);
+    for n in 0.. {
+        let body = json!({ "n": n * 10, "filler": "x".repeat(20_000) }).to_string();
+        let signature = github_signature(SECRET, body.as_bytes());
+        let request = client.post(&url).header("content-type", "application/json").header("x-hub-signature-256", signature);
+        let Ok(response) = request.body(body).send().await else { break };
+        let status = response.status().as_u16();
+        let Ok(answer) = response.json::<Value>().await else { break };
+        match status {
+            202 => ledger.add(&format!("{} {}", answer["execution"].as_str().unwrap(), n * 10)),
+            503 => break,
+            status => panic!("{status}: {answer}"),
+        }
+        assert!(n < 5000, "the limit did not bite");
+    }
+    let status = process.wait(Duration::from_secs(20));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(status, Some(75), "{log}");
+    assert!(log.contains("the store has failed"), "{log}");
+    let acknowledged = ledger.lines();
+    assert!(!acknowledged.is_empty());
+    check(&data, &client, &acknowledged).await;
+    println!("full disk: {} acknowledged callbacks, 0 lost", acknowledged.len());
 }

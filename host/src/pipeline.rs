@@ -334,9 +334,17 @@ impl Pipeline {
 
     /// Records what nobody was promised.
     fn record_behind(&self, passage: &mut Passage, outcome: Outcome, execution: Option<ExecutionId>, reply: &Reply) {
-        let record = Box::new(passage.record(outcome, execution, Some(reply)));
-        let workspace = passage.callback.workspace.clone();
-        if !self.store.write_behind(&[Write::PutCallback { workspace, record }]) {
+        let record = passage.record(outcome, execution, Some(reply));
+        let workspace = &passage.callback.workspace;
+        let kept = match execution {
+            None => self.store.keep_recent(workspace, &record),
+            // Its record is durable already; this adds the answer.
+            Some(_) => {
+                let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
+                self.store.write_behind(&[put])
+            }
+        };
+        if !kept {
             metrics::counter!("ringback_records_dropped_total").increment(1);
         }
     }

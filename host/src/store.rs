@@ -7,6 +7,7 @@
 mod engine;
 mod key;
 mod open;
+mod recent;
 mod record;
 mod verify;
 mod writer;
@@ -22,10 +23,14 @@ use crate::secret::SecretRecord;
 use crate::time::Timestamp;
 use crate::token::TokenRecord;
 use engine::Engine;
+use recent::Recent;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The directory of the records that nobody was promised.
+const RECENT: &str = "recent";
 
 /// Why the store could not do something.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -133,6 +138,8 @@ pub struct Page<T> {
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<Engine>,
+    recent: Arc<Recent>,
+    directory: Arc<Path>,
 }
 
 impl Store {
@@ -142,7 +149,16 @@ impl Store {
     ///
     /// The directory is in use, cannot be written, or its files are damaged: each with what to do.
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
-        Ok(Self { engine: Arc::new(open::open(directory, cache_bytes)?) })
+        let engine = Arc::new(open::open(directory, cache_bytes)?);
+        let recent = Recent::open(directory.join(RECENT))
+            .map_err(|error| OpenError::Unusable { path: directory.join(RECENT), problem: error.to_string() })?;
+        Ok(Self { engine, recent: Arc::new(recent), directory: directory.into() })
+    }
+
+    /// Keeps the record of a callback that nobody was promised: soon, and possibly lost in a crash. False when too many
+    /// wait, and it was dropped.
+    pub fn keep_recent(&self, workspace: &Name, record: &CallbackRecord) -> bool {
+        self.recent.keep(workspace, record)
     }
 
     /// Makes a change durable: it is on disk when this returns.
@@ -168,6 +184,8 @@ impl Store {
     /// Writes everything that is under way, and stops the writer.
     pub async fn close(&self) {
         self.engine.close().await;
+        let recent = Arc::clone(&self.recent);
+        let _ = tokio::task::spawn_blocking(move || recent.close()).await;
     }
 
     pub fn flows(&self) -> Result<Vec<(Name, FlowRecord)>, StoreError> {
@@ -192,7 +210,10 @@ impl Store {
     }
 
     pub fn callback(&self, workspace: &Name, id: CallbackId) -> Result<Option<CallbackRecord>, StoreError> {
-        self.engine.get(&key::callback(workspace, id))
+        match self.engine.get(&key::callback(workspace, id))? {
+            Some(record) => Ok(Some(record)),
+            None => self.recent.find(workspace, id),
+        }
     }
 
     /// Callbacks that `wanted` accepts, newest first, older than `before`.
@@ -203,7 +224,17 @@ impl Store {
         limit: usize,
         wanted: impl Fn(&CallbackRecord) -> bool,
     ) -> Result<Page<CallbackRecord>, StoreError> {
-        self.engine.page(&key::callbacks(workspace), before, limit, wanted)
+        let mut page = self.engine.page(&key::callbacks(workspace), before, limit, &wanted)?;
+        let recent = self.recent.page(workspace, before, limit, engine::SCANNED_MAX, &wanted)?;
+        if !recent.is_empty() {
+            page.items.extend(recent);
+            page.items.sort_by(|a, b| b.id.cmp(&a.id));
+            if page.items.len() >= limit {
+                page.items.truncate(limit);
+                page.next = page.items.last().map(|record| *record.id.as_bytes());
+            }
+        }
+        Ok(page)
     }
 
     pub fn execution(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Summary>, StoreError> {
@@ -258,7 +289,7 @@ impl Store {
 
     /// Bytes on disk.
     pub fn size_bytes(&self) -> u64 {
-        self.engine.size_bytes()
+        self.engine.size_bytes() + recent::size_bytes(&self.directory.join(RECENT))
     }
 
     /// Files that the engine keeps outside its log, which are not made durable: there must be none.

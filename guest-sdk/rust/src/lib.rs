@@ -47,6 +47,8 @@
     expect(clippy::needless_question_mark, reason = "on wasm32, `?` converts the generated failure into ours")
 )]
 
+#[cfg(target_arch = "wasm32")]
+mod allocator;
 mod callback;
 mod execution;
 mod failure;

@@ -27,7 +27,10 @@ pub(super) async fn compile(program: &Path, bytes: &[u8], large: bool) -> Result
     let limits = if large { &LARGE } else { &NORMAL };
     let host = |what: &str, error: std::io::Error| UploadError::Host(format!("{what}: {error}"));
     let mut command = Command::new(program);
-    command.arg("compile-plugin").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg("compile-plugin").env_clear();
+    // The allocator reserves a gigabyte of addresses at once, which the limit on the child's memory counts.
+    command.env("MIMALLOC_ARENA_RESERVE", "32MiB");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if large {
         command.arg("--large");
     }

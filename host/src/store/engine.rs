@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 /// Most records that one page looks at: a filter that accepts little must not read the whole store.
-const SCANNED_MAX: usize = 10_000;
+pub(super) const SCANNED_MAX: usize = 10_000;
 
 /// The open engine.
 pub(super) struct Engine {

@@ -3,7 +3,6 @@
 use crate::config::Config;
 use crate::flows::Flows;
 use crate::http;
-use crate::name::{Name, random_key};
 use crate::pipeline::Pipeline;
 use crate::plugin::{Outbound, Plugins, RegistryError, Settings};
 use crate::runner::Runner;
@@ -50,8 +49,6 @@ pub enum RunError {
     Plugin(#[from] RegistryError),
     #[error("the store could not be read: {0}")]
     Store(#[from] StoreError),
-    #[error("outbound requests could not be set up: {0}")]
-    Outbound(#[from] reqwest::Error),
     #[error("a listener failed: {0}")]
     Listener(#[from] std::io::Error),
     /// Acknowledged callbacks are on disk; a restart goes on from there.
@@ -95,7 +92,7 @@ pub async fn run(
         body_bytes_max: config.body_bytes_max,
         large_plugins: config.large_plugins,
     };
-    let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned())?;
+    let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned());
     let plugins = Plugins::open(settings, store.clone(), secrets.clone(), outbound).await?;
     let flows = Flows::open(store.clone())?;
     let runner = Runner::new(store.clone(), flows.clone(), plugins.clone(), config.executions_max, public_url.clone());
@@ -130,14 +127,4 @@ pub async fn run(
     };
     store.close().await;
     result
-}
-
-/// A name that does not exist, for the start of things.
-pub fn default_workspace() -> Name {
-    Name::default_name()
-}
-
-/// A random name for a request.
-pub fn request_id() -> String {
-    random_key().map(|key| key.chars().take(12).collect()).unwrap_or_default()
 }

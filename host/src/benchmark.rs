@@ -31,7 +31,7 @@ pub async fn condition_calls(
         body_bytes_max: 1 << 20,
         large_plugins: false,
     };
-    let plugins = Plugins::open(settings, store.clone(), secrets, Outbound::new([])?).await?;
+    let plugins = Plugins::open(settings, store.clone(), secrets, Outbound::new([])).await?;
     let (workspace, name) = (Name::default_name(), Name::default_name());
     plugins.upload(&workspace, &name, bytes, true).await?;
     let body = br#"{"ref": "refs/heads/main", "after": "0", "repository": {"full_name": "a/b"}}"#;

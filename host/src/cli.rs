@@ -125,7 +125,7 @@ impl CliError {
                 | RunError::Secret(_)
                 | RunError::Token(_)
                 | RunError::Plugin(_) => exit::DATA_UNUSABLE,
-                RunError::Outbound(_) | RunError::Listener(_) => exit::UNREACHABLE,
+                RunError::Listener(_) => exit::UNREACHABLE,
             },
         }
     }

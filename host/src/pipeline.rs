@@ -201,7 +201,8 @@ impl Pipeline {
                 passage.passed(Stage::Respond, format!("answers {}", reply.status));
                 Some(reply)
             }
-            Mode::Sync => None,
+            Mode::Sync if goes_on => None,
+            Mode::Sync => Some(self.answer(passage, trigger, Answer::of(&execution)).await),
         };
 
         let record = passage.record(Outcome::Started, Some(id), reply.as_ref());
@@ -211,58 +212,49 @@ impl Pipeline {
         self.store.commit(vec![write, put]).await.map_err(|error| (Stage::Commit, not_stored(&error)))?;
         metrics::counter!("ringback_executions_started_total").increment(1);
 
-        let answered = reply.is_some();
         let (send, wait) = oneshot::channel();
-        let mut waiter = (!answered).then_some(send);
-        let mut ended = None;
         if goes_on {
-            self.runner.spawn(Run { workspace, flow, execution, waiter: waiter.take() });
+            let waiter = reply.is_none().then_some(send);
+            self.runner.spawn(Run { workspace, flow, execution, waiter });
         } else {
             metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
                 .increment(1);
-            ended = Some(execution);
         }
-        match (reply, ended) {
-            (Some(reply), _) => Ok(reply),
-            (None, ended) => {
-                passage.passed(Stage::Commit, "the start is durable".to_owned());
-                let reply = self.wait(passage, trigger, id, ended, wait).await;
-                self.record_behind(passage, Outcome::Started, Some(id), &reply);
-                Ok(reply)
-            }
+        if let Some(reply) = reply {
+            return Ok(reply);
         }
+        passage.passed(Stage::Commit, "the start is durable".to_owned());
+        let reply = self.wait(passage, trigger, id, wait).await;
+        self.record_behind(passage, Outcome::Started, Some(id), &reply);
+        Ok(reply)
     }
 
-    /// The answer of a synchronous trigger: the flow's own, or what became of the execution.
+    /// The answer of a synchronous trigger whose execution is under way.
     async fn wait(
         &self,
         passage: &mut Passage,
         trigger: &Trigger,
         id: ExecutionId,
-        ended: Option<Execution>,
         wait: oneshot::Receiver<Answer>,
     ) -> Reply {
-        let answer = match ended {
-            Some(execution) => match execution.reply() {
-                Some(reply) => Answer::Responded(reply.clone()),
-                None => Answer::Ended(Box::new(execution)),
-            },
-            None => match tokio::time::timeout(trigger.respond_within, wait).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => {
-                    passage.note(Stage::Run, Verdict::Failed, "the store failed while the execution ran".to_owned());
-                    return UNAVAILABLE.reply(passage.callback.id).with_header("retry-after", "5");
-                }
-                Err(_) => {
-                    let reason =
-                        format!("it still ran after {:?}, the `respond_within` of the trigger", trigger.respond_within);
-                    passage.passed(Stage::Run, reason);
-                    let body =
-                        serde_json::json!({ "callback": passage.callback.id, "execution": id, "status": "running" });
-                    return Reply::json(202, &body);
-                }
-            },
-        };
+        match tokio::time::timeout(trigger.respond_within, wait).await {
+            Ok(Ok(answer)) => self.answer(passage, trigger, answer).await,
+            Ok(Err(_)) => {
+                passage.note(Stage::Run, Verdict::Failed, "the store failed while the execution ran".to_owned());
+                UNAVAILABLE.reply(passage.callback.id).with_header("retry-after", "5")
+            }
+            Err(_) => {
+                let reason =
+                    format!("it still ran after {:?}, the `respond_within` of the trigger", trigger.respond_within);
+                passage.passed(Stage::Run, reason);
+                let body = serde_json::json!({ "callback": passage.callback.id, "execution": id, "status": "running" });
+                Reply::json(202, &body)
+            }
+        }
+    }
+
+    /// The flow's own answer, or what became of the execution.
+    async fn answer(&self, passage: &mut Passage, trigger: &Trigger, answer: Answer) -> Reply {
         match answer {
             Answer::Responded(reply) => {
                 passage.passed(Stage::Run, "a step of the flow answered".to_owned());

@@ -24,6 +24,16 @@ pub enum Answer {
     Ended(Box<Execution>),
 }
 
+impl Answer {
+    /// What an execution that has ended answers.
+    pub fn of(execution: &Execution) -> Self {
+        match execution.reply() {
+            Some(reply) => Self::Responded(reply.clone()),
+            None => Self::Ended(Box::new(execution.clone())),
+        }
+    }
+}
+
 /// A handle to the runner. Cloning it is cheap and shares it.
 #[derive(Clone)]
 pub struct Runner {

@@ -243,7 +243,8 @@ impl Store {
 
     /// The journal of an execution, in order.
     pub fn journal(&self, workspace: &Name, id: ExecutionId) -> Result<Vec<Entry>, StoreError> {
-        self.engine.list(&key::journal(workspace, id))
+        let changes: Vec<Vec<Entry>> = self.engine.list(&key::journal(workspace, id))?;
+        Ok(changes.into_iter().flatten().collect())
     }
 
     /// Executions that `wanted` accepts, newest first, older than `before`.

@@ -17,7 +17,8 @@ unsafe extern "C" {
 }
 
 #[global_allocator]
-static ALLOCATOR: Plugin = Plugin(UnsafeCell::new(Dlmalloc::new_with_allocator(Memory { begun: UnsafeCell::new(false) })));
+static ALLOCATOR: Plugin =
+    Plugin(UnsafeCell::new(Dlmalloc::new_with_allocator(Memory { begun: UnsafeCell::new(false) })));
 
 struct Plugin(UnsafeCell<Dlmalloc<Memory>>);
 

@@ -4,6 +4,7 @@
 //! so a URL cannot lead into the operator's network.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Largest response body, in bytes.
@@ -16,7 +17,8 @@ const FORBIDDEN_HEADERS: [&str; 6] =
 /// A client for allowed hosts.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    client: reqwest::Client,
+    /// Made when first used: reading the system's certificates would delay the start.
+    client: Arc<OnceLock<reqwest::Client>>,
     /// `host` or `host:port`, in lower case.
     allowed: BTreeSet<String>,
 }
@@ -60,17 +62,23 @@ impl OutboundError {
 }
 
 impl Outbound {
-    /// # Errors
-    ///
-    /// The TLS library could not be set up.
-    pub fn new(allowed: impl IntoIterator<Item = String>) -> Result<Self, reqwest::Error> {
+    pub fn new(allowed: impl IntoIterator<Item = String>) -> Self {
+        let allowed = allowed.into_iter().map(|host| host.to_ascii_lowercase()).collect();
+        Self { client: Arc::default(), allowed }
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, OutboundError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(TIMEOUT)
             .user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, allowed: allowed.into_iter().map(|host| host.to_ascii_lowercase()).collect() })
+            .build()
+            .map_err(|error| OutboundError::Unreachable(format!("TLS could not be set up: {error}")))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     pub(super) async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
@@ -78,7 +86,8 @@ impl Outbound {
         let url: reqwest::Url = request.url.parse().map_err(|error| invalid(&error))?;
         self.check(&url)?;
         let method: reqwest::Method = request.method.parse().map_err(|error| invalid(&error))?;
-        let mut builder = self.client.request(method, url);
+        let client = self.client()?;
+        let mut builder = client.request(method, url);
         for (name, value) in request.headers {
             if FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
                 return Err(OutboundError::Invalid(format!("the header {name} is the host's to set")));
@@ -89,7 +98,7 @@ impl Outbound {
             builder = builder.body(body);
         }
         let request = builder.build().map_err(|error| invalid(&error))?;
-        let mut response = self.client.execute(request).await.map_err(|error| unreachable_host(&error))?;
+        let mut response = client.execute(request).await.map_err(|error| unreachable_host(&error))?;
         let status = response.status().as_u16();
         let headers = response
             .headers()
@@ -139,7 +148,7 @@ mod tests {
 
     #[test]
     fn only_named_hosts_are_reached() {
-        let outbound = Outbound::new(["api.example.com".to_owned(), "10.0.0.7:8080".to_owned()]).unwrap();
+        let outbound = Outbound::new(["api.example.com".to_owned(), "10.0.0.7:8080".to_owned()]);
         let check = |url: &str| outbound.check(&url.parse().unwrap()).map_err(|error| error.code());
         for url in [
             "https://example.com/",

@@ -194,8 +194,9 @@ impl Engine {
                     });
                     let payload = to_json(&summary_key, summary)?;
                     operations.extend(encode(&summary_key, summary.entries, &payload).into_iter().map(Operation::from));
-                    for (sequence, entry) in (first..).zip(entries) {
-                        put(&mut operations, key::journal_entry(workspace, summary.id, sequence), entry)?;
+                    // The entries of one change are one record: each record costs the engine about as much as its bytes.
+                    if !entries.is_empty() {
+                        put(&mut operations, key::journal_entries(workspace, summary.id, first), entries)?;
                     }
                     let running = key::running(workspace, summary.id);
                     if !summary.status.is_ended() {

@@ -72,9 +72,10 @@ pub(super) fn journal(workspace: &Name, id: ExecutionId) -> Vec<u8> {
     key(JOURNAL, workspace, id.as_bytes())
 }
 
-pub(super) fn journal_entry(workspace: &Name, id: ExecutionId, sequence: u32) -> Vec<u8> {
+/// The entries of one change, under the number of the first.
+pub(super) fn journal_entries(workspace: &Name, id: ExecutionId, first: u32) -> Vec<u8> {
     let mut key = journal(workspace, id);
-    key.extend_from_slice(&sequence.to_be_bytes());
+    key.extend_from_slice(&first.to_be_bytes());
     key
 }
 

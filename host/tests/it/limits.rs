@@ -225,7 +225,8 @@ async fn waiting_on_the_host_counts_on_the_wall_clock() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let host = address.clone();
-    let server = TestServer::start_with(|config| config.plugin_http_hosts = vec![host]).await.with_plugins(&["misbehave"]).await;
+    let server =
+        TestServer::start_with(|config| config.plugin_http_hosts = vec![host]).await.with_plugins(&["misbehave"]).await;
     let (status, code, record) = call(&server, &condition(&format!("{{ http: 'http://{address}/' }}"))).await;
     assert_eq!((status, code.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_time"));
     assert!(record.to_string().contains("200 ms of wall-clock time"), "{record}");

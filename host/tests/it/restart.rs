@@ -233,7 +233,8 @@ async fn a_full_disk_ends_the_server_with_its_own_exit_code() {
     for n in 0.. {
         let body = json!({ "n": n * 10, "filler": "x".repeat(20_000) }).to_string();
         let signature = github_signature(SECRET, body.as_bytes());
-        let request = client.post(&url).header("content-type", "application/json").header("x-hub-signature-256", signature);
+        let request =
+            client.post(&url).header("content-type", "application/json").header("x-hub-signature-256", signature);
         let Ok(response) = request.body(body).send().await else { break };
         let status = response.status().as_u16();
         let Ok(answer) = response.json::<Value>().await else { break };

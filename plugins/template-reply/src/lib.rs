@@ -69,7 +69,10 @@ impl TryFrom<RawConfig> for Config {
         if !(200..=599).contains(&status) {
             return Err(format!("status must be 200 to 599, not {status}"));
         }
-        environment(kind, &template).map_err(|error| format!("template: {}", describe(&error)))?;
+        // Only the syntax counts here: an environment without filters is made at once.
+        Environment::empty()
+            .add_template("reply", &template)
+            .map_err(|error| format!("template: {}", describe(&error)))?;
         Ok(Self { template, kind, status, headers: headers.into_iter().collect() })
     }
 }

@@ -228,7 +228,7 @@ impl Store {
         let recent = self.recent.page(workspace, before, limit, engine::SCANNED_MAX, &wanted)?;
         if !recent.is_empty() {
             page.items.extend(recent);
-            page.items.sort_by(|a, b| b.id.cmp(&a.id));
+            page.items.sort_by_key(|record| std::cmp::Reverse(record.id));
             if page.items.len() >= limit {
                 page.items.truncate(limit);
                 page.next = page.items.last().map(|record| *record.id.as_bytes());

@@ -120,7 +120,7 @@ impl Recent {
                 .filter(|frame| frame.workspace == workspace.as_str() && before.is_none_or(|before| frame.id < before))
                 .collect();
             // Frames are written as their callbacks end; ids are given as they begin.
-            mine.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+            mine.sort_unstable_by_key(|frame| std::cmp::Reverse(frame.id));
             for frame in mine {
                 if records.len() == limit || scanned == scanned_max {
                     return Ok(false);
@@ -348,7 +348,7 @@ mod tests {
         recent.keep(&mine, &third);
         let page = |limit: usize, before: Option<[u8; 16]>| recent.page(&mine, before, limit, 100, |_| true).unwrap();
         assert_eq!(page(5, None), [third.clone(), first.clone()]);
-        assert_eq!(page(1, None), [third.clone()]);
+        assert_eq!(page(1, None), std::slice::from_ref(&third));
         assert_eq!(page(5, Some(*third.id.as_bytes())), [first]);
     }
 

@@ -120,8 +120,10 @@ impl<'a> Records<'a> {
 
     /// The next record and the line that it starts on; `None` at the end.
     fn next_record(&mut self) -> Result<Option<(u64, Vec<String>)>, Failure> {
-        let line = self.reader.line();
         let started = self.rest;
+        // The reader skips empty lines before a record.
+        let empty = started.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n');
+        let line = self.reader.line() + empty.count() as u64;
         let (mut written, mut fields) = (0, 0);
         loop {
             let (bytes, ends) = (&mut self.bytes[written..], &mut self.ends[fields..]);

@@ -220,6 +220,9 @@ impl Config {
             body_read_timeout: "1s".into(),
             drain_timeout: "2s".into(),
             store_cache_bytes: 16 << 20,
+            // Tests run side by side: a call may wait for a processor.
+            plugin_decide_cpu: "500ms".into(),
+            plugin_work_cpu: "500ms".into(),
             plugin_calls_max: 8,
             ..RawConfig::default()
         };

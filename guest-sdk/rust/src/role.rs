@@ -54,11 +54,11 @@ macro_rules! condition {
                     guest::check_condition($function, &config)
                 }
                 fn evaluate(
-                    callback: &guest::WireCallback,
-                    execution: Option<&guest::WireExecution>,
+                    callback: guest::WireCallback,
+                    execution: Option<guest::WireExecution>,
                     config: String,
                 ) -> Result<bool, guest::WireFailure> {
-                    guest::evaluate($function, callback, execution, &config)
+                    guest::evaluate($function, &callback, execution.as_ref(), &config)
                 }
             }
     guest::bindings::condition_plugin::export!(Plugin with_types_in guest::bindings::condition_plugin);
@@ -102,10 +102,10 @@ macro_rules! verifier {
                     guest::check_verifier($function, &config)
                 }
                 fn verify(
-                    callback: &guest::WireCallback,
+                    callback: guest::WireCallback,
                     config: String,
                 ) -> Result<guest::WireVerdict, guest::WireFailure> {
-                    guest::verify($function, callback, &config)
+                    guest::verify($function, &callback, &config)
                 }
             }
     guest::bindings::verifier_plugin::export!(Plugin with_types_in guest::bindings::verifier_plugin);
@@ -139,8 +139,8 @@ macro_rules! parser {
                 fn check(config: String) -> Result<(), guest::WireFailure> {
                     guest::check_parser($function, &config)
                 }
-                fn parse(callback: &guest::WireCallback, config: String) -> Result<String, guest::WireFailure> {
-                    guest::parse($function, callback, &config)
+                fn parse(callback: guest::WireCallback, config: String) -> Result<String, guest::WireFailure> {
+                    guest::parse($function, &callback, &config)
                 }
             }
     guest::bindings::parser_plugin::export!(Plugin with_types_in guest::bindings::parser_plugin);
@@ -174,8 +174,8 @@ macro_rules! step {
                 fn check(config: String) -> Result<(), guest::WireFailure> {
                     guest::check_step($function, &config)
                 }
-                fn run(execution: &guest::WireExecution, config: String) -> Result<String, guest::WireFailure> {
-                    guest::run($function, execution, &config)
+                fn run(execution: guest::WireExecution, config: String) -> Result<String, guest::WireFailure> {
+                    guest::run($function, &execution, &config)
                 }
             }
     guest::bindings::step_plugin::export!(Plugin with_types_in guest::bindings::step_plugin);
@@ -214,11 +214,11 @@ macro_rules! responder {
                     guest::check_responder($function, &config)
                 }
                 fn respond(
-                    callback: &guest::WireCallback,
-                    execution: Option<&guest::WireExecution>,
+                    callback: guest::WireCallback,
+                    execution: Option<guest::WireExecution>,
                     config: String,
                 ) -> Result<guest::WireReply, guest::WireFailure> {
-                    guest::respond($function, callback, execution, &config)
+                    guest::respond($function, &callback, execution.as_ref(), &config)
                 }
             }
     guest::bindings::responder_plugin::export!(Plugin with_types_in guest::bindings::responder_plugin);

@@ -229,8 +229,8 @@ async fn enter(
     let instance = linked.pre.instantiate_async(&mut *store).await?;
     let roles = &linked.roles;
     let missing = || wasmtime::Error::msg("the role is not exported");
-    let callback = || Resource::<CallbackHandle>::new_borrow(0);
-    let execution = || Resource::<ExecutionHandle>::new_borrow(0);
+    let callback = || Resource::<CallbackHandle>::new_own(0);
+    let execution = || Resource::<ExecutionHandle>::new_own(0);
     let optional_execution = subject.execution.as_ref().map(|_| execution());
     Ok(match question {
         Question::Verify => {

@@ -80,6 +80,7 @@ fn split(rest: &[u8]) -> Result<Compiled, UploadError> {
 /// What the end of a child without an answer means.
 fn died(status: std::process::ExitStatus, complaint: &[u8], limits: &UploadLimits) -> UploadError {
     use std::os::unix::process::ExitStatusExt;
+    const PANICKED: i32 = 101;
     const SIGKILL: i32 = 9;
     const SIGABRT: i32 = 6;
     const SIGSEGV: i32 = 11;
@@ -92,6 +93,11 @@ fn died(status: std::process::ExitStatus, complaint: &[u8], limits: &UploadLimit
         }
         Some(SIGABRT) if complaint.contains("memory allocation") => UploadError::CompileLimit(memory),
         Some(SIGSEGV | SIGABRT) => UploadError::Compile("the compiler broke down over it".to_owned()),
+        None if status.code() == Some(PANICKED) => {
+            let what =
+                complaint.lines().find(|line| !line.is_empty() && !line.starts_with("thread ")).unwrap_or_default();
+            UploadError::Compile(format!("the compiler gave up on it: {what}"))
+        }
         _ if complaint.contains("memory") || complaint.contains("mmap") => UploadError::CompileLimit(memory),
         _ => UploadError::Host(format!(
             "the compiler ended with {status}: {}",

@@ -6,6 +6,11 @@ use std::sync::{Arc, Weak};
 use std::thread::Thread;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
+/// Most memories of one component: interpreters come in parts that each have one.
+const MEMORIES_MAX: u32 = 4;
+/// Most tables of one component.
+const TABLES_MAX: u32 = 16;
+
 /// The version of the engine's library.
 pub fn wasmtime_version() -> &'static str {
     // The library does not export it; this constant is checked against the lock file by a test.
@@ -26,7 +31,9 @@ fn base_config() -> Config {
         .wasm_extended_const(true)
         .wasm_threads(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // Calls between the parts of one component, as interpreters have them, copy from memory to memory; the scan
+        // refuses modules that have several of their own.
+        .wasm_multi_memory(true)
         .wasm_relaxed_simd(false)
         .wasm_function_references(false)
         .wasm_gc(false)
@@ -52,11 +59,11 @@ pub(super) fn running(concurrency: usize) -> wasmtime::Result<Engine> {
     pool.total_component_instances(calls)
         .total_stacks(calls)
         .total_core_instances(calls.saturating_mul(limits::CORE_INSTANCES_MAX))
-        .total_memories(calls.saturating_mul(2))
-        .total_tables(calls.saturating_mul(4))
+        .total_memories(calls.saturating_mul(MEMORIES_MAX))
+        .total_tables(calls.saturating_mul(TABLES_MAX))
         .max_core_instances_per_component(limits::CORE_INSTANCES_MAX)
-        .max_memories_per_component(2)
-        .max_tables_per_component(8)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
         .table_elements(limits::TABLE_ELEMENTS_MAX)
         .max_memory_size(limits::LARGE.memory_bytes_max)
         .max_component_instance_size(10 << 20)

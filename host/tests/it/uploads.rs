@@ -46,6 +46,11 @@ fn wrong_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         ("threads", component("(component (core module (memory 1 1 shared)))"), "feature that is not available"),
         ("64-bit memory", component("(component (core module (memory i64 1)))"), "feature that is not available"),
+        (
+            "several memories",
+            component("(component (core module (memory 1) (memory 1)))"),
+            "feature that is not available",
+        ),
         ("collected objects", component("(component (core module (type (struct))))"), "feature that is not available"),
         ("too much memory", component("(component (core module (memory 1000)))"), "memory begins with"),
         ("huge function", component(&huge_function), "a function of"),

@@ -21,6 +21,8 @@ pub fn run() -> Result<()> {
     // The binary first: tests start it, and it must be the one that the other commands use, too.
     run_command(cargo().args(["build", "--package", "ringback", "--bin", "ringback", "--locked"]))?;
     run_command(cargo().args(["test", "--workspace", "--locked", "--quiet"]).env("RUST_BACKTRACE", "0"))?;
+    step("templates of new plugins");
+    templates()?;
     step("documentation");
     let mut doc = cargo();
     doc.args(["doc", "--no-deps", "--locked", "--package", "ringback-guest", "--package", "ringback"]);
@@ -30,6 +32,23 @@ pub fn run() -> Result<()> {
     step("the README's commands");
     readme::run(&root().join("README.md"), &target().join("debug"))?;
     println!("\nEverything passed in {:.0} s.", started.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// What `ringback plugin new` writes: each role builds, and its own test passes.
+fn templates() -> Result<()> {
+    let directory = target().join("templates");
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory)?;
+    for role in ["verifier", "parser", "condition", "step", "responder"] {
+        let name = format!("new-{role}");
+        let mut new = Command::new(target().join("debug/ringback"));
+        new.args(["plugin", "new", &name, "--role", role, "--sdk"]).arg(root().join("guest-sdk/rust"));
+        run_command(new.current_dir(&directory).stdout(std::process::Stdio::null()))?;
+        let mut test = cargo();
+        test.args(["test", "--quiet", "--lib"]).env("CARGO_TARGET_DIR", target().join("templates-target"));
+        run_command(test.current_dir(directory.join(&name)))?;
+    }
     Ok(())
 }
 

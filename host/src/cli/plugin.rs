@@ -171,9 +171,15 @@ fn new(name: &Name, role: Role, sdk: Option<&Path>) -> Result<(), CliError> {
     );
     let function = name.as_str().replace('-', "_");
     let source = template(role).replace("FUNCTION", &function);
-    let sources = directory.join("src");
-    std::fs::create_dir_all(&sources).map_err(file_error(&sources))?;
-    for (path, text) in [(directory.join("Cargo.toml"), manifest), (sources.join("lib.rs"), source)] {
+    let (sources, settings) = (directory.join("src"), directory.join(".cargo"));
+    for directory in [&sources, &settings] {
+        std::fs::create_dir_all(directory).map_err(file_error(directory))?;
+    }
+    for (path, text) in [
+        (directory.join("Cargo.toml"), manifest.as_str()),
+        (settings.join("config.toml"), CARGO_SETTINGS),
+        (sources.join("lib.rs"), source.as_str()),
+    ] {
         std::fs::write(&path, text).map_err(file_error(&path))?;
     }
     line(&format!("{name}/ is a {role} plugin. Next:"));
@@ -182,6 +188,12 @@ fn new(name: &Name, role: Role, sdk: Option<&Path>) -> Result<(), CliError> {
     line(&format!("  ringback plugin push {name} target/wasm32-unknown-unknown/release/{function}.wasm"));
     Ok(())
 }
+
+const CARGO_SETTINGS: &str = "\
+# A small stack and some memory to begin with: a plugin that does not grow its memory is called faster.
+[target.wasm32-unknown-unknown]
+rustflags = [\"-Clink-arg=-zstack-size=65536\", \"-Clink-arg=--initial-memory=524288\"]
+";
 
 fn template(role: Role) -> &'static str {
     match role {

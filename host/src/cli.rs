@@ -14,7 +14,7 @@ mod token;
 
 use clap::{Args, Parser, Subcommand};
 use client::{Client, ClientError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The exit codes, documented in the README.
@@ -46,15 +46,22 @@ struct Connection {
     /// Token for the admin API; without it, the one that the server wrote into its data directory is used.
     #[arg(long, global = true, env = "RINGBACK_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Data directory of the server.
-    #[arg(long, global = true, env = "RINGBACK_DATA", value_name = "DIR", default_value = "ringback-data")]
-    data: PathBuf,
+    /// Data directory of the server; `ringback-data` when absent.
+    #[arg(long, global = true, env = "RINGBACK_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Workspace, for tokens that may choose one.
     #[arg(long, global = true, env = "RINGBACK_WORKSPACE", value_name = "NAME")]
     workspace: Option<String>,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
+}
+
+impl Connection {
+    /// The data directory, for commands that read no settings file.
+    fn data(&self) -> &Path {
+        self.data.as_deref().unwrap_or(Path::new("ringback-data"))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -176,7 +183,7 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
 }
 
 /// Reads a file, or standard input for `-`.
-fn read(path: &std::path::Path) -> Result<Vec<u8>, CliError> {
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let read = if path.as_os_str() == "-" {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).map(|_| bytes)

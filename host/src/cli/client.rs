@@ -32,7 +32,7 @@ impl Client {
         let token = match &connection.token {
             Some(token) => token.clone(),
             None => {
-                let file = connection.data.join("admin-token");
+                let file = connection.data().join("admin-token");
                 let token = std::fs::read_to_string(&file);
                 token.map_err(|_| ClientError::NoToken(file.display().to_string()))?.trim().to_owned()
             }

@@ -14,13 +14,13 @@ pub(super) enum Db {
 impl Db {
     pub(super) fn run(self, connection: &Connection) -> Result<(), CliError> {
         let Self::Verify = self;
-        if !connection.data.join("store").is_dir() {
+        if !connection.data().join("store").is_dir() {
             return Err(CliError::Refused(format!(
                 "there is no store in {}; name it with --data",
-                connection.data.display()
+                connection.data().display()
             )));
         }
-        let store = Store::open(&connection.data, 64 << 20).map_err(RunError::from)?;
+        let store = Store::open(connection.data(), 64 << 20).map_err(RunError::from)?;
         let findings = store.verify().map_err(RunError::from)?;
         if connection.json {
             json(&serde_json::to_value(&findings).unwrap_or_default());

@@ -7,7 +7,7 @@ use super::{CliError, Connection};
 pub(super) async fn run(connection: &Connection) -> Result<(), CliError> {
     line(&format!("ringback   {}", env!("CARGO_PKG_VERSION")));
     line(&format!("wasmtime   {}", crate::plugin::wasmtime_version()));
-    let token = connection.data.join("admin-token");
+    let token = connection.data().join("admin-token");
     let found = if token.is_file() { "found" } else { "not found" };
     line(&format!("token      {found} at {}", token.display()));
     let client = Client::new(connection)?;

@@ -29,8 +29,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
         let Self { config, public, admin, public_url } = self;
-        // The flag has a default for the other commands: only a given one overrides the file.
-        let data = (connection.data.as_os_str() != "ringback-data").then(|| connection.data.clone());
+        let data = connection.data.clone();
         let config = Config::load(config.as_deref(), &Flags { data, public, admin, public_url })?;
         start_log(config.log);
         let metrics = start_metrics();

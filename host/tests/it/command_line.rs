@@ -134,6 +134,22 @@ async fn a_server_that_cannot_start_says_why() {
     fails(&serve(server.data(), &[], &[]), 73, "is in use by another ringback");
 }
 
+/// Also when it says what would be the default.
+#[test]
+fn a_flag_wins_over_the_settings_file() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("ringback.toml"), "data = \"from-the-file\"\n").unwrap();
+    std::fs::write(directory.path().join("ringback-data"), "not a directory").unwrap();
+    let output = Command::new(BINARY)
+        .args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "ringback-data"])
+        .env_clear()
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    fails(&output, 73, "the data directory ringback-data");
+    assert!(!directory.path().join("from-the-file").exists());
+}
+
 #[test]
 fn a_damaged_store_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();

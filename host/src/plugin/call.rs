@@ -67,18 +67,18 @@ pub(super) struct Roles {
 }
 
 impl Roles {
+    pub(super) fn has(&self, role: Role) -> bool {
+        match role {
+            Role::Verifier => self.verifier.is_some(),
+            Role::Parser => self.parser.is_some(),
+            Role::Condition => self.condition.is_some(),
+            Role::Step => self.step.is_some(),
+            Role::Responder => self.responder.is_some(),
+        }
+    }
+
     pub(super) fn names(&self) -> Vec<Role> {
-        let Self { verifier, parser, condition, step, responder } = self;
-        [
-            verifier.is_some().then_some(Role::Verifier),
-            parser.is_some().then_some(Role::Parser),
-            condition.is_some().then_some(Role::Condition),
-            step.is_some().then_some(Role::Step),
-            responder.is_some().then_some(Role::Responder),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        Role::ALL.into_iter().filter(|role| self.has(*role)).collect()
     }
 }
 
@@ -111,7 +111,7 @@ pub(super) enum Answer {
 }
 
 impl Question {
-    fn role(&self) -> Role {
+    pub(super) fn role(&self) -> Role {
         match self {
             Self::Check(role) => *role,
             Self::Verify => Role::Verifier,

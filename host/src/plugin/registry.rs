@@ -117,8 +117,19 @@ struct Inner {
 /// A plugin whose active version can be called.
 struct Active {
     record: PluginRecord,
+    version: Arc<ActiveVersion>,
+}
+
+/// The version that is called, and the faults that it had lately.
+struct ActiveVersion {
     linked: Result<Linked, String>,
     faults: Mutex<VecDeque<Instant>>,
+}
+
+impl ActiveVersion {
+    fn new(linked: Result<Linked, String>) -> Arc<Self> {
+        Arc::new(Self { linked, faults: Mutex::default() })
+    }
 }
 
 impl Plugins {
@@ -167,7 +178,7 @@ impl Plugins {
                 tracing::error!(plugin.name = %record.name, reason, "a plugin could not be loaded; its calls fail");
             }
             let key = (workspace, record.name.clone());
-            active.insert(key, Arc::new(Active { record, linked, faults: Mutex::default() }));
+            active.insert(key, Arc::new(Active { record, version: ActiveVersion::new(linked) }));
         }
         plugins.inner.active.store(Arc::new(active));
         Ok(plugins)
@@ -233,7 +244,7 @@ impl Plugins {
         if let Some(known) = record.versions.iter().find(|version| version.digest == digest).cloned() {
             if activate && record.active != known.version {
                 record.active = known.version;
-                inner.put(workspace, record, Ok(linked)).await?;
+                inner.put(workspace, record, ActiveVersion::new(Ok(linked))).await?;
             }
             return Ok((known, false));
         }
@@ -250,9 +261,9 @@ impl Plugins {
             .map_err(|error| UploadError::Host(format!("the file could not be kept: {error}")))?;
         if activate || record.active == 0 {
             record.active = number;
-            inner.put(workspace, record, Ok(linked)).await?;
+            inner.put(workspace, record, ActiveVersion::new(Ok(linked))).await?;
         } else if let Some(active) = current {
-            inner.put_keeping(workspace, record, &active).await?;
+            inner.put(workspace, record, Arc::clone(&active.version)).await?;
         }
         Ok((version, true))
     }
@@ -273,7 +284,7 @@ impl Plugins {
         }
         record.active = version;
         let linked = inner.load(&record).await.map_err(RegistryError::SetUp)?;
-        inner.put(workspace, record.clone(), Ok(linked)).await?;
+        inner.put(workspace, record.clone(), ActiveVersion::new(Ok(linked))).await?;
         Ok(record)
     }
 
@@ -311,7 +322,7 @@ impl Plugins {
                 if known.is_empty() { "none is uploaded".to_owned() } else { format!("known: {}", known.join(", ")) };
             return Err(name_at.mistake(format!("there is no plugin `{plugin}`; {known}")));
         };
-        let linked = match &active.linked {
+        let linked = match &active.version.linked {
             Ok(linked) => linked,
             Err(reason) => return Err(name_at.mistake(format!("the plugin `{plugin}` does not load: {reason}"))),
         };
@@ -450,26 +461,12 @@ impl Inner {
         });
     }
 
-    async fn put(
-        &self,
-        workspace: &Name,
-        record: PluginRecord,
-        linked: Result<Linked, String>,
-    ) -> Result<(), StoreError> {
+    async fn put(&self, workspace: &Name, record: PluginRecord, version: Arc<ActiveVersion>) -> Result<(), StoreError> {
         let write = Write::PutPlugin { workspace: workspace.clone(), record: record.clone() };
         self.caller.services.store.commit(vec![write]).await?;
         let key = (workspace.clone(), record.name.clone());
-        let active = Arc::new(Active { record, linked, faults: Mutex::default() });
+        let active = Arc::new(Active { record, version });
         self.update(|plugins| drop(plugins.insert(key.clone(), Arc::clone(&active))));
-        Ok(())
-    }
-
-    /// Stores a record whose active version stays the same.
-    async fn put_keeping(&self, workspace: &Name, record: PluginRecord, active: &Active) -> Result<(), RegistryError> {
-        let mut current = record.clone();
-        current.active = active.record.active;
-        let linked = self.load(&current).await;
-        self.put(workspace, current, linked).await?;
         Ok(())
     }
 
@@ -577,18 +574,11 @@ impl Inner {
         config: &str,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Answer, CallError> {
-        let role = match &question {
-            Question::Verify => Role::Verifier,
-            Question::Parse => Role::Parser,
-            Question::Evaluate => Role::Condition,
-            Question::Run => Role::Step,
-            Question::Respond => Role::Responder,
-            Question::Check(role) => *role,
-        };
+        let role = question.role();
         let missing = || CallError::Missing { plugin: plugin.clone(), role };
         let active = self.find(&subject.workspace, plugin).ok_or_else(missing)?;
-        let linked = active.linked.as_ref().map_err(|reason| CallError::Host(reason.clone()))?;
-        if !linked.roles.names().contains(&role) {
+        let linked = active.version.linked.as_ref().map_err(|reason| CallError::Host(reason.clone()))?;
+        if !linked.roles.has(role) {
             return Err(missing());
         }
         if let Some(failures) = active.is_resting() {
@@ -645,7 +635,7 @@ impl Active {
         tracing::warn!(plugin.name = %self.record.name, code = error.code(), %error, "a plugin call failed");
         metrics::counter!("ringback_plugin_failures_total", "code" => error.code()).increment(1);
         if error.is_the_plugins_fault() {
-            let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut faults = self.version.faults.lock().unwrap_or_else(PoisonError::into_inner);
             faults.push_back(Instant::now());
             if faults.len() > CIRCUIT_FAULTS {
                 faults.pop_front();
@@ -655,7 +645,7 @@ impl Active {
 
     /// The number of faults, when there were so many within a minute that it rests for one.
     fn is_resting(&self) -> Option<usize> {
-        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = self.version.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, last) = (faults.front()?, faults.back()?);
         let resting = faults.len() == CIRCUIT_FAULTS
             && last.duration_since(*first) < CIRCUIT_WINDOW

@@ -124,6 +124,7 @@ pub async fn run(
             result.map_err(RunError::from)
         }
         reason = store.failed() => Err(RunError::StoreFailed(reason)),
+        never = store.clean_repeatedly() => match never {},
     };
     store.close().await;
     result

@@ -4,11 +4,13 @@
 //! change is on disk; nothing is acknowledged to a caller before that. Nothing outside `store/` knows how records are
 //! laid out.
 
+mod cleaner;
 mod engine;
+mod index;
 mod key;
+mod log;
 mod open;
 mod recent;
-mod record;
 mod verify;
 mod writer;
 
@@ -22,10 +24,12 @@ use crate::plugin::PluginRecord;
 use crate::secret::SecretRecord;
 use crate::time::Timestamp;
 use crate::token::TokenRecord;
+use base64::Engine as _;
 use engine::Engine;
 use recent::Recent;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,6 +51,21 @@ pub enum StoreError {
     /// The engine answered an error to a read.
     #[error("the store could not be read: {0}")]
     Read(String),
+}
+
+impl StoreError {
+    fn damaged(key: &[u8], problem: String) -> Self {
+        Self::Damaged { key: key.escape_ascii().to_string(), problem }
+    }
+}
+
+fn damaged_log(error: &log::LogError) -> StoreError {
+    match error {
+        log::LogError::Io(error) => StoreError::Read(error.to_string()),
+        log::LogError::Damaged { file, offset, problem } => {
+            StoreError::Damaged { key: format!("at byte {offset} of {file}"), problem: problem.clone() }
+        }
+    }
 }
 
 /// One part of a change.
@@ -178,12 +197,20 @@ impl Store {
 
     /// Waits until the store has failed: why.
     pub async fn failed(&self) -> String {
-        self.engine.failed().await
+        self.engine.writer.failed().await
+    }
+
+    /// Gives back the space of what is not needed any more, now and then, until the store is closed.
+    pub async fn clean_repeatedly(&self) -> Infallible {
+        let Engine { log, index, writer, .. } = &*self.engine;
+        cleaner::clean_repeatedly(log, index, writer).await
     }
 
     /// Writes everything that is under way, and stops the writer.
     pub async fn close(&self) {
-        self.engine.close().await;
+        if self.engine.writer.close().await {
+            open::closed(&self.directory);
+        }
         let recent = Arc::clone(&self.recent);
         let _ = tokio::task::spawn_blocking(move || recent.close()).await;
     }
@@ -275,7 +302,10 @@ impl Store {
 
     /// A value of a plugin's own state.
     pub fn state(&self, workspace: &Name, plugin: &Name, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.engine.get_bytes(&key::state(workspace, plugin, key))
+        let key = key::state(workspace, plugin, key);
+        let Some(text) = self.engine.get::<String>(&key)? else { return Ok(None) };
+        let decoded = base64::engine::general_purpose::STANDARD_NO_PAD.decode(text);
+        decoded.map(Some).map_err(|error| StoreError::damaged(&key, error.to_string()))
     }
 
     /// How many keys a plugin's state has, counted no further than `max`.
@@ -288,14 +318,14 @@ impl Store {
         verify::verify(&self.engine)
     }
 
+    /// Bytes of the log that are still needed.
+    pub fn live_bytes(&self) -> u64 {
+        self.engine.index.live_bytes()
+    }
+
     /// Bytes on disk.
     pub fn size_bytes(&self) -> u64 {
         self.engine.size_bytes() + recent::size_bytes(&self.directory.join(RECENT))
-    }
-
-    /// Files that the engine keeps outside its log, which are not made durable: there must be none.
-    pub fn blob_count(&self) -> usize {
-        self.engine.blob_count()
     }
 }
 

@@ -13,11 +13,9 @@ pub(super) const SECRET: u8 = b'S';
 pub(super) const STATE: u8 = b'Q';
 pub(super) const TOKEN: u8 = b'T';
 pub(super) const FLOW_VERSION: u8 = b'V';
-/// Parts of values that are too large for one record.
-pub(super) const CHUNK: u8 = b'x';
 
-pub(super) const KINDS: [u8; 11] =
-    [CALLBACK, EXECUTION, FLOW, JOURNAL, PLUGIN, RUNNING, SECRET, STATE, TOKEN, FLOW_VERSION, CHUNK];
+pub(super) const KINDS: [u8; 10] =
+    [CALLBACK, EXECUTION, FLOW, JOURNAL, PLUGIN, RUNNING, SECRET, STATE, TOKEN, FLOW_VERSION];
 
 fn key(kind: u8, workspace: &Name, rest: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(2 + workspace.as_str().len() + rest.len());
@@ -99,8 +97,16 @@ pub(super) fn state(workspace: &Name, plugin: &Name, name: &str) -> Vec<u8> {
     key
 }
 
-pub(super) fn chunk(of: &[u8], index: u32) -> Vec<u8> {
-    [&[CHUNK], of, &index.to_be_bytes()].concat()
+/// The first key behind all that begin with a prefix.
+pub(super) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    while let Some(last) = key.pop() {
+        if let Some(next) = last.checked_add(1) {
+            key.push(next);
+            return key;
+        }
+    }
+    vec![0xff; 32]
 }
 
 /// The workspace and the rest of a key without its kind.

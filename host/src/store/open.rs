@@ -1,10 +1,15 @@
-//! Opening the store with care: a lock of our own, leftovers of a crash removed, and never a panic.
+//! Opening the store with care: a lock of our own, the log read on from where the index ends, and an index that cannot be
+//! trusted made from the log again.
 
 use super::engine::Engine;
+use super::index::{Changes, Index, Slot};
+use super::log::{Appender, End, Log, LogError, sync_directory};
+use super::writer::Writer;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Why the store could not be opened.
@@ -21,53 +26,154 @@ pub enum OpenError {
     Damaged { path: PathBuf, problem: String },
 }
 
+impl OpenError {
+    fn unusable(path: &Path, problem: &dyn std::fmt::Display) -> Self {
+        Self::Unusable { path: path.to_owned(), problem: problem.to_string() }
+    }
+}
+
+/// Says, while the store is open, since which boot of the machine. It is gone after a proper stop.
+const OPENED: &str = "opened";
+/// Keys that are given to the index at a time while the log is read.
+const READ_KEYS: usize = 20_000;
+
 /// Opens the store in `directory/store`, with the lock in `directory/lock`.
 pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Engine, OpenError> {
-    let unusable = |problem: String| OpenError::Unusable { path: directory.to_owned(), problem };
-    make_private_directory(directory).map_err(|error| unusable(error.to_string()))?;
+    let unusable = |error: io::Error| OpenError::unusable(directory, &error);
+    make_private_directory(directory).map_err(unusable)?;
     let lock = lock(directory)?;
     let store = directory.join("store");
-    std::fs::create_dir_all(&store).map_err(|error| unusable(error.to_string()))?;
-    remove_unfinished_snapshots(&store).map_err(|error| unusable(error.to_string()))?;
-    let db = match open_engine(&store, cache_bytes) {
-        Ok(db) => db,
-        Err(Failure::Corrupt(first)) => {
-            // The log alone holds everything; a snapshot only shortens its replay.
-            let set_aside = set_snapshots_aside(&store).map_err(|error| unusable(error.to_string()))?;
-            tracing::warn!(problem = %first, set_aside, "the store did not open; replaying its log without snapshots");
-            let damaged = |problem: String| OpenError::Damaged { path: directory.to_owned(), problem };
-            if set_aside == 0 {
-                return Err(damaged(first));
-            }
-            open_engine(&store, cache_bytes).map_err(|failure| match failure {
-                Failure::Corrupt(problem) => damaged(problem),
-                Failure::Io(problem) => unusable(problem),
+    std::fs::create_dir_all(&store).map_err(unusable)?;
+    let log = Log::open(store.join("log")).map_err(|error| log_error(directory, error))?;
+    let log = Arc::new(log);
+    let index_directory = store.join("index");
+    if !is_trustworthy(&store) {
+        tracing::warn!("the machine stopped while the store was open; making its index again");
+        set_aside(&index_directory).map_err(unusable)?;
+    }
+    let (index, end) = match read(&index_directory, &log, cache_bytes) {
+        Ok(read) => read,
+        Err(Failure::Index(problem)) => {
+            tracing::warn!(%problem, "the index cannot be used; making it again");
+            set_aside(&index_directory).map_err(unusable)?;
+            read(&index_directory, &log, cache_bytes).map_err(|failure| match failure {
+                Failure::Index(problem) => OpenError::unusable(directory, &problem),
+                Failure::Log(error) => log_error(directory, error),
             })?
         }
-        Err(Failure::Io(problem)) => return Err(unusable(problem)),
+        Err(Failure::Log(error)) => return Err(log_error(directory, error)),
     };
-    sync_directory(&store).and_then(|()| sync_directory(directory)).map_err(|error| unusable(error.to_string()))?;
-    let database_file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(store.join("db"))
-        .map_err(|error| unusable(format!("{}: {error}", store.join("db").display())))?;
-    Ok(Engine::new(db, store, database_file, lock))
+    mark_opened(&store).map_err(unusable)?;
+    sync_directory(directory).map_err(unusable)?;
+    let appender = Appender::open(Arc::clone(&log), end).map_err(unusable)?;
+    let index = Arc::new(index);
+    let writer = Arc::new(Writer::start(appender, Arc::clone(&index)));
+    Ok(Engine { log, index, writer, _lock: lock })
+}
+
+/// Notes that the store was closed properly: its index is durable.
+pub(super) fn closed(directory: &Path) {
+    let store = directory.join("store");
+    let removed = std::fs::remove_file(store.join(OPENED)).and_then(|()| sync_directory(&store));
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the next start may make the index again");
+    }
 }
 
 enum Failure {
-    Corrupt(String),
-    Io(String),
+    /// The index is of no use, but the log may be.
+    Index(String),
+    Log(LogError),
 }
 
-/// How long the engine's own lock may outlive the handle of a store that was closed in this process.
-const ENGINE_LOCK_WAIT: Duration = Duration::from_secs(2);
+fn log_error(directory: &Path, error: LogError) -> OpenError {
+    match error {
+        LogError::Io(error) => OpenError::unusable(directory, &error),
+        error @ LogError::Damaged { .. } => {
+            OpenError::Damaged { path: directory.to_owned(), problem: error.to_string() }
+        }
+    }
+}
 
-fn open_engine(store: &Path, cache_bytes: u64) -> Result<sled::Db, Failure> {
+/// Opens the index and brings it up to the end of the log: where that is.
+fn read(directory: &Path, log: &Arc<Log>, cache_bytes: u64) -> Result<(Index, End), Failure> {
+    let db = open_sled(directory, cache_bytes).map_err(Failure::Index)?;
+    let file = OpenOptions::new().read(true).write(true).open(directory.join("db"));
+    let file = file.map_err(|error| Failure::Index(error.to_string()))?;
+    let is_new = db.is_empty();
+    let (index, contained) = Index::new(db, file, Arc::clone(log));
+    let from = match contained {
+        Some(contained) if contained.position < log.start().position => {
+            return Err(Failure::Index("it points before the beginning of the log".to_owned()));
+        }
+        Some(contained) => contained,
+        None if is_new => log.start(),
+        None => return Err(Failure::Index("it does not say up to where it contains the log".to_owned())),
+    };
+    let started = Instant::now();
+    let mut changes = Changes::new();
+    let mut keys: u64 = 0;
+    let end = log.scan(from, &mut |at, record| {
+        keys += 1;
+        let slot = record.value.map(|value| Slot::new(record.revision, at, value));
+        changes.insert(record.key.to_vec(), slot);
+        if changes.len() >= READ_KEYS {
+            // The end stays behind: after a crash all is read again, which changes nothing.
+            index.apply(std::mem::take(&mut changes), from);
+            index.write_now().map_err(|problem| LogError::Io(io::Error::other(problem)))?;
+        }
+        Ok(())
+    });
+    let end = end.map_err(Failure::Log)?;
+    index.apply(changes, end);
+    if keys > 0 {
+        tracing::info!(records = keys, took = ?started.elapsed(), "read the end of the log");
+    }
+    Ok((index, end))
+}
+
+/// Whether the index survived: after a power failure nobody knows what of sled's file reached the disk.
+fn is_trustworthy(store: &Path) -> bool {
+    match std::fs::read_to_string(store.join(OPENED)) {
+        Ok(boot) => boot == boot_id(),
+        Err(_) => true,
+    }
+}
+
+fn mark_opened(store: &Path) -> io::Result<()> {
+    let file = File::create(store.join(OPENED))?;
+    io::Write::write_all(&mut &file, boot_id().as_bytes())?;
+    file.sync_all()?;
+    sync_directory(store)
+}
+
+/// Differs from one boot of the machine to the next.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_else(|_| "unknown".to_owned())
+}
+
+/// Keeps one earlier index for who wants to see what was wrong with it.
+fn set_aside(index: &Path) -> io::Result<()> {
+    let aside = index.with_extension("set-aside");
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match std::fs::rename(index, &aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// How long sled's own lock may outlive the handle of a store that was closed in this process.
+const SLED_LOCK_WAIT: Duration = Duration::from_secs(2);
+
+fn open_sled(directory: &Path, cache_bytes: u64) -> Result<sled::Db, String> {
+    remove_unfinished_snapshots(directory).map_err(|error| error.to_string())?;
     let started = Instant::now();
     loop {
-        match try_open_engine(store, cache_bytes) {
-            Err(Failure::Io(problem)) if problem.contains("acquire lock") && started.elapsed() < ENGINE_LOCK_WAIT => {
+        match try_open_sled(directory, cache_bytes) {
+            Err(problem) if problem.contains("acquire lock") && started.elapsed() < SLED_LOCK_WAIT => {
                 std::thread::sleep(Duration::from_millis(10));
             }
             result => return result,
@@ -75,20 +181,36 @@ fn open_engine(store: &Path, cache_bytes: u64) -> Result<sled::Db, Failure> {
     }
 }
 
-/// Values are small, and the log is reclaimed by the flusher: it stays on.
-fn try_open_engine(store: &Path, cache_bytes: u64) -> Result<sled::Db, Failure> {
-    let config = sled::Config::new().path(store).cache_capacity(cache_bytes).flush_every_ms(Some(200));
-    // The engine asserts in places where it reads files: a panic in there is a damaged file.
+/// sled reclaims its space when it flushes: that stays on.
+fn try_open_sled(directory: &Path, cache_bytes: u64) -> Result<sled::Db, String> {
+    let config = sled::Config::new().path(directory).cache_capacity(cache_bytes).flush_every_ms(Some(500));
+    // sled asserts in places where it reads files: a panic in there is a damaged file.
     let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
     match opened {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(error))) => Err(Failure::Io(error.to_string())),
-        Ok(Err(error)) => Err(Failure::Corrupt(error.to_string())),
+        Ok(opened) => opened.map_err(|error| error.to_string()),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            Err(Failure::Corrupt(text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic").to_owned()))
+            Err(text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic").to_owned())
         }
     }
+}
+
+/// A crash between the writing and the renaming of a snapshot leaves a file that sled takes for a snapshot.
+fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn make_private_directory(directory: &Path) -> io::Result<()> {
@@ -107,49 +229,10 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(|error| OpenError::Unusable { path, problem: error.to_string() })?;
+        .map_err(|error| OpenError::unusable(&path, &error))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(directory.to_owned())),
-        Err(error) => Err(OpenError::Unusable { path: directory.to_owned(), problem: error.to_string() }),
+        Err(error) => Err(OpenError::unusable(directory, &error)),
     }
-}
-
-/// A crash between the writing and the renaming of a snapshot leaves a file that the engine takes for a snapshot.
-fn remove_unfinished_snapshots(store: &Path) -> io::Result<()> {
-    for path in snapshots(store)? {
-        if path.to_string_lossy().ends_with(".generating") {
-            tracing::info!(file = %path.display(), "removing a snapshot that was not finished");
-            std::fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-fn set_snapshots_aside(store: &Path) -> io::Result<usize> {
-    let aside = store.join("set-aside");
-    std::fs::create_dir_all(&aside)?;
-    let mut count = 0;
-    for path in snapshots(store)? {
-        if let Some(name) = path.file_name() {
-            std::fs::rename(&path, aside.join(name))?;
-            count += 1;
-        }
-    }
-    Ok(count)
-}
-
-fn snapshots(store: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(store)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("snap.") {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

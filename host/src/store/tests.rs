@@ -2,6 +2,7 @@ use super::{OpenError, Store, StoreError, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::time::Timestamp;
+use std::path::{Path, PathBuf};
 
 const CACHE: u64 = 16 << 20;
 
@@ -61,18 +62,17 @@ async fn large_values_come_back_and_leave_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), CACHE).unwrap();
     let get = || store.state(&workspace(), &workspace(), "a").unwrap();
-    for size in [1 << 20, 5000, 10, 9000] {
+    for size in [1 << 20, 5000, 10, 0, 9000] {
         store.commit(state("a", &vec![7; size])).await.unwrap();
-        assert_eq!(get().unwrap().len(), size);
-        let chunks = store.engine.count(&[key::CHUNK], 1000).unwrap();
-        assert_eq!(chunks, if size > 4086 { size.div_ceil(4086) } else { 0 });
+        assert_eq!(get().unwrap(), vec![7; size]);
     }
     store
         .commit(vec![Write::DeleteState { workspace: workspace(), plugin: workspace(), key: "a".into() }])
         .await
         .unwrap();
-    assert_eq!((get(), store.engine.count(&[key::CHUNK], 9).unwrap(), store.blob_count()), (None, 0, 0));
-    assert_eq!(store.verify().unwrap().problem_count, 0);
+    assert_eq!(get(), None);
+    let findings = store.verify().unwrap();
+    assert_eq!((findings.problem_count, findings.records), (0, 0));
 }
 
 #[tokio::test]
@@ -104,50 +104,180 @@ async fn a_second_process_is_refused() {
     assert!(matches!(Store::open(directory.path(), CACHE), Err(OpenError::InUse(_))));
 }
 
-#[tokio::test]
-async fn an_unfinished_snapshot_does_not_hinder_the_start() {
-    let directory = tempfile::tempdir().unwrap();
-    {
-        let store = Store::open(directory.path(), CACHE).unwrap();
-        store.commit(state("a", b"1")).await.unwrap();
+/// A store with the states `a0`, `a1`, … of which the odd ones are gone again; closed properly or not.
+async fn filled(directory: &Path, count: u32, close: bool) {
+    let store = Store::open(directory, CACHE).unwrap();
+    for number in 0..count {
+        store.commit(state(&format!("a{number}"), &number.to_be_bytes().repeat(100))).await.unwrap();
+    }
+    for number in (1..count).step_by(2) {
+        let key = format!("a{number}");
+        store.commit(vec![Write::DeleteState { workspace: workspace(), plugin: workspace(), key }]).await.unwrap();
+    }
+    if close {
         store.close().await;
     }
-    std::fs::write(directory.path().join("store/snap.0000000000001234.generating"), b"half").unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
-    assert_eq!(store.state(&workspace(), &workspace(), "a").unwrap().unwrap(), b"1");
+}
+
+fn assert_filled(store: &Store, count: u32) {
+    for number in 0..count {
+        let expected = (number % 2 == 0).then(|| number.to_be_bytes().repeat(100));
+        assert_eq!(store.state(&workspace(), &workspace(), &format!("a{number}")).unwrap(), expected, "a{number}");
+    }
+    let findings = store.verify().unwrap();
+    assert_eq!((findings.problem_count, findings.records), (0, u64::from(count.div_ceil(2))), "{findings:?}");
+}
+
+fn log_file(directory: &Path) -> PathBuf {
+    directory.join("store/log/0000000001.log")
 }
 
 #[tokio::test]
-async fn a_damaged_snapshot_is_set_aside_and_the_log_replayed() {
+async fn an_index_that_is_gone_or_damaged_or_from_before_a_power_failure_is_made_again() {
+    let damages: [(&str, fn(&Path)); 5] = [
+        ("gone", |store| std::fs::remove_dir_all(store.join("index")).unwrap()),
+        ("no database", |store| std::fs::write(store.join("index/db"), b"no database").unwrap()),
+        ("no configuration", |store| std::fs::write(store.join("index/conf"), b"?").unwrap()),
+        ("another boot", |store| std::fs::write(store.join("opened"), b"yesterday").unwrap()),
+        ("unfinished snapshot", |store| std::fs::write(store.join("index/snap.00000000000012.generating"), b"h").unwrap()),
+    ];
+    for (name, damage) in damages {
+        let directory = tempfile::tempdir().unwrap();
+        filled(directory.path(), 40, true).await;
+        damage(&directory.path().join("store"));
+        let store = Store::open(directory.path(), CACHE).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_filled(&store, 40);
+        store.commit(state("more", b"1")).await.unwrap();
+        store.close().await;
+        drop(store);
+        let store = Store::open(directory.path(), CACHE).unwrap();
+        assert!(store.state(&workspace(), &workspace(), "more").unwrap().is_some(), "{name}");
+    }
+}
+
+/// Whatever the last write left behind is cut off, and everything before it is there.
+#[tokio::test]
+async fn a_torn_end_of_the_log_is_cut_off_at_any_byte() {
     let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 6, true).await;
+    let whole = std::fs::read(log_file(directory.path())).unwrap();
+    let before = whole.len();
     {
         let store = Store::open(directory.path(), CACHE).unwrap();
-        store.commit(state("a", b"1")).await.unwrap();
+        store.commit(state("torn", b"torn")).await.unwrap();
         store.close().await;
     }
-    let snapshot = std::fs::read_dir(directory.path().join("store"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap."))
-        .unwrap_or_else(|| directory.path().join("store/snap.0000000000001234"));
-    std::fs::write(snapshot, b"no snapshot").unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
-    assert_eq!(store.state(&workspace(), &workspace(), "a").unwrap().unwrap(), b"1");
+    let whole = std::fs::read(log_file(directory.path())).unwrap();
+    for end in before..whole.len() {
+        for filler in [0, 3] {
+            let torn = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(torn.path().join("store/log")).unwrap();
+            let mut bytes = whole[..end].to_vec();
+            bytes.resize(end + filler, 0xff);
+            std::fs::write(log_file(torn.path()), bytes).unwrap();
+            let store = Store::open(torn.path(), CACHE).unwrap();
+            assert_filled(&store, 6);
+            store.commit(state("torn", b"again")).await.unwrap();
+        }
+    }
+}
+
+/// A bit that flips where something was acknowledged is never passed over in silence.
+#[tokio::test]
+async fn damage_before_the_end_of_the_log_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 4, true).await;
+    let whole = std::fs::read(log_file(directory.path())).unwrap();
+    // The last frame takes away a key: it has a header of 20 bytes, a record of 15 and the key.
+    let last_frame = whole.len() - (20 + 15 + key::state(&workspace(), &workspace(), "a3").len());
+    for byte in (0..last_frame).step_by(7) {
+        let damaged = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(damaged.path().join("store/log")).unwrap();
+        let mut bytes = whole.clone();
+        bytes[byte] ^= 0x10;
+        std::fs::write(log_file(damaged.path()), bytes).unwrap();
+        let opened = Store::open(damaged.path(), CACHE);
+        assert!(matches!(opened, Err(OpenError::Damaged { .. })), "byte {byte}");
+    }
+    // The index knows the end that is missing here.
+    let log = std::fs::OpenOptions::new().write(true).open(log_file(directory.path())).unwrap();
+    log.set_len(last_frame as u64).unwrap();
+    assert!(matches!(Store::open(directory.path(), CACHE), Err(OpenError::Damaged { .. })), "a shorter log");
 }
 
 #[tokio::test]
-async fn a_flipped_bit_in_a_record_is_found() {
+async fn a_flipped_bit_in_a_value_is_found_when_it_is_read() {
     let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 2, true).await;
     let store = Store::open(directory.path(), CACHE).unwrap();
-    store.commit(state("a", b"value")).await.unwrap();
-    let key = key::state(&workspace(), &workspace(), "a");
-    let mut record = store.engine.db.get(&key).unwrap().unwrap().to_vec();
-    *record.last_mut().unwrap() ^= 1;
-    store.engine.db.insert(&key, record).unwrap();
-    store.engine.db.insert(b"?", b"x").unwrap();
-    assert!(matches!(store.state(&workspace(), &workspace(), "a"), Err(StoreError::Damaged { .. })));
+    let mut bytes = std::fs::read(log_file(directory.path())).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(log_file(directory.path()), bytes).unwrap();
+    assert!(matches!(store.state(&workspace(), &workspace(), "a0"), Err(StoreError::Damaged { .. })));
     let findings = store.verify().unwrap();
     assert_eq!(findings.problem_count, 2, "{findings:?}");
+}
+
+#[tokio::test]
+async fn what_is_needed_no_more_is_given_back_and_the_rest_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), CACHE).unwrap();
+    store.commit(state("kept", b"kept")).await.unwrap();
+    let gone = || Write::DeleteState { workspace: workspace(), plugin: workspace(), key: "gone".into() };
+    store.commit(state("gone", &[1; 100])).await.unwrap();
+    for _ in 0..160 {
+        store.commit(state("large", &vec![7; 1 << 20])).await.unwrap();
+    }
+    store.commit(vec![gone()]).await.unwrap();
+    let (log, index) = (&store.engine.log, &store.engine.index);
+    let before = log.size_bytes();
+    assert!(log.numbers().len() > 2);
+    index.checkpoint().unwrap();
+    let removed = super::cleaner::clean(log, index, &store.engine.writer, 0).await.unwrap();
+    assert!(removed > 0 && log.size_bytes() < before / 2, "{removed} segments, {} bytes", log.size_bytes());
+    let read = |store: &Store, key| store.state(&workspace(), &workspace(), key).unwrap();
+    let check = |store: &Store| {
+        assert_eq!(read(store, "kept").unwrap(), b"kept");
+        assert_eq!(read(store, "large").unwrap(), vec![7; 1 << 20]);
+        assert_eq!(read(store, "gone"), None);
+        assert_eq!(store.verify().unwrap().problem_count, 0);
+    };
+    check(&store);
+    store.close().await;
+    drop(store);
+    // What is left of the log is enough to make the index again.
+    std::fs::remove_dir_all(directory.path().join("store/index")).unwrap();
+    check(&Store::open(directory.path(), CACHE).unwrap());
+}
+
+/// Pages of what is in memory, on its way to sled and in sled, with keys that are gone in each.
+#[tokio::test]
+async fn a_list_is_whole_and_in_order_wherever_its_records_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), CACHE).unwrap();
+    let prefix = key::states(&workspace(), &workspace());
+    let mut expected = std::collections::BTreeSet::new();
+    for round in 0..3_u32 {
+        for number in 0..700_u32 {
+            let name = format!("{:05}", number * 3 + round);
+            store.commit(state(&name, b"x")).await.unwrap();
+            expected.insert(name);
+        }
+        for number in (0..700_u32).step_by(5) {
+            let name = format!("{:05}", number * 3);
+            store.commit(vec![Write::DeleteState { workspace: workspace(), plugin: workspace(), key: name.clone() }]).await.unwrap();
+            expected.remove(&name);
+        }
+        if round < 2 {
+            store.engine.index.checkpoint().unwrap();
+        }
+        let names = |backwards| -> Vec<String> {
+            let scan = store.engine.index.scan(prefix.clone(), key::after_prefix(&prefix), backwards);
+            scan.map(|found| String::from_utf8(found.unwrap().0[prefix.len()..].to_vec()).unwrap()).collect()
+        };
+        assert!(names(false).iter().eq(expected.iter()));
+        assert!(names(true).iter().eq(expected.iter().rev()));
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,7 @@
 //! Reading everything and checking it.
 
-use super::StoreError;
-use super::engine::{Engine, read_error};
-use super::key;
-use super::record::{Record, decode};
+use super::engine::Engine;
+use super::{StoreError, damaged_log, key};
 use serde::Serialize;
 
 /// Most problems that are listed one by one.
@@ -12,8 +10,12 @@ const LISTED_MAX: usize = 100;
 /// What a check of the whole store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
+    /// Values that are there.
     pub records: u64,
+    /// Bytes of their keys and values.
     pub bytes: u64,
+    /// Bytes of the log, with what is not needed any more.
+    pub log_bytes: u64,
     /// One line each, at most 100.
     pub problems: Vec<String>,
     pub problem_count: u64,
@@ -28,52 +30,38 @@ impl Findings {
     }
 }
 
+/// Reads the log from its beginning, then every value by way of the index.
 pub(super) fn verify(engine: &Engine) -> Result<Findings, StoreError> {
-    let mut findings = Findings::default();
-    for item in engine.db.iter() {
-        let (key, record) = item.map_err(read_error)?;
+    let mut findings = Findings { log_bytes: engine.log.size_bytes(), ..Findings::default() };
+    if let Err(error) = engine.log.scan(engine.log.start(), &mut |_, _| Ok(())).map_err(|error| damaged_log(&error)) {
+        findings.problem(b"log", &error.to_string());
+    }
+    // From the kinds on: what the index keeps for itself comes before.
+    for item in engine.index.scan(vec![1], vec![0xff], false) {
+        let (key, slot) = match item {
+            Ok(found) => found,
+            Err(error @ StoreError::Damaged { .. }) => {
+                findings.problem(b"index", &error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
+        };
         findings.records += 1;
-        findings.bytes += (key.len() + record.len()) as u64;
+        findings.bytes += key.len() as u64 + u64::from(slot.length);
         let kind = key.first().copied().unwrap_or_default();
         if !key::KINDS.contains(&kind) {
             findings.problem(&key, "its kind is unknown");
             continue;
         }
-        match decode(&record) {
-            Err(problem) => findings.problem(&key, &problem),
-            Ok((_, Record::Chunk(_))) if kind == key::CHUNK => check_owner(engine, &key, &mut findings)?,
-            Ok((_, Record::Chunk(_))) => findings.problem(&key, "it is a chunk"),
-            Ok(_) if kind == key::CHUNK => findings.problem(&key, "it is not a chunk"),
-            // States are bytes; every other record is JSON.
-            Ok(_) if kind == key::STATE => check(engine.get_bytes(&key).map(drop), &key, &mut findings),
-            Ok(_) => check(engine.get::<serde::de::IgnoredAny>(&key).map(drop), &key, &mut findings),
+        if let Err(error) = engine.get::<serde::de::IgnoredAny>(&key) {
+            findings.problem(&key, &error.to_string());
         }
         if kind == key::RUNNING {
             let execution = [&[key::EXECUTION], key.get(1..).unwrap_or_default()].concat();
-            if engine.db.get(execution).map_err(read_error)?.is_none() {
+            if engine.index.get(&execution)?.is_none() {
                 findings.problem(&key, "it is running, but there is no such execution");
             }
         }
     }
-    for blob in 0..engine.blob_count() {
-        findings.problem(b"blobs", &format!("file {blob} is outside the log and not durable"));
-    }
     Ok(findings)
-}
-
-fn check(read: Result<(), StoreError>, key: &[u8], findings: &mut Findings) {
-    if let Err(error) = read {
-        findings.problem(key, &error.to_string());
-    }
-}
-
-/// A chunk without its record is space that nobody gives back.
-fn check_owner(engine: &Engine, chunk: &[u8], findings: &mut Findings) -> Result<(), StoreError> {
-    let owner = chunk.get(1..chunk.len().saturating_sub(4)).unwrap_or_default();
-    let record = engine.db.get(owner).map_err(read_error)?;
-    let owned = record.is_some_and(|record| matches!(decode(&record), Ok((_, Record::Chunked { .. }))));
-    if !owned {
-        findings.problem(chunk, "it belongs to no record");
-    }
-    Ok(())
 }

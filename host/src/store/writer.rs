@@ -1,43 +1,53 @@
-//! The one writer. It collects the changes that arrive while it is busy, checks their preconditions, applies them as one
-//! atomic batch, flushes it, and makes the database file durable through a handle of its own, because the engine's flush
-//! ends in `sync_file_range`, which syncs neither the file's size nor the drive's cache. Only then it acknowledges.
+//! The one writer. It collects the changes that arrive while it is busy, checks their preconditions, appends them to the
+//! log as one frame, makes the frame durable, gives them to the index, and only then acknowledges.
 //!
-//! The first failure of any of these ends it: nothing is acknowledged any more, the process ends, and a restart replays
+//! The first failure of any of these ends it: nothing is acknowledged any more, the process ends, and a restart reads
 //! what was durable. A failed fsync is never tried again, since the pages it lost look clean afterwards.
 
 use super::StoreError;
-use super::key;
-use super::record::{Record, decode};
-use std::collections::HashMap;
-use std::fs::File;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use super::index::{Changes, Index, Slot};
+use super::log::{Appender, Frame, Position, Record};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use tokio::sync::{oneshot, watch};
 
-/// Most changes that wait for the writer. Callers of durable ones wait for a place, others are dropped.
+/// Most changes that wait for the writer. Callers wait for a place.
 const WAITING_MAX: usize = 4096;
 /// Most changes of one group: bounds the time that the first of them waits.
 const GROUP_MAX: usize = 1024;
+/// Bytes of values that are enough for one group.
+const GROUP_BYTES: usize = 8 << 20;
 
 /// One operation on records.
 #[derive(Debug)]
 pub(super) enum Operation {
     Put {
         key: Vec<u8>,
-        record: Vec<u8>,
+        revision: u32,
+        value: Vec<u8>,
     },
     Delete(Vec<u8>),
     DeletePrefix(Vec<u8>),
-    /// The record must have this revision, or not exist; the change gives it the next one.
+    /// The value must have this revision, or not exist.
     Expect {
         key: Vec<u8>,
         revision: Option<u32>,
-        becomes: u32,
+    },
+    /// Writes the value again at the end of the log, if it is still the one at this place.
+    Move {
+        key: Vec<u8>,
+        revision: u32,
+        value: Vec<u8>,
+        from: Position,
     },
 }
 
-impl From<(Vec<u8>, Vec<u8>)> for Operation {
-    fn from((key, record): (Vec<u8>, Vec<u8>)) -> Self {
-        Self::Put { key, record }
+impl Operation {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Put { value, .. } | Self::Move { value, .. } => value.len(),
+            Self::Delete(_) | Self::DeletePrefix(_) | Self::Expect { .. } => 0,
+        }
     }
 }
 
@@ -59,29 +69,32 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(db: sled::Db, database_file: File) -> Self {
+    pub(super) fn start(appender: Appender, index: Arc<Index>) -> Self {
         // Twice the permits: what is written behind has a share of its own.
         let (queue, messages) = sync_channel(2 * WAITING_MAX);
         let (failed, failure) = watch::channel(None);
-        let spawned = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
-            let failed = failed.clone();
+        let fail = move |reason: String| {
+            tracing::error!(error = %reason, "the store has failed; a restart reads what is durable");
+            failed.send_replace(Some(reason));
+        };
+        let threads = std::thread::Builder::new().name("store-index".to_owned()).spawn({
+            let (index, fail) = (Arc::clone(&index), fail.clone());
             move || {
-                let writing = Loop { db, database_file };
-                match writing.run(&messages) {
-                    Ok(closed) => {
-                        // The engine's own lock goes with its last handle.
-                        drop(writing);
-                        drop(closed);
-                    }
-                    Err(reason) => {
-                        tracing::error!(error = %reason, "the store has failed; a restart replays what is durable");
-                        failed.send_replace(Some(reason));
-                    }
+                if let Err(reason) = index.write_portions() {
+                    fail(reason);
                 }
             }
         });
-        if let Err(error) = spawned {
-            failed.send_replace(Some(format!("the writer's thread could not be started: {error}")));
+        let threads = threads.and_then(|_| {
+            let fail = fail.clone();
+            let writing = Loop { appender, index, frame: Frame::default() };
+            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || match writing.run(&messages) {
+                Ok(closed) => drop(closed),
+                Err(reason) => fail(reason),
+            })
+        });
+        if let Err(error) = threads {
+            fail(format!("the store's threads could not be started: {error}"));
         }
         Self { queue, failure, permits: tokio::sync::Semaphore::new(WAITING_MAX) }
     }
@@ -94,10 +107,7 @@ impl Writer {
     }
 
     pub(super) fn write_behind(&self, operations: Vec<Operation>) -> bool {
-        match self.queue.try_send(Message::Change(Change { operations, done: None })) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
+        self.queue.try_send(Message::Change(Change { operations, done: None })).is_ok()
     }
 
     pub(super) async fn failed(&self) -> String {
@@ -110,12 +120,14 @@ impl Writer {
         }
     }
 
-    pub(super) async fn close(&self) {
+    /// Writes what is under way, and ends: whether the log and the index are durable, as far as is known.
+    pub(super) async fn close(&self) -> bool {
         let (closed, wait) = channel();
         if self.queue.send(Message::Close(closed)).is_ok() {
             // The sender is dropped, without a word, when all is done.
             let _ = tokio::task::spawn_blocking(move || wait.recv()).await;
         }
+        self.failure.borrow().is_none()
     }
 
     fn stopped(&self) -> StoreError {
@@ -124,144 +136,125 @@ impl Writer {
 }
 
 struct Loop {
-    db: sled::Db,
-    database_file: File,
+    appender: Appender,
+    index: Arc<Index>,
+    frame: Frame,
 }
 
 impl Loop {
     /// Writes until it is closed: who waits for that.
-    fn run(&self, messages: &Receiver<Message>) -> Result<Option<Sender<()>>, String> {
+    fn run(mut self, messages: &Receiver<Message>) -> Result<Option<Sender<()>>, String> {
         while let Ok(first) = messages.recv() {
             let mut group = Vec::new();
+            let mut bytes = 0;
             let mut closing = None;
-            for message in std::iter::once(first).chain(messages.try_iter().take(GROUP_MAX)) {
+            let mut next = Some(first);
+            while let Some(message) = next {
                 match message {
-                    Message::Change(change) => group.push(change),
+                    Message::Change(change) => {
+                        bytes += change.operations.iter().map(Operation::bytes).sum::<usize>();
+                        group.push(change);
+                    }
                     Message::Close(closed) => {
                         closing = Some(closed);
                         break;
                     }
                 }
+                next = if group.len() < GROUP_MAX && bytes < GROUP_BYTES { messages.try_recv().ok() } else { None };
             }
-            self.write(group, closing.is_some())?;
+            self.write(group)?;
             if closing.is_some() {
+                self.index.close();
                 return Ok(closing);
             }
         }
+        // Every handle is gone.
+        self.index.close();
         Ok(None)
     }
 
-    fn write(&self, group: Vec<Change>, closing: bool) -> Result<(), String> {
-        let mut batch = sled::Batch::default();
-        let mut revisions = HashMap::new();
-        let mut chunked = HashMap::new();
-        let mut promised = Vec::new();
-        let mut anything = false;
+    fn write(&mut self, group: Vec<Change>) -> Result<(), String> {
+        self.index.wait_for_room()?;
+        self.frame.clear();
+        let mut changes = Changes::new();
+        let mut promised = Vec::with_capacity(group.len());
         for Change { operations, done } in group {
-            match self.conflicts(&operations, &mut revisions)? {
-                true => {
-                    if let Some(done) = done {
-                        let _ = done.send(Err(StoreError::Conflict));
-                    }
-                }
-                false => {
-                    for operation in operations {
-                        self.add(operation, &mut batch, &mut chunked)?;
-                    }
-                    anything = true;
-                    promised.extend(done);
+            let holds = self.holds(&operations, &changes).map_err(|error| format!("a read failed: {error}"))?;
+            if holds {
+                for operation in operations {
+                    self.add(operation, &mut changes).map_err(|error| format!("a read failed: {error}"))?;
                 }
             }
+            promised.extend(done.map(|done| (done, if holds { Ok(()) } else { Err(StoreError::Conflict) })));
         }
-        if anything {
-            self.db.apply_batch(batch).map_err(|error| format!("a write failed: {error}"))?;
+        if !self.frame.is_empty() {
+            let start = self.appender.append(&mut self.frame).map_err(|error| format!("a write failed: {error}"))?;
+            self.appender.sync().map_err(|error| format!("fdatasync failed: {error}"))?;
+            // Until now they were counted from the beginning of the frame.
+            for slot in changes.values_mut().flatten() {
+                slot.at = Position { segment: start.segment, offset: start.offset + slot.at.offset };
+            }
+            self.index.apply(changes, self.appender.end());
         }
-        if !promised.is_empty() || closing {
-            self.db.flush().map_err(|error| format!("a flush failed: {error}"))?;
-            self.database_file.sync_data().map_err(|error| format!("fdatasync failed: {error}"))?;
-        }
-        for done in promised {
-            let _ = done.send(Ok(()));
+        for (done, result) in promised {
+            // Who does not wait any more needs no answer.
+            let _ = done.send(result);
         }
         Ok(())
     }
 
-    /// Whether a precondition does not hold, seen after the changes of the group before it.
-    fn conflicts(&self, operations: &[Operation], revisions: &mut HashMap<Vec<u8>, u32>) -> Result<bool, String> {
-        let mut new_revisions = Vec::new();
-        for operation in operations {
-            let Operation::Expect { key, revision, becomes } = operation else { continue };
-            let current = match revisions.get(key) {
-                Some(revision) => Some(*revision),
-                None => match self.db.get(key).map_err(|error| format!("a read failed: {error}"))? {
-                    Some(record) => {
-                        Some(decode(&record).map_err(|problem| format!("a record is damaged: {problem}"))?.0)
-                    }
-                    None => None,
-                },
-            };
-            if current != *revision {
-                return Ok(true);
-            }
-            new_revisions.push((key.clone(), *becomes));
-        }
-        revisions.extend(new_revisions);
-        Ok(false)
+    /// The slot of a key after the changes of the group so far.
+    fn slot(&self, key: &[u8], changes: &Changes) -> Result<Option<Slot>, StoreError> {
+        changes.get(key).map_or_else(|| self.index.get(key), |slot| Ok(slot.clone()))
     }
 
-    /// `chunked` knows the values of this group that are in chunks: the engine does not know them yet.
-    fn add(
-        &self,
-        operation: Operation,
-        batch: &mut sled::Batch,
-        chunked: &mut HashMap<Vec<u8>, u32>,
-    ) -> Result<(), String> {
+    /// Whether every precondition holds.
+    fn holds(&self, operations: &[Operation], changes: &Changes) -> Result<bool, StoreError> {
+        for operation in operations {
+            if let Operation::Expect { key, revision } = operation
+                && self.slot(key, changes)?.map(|slot| slot.revision) != *revision
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn add(&mut self, operation: Operation, changes: &mut Changes) -> Result<(), StoreError> {
         match operation {
             Operation::Expect { .. } => {}
-            Operation::Put { key, record } => {
-                self.drop_chunks(&key, batch, chunked)?;
-                if let Ok((_, Record::Chunked { chunks, .. })) = decode(&record) {
-                    chunked.insert(key.clone(), chunks);
-                }
-                batch.insert(key, record);
-            }
-            Operation::Delete(key) => {
-                self.drop_chunks(&key, batch, chunked)?;
-                batch.remove(key);
-            }
+            Operation::Put { key, revision, value } => self.put(key, revision, &value, changes),
+            Operation::Delete(key) => self.delete(key, changes)?,
             Operation::DeletePrefix(prefix) => {
-                for item in self.db.scan_prefix(&prefix).keys() {
-                    let key = item.map_err(|error| format!("a read failed: {error}"))?;
-                    self.drop_chunks(&key, batch, chunked)?;
-                    batch.remove(key);
+                let index = Arc::clone(&self.index);
+                let mut keys = index.scan_prefix(&prefix).map(|found| Ok(found?.0)).collect::<Result<Vec<_>, _>>()?;
+                let end = super::key::after_prefix(&prefix);
+                keys.extend(changes.range(prefix..end).map(|(key, _)| key.clone()));
+                for key in keys {
+                    self.delete(key, changes)?;
+                }
+            }
+            // A change of the same group is newer than any place in the log.
+            Operation::Move { key, revision, value, from } => {
+                if !changes.contains_key(&key) && self.index.get(&key)?.is_some_and(|slot| slot.at == from) {
+                    self.put(key, revision, &value, changes);
                 }
             }
         }
         Ok(())
     }
 
-    /// A new value, or none, leaves no chunks of the old one behind. New chunks come later in the same change.
-    fn drop_chunks(
-        &self,
-        key: &[u8],
-        batch: &mut sled::Batch,
-        chunked: &mut HashMap<Vec<u8>, u32>,
-    ) -> Result<(), String> {
-        // A journal's lines are written once, and chunks belong to their record.
-        if matches!(key.first(), Some(&(key::CHUNK | key::JOURNAL))) {
-            return Ok(());
+    fn put(&mut self, key: Vec<u8>, revision: u32, value: &[u8], changes: &mut Changes) {
+        let offset = self.frame.add(&Record { key: &key, revision, value: Some(value) });
+        let slot = Slot::new(revision, Position { segment: 0, offset }, value);
+        changes.insert(key, Some(slot));
+    }
+
+    fn delete(&mut self, key: Vec<u8>, changes: &mut Changes) -> Result<(), StoreError> {
+        if self.slot(&key, changes)?.is_some() {
+            self.frame.add(&Record { key: &key, revision: 0, value: None });
+            changes.insert(key, None);
         }
-        let chunks = match chunked.remove(key) {
-            Some(chunks) => chunks,
-            None => match self.db.get(key).map_err(|error| format!("a read failed: {error}"))? {
-                Some(old) => match decode(&old) {
-                    Ok((_, Record::Chunked { chunks, .. })) => chunks,
-                    Ok((_, Record::Whole(_) | Record::Chunk(_))) | Err(_) => 0,
-                },
-                None => 0,
-            },
-        };
-        (0..chunks).for_each(|index| batch.remove(key::chunk(key, index)));
         Ok(())
     }
 }

@@ -204,7 +204,7 @@ async fn large_bodies_are_kept_whole_and_outside_no_log() {
     let response = server.post(&url, &body).await;
     let record = server.callback(&response).await;
     assert_eq!(serde_json::from_str::<Value>(record["body"].as_str().unwrap()).unwrap(), body);
-    let blobs = server.data().join("store/blobs");
+    let blobs = server.data().join("store/index/blobs");
     assert_eq!(std::fs::read_dir(blobs).map(Iterator::count).unwrap_or_default(), 0);
 }
 

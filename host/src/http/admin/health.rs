@@ -43,7 +43,7 @@ async fn readiness(State(app): State<Arc<App>>) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "health", security(()), responses((status = 200, body = String)))]
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     metrics::gauge!("ringback_store_bytes").set(app.store.size_bytes() as f64);
-    metrics::gauge!("ringback_store_blobs").set(app.store.blob_count() as f64);
+    metrics::gauge!("ringback_store_live_bytes").set(app.store.live_bytes() as f64);
     let text = app.metrics.as_ref().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

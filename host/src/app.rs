@@ -5,6 +5,7 @@ use crate::flows::Flows;
 use crate::http;
 use crate::pipeline::Pipeline;
 use crate::plugin::{Outbound, Plugins, RegistryError, Settings};
+use crate::request::Sender;
 use crate::runner::Runner;
 use crate::secret::{SecretError, Secrets};
 use crate::store::{OpenError, Store, StoreError};
@@ -95,7 +96,9 @@ pub async fn run(
     let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned());
     let plugins = Plugins::open(settings, store.clone(), secrets.clone(), outbound).await?;
     let flows = Flows::open(store.clone())?;
-    let runner = Runner::new(store.clone(), flows.clone(), plugins.clone(), config.executions_max, public_url.clone());
+    let sender = Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned());
+    let (executions_max, url) = (config.executions_max, public_url.clone());
+    let runner = Runner::new(store.clone(), flows.clone(), plugins.clone(), sender, executions_max, url);
     let resumed = runner.resume_all()?;
     let pipeline = Pipeline {
         store: store.clone(),
@@ -125,6 +128,8 @@ pub async fn run(
         }
         reason = store.failed() => Err(RunError::StoreFailed(reason)),
         never = store.clean_repeatedly() => match never {},
+        never = app.pipeline.runner.run_timers() => match never {},
+        never = app.pipeline.run_deferred() => match never {},
     };
     store.close().await;
     result

@@ -52,7 +52,7 @@ pub async fn condition_calls(
     };
     let data_value = serde_json::from_slice(body)?;
     let subject =
-        Subject { workspace, callback: Some(Arc::new(callback)), data: Some(Arc::new(data_value)), execution: None };
+        Subject { workspace, callback: Some(Arc::new(callback)), data: Some(Arc::new(data_value)), execution: None, dry_run: false };
     let mut started = Instant::now();
     for call in 0..calls + calls / 10 {
         if call == calls / 10 {

@@ -41,6 +41,27 @@ pub struct Asking<'a> {
 type Evaluation<'a> = Pin<Box<dyn Future<Output = Result<Decision, Stop>> + Send + 'a>>;
 
 impl Condition {
+    /// Whether different executions can get different decisions for the same callback.
+    pub fn reads_execution(&self) -> bool {
+        const OF_THE_CALLBACK: [&str; 5] = ["data", "fields", "callback", "flow", "environment"];
+        match self {
+            Self::Cel(cel) => cel.names().iter().any(|name| !OF_THE_CALLBACK.contains(&name.as_str())),
+            Self::JsonPath(_) => false,
+            Self::Plugin(_) => true,
+            Self::All(conditions) | Self::Any(conditions) => conditions.iter().any(Self::reads_execution),
+            Self::Not(condition) => condition.reads_execution(),
+        }
+    }
+
+    pub fn asks_plugin(&self) -> bool {
+        match self {
+            Self::Cel(_) | Self::JsonPath(_) => false,
+            Self::Plugin(_) => true,
+            Self::All(conditions) | Self::Any(conditions) => conditions.iter().any(Self::asks_plugin),
+            Self::Not(condition) => condition.asks_plugin(),
+        }
+    }
+
     /// Whether the condition holds. Parts that cannot change the decision any more are not evaluated.
     ///
     /// # Errors

@@ -36,6 +36,8 @@ pub struct Config {
     pub large_plugins: bool,
     /// Hosts that plugins may send requests to: `host` or `host:port`.
     pub plugin_http_hosts: Vec<String>,
+    /// Hosts that flows may send requests to although their addresses are not public: `host` or `host:port`.
+    pub http_private_hosts: Vec<String>,
     pub plugin_limits: CallLimits,
     /// Steps of executions that run at the same time.
     pub executions_max: usize,
@@ -71,6 +73,7 @@ struct RawConfig {
     store_cache_bytes: u64,
     large_plugins: bool,
     plugin_http_hosts: Vec<String>,
+    http_private_hosts: Vec<String>,
     plugin_decide_cpu: String,
     plugin_work_cpu: String,
     plugin_calls_max: usize,
@@ -93,6 +96,7 @@ impl Default for RawConfig {
             store_cache_bytes: 128 << 20,
             large_plugins: false,
             plugin_http_hosts: Vec::new(),
+            http_private_hosts: Vec::new(),
             plugin_decide_cpu: "50ms".into(),
             plugin_work_cpu: "200ms".into(),
             plugin_calls_max: 64,
@@ -151,6 +155,7 @@ impl Config {
             store_cache_bytes,
             large_plugins,
             plugin_http_hosts,
+            http_private_hosts,
             plugin_decide_cpu,
             plugin_work_cpu,
             plugin_calls_max,
@@ -198,6 +203,7 @@ impl Config {
             store_cache_bytes: store_cache_bytes.max(8 << 20),
             large_plugins,
             plugin_http_hosts,
+            http_private_hosts,
             plugin_limits: CallLimits {
                 decide_cpu: duration("plugin_decide_cpu", &plugin_decide_cpu)?,
                 work_cpu: duration("plugin_work_cpu", &plugin_work_cpu)?,

@@ -5,13 +5,15 @@
 //! branch was taken, are in it, so that a restart evaluates nothing again.
 
 use crate::expression::{Scope, ScopeOfExecution};
-use crate::flow::{Action, Flow, PluginCall, ReplySpec};
+use crate::flow::{Action, Flow, HttpCall, Mode, OnError, OnTimeout, PluginCall, ReplySpec};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{Reply, ReplyRecord};
 use crate::reply;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Where an execution stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -19,7 +21,7 @@ use serde_json::{Map, Value, json};
 pub enum Status {
     /// A step is under way, or about to be.
     Running,
-    /// It waits for a callback.
+    /// It waits for a callback, or for a time.
     Waiting,
     /// It ran to its end.
     Completed,
@@ -63,8 +65,28 @@ pub struct Summary {
     pub ended_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
+    /// What it waits for, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Wait>,
     /// The number of its journal entries.
     pub entries: u32,
+}
+
+/// What an execution waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Wait {
+    /// The id of the trigger, when it waits for a callback; else it waits for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub trigger: Option<Name>,
+    /// The step's place in the flow.
+    pub step: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// When the wait ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
 }
 
 /// Why a step failed.
@@ -93,7 +115,17 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum EntryKind {
     /// A callback started the execution.
-    Started { callback: CallbackId, trigger: String, data: Value, fields: Map<String, Value> },
+    Started { callback: CallbackId, trigger: String, data: Arc<Value>, fields: Arc<Map<String, Value>> },
+    /// The execution began to wait for a callback of a trigger.
+    Waiting {
+        trigger: Name,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// A callback ended the wait.
+    Resumed { callback: CallbackId, trigger: String, data: Arc<Value>, fields: Arc<Map<String, Value>> },
+    /// No callback ended the wait in time.
+    TimedOut { trigger: String },
     /// A plugin step answered.
     Plugin {
         plugin: Name,
@@ -105,6 +137,21 @@ pub enum EntryKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         log: Vec<String>,
     },
+    /// An http step was answered, or goes on without an answer.
+    Http {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// `status`, `headers` and `body`; or `error`.
+        result: Value,
+        attempt: u32,
+        duration_us: u64,
+    },
+    /// An http step got no useful answer, and tries again.
+    HttpRetry { attempt: u32, problem: String, until: Timestamp },
+    /// A pause began.
+    Delayed { until: Timestamp },
+    /// The time of a pause has come.
+    Woken,
     /// Values were set.
     Set { values: Map<String, Value> },
     /// A branch was chosen.
@@ -117,6 +164,10 @@ pub enum EntryKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         log: Vec<String>,
     },
+    /// Someone lets it try the failed step again.
+    Retried,
+    /// Someone ended it.
+    Cancelled,
     /// The last step was done.
     Completed,
 }
@@ -128,23 +179,54 @@ pub enum Effect<'f> {
     RunStep { call: &'f PluginCall },
     /// Let a plugin build the answer.
     BuildReply { call: &'f PluginCall },
+    /// Send a request.
+    SendHttp { call: &'f HttpCall, idempotency_key: String },
+    /// It waits at this trigger: see whether its callback is there already.
+    LookIntoMailbox { trigger: &'f Name },
 }
 
-/// What an effect brought.
+/// What an effect brought, or what came from outside.
 #[derive(Debug)]
 pub enum Event {
     StepDone { plugin: Name, digest: String, duration_us: u64, result: Value, log: Vec<String> },
     ReplyBuilt(Reply),
+    HttpAnswered { status: u16, headers: Map<String, Value>, body: Value, retry_after: Option<Duration>, duration_us: u64 },
+    HttpUnanswered { problem: String, retryable: bool },
     Failed { code: String, message: String, log: Vec<String> },
+    /// A callback of the trigger that it waits at.
+    Resumed { callback: CallbackId, data: Arc<Value>, fields: Arc<Map<String, Value>> },
+    /// The time that it waits for has come.
+    Woken,
+    Cancelled,
+    Retried,
 }
 
 /// What one event led to.
 #[derive(Debug)]
 pub struct Turn<'f> {
-    /// New lines of the journal, to be durable before the effect is performed.
+    /// New lines of the journal, to be durable before the effect is performed. None when the event did not fit.
     pub entries: Vec<Entry>,
-    /// The effect to perform next; `None` when the execution has ended.
+    /// The effect to perform next; `None` when the execution has ended or waits.
     pub effect: Option<Effect<'f>>,
+}
+
+/// What a trigger brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activation {
+    pub data: Arc<Value>,
+    pub fields: Arc<Map<String, Value>>,
+    pub timed_out: bool,
+}
+
+/// How an execution stands to one of its triggers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has not got there.
+    NotYet,
+    WaitsHere,
+    /// It has been there, or cannot get there any more.
+    Passed,
+    Ended,
 }
 
 /// An execution in memory.
@@ -153,9 +235,12 @@ pub struct Execution {
     pub summary: Summary,
     /// The next step, as an index into the flow.
     next: usize,
-    data: Value,
-    fields: Map<String, Value>,
-    triggers: Map<String, Value>,
+    /// Attempts of the step under way that failed.
+    failed_attempts: u32,
+    data: Arc<Value>,
+    fields: Arc<Map<String, Value>>,
+    /// By the trigger's name, in the order of their activation.
+    triggers: Vec<(String, Activation)>,
     results: Map<String, Value>,
     /// What the waiting caller was answered.
     reply: Option<Reply>,
@@ -167,8 +252,8 @@ pub struct Start {
     pub id: ExecutionId,
     pub callback: CallbackId,
     pub environment: Name,
-    pub data: Value,
-    pub fields: Map<String, Value>,
+    pub data: Arc<Value>,
+    pub fields: Arc<Map<String, Value>>,
 }
 
 impl Execution {
@@ -185,6 +270,7 @@ impl Execution {
             started_at: now,
             ended_at: None,
             error: None,
+            wait: None,
             entries: 0,
         });
         let trigger = flow.triggers.first().map(|trigger| trigger.name.clone()).unwrap_or_default();
@@ -197,9 +283,10 @@ impl Execution {
 
     /// The execution that a journal describes.
     pub fn restore(flow: &Flow, summary: Summary, journal: Vec<Entry>) -> Self {
-        let mut execution = Self::empty(Summary { entries: 0, status: Status::Running, ..summary });
+        let mut execution =
+            Self::empty(Summary { entries: 0, status: Status::Running, wait: None, error: None, ended_at: None, ..summary });
         for entry in journal {
-            execution.apply(flow, entry.kind, entry.at);
+            execution.apply(flow, &entry.kind, entry.at);
         }
         execution
     }
@@ -211,10 +298,33 @@ impl Execution {
         Turn { entries, effect }
     }
 
-    /// Goes on with what an effect brought.
+    /// Goes on with what an effect brought, or what came from outside.
     pub fn handle<'f>(&mut self, flow: &'f Flow, event: Event, now: Timestamp) -> Turn<'f> {
         let mut entries = Vec::new();
-        match (event, flow.steps.get(self.next).map(|step| &step.action)) {
+        let step = flow.steps.get(self.next).map(|step| &step.action);
+        match (event, step) {
+            (Event::Cancelled, _) if !self.summary.status.is_ended() => {
+                self.record(flow, EntryKind::Cancelled, now, &mut entries);
+            }
+            (Event::Retried, _) if matches!(self.summary.status, Status::Failed | Status::TimedOut) => {
+                self.record(flow, EntryKind::Retried, now, &mut entries);
+            }
+            (Event::Resumed { callback, data, fields }, Some(Action::Trigger { trigger, .. })) if self.waits() => {
+                let trigger = trigger_name(flow, *trigger);
+                self.record(flow, EntryKind::Resumed { callback, trigger, data, fields }, now, &mut entries);
+            }
+            (Event::Woken, step) if self.is_due(now) => {
+                let kind = match step {
+                    Some(Action::Trigger { trigger, .. }) => {
+                        EntryKind::TimedOut { trigger: trigger_name(flow, *trigger) }
+                    }
+                    _ => EntryKind::Woken,
+                };
+                self.record(flow, kind, now, &mut entries);
+            }
+            // What comes from outside and does not fit, any more or yet, changes nothing.
+            (Event::Cancelled | Event::Retried | Event::Resumed { .. } | Event::Woken, _) => {}
+            (_, _) if self.summary.status != Status::Running => {}
             (
                 Event::StepDone { plugin, digest, duration_us, result, log },
                 Some(Action::Plugin { result: name, .. }),
@@ -226,18 +336,21 @@ impl Execution {
                 let kind = EntryKind::Responded { reply: ReplyRecord::from(&reply), end: *end };
                 self.record(flow, kind, now, &mut entries);
             }
+            (event @ (Event::HttpAnswered { .. } | Event::HttpUnanswered { .. }), Some(Action::Http { call, result })) => {
+                self.after_http(flow, call, result.as_ref(), event, now, &mut entries);
+            }
             (Event::Failed { code, message, log }, _) => self.fail(flow, code, message, log, now, &mut entries),
-            (Event::StepDone { .. } | Event::ReplyBuilt(_), _) => {
+            (_, _) => {
                 let message = "an effect answered for a step that was not waiting for it".to_owned();
                 self.fail(flow, "internal".to_owned(), message, Vec::new(), now, &mut entries);
             }
         }
-        let effect = self.run_ahead(flow, now, &mut entries);
+        let effect = if entries.is_empty() { None } else { self.run_ahead(flow, now, &mut entries) };
         Turn { entries, effect }
     }
 
     /// What expressions and plugins can see.
-    pub fn scope<'a>(&'a self) -> Scope<'a> {
+    pub fn scope(&self) -> Scope<'_> {
         Scope {
             flow: &self.summary.flow,
             environment: &self.summary.environment,
@@ -245,6 +358,7 @@ impl Execution {
             data: &self.data,
             fields: &self.fields,
             execution: Some(ScopeOfExecution { id: self.summary.id, triggers: &self.triggers, results: &self.results }),
+            secrets: None,
         }
     }
 
@@ -253,13 +367,41 @@ impl Execution {
         self.reply.as_ref()
     }
 
+    /// How it stands to a trigger of its flow that is not the first.
+    pub fn standing(&self, flow: &Flow, id: &Name) -> Standing {
+        if self.summary.status.is_ended() {
+            return Standing::Ended;
+        }
+        if self.summary.wait.as_ref().is_some_and(|wait| wait.trigger.as_ref() == Some(id)) {
+            return Standing::WaitsHere;
+        }
+        let place = flow.steps.iter().position(|step| match &step.action {
+            Action::Trigger { trigger, .. } => flow.triggers.get(*trigger).is_some_and(|trigger| trigger.id == *id),
+            _ => false,
+        });
+        // Flows have no loops: what lies behind does not come again.
+        match place {
+            Some(place) if self.next <= place => Standing::NotYet,
+            _ => Standing::Passed,
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.summary.wait.as_ref().is_some_and(|wait| wait.trigger.is_some())
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.summary.wait.as_ref().and_then(|wait| wait.until).is_some_and(|until| until <= now)
+    }
+
     fn empty(summary: Summary) -> Self {
         Self {
             summary,
             next: 0,
-            data: Value::Null,
-            fields: Map::new(),
-            triggers: Map::new(),
+            failed_attempts: 0,
+            data: Arc::default(),
+            fields: Arc::default(),
+            triggers: Vec::new(),
             results: Map::new(),
             reply: None,
         }
@@ -267,7 +409,7 @@ impl Execution {
 
     /// Runs the steps that need nothing from outside.
     fn run_ahead<'f>(&mut self, flow: &'f Flow, now: Timestamp, entries: &mut Vec<Entry>) -> Option<Effect<'f>> {
-        while !self.summary.status.is_ended() {
+        while self.summary.status == Status::Running {
             let Some(step) = flow.steps.get(self.next) else {
                 self.record(flow, EntryKind::Completed, now, entries);
                 break;
@@ -275,6 +417,23 @@ impl Execution {
             let kind = match &step.action {
                 Action::Plugin { call, .. } => return Some(Effect::RunStep { call }),
                 Action::Respond { reply: ReplySpec::Plugin(call), .. } => return Some(Effect::BuildReply { call }),
+                Action::Http { call, .. } => {
+                    let idempotency_key = format!("{}-{}", self.summary.id, self.next);
+                    return Some(Effect::SendHttp { call, idempotency_key });
+                }
+                Action::Trigger { trigger, timeout, .. } => match flow.triggers.get(*trigger) {
+                    Some(trigger) => {
+                        let until = timeout.map(|timeout| now.saturating_add(timeout));
+                        let kind = EntryKind::Waiting { trigger: trigger.id.clone(), until };
+                        self.record(flow, kind, now, entries);
+                        return Some(Effect::LookIntoMailbox { trigger: &trigger.id });
+                    }
+                    None => Err(("internal", "the flow has no such trigger".to_owned())),
+                },
+                Action::Delay(delay) => match delay.until(&self.scope(), now) {
+                    Ok(until) => Ok(EntryKind::Delayed { until }),
+                    Err(message) => Err(("expression_failed", message)),
+                },
                 Action::Respond { reply, end } => match reply::render(reply, &self.scope()) {
                     Ok(Some(reply)) => Ok(EntryKind::Responded { reply: ReplyRecord::from(&reply), end: *end }),
                     Ok(None) => Err(("internal", "a plugin's answer was rendered".to_owned())),
@@ -294,7 +453,6 @@ impl Execution {
                     Ok(message) => Err(("flow_failed", message)),
                     Err(error) => Err(("expression_failed", error.to_string())),
                 },
-                Action::Trigger(_) => Err(("internal", "a trigger in the middle of a flow".to_owned())),
             };
             match kind {
                 Ok(kind) => self.record(flow, kind, now, entries),
@@ -320,6 +478,49 @@ impl Execution {
         Ok(EntryKind::Set { values: set })
     }
 
+    /// An answer ends the step, unless it says that the request should come again and there are attempts left.
+    fn after_http(
+        &mut self,
+        flow: &Flow,
+        call: &HttpCall,
+        name: Option<&String>,
+        event: Event,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) {
+        let attempt = self.failed_attempts + 1;
+        let (result, problem, retryable, retry_after, duration_us) = match event {
+            Event::HttpAnswered { status, headers, body, retry_after, duration_us } => {
+                let problem = (status >= 400).then(|| format!("the answer was {status}"));
+                let retryable = matches!(status, 408 | 425 | 429 | 500..=599);
+                let result = json!({ "status": status, "headers": headers, "body": body });
+                (result, problem, retryable, retry_after, duration_us)
+            }
+            Event::HttpUnanswered { problem, retryable } => {
+                (json!({ "error": problem }), Some(problem), retryable, None, 0)
+            }
+            _ => return,
+        };
+        match problem {
+            Some(problem) if retryable && attempt < call.retry.attempts => {
+                let pause = call.retry.pause(attempt, &format!("{}{}", self.summary.id, self.next));
+                let until = now.saturating_add(retry_after.map_or(pause, |after| after.max(pause)));
+                self.record(flow, EntryKind::HttpRetry { attempt, problem, until }, now, entries);
+            }
+            Some(problem) if call.on_error == OnError::Fail => {
+                let message = match attempt {
+                    1 => problem,
+                    attempts => format!("{problem}, after {attempts} attempts"),
+                };
+                self.fail(flow, "http_failed".to_owned(), message, Vec::new(), now, entries);
+            }
+            _ => {
+                let kind = EntryKind::Http { name: name.cloned(), result, attempt, duration_us };
+                self.record(flow, kind, now, entries);
+            }
+        }
+    }
+
     fn fail(
         &mut self,
         flow: &Flow,
@@ -329,62 +530,122 @@ impl Execution {
         now: Timestamp,
         entries: &mut Vec<Entry>,
     ) {
-        let step = flow.steps.get(self.next).map(|step| step.path.clone()).unwrap_or_default();
-        let error = StepError { code, message, step };
+        let error = StepError { code, message, step: self.step_path(flow) };
         self.record(flow, EntryKind::Failed { error, log }, now, entries);
     }
 
+    fn step_path(&self, flow: &Flow) -> String {
+        flow.steps.get(self.next).map(|step| step.path.clone()).unwrap_or_default()
+    }
+
     fn record(&mut self, flow: &Flow, kind: EntryKind, now: Timestamp, entries: &mut Vec<Entry>) {
-        let step = flow.steps.get(self.next).map(|step| step.path.clone()).unwrap_or_default();
-        entries.push(Entry { at: now, step, kind: kind.clone() });
-        self.apply(flow, kind, now);
+        let step = self.step_path(flow);
+        self.apply(flow, &kind, now);
+        entries.push(Entry { at: now, step, kind });
     }
 
     /// What an entry of the journal makes of the execution. Jumps are not in the journal: they follow from the flow.
-    fn apply(&mut self, flow: &Flow, kind: EntryKind, at: Timestamp) {
+    fn apply(&mut self, flow: &Flow, kind: &EntryKind, at: Timestamp) {
         while let Some(Action::Jump(target)) = flow.steps.get(self.next).map(|step| &step.action) {
             self.next = *target;
         }
         self.summary.entries += 1;
-        let mut next = self.next + 1;
+        let action = flow.steps.get(self.next).map(|step| &step.action);
+        let after = self.next + 1;
         match kind {
-            EntryKind::Started { trigger, data, fields, .. } => {
-                self.triggers.insert(trigger, json!({ "data": data, "fields": fields }));
-                self.data = data;
-                self.fields = fields;
-            }
-            EntryKind::Plugin { name, result, .. } => {
-                if let Some(name) = name {
-                    self.results.insert(name, result);
-                }
-            }
-            EntryKind::Set { values } => self.results.extend(values),
-            EntryKind::If { holds } => {
-                if let Some(Action::If { otherwise, .. }) = flow.steps.get(self.next).map(|step| &step.action)
-                    && !holds
+            EntryKind::Started { trigger, data, fields, .. } | EntryKind::Resumed { trigger, data, fields, .. } => {
+                let activation = Activation { data: Arc::clone(data), fields: Arc::clone(fields), timed_out: false };
+                self.triggers.push((trigger.clone(), activation));
+                self.data = Arc::clone(data);
+                self.fields = Arc::clone(fields);
+                // A caller who waits now gets an answer of its own.
+                if let Some(Action::Trigger { trigger, .. }) = action
+                    && flow.triggers.get(*trigger).is_some_and(|trigger| trigger.mode == Mode::Sync)
                 {
-                    next = *otherwise;
+                    self.reply = None;
+                }
+                self.go_on(after);
+            }
+            EntryKind::Waiting { trigger, until } => self.wait(flow, Some(trigger.clone()), at, *until),
+            EntryKind::TimedOut { trigger } => {
+                let activation = Activation { data: Arc::default(), fields: Arc::default(), timed_out: true };
+                self.triggers.push((trigger.clone(), activation));
+                match action {
+                    Some(Action::Trigger { on_timeout: OnTimeout::GoTo(target), .. }) => self.go_on(*target),
+                    Some(Action::Trigger { on_timeout: OnTimeout::Fail, .. }) => {
+                        let message = format!("no callback of `{trigger}` came in time");
+                        let step = self.step_path(flow);
+                        self.summary.error = Some(StepError { code: "timed_out".to_owned(), message, step });
+                        self.end(Status::TimedOut, at);
+                    }
+                    _ => self.go_on(after),
                 }
             }
-            EntryKind::Responded { reply, end } => {
-                self.reply.get_or_insert(reply.into());
-                if end {
-                    next = flow.steps.len();
+            EntryKind::Plugin { name, result, .. } | EntryKind::Http { name, result, .. } => {
+                if let Some(name) = name {
+                    self.results.insert(name.clone(), result.clone());
                 }
+                self.go_on(after);
+            }
+            EntryKind::HttpRetry { attempt, until, .. } => {
+                self.failed_attempts = *attempt;
+                self.wait(flow, None, at, Some(*until));
+            }
+            EntryKind::Delayed { until } => self.wait(flow, None, at, Some(*until)),
+            EntryKind::Woken => match action {
+                Some(Action::Http { .. }) => {
+                    self.summary.wait = None;
+                    self.summary.status = Status::Running;
+                }
+                _ => self.go_on(after),
+            },
+            EntryKind::Set { values } => {
+                self.results.extend(values.clone());
+                self.go_on(after);
+            }
+            EntryKind::If { holds } => match action {
+                Some(Action::If { otherwise, .. }) if !holds => self.go_on(*otherwise),
+                _ => self.go_on(after),
+            },
+            EntryKind::Responded { reply, end } => {
+                self.reply.get_or_insert_with(|| reply.clone().into());
+                self.go_on(if *end { flow.steps.len() } else { after });
             }
             EntryKind::Failed { error, .. } => {
-                self.summary.error = Some(error);
+                self.summary.error = Some(error.clone());
                 self.end(Status::Failed, at);
             }
+            EntryKind::Retried => {
+                self.summary.error = None;
+                self.summary.ended_at = None;
+                self.go_on(self.next);
+            }
+            EntryKind::Cancelled => self.end(Status::Cancelled, at),
             EntryKind::Completed => self.end(Status::Completed, at),
         }
+    }
+
+    fn go_on(&mut self, next: usize) {
         self.next = next;
+        self.failed_attempts = 0;
+        self.summary.status = Status::Running;
+        self.summary.wait = None;
+    }
+
+    fn wait(&mut self, flow: &Flow, trigger: Option<Name>, since: Timestamp, until: Option<Timestamp>) {
+        self.summary.status = Status::Waiting;
+        self.summary.wait = Some(Wait { trigger, step: self.step_path(flow), since, until });
     }
 
     fn end(&mut self, status: Status, at: Timestamp) {
         self.summary.status = status;
         self.summary.ended_at = Some(at);
+        self.summary.wait = None;
     }
+}
+
+fn trigger_name(flow: &Flow, index: usize) -> String {
+    flow.triggers.get(index).map(|trigger| trigger.name.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -393,7 +654,7 @@ mod tests {
     use crate::flow::{Flow, parse};
     use crate::name::{CallbackId, ExecutionId, Name};
     use crate::time::Timestamp;
-    use serde_json::{Map, Value, json};
+    use serde_json::{Value, json};
 
     const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
@@ -407,8 +668,8 @@ mod tests {
             id: ExecutionId::new(),
             callback: CallbackId::new(),
             environment: Name::default_name(),
-            data,
-            fields: Map::new(),
+            data: data.into(),
+            fields: std::sync::Arc::default(),
         }
     }
 

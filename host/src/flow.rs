@@ -10,6 +10,7 @@ use crate::condition::Condition;
 use crate::expression::{Cel, EvaluationError, JsonPath, Scope, Template};
 use crate::name::Name;
 use crate::parse::Parse;
+use crate::time::{Timestamp, parse_duration};
 use crate::verify::Verify;
 use http::Method;
 use serde_json::Value;
@@ -45,6 +46,99 @@ pub struct Trigger {
     pub mode: Mode,
     pub respond_within: Duration,
     pub reply: Option<ReplySpec>,
+    /// How long a callback is kept for an execution that does not wait yet; `None` when it is not kept.
+    pub mailbox: Option<Duration>,
+    pub dedupe: Option<Dedupe>,
+}
+
+/// How a callback is known again.
+#[derive(Debug)]
+pub struct Dedupe {
+    /// What identifies it; `None` for the delivery id that the verification found.
+    pub by: Option<Template>,
+    /// How long it is remembered.
+    pub window: Duration,
+}
+
+/// What happens when no callback ends a wait in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTimeout {
+    Fail,
+    Continue,
+    /// Goes on at this step.
+    GoTo(usize),
+}
+
+/// A request that a flow sends.
+#[derive(Debug)]
+pub struct HttpCall {
+    pub method: Method,
+    pub url: Template,
+    pub headers: Vec<(String, Template)>,
+    pub body: BodySpec,
+    pub timeout: Duration,
+    pub retry: Retry,
+    pub on_error: OnError,
+    /// The secrets that it names.
+    pub secrets: Vec<String>,
+}
+
+/// What a status of 400 or more, or no answer at all, means for the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    Fail,
+    Continue,
+}
+
+/// How often and when a request is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// All of them, the first included.
+    pub attempts: u32,
+    /// The pause after the first; it doubles each time.
+    pub backoff: Duration,
+}
+
+impl Retry {
+    /// Longest pause.
+    const PAUSE_MAX: Duration = Duration::from_hours(1);
+
+    /// The pause after an attempt, from half of it to the whole: executions that failed together come back spread out. The
+    /// same seed gives the same pause.
+    pub fn pause(&self, attempt: u32, seed: &str) -> Duration {
+        let whole = self.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(Self::PAUSE_MAX);
+        let spread = f64::from(crc32fast::hash(format!("{seed}/{attempt}").as_bytes())) / f64::from(u32::MAX);
+        whole.mul_f64(0.5 + spread / 2.0)
+    }
+}
+
+/// How long a flow pauses.
+#[derive(Debug)]
+pub enum Delay {
+    /// A duration: `10m`.
+    For(Template),
+    /// A point in time, RFC 3339.
+    Until(Template),
+}
+
+impl Delay {
+    /// When the pause is over.
+    ///
+    /// # Errors
+    ///
+    /// The expression has no value, or one that is no time, in words.
+    pub fn until(&self, scope: &Scope<'_>, now: Timestamp) -> Result<Timestamp, String> {
+        match self {
+            Self::For(duration) => {
+                let text = duration.render_text(scope).map_err(|error| error.to_string())?;
+                Ok(now.saturating_add(parse_duration(&text)?))
+            }
+            Self::Until(time) => {
+                let text = time.render_text(scope).map_err(|error| error.to_string())?;
+                text.parse().map_err(|_| format!("`{text}` is not a time; write it like 2026-01-31T12:00:00Z"))
+            }
+        }
+    }
 }
 
 /// The outside form of a trigger's URL, data rules and answers.
@@ -124,7 +218,16 @@ pub struct Step {
 #[derive(Debug)]
 pub enum Action {
     /// Waits for a callback of this trigger.
-    Trigger(usize),
+    Trigger {
+        trigger: usize,
+        timeout: Option<Duration>,
+        on_timeout: OnTimeout,
+    },
+    Http {
+        call: Box<HttpCall>,
+        result: Option<String>,
+    },
+    Delay(Delay),
     Plugin {
         call: PluginCall,
         result: Option<String>,
@@ -150,7 +253,9 @@ impl Action {
     /// The word for it in flow files.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Trigger(_) => "trigger",
+            Self::Trigger { .. } => "trigger",
+            Self::Http { .. } => "http",
+            Self::Delay(_) => "delay",
             Self::Plugin { .. } => "plugin",
             Self::Set(_) => "set",
             Self::If { .. } | Self::Jump(_) => "if",

@@ -24,6 +24,8 @@ pub struct Route {
 pub struct Deployed {
     pub record: FlowRecord,
     pub flow: Arc<Flow>,
+    /// Earlier versions with triggers that the deployed one no longer has: executions may wait there.
+    earlier: Vec<(Name, Arc<Flow>)>,
 }
 
 /// What a deployment did.
@@ -84,6 +86,13 @@ impl Table {
                     self.routes.insert(key.clone(), route);
                 }
             }
+            for (id, flow) in &deployed.earlier {
+                let trigger = flow.triggers.iter().position(|trigger| trigger.id == *id).filter(|index| *index > 0);
+                if let (Some(key), Some(trigger)) = (deployed.record.keys.get(id), trigger) {
+                    let route = Route { workspace: workspace.clone(), flow: Arc::clone(flow), trigger };
+                    self.routes.insert(key.clone(), route);
+                }
+            }
         }
         self.flows.insert((workspace.clone(), deployed.record.name.clone()), deployed);
     }
@@ -105,7 +114,11 @@ impl Flows {
         for (workspace, record) in store.flows()? {
             let source = store.flow_source(&workspace, &record.name, record.version)?.unwrap_or_default();
             match parse(&source, record.version) {
-                Ok(parsed) => table.put(&workspace, Deployed { record, flow: Arc::new(parsed.flow) }),
+                Ok(parsed) => {
+                    let flow = Arc::new(parsed.flow);
+                    let earlier = earlier_triggers(&store, &workspace, &record, &flow)?;
+                    table.put(&workspace, Deployed { record, flow, earlier });
+                }
                 Err(mistakes) => {
                     let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
                     tracing::error!(flow.name = %record.name, mistake = first, "a deployed flow cannot be read; deploy it again");
@@ -207,7 +220,9 @@ impl Flows {
         }
         let enabled = current.is_none_or(|record| record.enabled);
         let record = FlowRecord { name: name.clone(), version, enabled, keys, updated_at: Timestamp::now() };
-        let deployed = Deployed { record: record.clone(), flow: Arc::new(parsed.flow) };
+        let flow = Arc::new(parsed.flow);
+        let earlier = earlier_triggers(&self.inner.store, workspace, &record, &flow)?;
+        let deployed = Deployed { record: record.clone(), flow, earlier };
         if !dry_run {
             let source = source.to_owned();
             let put_version =
@@ -257,4 +272,32 @@ impl Flows {
             table
         });
     }
+}
+
+/// For each trigger that has a URL but is not in the deployed version: the last version that had it.
+fn earlier_triggers(
+    store: &Store,
+    workspace: &Name,
+    record: &FlowRecord,
+    flow: &Flow,
+) -> Result<Vec<(Name, Arc<Flow>)>, StoreError> {
+    let mut gone: Vec<&Name> =
+        record.keys.keys().filter(|id| !flow.triggers.iter().any(|trigger| trigger.id == **id)).collect();
+    let mut found = Vec::new();
+    for version in (1..record.version).rev() {
+        if gone.is_empty() {
+            break;
+        }
+        let source = store.flow_source(workspace, &record.name, version)?.unwrap_or_default();
+        let Ok(parsed) = parse(&source, version) else { continue };
+        let flow = Arc::new(parsed.flow);
+        gone.retain(|id| {
+            let has = flow.triggers.iter().any(|trigger| trigger.id == **id);
+            if has {
+                found.push(((*id).clone(), Arc::clone(&flow)));
+            }
+            !has
+        });
+    }
+    Ok(found)
 }

@@ -17,6 +17,7 @@ mod parse;
 mod pipeline;
 mod plugin;
 mod reply;
+mod request;
 mod runner;
 mod secret;
 mod store;

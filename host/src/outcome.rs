@@ -29,9 +29,9 @@ pub enum Outcome {
     Failed,
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Started => "started",
             Self::Resumed => "resumed",
             Self::Kept => "kept",
@@ -39,7 +39,13 @@ impl fmt::Display for Outcome {
             Self::Duplicate => "duplicate",
             Self::Rejected => "rejected",
             Self::Failed => "failed",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -107,17 +113,19 @@ pub struct Stop {
     pub refused: bool,
     /// What the caller is told to do in a header: `Allow`, `WWW-Authenticate`, `Retry-After`.
     pub header: Option<(&'static str, String)>,
+    /// Whether the same callback may pass a little later: a plugin is busy or rests.
+    pub temporary: bool,
 }
 
 impl Stop {
     /// The caller or its data is not accepted.
     pub fn refused(status: u16, code: &'static str, detail: &'static str, reason: impl Into<String>) -> Self {
-        Self { problem: Problem { status, code, detail }, reason: reason.into(), refused: true, header: None }
+        Self { problem: Problem { status, code, detail }, reason: reason.into(), refused: true, header: None, temporary: false }
     }
 
     /// Something of ours, or of a plugin, failed.
     pub fn failed(status: u16, code: &'static str, detail: &'static str, reason: impl Into<String>) -> Self {
-        Self { problem: Problem { status, code, detail }, reason: reason.into(), refused: false, header: None }
+        Self { problem: Problem { status, code, detail }, reason: reason.into(), refused: false, header: None, temporary: false }
     }
 
     #[must_use]
@@ -224,8 +232,15 @@ pub struct CallbackRecord {
     /// The size of the body as received; more than what is kept when the callback was not verified.
     pub body_bytes: u64,
     pub outcome: Outcome,
+    /// The execution that it started, resumed or waits for; the first of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<ExecutionId>,
+    /// How many executions it resumed, when it was for all that wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_count: Option<u64>,
+    /// The callback that it repeats: one that a user sent again, or the first of the same delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<CallbackId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<ReplyRecord>,
     pub trace: Vec<TraceEntry>,
@@ -241,6 +256,17 @@ impl CallbackRecord {
 }
 
 impl CallbackRecord {
+    /// Whether its caller proved itself.
+    pub fn was_verified(&self) -> bool {
+        self.trace.iter().any(|entry| entry.stage == Stage::Verify && entry.verdict == Verdict::Passed)
+    }
+
+    /// Notes a later decision.
+    pub fn decide(&mut self, outcome: Outcome, verdict: Verdict, reason: String) {
+        self.outcome = outcome;
+        self.trace.push(TraceEntry { stage: Stage::Select, verdict, reason, duration_us: 0, plugins: Vec::new() });
+    }
+
     /// The callback again, without the headers that are not kept.
     pub fn into_callback(self, workspace: Name, base_url: String) -> Callback {
         let decoded = self.body_base64.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());

@@ -21,15 +21,25 @@ pub enum Parse {
 }
 
 /// The data of a callback. The data of a GET is its query: a GET's body means nothing (A-FR-8, A-PW-4).
-/// `plugin_data` is what the parser plugin made, where the parser is one.
+/// `selectors` are parameters that choose an execution and are no data (FR-16); `plugin_data` is what the parser plugin
+/// made, where the parser is one.
 ///
 /// # Errors
 ///
 /// Malformed JSON (400), a content type that the parser does not accept (415), or what the plugin refused (422).
-pub fn parse(parser: &Parse, verified: &Verified, plugin_data: Option<Result<Value, Stop>>) -> Result<Value, Stop> {
+pub fn parse(
+    parser: &Parse,
+    verified: &Verified,
+    selectors: &[&str],
+    plugin_data: Option<Result<Value, Stop>>,
+) -> Result<Value, Stop> {
     let request = &verified.callback().request;
     if request.method == Method::GET && !matches!(parser, Parse::Plugin(_)) {
-        return pairs(&request.query);
+        let mut data = pairs(&request.query)?;
+        if let Value::Object(members) = &mut data {
+            members.retain(|name, _| !selectors.contains(&name.as_str()));
+        }
+        return Ok(data);
     }
     match parser {
         Parse::Json => json(request),

@@ -1,22 +1,35 @@
 //! Running executions: performs the effects that they ask for, and makes every result durable before the next step.
+//!
+//! Several may want to take an execution further at the same time: a callback, a timer, a cancellation. Each change says
+//! which state it starts from, so one of them wins, and the others see what became of it.
 
-use crate::execution::{Effect, Event, Execution, Turn};
+use crate::condition::{Asking, Condition, Decision};
+use crate::execution::{Effect, Entry, Event, Execution, Status, Summary, Turn};
 use crate::flow::{Flow, PluginCall};
 use crate::flows::Flows;
-use crate::name::{ExecutionId, Name};
-use crate::outcome::{PluginUse, Reply};
+use crate::name::{CallbackId, ExecutionId, Name};
+use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, Stage, Stop, TraceEntry, Verdict};
 use crate::plugin::{CallError, Plugins, Subject};
-use crate::store::{Store, StoreError, Write};
+use crate::request::Sender as HttpSender;
+use crate::store::{Due, Mail, Store, StoreError, Write};
 use crate::time::Timestamp;
-use std::sync::Arc;
+use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 /// How long a step waits before it asks a busy or resting plugin again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often timers are looked at: none is later than this, when there is time to run it.
+const TIMER_INTERVAL: Duration = Duration::from_millis(200);
+/// Timers that are taken at a time.
+const TIMERS_MAX: usize = 1000;
+/// How often a change is tried again that someone else was faster than.
+const ATTEMPTS_MAX: usize = 20;
 
 /// What a caller who waits for an execution gets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Answer {
     /// A step answered.
     Responded(Reply),
@@ -25,37 +38,75 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// What an execution that has ended answers.
-    pub fn of(execution: &Execution) -> Self {
+    /// What an execution answers by now, if anything.
+    pub fn of(execution: &Execution) -> Option<Self> {
         match execution.reply() {
-            Some(reply) => Self::Responded(reply.clone()),
-            None => Self::Ended(Box::new(execution.clone())),
+            Some(reply) => Some(Self::Responded(reply.clone())),
+            None if execution.summary.status.is_ended() => Some(Self::Ended(Box::new(execution.clone()))),
+            None => None,
         }
     }
+}
+
+/// Why an execution could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("there is no execution {0}")]
+    Missing(ExecutionId),
+    #[error("the flow of the execution is gone")]
+    FlowGone,
+    #[error("the execution is {}", .0.as_str())]
+    WrongStatus(Status),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A handle to the runner. Cloning it is cheap and shares it.
 #[derive(Clone)]
 pub struct Runner {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     store: Store,
     flows: Flows,
     plugins: Plugins,
-    places: Arc<Semaphore>,
+    http: HttpSender,
+    places: Semaphore,
     public_url: String,
+    /// Callers who wait for an answer.
+    waiters: Mutex<HashMap<ExecutionId, Vec<oneshot::Sender<Answer>>>>,
+    /// Executions whose timer is being handled.
+    waking: Mutex<HashSet<ExecutionId>>,
 }
 
-/// An execution on its way, and its first effect not yet performed.
+/// An execution on its way.
 pub struct Run {
     pub workspace: Name,
     pub flow: Arc<Flow>,
     pub execution: Execution,
-    /// Who waits for an answer.
-    pub waiter: Option<oneshot::Sender<Answer>>,
 }
 
 impl Runner {
-    pub fn new(store: Store, flows: Flows, plugins: Plugins, executions_max: usize, public_url: String) -> Self {
-        Self { store, flows, plugins, places: Arc::new(Semaphore::new(executions_max)), public_url }
+    pub fn new(
+        store: Store,
+        flows: Flows,
+        plugins: Plugins,
+        http: HttpSender,
+        executions_max: usize,
+        public_url: String,
+    ) -> Self {
+        let inner = Inner {
+            store,
+            flows,
+            plugins,
+            http,
+            places: Semaphore::new(executions_max),
+            public_url,
+            waiters: Mutex::default(),
+            waking: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Goes on with an execution in the background. Its state so far is durable: the process may end at any time.
@@ -63,84 +114,270 @@ impl Runner {
         let runner = self.clone();
         tokio::spawn(async move {
             let id = run.execution.summary.id;
-            if let Err(error) = runner.run(run).await {
+            if let Err(error) = runner.run(run, None).await {
                 tracing::error!(execution.id = %id, %error, "an execution could not go on; a restart tries again");
             }
         });
     }
 
-    /// Goes on with everything that was running when the process ended: how many.
+    /// Where the answer of an execution arrives.
+    pub fn wait_for_answer(&self, id: ExecutionId) -> oneshot::Receiver<Answer> {
+        let (send, wait) = oneshot::channel();
+        let mut waiters = lock(&self.inner.waiters);
+        let waiting = waiters.entry(id).or_default();
+        // Those who have given up.
+        waiting.retain(|waiter| !waiter.is_closed());
+        waiting.push(send);
+        wait
+    }
+
+    /// An execution and the flow of its version; `None` when there is no such execution.
+    ///
+    /// # Errors
+    ///
+    /// Its flow is gone, or the store failed.
+    pub fn load(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Run>, ChangeError> {
+        let Inner { store, flows, .. } = &*self.inner;
+        loop {
+            let Some(summary) = store.execution(workspace, id)? else { return Ok(None) };
+            let journal = store.journal(workspace, id)?;
+            let flow = flows.version(workspace, &summary.flow, summary.flow_version)?.ok_or(ChangeError::FlowGone)?;
+            let entries = summary.entries;
+            let execution = Execution::restore(&flow, summary, journal);
+            // Both were read one after the other: it may have gone on in between.
+            if execution.summary.entries == entries {
+                return Ok(Some(Run { workspace: workspace.clone(), flow, execution }));
+            }
+        }
+    }
+
+    /// Goes on with everything that was running when the process ended, and with mail that nobody has looked at: how many.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn resume_all(&self) -> Result<usize, StoreError> {
-        let running = self.store.running()?;
-        let count = running.len();
+        let mut ids: Vec<_> = self.inner.store.running()?;
+        ids.extend(self.inner.store.mail_owners()?);
+        let count = ids.len();
         let runner = self.clone();
         tokio::spawn(async move {
-            for (workspace, id) in running {
-                if let Err(error) = runner.resume(workspace, id).await {
-                    tracing::error!(execution.id = %id, %error, "an execution could not be resumed");
+            for (workspace, id) in ids {
+                match runner.load(&workspace, id) {
+                    Ok(Some(run)) => runner.spawn(run),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(execution.id = %id, %error, "an execution stays as it is"),
                 }
             }
         });
         Ok(count)
     }
 
-    async fn resume(&self, workspace: Name, id: ExecutionId) -> Result<(), StoreError> {
-        let Some(summary) = self.store.execution(&workspace, id)? else { return Ok(()) };
-        let journal = self.store.journal(&workspace, id)?;
-        let Some(flow) = self.flows.version(&workspace, &summary.flow, summary.flow_version)? else {
-            tracing::error!(execution.id = %id, flow.name = %summary.flow, "its flow is gone; it stays as it is");
-            return Ok(());
-        };
-        let execution = Execution::restore(&flow, summary, journal);
-        tracing::info!(execution.id = %id, flow.name = %flow.name, "resuming after a restart");
-        self.spawn(Run { workspace, flow, execution, waiter: None });
-        Ok(())
+    /// Ends an execution that has not ended.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, there is none, or the store failed.
+    pub async fn cancel(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
+        let run = self.change(workspace, id, || Event::Cancelled).await?;
+        self.answer(&run.execution);
+        Ok(run.execution.summary)
     }
 
-    async fn run(&self, run: Run) -> Result<(), StoreError> {
-        let Run { workspace, flow, mut execution, mut waiter } = run;
-        let _place = self.places.acquire().await;
-        let mut turn = execution.resume(&flow, Timestamp::now());
+    /// Lets an execution that failed or timed out try its last step again.
+    ///
+    /// # Errors
+    ///
+    /// It is not in such a state, there is none, or the store failed.
+    pub async fn retry(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
+        let run = self.change(workspace, id, || Event::Retried).await?;
+        let summary = run.execution.summary.clone();
+        self.spawn(run);
+        Ok(summary)
+    }
+
+    async fn change(&self, workspace: &Name, id: ExecutionId, event: impl Fn() -> Event) -> Result<Run, ChangeError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let mut run = self.load(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+            let before = run.execution.summary.clone();
+            let flow = Arc::clone(&run.flow);
+            let Turn { entries, .. } = run.execution.handle(&flow, event(), Timestamp::now());
+            if entries.is_empty() {
+                return Err(ChangeError::WrongStatus(before.status));
+            }
+            match self.inner.store.commit(vec![advance(workspace, Some(before), &run.execution, entries)]).await {
+                Ok(()) => return Ok(run),
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// Handles what is due, for ever.
+    pub async fn run_timers(&self) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(TIMER_INTERVAL).await;
+            let due = match self.inner.store.due(Timestamp::now(), TIMERS_MAX).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::error!(%error, "timers could not be read");
+                    continue;
+                }
+            };
+            for due in due {
+                let result = match due {
+                    Due::Execution { workspace, id } => {
+                        self.wake(workspace, id);
+                        Ok(())
+                    }
+                    Due::Mail { workspace, execution, trigger, callback } => {
+                        self.expire(&workspace, execution, &trigger, callback).await
+                    }
+                };
+                if let Err(error) = result {
+                    tracing::error!(%error, "a timer could not be handled; it is tried again");
+                }
+            }
+        }
+    }
+
+    /// Tells an execution that its time has come, unless that is under way already.
+    fn wake(&self, workspace: Name, id: ExecutionId) {
+        if !lock(&self.inner.waking).insert(id) {
+            return;
+        }
+        let runner = self.clone();
+        tokio::spawn(async move {
+            let woken = match runner.load(&workspace, id) {
+                Ok(Some(run)) => runner.run(run, Some(Event::Woken)).await.map_err(ChangeError::from),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            match woken {
+                Ok(()) => drop(lock(&runner.inner.waking).remove(&id)),
+                // Left in the set: what cannot be handled now is not tried five times a second.
+                Err(error) => tracing::error!(execution.id = %id, %error, "a timer could not be handled"),
+            }
+        });
+    }
+
+    async fn expire(
+        &self,
+        workspace: &Name,
+        execution: ExecutionId,
+        trigger: &Name,
+        callback: CallbackId,
+    ) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        let Some(mail) = store.mail(workspace, execution, trigger, callback)? else { return Ok(()) };
+        let reason = "it expired in the mailbox: the execution did not get to the trigger in time".to_owned();
+        let mut writes = vec![take(workspace, execution, trigger, mail)];
+        let change = |record: &mut CallbackRecord| record.decide(Outcome::Ignored, Verdict::Ignored, reason);
+        writes.extend(self.changed(workspace, callback, change)?);
+        match store.commit(writes).await {
+            // It was taken in the last moment.
+            Err(StoreError::Conflict) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The record of a callback with a change, to be written.
+    fn changed(
+        &self,
+        workspace: &Name,
+        id: CallbackId,
+        change: impl FnOnce(&mut CallbackRecord),
+    ) -> Result<Option<Write>, StoreError> {
+        let Some(mut record) = self.inner.store.callback(workspace, id)? else { return Ok(None) };
+        change(&mut record);
+        Ok(Some(Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) }))
+    }
+
+    /// Takes an execution as far as it goes: to its end, to a wait, or to where someone else takes it further.
+    async fn run(&self, run: Run, event: Option<Event>) -> Result<(), StoreError> {
+        let Run { workspace, flow, mut execution } = run;
+        let _place = self.inner.places.acquire().await;
+        let mut before = execution.summary.clone();
+        let mut turn = match event {
+            Some(event) => execution.handle(&flow, event, Timestamp::now()),
+            None => execution.resume(&flow, Timestamp::now()),
+        };
+        let mut with = Vec::new();
         loop {
             let Turn { entries, effect } = turn;
             if !entries.is_empty() {
-                self.store.commit(vec![advance(&workspace, &execution, entries)]).await?;
+                with.push(advance(&workspace, Some(before), &execution, entries));
+                match self.inner.store.commit(std::mem::take(&mut with)).await {
+                    Ok(()) => {}
+                    Err(StoreError::Conflict) => {
+                        tracing::debug!(execution.id = %execution.summary.id, "someone else was faster");
+                        return Ok(());
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            answer(&mut waiter, &execution);
+            self.answer(&execution);
             let Some(effect) = effect else { break };
-            let event = self.perform(&workspace, &execution, &effect).await;
+            let Some((event, writes)) = self.perform(&workspace, &flow, &execution, &effect).await? else { break };
+            before = execution.summary.clone();
+            with = writes;
             turn = execution.handle(&flow, event, Timestamp::now());
         }
-        metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
-            .increment(1);
-        if let Some(waiter) = waiter {
-            // A caller who is gone needs no answer.
-            let _ = waiter.send(Answer::Ended(Box::new(execution)));
+        if execution.summary.status.is_ended() {
+            metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
+                .increment(1);
         }
         Ok(())
     }
 
-    async fn perform(&self, workspace: &Name, execution: &Execution, effect: &Effect<'_>) -> Event {
+    /// Answers those who wait, when there is an answer.
+    pub fn answer(&self, execution: &Execution) {
+        let mut waiters = lock(&self.inner.waiters);
+        if waiters.is_empty() || !waiters.contains_key(&execution.summary.id) {
+            return;
+        }
+        let Some(answer) = Answer::of(execution) else { return };
+        for waiter in waiters.remove(&execution.summary.id).unwrap_or_default() {
+            // A caller who is gone needs no answer.
+            let _ = waiter.send(answer.clone());
+        }
+    }
+
+    /// What an effect brought, and what has to be written with it; `None` when there is nothing to go on with.
+    async fn perform(
+        &self,
+        workspace: &Name,
+        flow: &Flow,
+        execution: &Execution,
+        effect: &Effect<'_>,
+    ) -> Result<Option<(Event, Vec<Write>)>, StoreError> {
         loop {
             let mut uses = Vec::new();
             let result = match effect {
                 Effect::RunStep { call } => self.run_step(workspace, execution, call, &mut uses).await,
                 Effect::BuildReply { call } => self.build_reply(workspace, execution, call, &mut uses).await,
+                Effect::SendHttp { call, idempotency_key } => {
+                    Ok(self.inner.http.send(workspace, call, &execution.scope(), idempotency_key).await)
+                }
+                Effect::LookIntoMailbox { trigger } => match self.look(workspace, flow, execution, trigger).await? {
+                    Look::Found(event, writes) => return Ok(Some((event, writes))),
+                    Look::Nothing => return Ok(None),
+                    Look::Later => Err(Failure::Call(CallError::Busy)),
+                },
             };
             match result {
-                Ok(event) => return event,
+                Ok(event) => return Ok(Some((event, Vec::new()))),
                 Err(Failure::Expression(message)) => {
-                    return Event::Failed { code: "expression_failed".to_owned(), message, log: Vec::new() };
+                    let event = Event::Failed { code: "expression_failed".to_owned(), message, log: Vec::new() };
+                    return Ok(Some((event, Vec::new())));
                 }
                 // Nothing is lost by waiting: the execution is durable.
                 Err(Failure::Call(CallError::Busy | CallError::Open { .. })) => tokio::time::sleep(RETRY_AFTER).await,
                 Err(Failure::Call(error)) => {
                     let log = uses.pop().map(|usage| usage.log).unwrap_or_default();
-                    return Event::Failed { code: error.code().to_owned(), message: error.to_string(), log };
+                    let event = Event::Failed { code: error.code().to_owned(), message: error.to_string(), log };
+                    return Ok(Some((event, Vec::new())));
                 }
             }
         }
@@ -155,7 +392,7 @@ impl Runner {
     ) -> Result<Event, Failure> {
         let config = call.config(&execution.scope()).map_err(|error| Failure::Expression(error.to_string()))?;
         let subject = Subject::of_execution(workspace, execution);
-        let result = self.plugins.run(&call.plugin, &subject, &config, uses).await.map_err(Failure::Call)?;
+        let result = self.inner.plugins.run(&call.plugin, &subject, &config, uses).await.map_err(Failure::Call)?;
         let usage = uses.pop();
         let (digest, duration_us, log) =
             usage.map(|usage| (usage.digest, usage.duration_us, usage.log)).unwrap_or_default();
@@ -170,12 +407,91 @@ impl Runner {
         uses: &mut Vec<PluginUse>,
     ) -> Result<Event, Failure> {
         let config = call.config(&execution.scope()).map_err(|error| Failure::Expression(error.to_string()))?;
-        let record = self.store.callback(workspace, execution.summary.callback).ok().flatten();
-        let callback = record.map(|record| Arc::new(record.into_callback(workspace.clone(), self.public_url.clone())));
+        let record = self.inner.store.callback(workspace, execution.summary.callback).ok().flatten();
+        let callback =
+            record.map(|record| Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone())));
         let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
-        let reply = self.plugins.respond(&call.plugin, &subject, &config, uses).await.map_err(Failure::Call)?;
+        let reply = self.inner.plugins.respond(&call.plugin, &subject, &config, uses).await.map_err(Failure::Call)?;
         Ok(Event::ReplyBuilt(reply))
     }
+
+    /// Takes mail out of the mailbox, the oldest first, until one counts. What does not count is ignored for good.
+    async fn look(
+        &self,
+        workspace: &Name,
+        flow: &Flow,
+        execution: &Execution,
+        trigger: &Name,
+    ) -> Result<Look, StoreError> {
+        let (store, id) = (&self.inner.store, execution.summary.id);
+        for mail in store.mailbox(workspace, id, trigger)? {
+            let record = store.callback(workspace, mail.callback)?;
+            let Mail { callback, data, fields, .. } = mail.clone();
+            let mut uses = Vec::new();
+            let seen = record.clone().map(|record| {
+                Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone()))
+            });
+            let subject = Subject {
+                callback: seen,
+                data: Some(Arc::clone(&data)),
+                ..subject_for(flow, trigger, workspace, execution)
+            };
+            let decision = self.counts(flow, execution, trigger, subject, &fields, &mut uses).await;
+            let (outcome, verdict, reason) = match decision {
+                Ok(decision) if decision.holds => (Outcome::Resumed, Verdict::Passed, decision.reason),
+                Ok(decision) => (Outcome::Ignored, Verdict::Ignored, decision.reason),
+                Err(stop) if stop.temporary => return Ok(Look::Later),
+                Err(stop) => (Outcome::Failed, Verdict::Failed, stop.reason),
+            };
+            let mut writes = vec![take(workspace, id, trigger, mail)];
+            if let Some(mut record) = record {
+                let entry = TraceEntry { stage: Stage::Condition, verdict, reason, duration_us: 0, plugins: uses };
+                record.trace.push(entry);
+                record.outcome = outcome;
+                writes.push(Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) });
+            }
+            if outcome == Outcome::Resumed {
+                return Ok(Look::Found(Event::Resumed { callback, data, fields }, writes));
+            }
+            match store.commit(writes).await {
+                Ok(()) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Look::Nothing)
+    }
+
+    /// Whether a callback counts for an execution that waits: the condition of the execution's own version decides.
+    ///
+    /// # Errors
+    ///
+    /// The condition could not be evaluated.
+    pub async fn counts(
+        &self,
+        flow: &Flow,
+        execution: &Execution,
+        trigger: &Name,
+        subject: Subject,
+        fields: &Map<String, Value>,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Decision, Stop> {
+        let condition = flow.triggers.iter().find(|known| known.id == *trigger).and_then(|known| known.when.as_ref());
+        let Some(condition) = condition else { return Ok(Decision::new(true, "there is no condition")) };
+        let mut scope = execution.scope();
+        (scope.fields, scope.callback) = (fields, subject.callback.as_deref());
+        if let Some(data) = &subject.data {
+            scope.data = data;
+        }
+        let mut asking = Asking { plugins: &self.inner.plugins, subject: &subject, uses };
+        condition.evaluate(&scope, &mut asking).await
+    }
+}
+
+enum Look {
+    Found(Event, Vec<Write>),
+    Nothing,
+    /// A plugin that decides rests.
+    Later,
 }
 
 enum Failure {
@@ -184,14 +500,24 @@ enum Failure {
 }
 
 /// The write that makes new journal entries durable.
-pub fn advance(workspace: &Name, execution: &Execution, entries: Vec<crate::execution::Entry>) -> Write {
-    Write::Advance { workspace: workspace.clone(), summary: Box::new(execution.summary.clone()), entries }
+pub fn advance(workspace: &Name, before: Option<Summary>, execution: &Execution, entries: Vec<Entry>) -> Write {
+    let summary = Box::new(execution.summary.clone());
+    Write::Advance { workspace: workspace.clone(), before: before.map(Box::new), summary, entries }
 }
 
-fn answer(waiter: &mut Option<oneshot::Sender<Answer>>, execution: &Execution) {
-    if let Some(reply) = execution.reply()
-        && let Some(waiter) = waiter.take()
-    {
-        let _ = waiter.send(Answer::Responded(reply.clone()));
+/// What the condition of a trigger sees of an execution; nothing, when no plugin looks.
+pub fn subject_for(flow: &Flow, trigger: &Name, workspace: &Name, execution: &Execution) -> Subject {
+    let condition = flow.triggers.iter().find(|known| known.id == *trigger).and_then(|known| known.when.as_ref());
+    match condition.is_some_and(Condition::asks_plugin) {
+        true => Subject::of_execution(workspace, execution),
+        false => Subject::unseen(workspace),
     }
+}
+
+fn take(workspace: &Name, execution: ExecutionId, trigger: &Name, mail: Mail) -> Write {
+    Write::TakeMail { workspace: workspace.clone(), execution, trigger: trigger.clone(), mail: Box::new(mail) }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

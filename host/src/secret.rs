@@ -5,6 +5,8 @@ use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +16,8 @@ use std::sync::Arc;
 /// Largest secret, in bytes: a PEM key fits.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
 const KEY_BYTES: usize = 32;
+/// Tells references from sealed secrets.
+const REFERENCE: &[u8] = b"reference";
 
 /// A secret's bytes. Its `Debug` shows none of them, and they are overwritten when the last copy is dropped.
 #[derive(Clone)]
@@ -140,6 +144,24 @@ impl Secrets {
         Ok(existed)
     }
 
+    /// Bytes as an opaque text for a URL, which only this server can make and read.
+    pub fn seal_reference(&self, bytes: &[u8]) -> String {
+        let mut sealed = bytes.to_vec();
+        match self.key.seal_in_place_append_tag(Aad::from(REFERENCE), &mut sealed) {
+            Ok(nonce) => URL_SAFE_NO_PAD.encode([&nonce.as_ref()[..], &sealed].concat()),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// What a text was made of; `None` for one that this server did not make.
+    pub fn open_reference(&self, text: &str) -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut sealed = sealed.to_vec();
+        self.key.open_in_place(nonce, Aad::from(REFERENCE), &mut sealed).ok().map(|bytes| bytes.to_vec())
+    }
+
     fn update(&self, change: impl Fn(&mut ByName)) {
         self.values.rcu(|values| {
             let mut values = ByName::clone(values);
@@ -181,7 +203,6 @@ fn bound_to(workspace: &Name, name: &str) -> Aad<Vec<u8>> {
 }
 
 fn seal(key: &RandomizedNonceKey, workspace: &Name, name: &str, value: &[u8]) -> Result<String, SecretError> {
-    use base64::Engine;
     let mut sealed = value.to_vec();
     let nonce =
         key.seal_in_place_append_tag(bound_to(workspace, name), &mut sealed).map_err(|_| SecretError::Encryption)?;
@@ -195,7 +216,6 @@ fn open_sealed(
     name: &str,
     sealed: &str,
 ) -> Result<SecretValue, SecretError> {
-    use base64::Engine;
     let undecryptable = || SecretError::Undecryptable(name.to_owned());
     let bytes = base64::engine::general_purpose::STANDARD.decode(sealed).map_err(|_| undecryptable())?;
     let (nonce, ciphertext) = bytes.split_at_checked(NONCE_LEN).ok_or_else(undecryptable)?;

@@ -28,6 +28,7 @@ use base64::Engine as _;
 use engine::Engine;
 use recent::Recent;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
@@ -101,8 +102,53 @@ pub enum Write {
     /// end where these lines begin.
     Advance {
         workspace: Name,
+        /// The summary before these lines; `None` for the first ones.
+        before: Option<Box<Summary>>,
         summary: Box<Summary>,
         entries: Vec<Entry>,
+    },
+    /// Conflicts when the journal of the execution has gone on since it had this many entries.
+    PutMail {
+        workspace: Name,
+        execution: ExecutionId,
+        entries: u32,
+        trigger: Name,
+        mail: Box<Mail>,
+    },
+    /// Conflicts when it was taken already.
+    TakeMail {
+        workspace: Name,
+        execution: ExecutionId,
+        trigger: Name,
+        mail: Box<Mail>,
+    },
+    /// Conflicts when there is one that is not `over`.
+    PutDelivery {
+        workspace: Name,
+        flow: Name,
+        trigger: Name,
+        identity: [u8; 32],
+        delivery: Delivery,
+        /// The time of the one before it is over.
+        over: Option<Delivery>,
+    },
+    PutDeferred {
+        workspace: Name,
+        id: CallbackId,
+    },
+    /// Conflicts when someone else has taken it.
+    TakeDeferred {
+        workspace: Name,
+        id: CallbackId,
+    },
+    DeleteCallback {
+        workspace: Name,
+        id: CallbackId,
+    },
+    /// An execution that has ended, with its journal.
+    DeleteExecution {
+        workspace: Name,
+        id: ExecutionId,
     },
     PutSecret {
         workspace: Name,
@@ -131,6 +177,34 @@ pub enum Write {
         plugin: Name,
         key: String,
     },
+}
+
+/// A callback that came before its execution waited for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mail {
+    pub callback: CallbackId,
+    pub data: Arc<Value>,
+    pub fields: Arc<Map<String, Value>>,
+    pub expires_at: Timestamp,
+}
+
+/// A delivery that may come again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The callback that was first.
+    pub callback: CallbackId,
+    /// SHA-256 of its body, in hexadecimal.
+    pub body: String,
+    pub expires_at: Timestamp,
+}
+
+/// Something whose time has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// An execution's wait is over.
+    Execution { workspace: Name, id: ExecutionId },
+    /// Nobody took this mail.
+    Mail { workspace: Name, execution: ExecutionId, trigger: Name, callback: CallbackId },
 }
 
 /// A flow without the sources of its versions.
@@ -288,6 +362,79 @@ impl Store {
     /// Executions that were running when the store was last written.
     pub fn running(&self) -> Result<Vec<(Name, ExecutionId)>, StoreError> {
         self.engine.keys(key::RUNNING, key::workspace_and_id)
+    }
+
+    /// Who waits for a callback of a trigger, longest first, from `after` on.
+    pub fn waits(
+        &self,
+        workspace: &Name,
+        flow: &Name,
+        trigger: &Name,
+        after: Option<(Timestamp, ExecutionId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ExecutionId)>, StoreError> {
+        let prefix = key::waits(workspace, flow, trigger);
+        let start = match after {
+            Some((since, id)) => [&key::wait(workspace, flow, trigger, since, id)[..], &[0]].concat(),
+            None => prefix.clone(),
+        };
+        self.engine.scan_keys(start, key::after_prefix(&prefix), limit, |key| {
+            key.get(prefix.len()..).and_then(key::since_and_id)
+        })
+    }
+
+    /// The mail of an execution for a trigger, oldest first.
+    pub fn mailbox(&self, workspace: &Name, execution: ExecutionId, trigger: &Name) -> Result<Vec<Mail>, StoreError> {
+        self.engine.list(&key::mailbox(workspace, execution, trigger))
+    }
+
+    /// Executions that have mail.
+    pub fn mail_owners(&self) -> Result<Vec<(Name, ExecutionId)>, StoreError> {
+        let mut owners: Vec<_> = self
+            .engine
+            .keys(key::MAILBOX, key::parts_of_mail)?
+            .into_iter()
+            .map(|(workspace, execution, ..)| (workspace, execution))
+            .collect();
+        owners.dedup();
+        Ok(owners)
+    }
+
+    /// One piece of mail.
+    pub fn mail(
+        &self,
+        workspace: &Name,
+        execution: ExecutionId,
+        trigger: &Name,
+        callback: CallbackId,
+    ) -> Result<Option<Mail>, StoreError> {
+        self.engine.get(&key::mail(workspace, execution, trigger, callback))
+    }
+
+    /// What is known of a delivery.
+    pub fn delivery(
+        &self,
+        workspace: &Name,
+        flow: &Name,
+        trigger: &Name,
+        identity: &[u8; 32],
+    ) -> Result<Option<Delivery>, StoreError> {
+        self.engine.get(&key::delivery(workspace, flow, trigger, identity))
+    }
+
+    /// Callbacks that wait for their plugin.
+    pub fn deferred(&self, limit: usize) -> Result<Vec<(Name, CallbackId)>, StoreError> {
+        let range = (vec![key::DEFERRED], vec![key::DEFERRED + 1]);
+        self.engine.scan_keys(range.0, range.1, limit, |key| key.get(1..).and_then(key::workspace_and_callback))
+    }
+
+    /// What is due by now, at most so many. Deliveries that are over are forgotten on the way.
+    pub async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let (due, over) = self.engine.due(now, limit)?;
+        if !over.is_empty() {
+            self.engine.writer.commit(over).await?;
+        }
+        Ok(due)
     }
 
     pub fn secrets(&self) -> Result<Vec<(Name, String, SecretRecord)>, StoreError> {

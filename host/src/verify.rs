@@ -7,7 +7,7 @@ pub use hmac::{Encoding, Hmac, HmacAlgorithm, SignedPart};
 
 use crate::callback::{Callback, Request};
 use crate::flow::PluginCall;
-use crate::outcome::Stop;
+use crate::outcome::{CallbackRecord, Stop};
 use crate::secret::{SecretValue, Secrets};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -90,6 +90,19 @@ pub fn verify(
         }
     };
     verdict.map(|proof| Verified { callback, proof })
+}
+
+/// A callback that was verified when it came, and is taken up again.
+///
+/// # Errors
+///
+/// It was not (401).
+pub fn verified_before(record: &CallbackRecord, callback: Arc<Callback>) -> Result<Verified, Stop> {
+    if !record.was_verified() {
+        return Err(not_genuine("it was not verified when it came"));
+    }
+    let reason = format!("it was verified when it came as {}", record.id);
+    Ok(Verified { callback, proof: Proof { delivery_id: None, reason } })
 }
 
 /// The answer to every callback that is not genuine: the same words whatever was wrong.

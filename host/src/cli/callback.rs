@@ -22,6 +22,13 @@ pub(super) enum Callback {
     },
     /// Show a callback as it was received, with its answer and its trace.
     Show { id: String },
+    /// Take a callback through the stages again, as a new one.
+    Replay {
+        id: String,
+        /// Say what would happen, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Say which stage decided about a callback, and why.
     Explain { id: String },
 }
@@ -49,6 +56,29 @@ impl Callback {
                     .collect();
                 let header = ["CALLBACK", "FLOW", "TRIGGER", "METHOD", "OUTCOME", "ANSWER", "RECEIVED"];
                 table(&header, &rows, "no callbacks");
+            }
+            Self::Replay { id, dry_run } => {
+                let query = if dry_run { "?dry_run=true" } else { "" };
+                let path = format!("/v1/callbacks/{}/replay{query}", segment(&id));
+                let replay = client.post(&path, &Value::Null).await?;
+                if client.json {
+                    json(&replay);
+                    return Ok(());
+                }
+                let status = replay.get("reply").map(|reply| text(reply, "status")).unwrap_or_default();
+                let would = if dry_run { "would be " } else { "" };
+                line(&format!("{would}{}, answered {status}", text(&replay, "outcome")));
+                for (what, name) in [("execution", "execution"), ("recorded as", "callback")] {
+                    let value = text(&replay, name);
+                    if !value.is_empty() && !dry_run {
+                        line(&format!("{what} {value}"));
+                    }
+                }
+                line("");
+                for entry in replay.get("trace").and_then(Value::as_array).into_iter().flatten() {
+                    let (stage, verdict) = (text(entry, "stage"), text(entry, "verdict"));
+                    line(&format!("{stage:<10} {verdict:<8} {}", text(entry, "reason")));
+                }
             }
             Self::Show { id } => json(&find(client, &id).await?),
             Self::Explain { id } => {
@@ -80,6 +110,9 @@ fn explain(record: &CallbackRecord) {
     ));
     if let Some(reply) = &record.reply {
         line(&format!("answered {}", reply.status));
+    }
+    if let Some(first) = record.replay_of {
+        line(&format!("repeats the callback {first}"));
     }
     if let Some(execution) = record.execution {
         line(&format!("execution {execution}"));

@@ -15,20 +15,27 @@ pub(super) enum Execution {
         /// Only with this status.
         #[arg(long)]
         status: Option<String>,
+        /// Only those that wait at this trigger, by its id.
+        #[arg(long)]
+        trigger: Option<String>,
         /// Most executions, 1 to 200.
         #[arg(long)]
         limit: Option<u32>,
     },
     /// Show an execution step by step.
     Show { id: String },
+    /// End an execution that runs or waits.
+    Cancel { id: String },
+    /// Let an execution that failed or timed out try its last step again.
+    Retry { id: String },
 }
 
 impl Execution {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
-            Self::List { flow, status, limit } => {
+            Self::List { flow, status, trigger, limit } => {
                 let limit = limit.map(|limit| limit.to_string());
-                let query = query(&[("flow", flow), ("status", status), ("limit", limit)]);
+                let query = query(&[("flow", flow), ("status", status), ("trigger", trigger), ("limit", limit)]);
                 let list = client.get(&format!("/v1/executions{query}")).await?;
                 if client.json {
                     json(&list);
@@ -36,10 +43,12 @@ impl Execution {
                 }
                 let rows: Vec<Vec<String>> = items(&list)
                     .iter()
-                    .map(|run| vec![text(run, "id"), text(run, "flow"), text(run, "status"), text(run, "started_at")])
+                    .map(|run| ["id", "flow", "status", "waiting_at", "started_at"].map(|name| text(run, name)).to_vec())
                     .collect();
-                table(&["EXECUTION", "FLOW", "STATUS", "STARTED"], &rows, "no executions");
+                table(&["EXECUTION", "FLOW", "STATUS", "WAITING AT", "STARTED"], &rows, "no executions");
             }
+            Self::Cancel { id } => change(client, &id, "cancel").await?,
+            Self::Retry { id } => change(client, &id, "retry").await?,
             Self::Show { id } => {
                 let run = client.get(&format!("/v1/executions/{}", segment(&id))).await?;
                 if client.json {
@@ -53,6 +62,15 @@ impl Execution {
     }
 }
 
+async fn change(client: &Client, id: &str, what: &str) -> Result<(), CliError> {
+    let run = client.post(&format!("/v1/executions/{}/{what}", segment(id)), &Value::Null).await?;
+    match client.json {
+        true => json(&run),
+        false => line(&format!("{} is {}", text(&run, "id"), text(&run, "status"))),
+    }
+    Ok(())
+}
+
 fn show(run: &Value) {
     line(&format!(
         "{} {} (flow {}, version {})",
@@ -62,6 +80,17 @@ fn show(run: &Value) {
         text(run, "flow_version")
     ));
     line(&format!("started {} by callback {}", text(run, "started_at"), text(run, "callback")));
+    if let Some(wait) = run.get("wait").filter(|wait| wait.is_object()) {
+        let what = match text(wait, "trigger") {
+            trigger if trigger.is_empty() => "for its time".to_owned(),
+            trigger => format!("for a callback of {trigger}"),
+        };
+        let until = match text(wait, "until") {
+            until if until.is_empty() => String::new(),
+            until => format!(", until {until}"),
+        };
+        line(&format!("waits at {} {what}{until}", text(wait, "step")));
+    }
     if let Some(error) = run.get("error").filter(|error| error.is_object()) {
         line(&format!("failed at {}: {} ({})", text(error, "step"), text(error, "message"), text(error, "code")));
     }

@@ -1,4 +1,5 @@
 use crate::callback::Callback;
+use crate::execution::Activation;
 use crate::name::{ExecutionId, Name};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -14,14 +15,16 @@ pub struct Scope<'a> {
     /// Its picks, by alias.
     pub fields: &'a Map<String, Value>,
     pub execution: Option<ScopeOfExecution<'a>>,
+    /// By name: only those that an http step names, and only there.
+    pub secrets: Option<&'a Value>,
 }
 
 /// The part of the scope that exists once there is an execution.
 #[derive(Clone, Copy)]
 pub struct ScopeOfExecution<'a> {
     pub id: ExecutionId,
-    /// By trigger name: `data` and `fields`.
-    pub triggers: &'a Map<String, Value>,
+    /// By trigger name, in the order of their activation.
+    pub triggers: &'a [(String, Activation)],
     /// The results of finished steps by their `as` name.
     pub results: &'a Map<String, Value>,
 }
@@ -36,7 +39,8 @@ impl<'a> Scope<'a> {
             "environment" => Cow::Owned(json!({ "name": self.environment })),
             "callback" => Cow::Owned(self.callback?.to_json()),
             "execution" => Cow::Owned(json!({ "id": self.execution?.id })),
-            "triggers" => Cow::Owned(Value::Object(self.execution?.triggers.clone())),
+            "triggers" => Cow::Owned(triggers(self.execution?.triggers)),
+            "secrets" => Cow::Borrowed(self.secrets?),
             result => Cow::Borrowed(self.execution?.results.get(result)?),
         })
     }
@@ -66,4 +70,12 @@ impl<'a> Scope<'a> {
             names.into_iter().chain(results).filter_map(|name| Some((name.to_owned(), self.get(name)?.into_owned())));
         Value::Object(members.collect())
     }
+}
+
+fn triggers(activations: &[(String, Activation)]) -> Value {
+    let members = activations.iter().map(|(name, activation)| {
+        let Activation { data, fields, timed_out } = activation;
+        (name.clone(), json!({ "data": **data, "fields": **fields, "timed_out": timed_out }))
+    });
+    Value::Object(members.collect())
 }

@@ -14,8 +14,29 @@ pub(super) fn path(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
 
-pub(super) fn started(callback: CallbackId, execution: ExecutionId) -> Reply {
+pub(super) fn accepted(callback: CallbackId, execution: ExecutionId) -> Reply {
     Reply::json(202, &json!({ "callback": callback, "execution": execution }))
+}
+
+pub(super) fn resumed_all(callback: CallbackId, executions: &[ExecutionId]) -> Reply {
+    Reply::json(202, &json!({ "callback": callback, "executions": executions }))
+}
+
+/// A-FR-6.
+pub(super) fn kept(callback: CallbackId, execution: Option<ExecutionId>) -> Reply {
+    let body = match execution {
+        Some(execution) => json!({ "callback": callback, "execution": execution, "outcome": "kept" }),
+        None => json!({ "callback": callback, "outcome": "kept" }),
+    };
+    Reply::json(202, &body).with_header("ringback-outcome", "kept")
+}
+
+pub(super) fn pending(callback: CallbackId, execution: Option<ExecutionId>, status_url: &str) -> Reply {
+    let mut body = json!({ "callback": callback, "status": "running", "status_url": status_url });
+    if let (Some(body), Some(execution)) = (body.as_object_mut(), execution) {
+        body.insert("execution".to_owned(), execution.to_string().into());
+    }
+    Reply::json(202, &body).with_header("location", status_url)
 }
 
 /// A-FR-10.

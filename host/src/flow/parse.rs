@@ -1,17 +1,17 @@
 //! From a document to a flow: every mistake that can be seen is reported at once.
 
+mod http;
+mod trigger;
+
 use super::document::{Kind, Member, Node};
 use super::{
-    Action, BodySpec, FaceName, Flow, Mistake, Mode, Parsed, PluginCall, PluginMention, ReplySpec, Step, Trigger,
+    Action, BodySpec, Flow, Mistake, Mode, OnTimeout, Parsed, PluginCall, PluginMention, ReplySpec, Step, Trigger,
 };
 use crate::condition::Condition;
 use crate::expression::{Cel, CompileError, JsonPath, Scope, Template};
 use crate::name::Name;
-use crate::parse::Parse;
 use crate::plugin::Role;
 use crate::time::parse_duration;
-use crate::verify::{Encoding, Hmac, HmacAlgorithm, SignedPart, Verify};
-use http::Method;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -21,17 +21,12 @@ const STEPS_MAX: usize = 500;
 const NESTING_MAX: usize = 16;
 
 const FLOW_KEYS: &[&str] = &["flow", "description", "steps"];
-const STEP_KINDS: &[&str] = &["trigger", "plugin", "set", "if", "respond", "fail"];
-const TRIGGER_KEYS: &[&str] =
-    &["trigger", "id", "face", "methods", "verify", "parse", "fields", "when", "mode", "respond_within", "reply"];
+const STEP_KINDS: &[&str] = &["trigger", "plugin", "http", "set", "if", "respond", "delay", "fail"];
 const PLUGIN_STEP_KEYS: &[&str] = &["plugin", "with", "as"];
 const IF_KEYS: &[&str] = &["if", "then", "else"];
 const PLUGIN_KEYS: &[&str] = &["plugin", "with"];
 const REPLY_KEYS: &[&str] = &["status", "headers", "json", "text"];
 const RESPOND_KEYS: &[&str] = &["status", "headers", "json", "text", "plugin", "with", "end"];
-const SCHEMES: &[&str] = &["none", "standard-webhooks", "github", "hmac"];
-const PARSERS: &[&str] = &["json", "form", "text", "auto"];
-const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// Reads a flow of the given version.
 ///
@@ -60,6 +55,8 @@ struct Parser {
     steps: Vec<Step>,
     /// Names that expressions may use, beyond the fixed ones: results of earlier steps.
     results: Vec<String>,
+    /// Whether expressions may use secrets here.
+    secrets_allowed: bool,
 }
 
 /// The members of an object, by name.
@@ -124,12 +121,9 @@ impl Parser {
                 .push(at.mistake(format!("there is no step `{found}`{suggestion}; allowed: {allowed}")));
         };
         match *kind {
-            "trigger" if !first => {
-                self.mistakes.push(node.mistake(
-                    "a trigger is only allowed as the first step: this version cannot wait in the middle of a flow",
-                ));
-            }
-            "trigger" => self.trigger(node),
+            "trigger" => self.trigger(node, first, depth),
+            "http" => self.http(node),
+            "delay" => self.delay(node),
             "plugin" => self.plugin_step(node),
             "set" => self.set(node),
             "if" => self.if_step(node, depth),
@@ -141,272 +135,6 @@ impl Parser {
     fn push(&mut self, node: &Node, action: Action) -> usize {
         self.steps.push(Step { path: node.at.path.clone(), action });
         self.steps.len() - 1
-    }
-
-    fn trigger(&mut self, node: &Node) {
-        let Some(members) = self.object(node, "a trigger", TRIGGER_KEYS) else { return };
-        let name = members.get("trigger").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
-        let id = match members.get("id") {
-            Some(node) => self.name(node),
-            None => self.slug(&name, node),
-        };
-        if let Some(face) = members.get("face") {
-            self.choice(face, "a face", &["native"]);
-        }
-        let methods = members.get("methods").map_or_else(|| vec![Method::GET, Method::POST], |node| self.methods(node));
-        let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
-        let parse = members.get("parse").map_or(Some(Parse::Json), |node| self.body_parser(node));
-        let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node));
-        let when = members.get("when").and_then(|node| self.condition(node, 0));
-        let mode = match members.get("mode").and_then(|node| self.choice(node, "a mode", &["async", "sync"])) {
-            Some("sync") => Mode::Sync,
-            _ => Mode::Async,
-        };
-        let respond_within = members.get("respond_within").map(|node| {
-            if mode == Mode::Async {
-                self.mistakes.push(node.mistake("`respond_within` is only for `mode: sync`"));
-            }
-            self.duration(node, Duration::from_millis(100), Duration::from_mins(10))
-        });
-        let reply = members.get("reply").and_then(|node| self.reply(node));
-        let (Some(id), Some(verify), Some(parse)) = (id, verify, parse) else { return };
-        self.triggers.push(Trigger {
-            id,
-            name,
-            face: FaceName::Native,
-            methods,
-            verify,
-            parse,
-            fields,
-            when,
-            mode,
-            respond_within: respond_within.flatten().unwrap_or(Duration::from_secs(30)),
-            reply,
-        });
-        let index = self.triggers.len() - 1;
-        self.push(node, Action::Trigger(index));
-    }
-
-    fn slug(&mut self, name: &str, node: &Node) -> Option<Name> {
-        let mut slug = String::new();
-        for character in name.chars() {
-            if character.is_ascii_alphanumeric() {
-                slug.push(character.to_ascii_lowercase());
-            } else if !slug.is_empty() && !slug.ends_with('-') {
-                slug.push('-');
-            }
-        }
-        let slug = slug.get(..slug.len().min(64)).unwrap_or_default().trim_end_matches('-').parse().ok();
-        if slug.is_none() {
-            self.mistakes.push(node.mistake("no id can be made from this trigger's name; give it an `id:`"));
-        }
-        slug
-    }
-
-    fn methods(&mut self, node: &Node) -> Vec<Method> {
-        let Kind::List(items) = &node.kind else {
-            self.wrong(node, "a list of methods");
-            return Vec::new();
-        };
-        if items.is_empty() {
-            self.mistakes.push(node.mistake("a trigger needs at least one method"));
-        }
-        items
-            .iter()
-            .filter_map(|item| self.choice(item, "a method", METHODS))
-            .filter_map(|method| method.parse().ok())
-            .collect()
-    }
-
-    fn verify(&mut self, node: &Node) -> Option<Verify> {
-        if let Kind::Scalar(_) = &node.kind {
-            return self.choice(node, "a way to verify without parameters", &["none"]).map(|_| Verify::None);
-        }
-        if has(node, "plugin") {
-            return self.plugin_call(node, Role::Verifier).map(Verify::Plugin);
-        }
-        let scheme_node = match &node.kind {
-            Kind::Object(list) => list.iter().find(|member| member.name == "scheme").map(|member| &member.value),
-            _ => None,
-        };
-        let Some(scheme_node) = scheme_node else {
-            self.mistakes.push(node.mistake(format!(
-                "`verify` needs `scheme` ({}) or `plugin`; found {}",
-                SCHEMES.join(", "),
-                node.describe()
-            )));
-            return None;
-        };
-        match self.choice(scheme_node, "a scheme", SCHEMES)? {
-            "none" => self.object(node, "`scheme: none`", &["scheme"]).map(|_| Verify::None),
-            "standard-webhooks" => {
-                let members = self.object(node, "`scheme: standard-webhooks`", &["scheme", "secret", "tolerance"])?;
-                let tolerance = self.tolerance(&members);
-                Some(Verify::StandardWebhooks { secrets: self.secrets(&members)?, tolerance })
-            }
-            "github" => {
-                let members = self.object(node, "`scheme: github`", &["scheme", "secret"])?;
-                Some(Verify::GitHub { secrets: self.secrets(&members)? })
-            }
-            _ => self.hmac(node).map(Verify::Hmac),
-        }
-    }
-
-    fn hmac(&mut self, node: &Node) -> Option<Hmac> {
-        const KEYS: &[&str] = &[
-            "scheme",
-            "secret",
-            "header",
-            "algorithm",
-            "encoding",
-            "prefix",
-            "signed",
-            "timestamp_header",
-            "tolerance",
-            "id_header",
-        ];
-        let members = self.object(node, "`scheme: hmac`", KEYS)?;
-        let secrets = self.secrets(&members);
-        let header = self.required(&members, "header").and_then(|node| self.header_name(node));
-        let algorithm = match members.get("algorithm") {
-            None => HmacAlgorithm::Sha256,
-            Some(node) => match self.choice(node, "an algorithm", &["sha256", "sha1", "sha512"])? {
-                "sha1" => HmacAlgorithm::Sha1,
-                "sha512" => HmacAlgorithm::Sha512,
-                _ => HmacAlgorithm::Sha256,
-            },
-        };
-        let encoding = match members.get("encoding") {
-            None => Encoding::Hex,
-            Some(node) => match self.choice(node, "an encoding", &["hex", "base64"])? {
-                "base64" => Encoding::Base64,
-                _ => Encoding::Hex,
-            },
-        };
-        let prefix = members.get("prefix").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
-        let timestamp_header = members.get("timestamp_header").and_then(|node| self.header_name(node));
-        let id_header = members.get("id_header").and_then(|node| self.header_name(node));
-        let signed = match members.get("signed") {
-            None => vec![SignedPart::Body],
-            Some(node) => self.signed(node, timestamp_header.is_some(), id_header.is_some())?,
-        };
-        if timestamp_header.is_some() && !signed.contains(&SignedPart::Timestamp) {
-            let detail = "a timestamp that is not signed proves nothing: put {timestamp} into `signed`";
-            self.mistakes.push(node.mistake(detail));
-        }
-        let tolerance = self.tolerance(&members);
-        Some(Hmac {
-            secrets: secrets?,
-            header: header?,
-            algorithm,
-            encoding,
-            prefix,
-            signed,
-            timestamp_header,
-            tolerance,
-            id_header,
-        })
-    }
-
-    /// `{timestamp}.{body}`: places in braces, everything else as it stands.
-    fn signed(&mut self, node: &Node, timestamp: bool, id: bool) -> Option<Vec<SignedPart>> {
-        let text = self.text(node)?;
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            if !before.is_empty() {
-                parts.push(SignedPart::Literal(before.to_owned()));
-            }
-            let Some((place, after)) = after.split_once('}') else {
-                self.mistakes.push(node.mistake("`{` is not closed by `}`"));
-                return None;
-            };
-            parts.push(match place {
-                "body" => SignedPart::Body,
-                "method" => SignedPart::Method,
-                "url" => SignedPart::Url,
-                "path" => SignedPart::Path,
-                "timestamp" if timestamp => SignedPart::Timestamp,
-                "id" if id => SignedPart::Id,
-                "timestamp" | "id" => {
-                    self.mistakes.push(node.mistake(format!("{{{place}}} needs `{place}_header`")));
-                    return None;
-                }
-                other => {
-                    let allowed = "{body}, {timestamp}, {id}, {method}, {url}, {path}";
-                    self.mistakes.push(node.mistake(format!("there is no {{{other}}} to sign; allowed: {allowed}")));
-                    return None;
-                }
-            });
-            rest = after;
-        }
-        if !rest.is_empty() {
-            parts.push(SignedPart::Literal(rest.to_owned()));
-        }
-        if !parts.contains(&SignedPart::Body) {
-            self.mistakes.push(node.mistake("`signed` must contain {body}: else anyone could change the body"));
-            return None;
-        }
-        Some(parts)
-    }
-
-    fn secrets(&mut self, members: &Members<'_>) -> Option<Vec<String>> {
-        let node = self.required(members, "secret")?;
-        let names: Vec<String> = match &node.kind {
-            Kind::List(items) if !items.is_empty() && items.len() <= 4 => {
-                items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect()
-            }
-            Kind::Scalar(Value::String(name)) => vec![name.clone()],
-            _ => {
-                self.wrong(node, "the name of a secret, or a list of 1 to 4 names");
-                return None;
-            }
-        };
-        for name in &names {
-            if !crate::secret::is_name(name) {
-                self.mistakes.push(node.mistake(format!(
-                    "`{name}` is not the name of a secret: use 1 to 64 letters, digits and `_`, and store the value \
-                     with `ringback secret set NAME`"
-                )));
-                return None;
-            }
-        }
-        self.secrets.extend(names.iter().cloned());
-        Some(names)
-    }
-
-    fn tolerance(&mut self, members: &Members<'_>) -> Duration {
-        let node = members.get("tolerance");
-        node.and_then(|node| self.duration(node, Duration::from_secs(1), Duration::from_hours(1)))
-            .unwrap_or(Duration::from_mins(5))
-    }
-
-    fn body_parser(&mut self, node: &Node) -> Option<Parse> {
-        if has(node, "plugin") {
-            return self.plugin_call(node, Role::Parser).map(|call| Parse::Plugin(Box::new(call)));
-        }
-        Some(match self.choice(node, "a parser (or `{plugin: …}`)", PARSERS)? {
-            "form" => Parse::Form,
-            "text" => Parse::Text,
-            "auto" => Parse::Auto,
-            _ => Parse::Json,
-        })
-    }
-
-    fn fields(&mut self, node: &Node) -> Vec<(String, JsonPath)> {
-        let Kind::Object(members) = &node.kind else {
-            self.wrong(node, "an object of aliases and JSONPaths");
-            return Vec::new();
-        };
-        let mut fields = Vec::new();
-        for member in members {
-            let Some(path) = self.text(&member.value) else { continue };
-            match JsonPath::compile(path) {
-                Ok(path) => fields.push((member.name.clone(), path)),
-                Err(error) => self.compile_error(&member.value, &error),
-            }
-        }
-        fields
     }
 
     fn condition(&mut self, node: &Node, depth: usize) -> Option<Condition> {
@@ -512,6 +240,7 @@ impl Parser {
         match self.steps.get_mut(index).map(|step| &mut step.action) {
             Some(Action::If { otherwise, .. }) => *otherwise = next,
             Some(Action::Jump(target)) => *target = next,
+            Some(Action::Trigger { on_timeout, .. }) => *on_timeout = OnTimeout::GoTo(next),
             _ => {}
         }
     }
@@ -526,7 +255,7 @@ impl Parser {
     fn respond(&mut self, node: &Node) {
         let Some(members) = self.object(node, "a respond step", &["respond"]) else { return };
         let Some(value) = members.get("respond") else { return };
-        if self.triggers.first().is_some_and(|trigger| trigger.mode == Mode::Async) {
+        if self.triggers.iter().all(|trigger| trigger.mode == Mode::Async) {
             self.mistakes.push(node.mistake(
                 "`respond` answers a caller that waits, but the trigger is `mode: async`: set `mode: sync`, or use the \
                  trigger's `reply`",
@@ -681,7 +410,16 @@ impl Parser {
     /// A name that no earlier step can have set would fail every callback: better refused now.
     fn check_names(&mut self, node: &Node, cel: &Cel) -> bool {
         const FIXED: &[&str] = &["data", "fields", "callback", "execution", "flow", "environment", "triggers"];
-        let unknown = cel.names().iter().find(|name| !FIXED.contains(&name.as_str()) && !self.results.contains(name));
+        let known_here = |name: &String| FIXED.contains(&name.as_str()) || self.results.contains(name);
+        if let Some(secret) = cel.names().iter().find(|name| *name == "secrets") {
+            if self.secrets_allowed {
+                return true;
+            }
+            let detail = format!("`{secret}` is only there in the URL, the headers and the body of an `http` step");
+            self.mistakes.push(node.mistake(detail));
+            return false;
+        }
+        let unknown = cel.names().iter().find(|name| !known_here(name));
         let Some(unknown) = unknown else { return true };
         let mut known: Vec<&str> = FIXED.to_vec();
         known.extend(self.results.iter().map(String::as_str));
@@ -774,7 +512,7 @@ impl Parser {
 
     fn header_name(&mut self, node: &Node) -> Option<String> {
         let name = self.text(node)?.to_ascii_lowercase();
-        if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
             self.wrong(node, "the name of a header");
             return None;
         }

@@ -25,9 +25,16 @@ pub struct Subject {
     /// The parsed data, once it is parsed.
     pub data: Option<Arc<Value>>,
     pub execution: Option<Arc<ExecutionView>>,
+    /// Whether the call must leave nothing behind.
+    pub dry_run: bool,
 }
 
 impl Subject {
+    /// The subject of a condition that asks no plugin: nothing of it is seen.
+    pub fn unseen(workspace: &Name) -> Self {
+        Self { workspace: workspace.clone(), callback: None, data: None, execution: None, dry_run: false }
+    }
+
     pub fn of_execution(workspace: &Name, execution: &Execution) -> Self {
         let view = ExecutionView {
             id: execution.summary.id.to_string(),
@@ -36,7 +43,7 @@ impl Subject {
             scope: execution.scope().to_json(),
         };
         let data = Some(Arc::new(execution.scope().data.clone()));
-        Self { workspace: workspace.clone(), callback: None, data, execution: Some(Arc::new(view)) }
+        Self { workspace: workspace.clone(), callback: None, data, execution: Some(Arc::new(view)), dry_run: false }
     }
 }
 
@@ -145,6 +152,7 @@ impl Caller {
         state.callback.clone_from(&subject.callback);
         state.data.clone_from(&subject.data);
         state.execution.clone_from(&subject.execution);
+        state.dry_run = subject.dry_run;
         let cpu = match question.role() {
             Role::Verifier | Role::Condition => self.limits.decide_cpu,
             Role::Parser | Role::Step | Role::Responder => self.limits.work_cpu,

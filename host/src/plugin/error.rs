@@ -116,8 +116,9 @@ impl CallError {
                 Stop::refused(422, "not_parsed", "The body could not be read.", reason)
             }
             Self::Busy | Self::Open { .. } => {
-                Stop::failed(503, self.code(), "The server cannot take this callback now.", reason)
-                    .with_header("retry-after", if matches!(self, Self::Busy) { "1" } else { "60" })
+                let stop = Stop::failed(503, self.code(), "The server cannot take this callback now.", reason)
+                    .with_header("retry-after", if matches!(self, Self::Busy) { "1" } else { "60" });
+                Stop { temporary: true, ..stop }
             }
             Self::Guest { .. }
             | Self::Trapped { .. }

@@ -50,6 +50,8 @@ pub(super) struct CallState {
     pub(super) callback: Option<Arc<Callback>>,
     pub(super) data: Option<Arc<Value>>,
     pub(super) execution: Option<Arc<ExecutionView>>,
+    /// Whether the call must leave nothing behind.
+    pub(super) dry_run: bool,
     pub(super) now: Timestamp,
     pub(super) memory: Memory,
     pub(super) log: Log,
@@ -106,6 +108,7 @@ impl CallState {
             callback: None,
             data: None,
             execution: None,
+            dry_run: false,
             now,
             memory: Memory { limit_bytes: memory_bytes_max, largest_bytes: 0 },
             log: Log::default(),

@@ -3,7 +3,10 @@
 use super::index::{Index, Scan};
 use super::log::Log;
 use super::writer::{Operation, Writer};
-use super::{Page, StoreError, Write, key};
+use super::{Due, Page, StoreError, Write, key};
+use crate::execution::{Entry, Status, Summary};
+use crate::name::Name;
+use crate::time::Timestamp;
 use base64::Engine as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -80,6 +83,46 @@ impl Engine {
         self.index.scan_prefix(&[kind]).map(|item| key_of(&item?.0, &read_key)).collect()
     }
 
+    /// What `read_key` makes of the keys of a range, at most so many.
+    pub(super) fn scan_keys<K>(
+        &self,
+        start: Vec<u8>,
+        end: Vec<u8>,
+        limit: usize,
+        read_key: impl Fn(&[u8]) -> Option<K>,
+    ) -> Result<Vec<K>, StoreError> {
+        let keys = self.index.scan(start, end, false).take(limit);
+        keys.map(|item| {
+            let (key, _) = item?;
+            read_key(&key).ok_or_else(|| StoreError::damaged(&key, "its key is not one".to_owned()))
+        })
+        .collect()
+    }
+
+    /// What is due, and what removes the deliveries that are over.
+    pub(super) fn due(&self, now: Timestamp, limit: usize) -> Result<(Vec<Due>, Vec<Operation>), StoreError> {
+        let end = key::due(Timestamp::from_millis(now.as_millis() + 1), &[]);
+        let (mut due, mut over) = (Vec::new(), Vec::new());
+        for item in self.index.scan(vec![key::DUE], end, false).take(limit) {
+            let (due_key, _) = item?;
+            let about = key::about(&due_key).unwrap_or_default();
+            let (kind, rest) = about.split_first().unwrap_or((&0, &[]));
+            let found = match *kind {
+                key::EXECUTION => key::workspace_and_id(rest).map(|(workspace, id)| Due::Execution { workspace, id }),
+                key::MAILBOX => key::parts_of_mail(rest).map(|(workspace, execution, trigger, callback)| {
+                    Due::Mail { workspace, execution, trigger, callback }
+                }),
+                key::DELIVERY => {
+                    over.extend([Operation::Delete(about.to_vec()), Operation::Delete(due_key)]);
+                    continue;
+                }
+                _ => None,
+            };
+            due.push(found.ok_or_else(|| StoreError::damaged(&due_key, "its key is not one".to_owned()))?);
+        }
+        Ok((due, over))
+    }
+
     pub(super) fn count(&self, prefix: &[u8], max: usize) -> Result<usize, StoreError> {
         self.index.scan_prefix(prefix).take(max).try_fold(0, |count, item| item.map(|_| count + 1))
     }
@@ -134,23 +177,44 @@ impl Engine {
                 Write::PutCallback { workspace, record } => {
                     put(&mut operations, key::callback(workspace, record.id), record)?;
                 }
-                Write::Advance { workspace, summary, entries } => {
-                    let added = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-                    let first = summary.entries.saturating_sub(added);
-                    let summary_key = key::execution(workspace, summary.id);
-                    let revision = (first > 0).then_some(first);
-                    operations.push(Operation::Expect { key: summary_key.clone(), revision });
-                    let value = to_json(&summary_key, summary)?;
-                    operations.push(Operation::Put { key: summary_key, revision: summary.entries, value });
-                    if !entries.is_empty() {
-                        put(&mut operations, key::journal_entries(workspace, summary.id, first), entries)?;
+                Write::Advance { workspace, before, summary, entries } => {
+                    advance(&mut operations, workspace, before.as_deref(), summary, entries)?;
+                }
+                Write::PutMail { workspace, execution, entries, trigger, mail } => {
+                    let revision = Some(*entries);
+                    operations.push(Operation::Expect { key: key::execution(workspace, *execution), revision });
+                    let mail_key = key::mail(workspace, *execution, trigger, mail.callback);
+                    put(&mut operations, key::due(mail.expires_at, &mail_key), &())?;
+                    put(&mut operations, mail_key, mail)?;
+                }
+                Write::TakeMail { workspace, execution, trigger, mail } => {
+                    let mail_key = key::mail(workspace, *execution, trigger, mail.callback);
+                    operations.push(Operation::Expect { key: mail_key.clone(), revision: Some(0) });
+                    operations.push(Operation::Delete(key::due(mail.expires_at, &mail_key)));
+                    operations.push(Operation::Delete(mail_key));
+                }
+                Write::PutDelivery { workspace, flow, trigger, identity, delivery, over } => {
+                    let delivery_key = key::delivery(workspace, flow, trigger, identity);
+                    let revision = over.as_ref().map(|_| 0);
+                    operations.push(Operation::Expect { key: delivery_key.clone(), revision });
+                    if let Some(over) = over {
+                        operations.push(Operation::Delete(key::due(over.expires_at, &delivery_key)));
                     }
-                    let running = key::running(workspace, summary.id);
-                    if !summary.status.is_ended() {
-                        put(&mut operations, running, &())?;
-                    } else if first > 0 {
-                        operations.push(Operation::Delete(running));
-                    }
+                    put(&mut operations, key::due(delivery.expires_at, &delivery_key), &())?;
+                    put(&mut operations, delivery_key, delivery)?;
+                }
+                Write::PutDeferred { workspace, id } => put(&mut operations, key::deferred(workspace, *id), &())?,
+                Write::TakeDeferred { workspace, id } => {
+                    let deferred = key::deferred(workspace, *id);
+                    operations.push(Operation::Expect { key: deferred.clone(), revision: Some(0) });
+                    operations.push(Operation::Delete(deferred));
+                }
+                Write::DeleteCallback { workspace, id } => {
+                    operations.push(Operation::Delete(key::callback(workspace, *id)));
+                }
+                Write::DeleteExecution { workspace, id } => {
+                    operations.push(Operation::Delete(key::execution(workspace, *id)));
+                    operations.push(Operation::DeletePrefix(key::journal(workspace, *id)));
                 }
                 Write::PutSecret { workspace, name, record } => {
                     put(&mut operations, key::secret(workspace, name), record)?;
@@ -171,6 +235,44 @@ impl Engine {
         }
         Ok(operations)
     }
+}
+
+/// The next lines of a journal, and the keys by which the execution is found: what runs, who waits, what is due.
+fn advance(
+    operations: &mut Vec<Operation>,
+    workspace: &Name,
+    before: Option<&Summary>,
+    summary: &Summary,
+    entries: &[Entry],
+) -> Result<(), StoreError> {
+    let first = before.map_or(0, |before| before.entries);
+    let summary_key = key::execution(workspace, summary.id);
+    operations.push(Operation::Expect { key: summary_key.clone(), revision: before.map(|_| first) });
+    let (old, new) = (before.map(|before| marks(workspace, before)).unwrap_or_default(), marks(workspace, summary));
+    for mark in old.iter().filter(|mark| !new.contains(mark)) {
+        operations.push(Operation::Delete(mark.clone()));
+    }
+    for mark in new.into_iter().filter(|mark| !old.contains(mark)) {
+        put(operations, mark, &())?;
+    }
+    put(operations, key::journal_entries(workspace, summary.id, first), entries)?;
+    let value = to_json(&summary_key, summary)?;
+    operations.push(Operation::Put { key: summary_key, revision: summary.entries, value });
+    Ok(())
+}
+
+fn marks(workspace: &Name, summary: &Summary) -> Vec<Vec<u8>> {
+    let mut marks = Vec::new();
+    if summary.status == Status::Running {
+        marks.push(key::running(workspace, summary.id));
+    }
+    if let Some(wait) = &summary.wait {
+        if let Some(trigger) = &wait.trigger {
+            marks.push(key::wait(workspace, &summary.flow, trigger, wait.since, summary.id));
+        }
+        marks.extend(wait.until.map(|until| key::due(until, &key::execution(workspace, summary.id))));
+    }
+    marks
 }
 
 /// Values are JSON: no value can contain what looks like a frame of the log, which begins with a control character.

@@ -2,6 +2,7 @@
 //! big-endian, so that records sort by them. Names have no zero bytes.
 
 use crate::name::{CallbackId, ExecutionId, Name};
+use crate::time::Timestamp;
 
 pub(super) const CALLBACK: u8 = b'C';
 pub(super) const EXECUTION: u8 = b'E';
@@ -14,8 +15,33 @@ pub(super) const STATE: u8 = b'Q';
 pub(super) const TOKEN: u8 = b'T';
 pub(super) const FLOW_VERSION: u8 = b'V';
 
-pub(super) const KINDS: [u8; 10] =
-    [CALLBACK, EXECUTION, FLOW, JOURNAL, PLUGIN, RUNNING, SECRET, STATE, TOKEN, FLOW_VERSION];
+/// What is to be done at a time.
+pub(super) const DUE: u8 = b'D';
+/// What is known of deliveries, to know them again.
+pub(super) const DELIVERY: u8 = b'K';
+/// Callbacks whose plugin rests.
+pub(super) const DEFERRED: u8 = b'L';
+pub(super) const MAILBOX: u8 = b'M';
+/// Who waits for a callback of a trigger.
+pub(super) const WAIT: u8 = b'W';
+
+pub(super) const KINDS: [u8; 15] = [
+    CALLBACK,
+    EXECUTION,
+    FLOW,
+    JOURNAL,
+    PLUGIN,
+    RUNNING,
+    SECRET,
+    STATE,
+    TOKEN,
+    FLOW_VERSION,
+    DUE,
+    DELIVERY,
+    DEFERRED,
+    MAILBOX,
+    WAIT,
+];
 
 fn key(kind: u8, workspace: &Name, rest: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(2 + workspace.as_str().len() + rest.len());
@@ -97,6 +123,63 @@ pub(super) fn state(workspace: &Name, plugin: &Name, name: &str) -> Vec<u8> {
     key
 }
 
+/// The waits for a trigger, oldest first.
+pub(super) fn waits(workspace: &Name, flow: &Name, trigger: &Name) -> Vec<u8> {
+    key(WAIT, workspace, &[flow.as_str().as_bytes(), &[0], trigger.as_str().as_bytes(), &[0]].concat())
+}
+
+pub(super) fn wait(workspace: &Name, flow: &Name, trigger: &Name, since: Timestamp, id: ExecutionId) -> Vec<u8> {
+    let mut key = waits(workspace, flow, trigger);
+    key.extend_from_slice(&since.as_millis().to_be_bytes());
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// Since when, and who, from the end of a key of a wait.
+pub(super) fn since_and_id(rest: &[u8]) -> Option<(Timestamp, ExecutionId)> {
+    let (since, id) = rest.split_first_chunk::<8>()?;
+    Some((Timestamp::from_millis(u64::from_be_bytes(*since)), ExecutionId::from_bytes(id.try_into().ok()?)))
+}
+
+/// The mail of an execution for one trigger, oldest first.
+pub(super) fn mailbox(workspace: &Name, execution: ExecutionId, trigger: &Name) -> Vec<u8> {
+    key(MAILBOX, workspace, &[execution.as_bytes(), trigger.as_str().as_bytes(), &[0]].concat())
+}
+
+pub(super) fn mail(workspace: &Name, execution: ExecutionId, trigger: &Name, callback: CallbackId) -> Vec<u8> {
+    let mut key = mailbox(workspace, execution, trigger);
+    key.extend_from_slice(callback.as_bytes());
+    key
+}
+
+pub(super) fn delivery(workspace: &Name, flow: &Name, trigger: &Name, identity: &[u8; 32]) -> Vec<u8> {
+    let parts = [flow.as_str().as_bytes(), &[0], trigger.as_str().as_bytes(), &[0], identity];
+    key(DELIVERY, workspace, &parts.concat())
+}
+
+pub(super) fn deferred(workspace: &Name, id: CallbackId) -> Vec<u8> {
+    key(DEFERRED, workspace, id.as_bytes())
+}
+
+/// At a time, something is to be done about another key.
+pub(super) fn due(at: Timestamp, about: &[u8]) -> Vec<u8> {
+    [&[DUE], &at.as_millis().to_be_bytes()[..], about].concat()
+}
+
+/// The key that something is to be done about.
+pub(super) fn about(due: &[u8]) -> Option<&[u8]> {
+    due.get(9..)
+}
+
+/// The workspace, the execution, the trigger and the callback of a key of mail without its kind.
+pub(super) fn parts_of_mail(key: &[u8]) -> Option<(Name, ExecutionId, Name, CallbackId)> {
+    let (workspace, rest) = parts(key)?;
+    let (execution, rest) = rest.split_first_chunk::<16>()?;
+    let (trigger, callback) = rest.split_last_chunk::<16>()?;
+    let trigger = text(trigger.strip_suffix(&[0])?)?.parse().ok()?;
+    Some((workspace, ExecutionId::from_bytes(*execution), trigger, CallbackId::from_bytes(*callback)))
+}
+
 /// The first key behind all that begin with a prefix.
 pub(super) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
     let mut key = prefix.to_vec();
@@ -129,6 +212,11 @@ pub(super) fn workspace_and_text(key: &[u8]) -> Option<(Name, String)> {
 pub(super) fn workspace_and_id(key: &[u8]) -> Option<(Name, ExecutionId)> {
     let (workspace, rest) = parts(key)?;
     Some((workspace, ExecutionId::from_bytes(rest.try_into().ok()?)))
+}
+
+pub(super) fn workspace_and_callback(key: &[u8]) -> Option<(Name, CallbackId)> {
+    let (workspace, rest) = parts(key)?;
+    Some((workspace, CallbackId::from_bytes(rest.try_into().ok()?)))
 }
 
 pub(super) fn text(key: &[u8]) -> Option<String> {

@@ -307,6 +307,8 @@ mod tests {
             body_bytes: 0,
             outcome: Outcome::Ignored,
             execution: None,
+            resumed_count: None,
+            replay_of: None,
             reply: None,
             trace: Vec::new(),
         }

@@ -21,6 +21,7 @@ fn summary(entries: u32, status: Status) -> Summary {
         started_at: Timestamp::default(),
         ended_at: None,
         error: None,
+        wait: None,
         entries,
     }
 }
@@ -29,8 +30,11 @@ fn entry() -> Entry {
     Entry { at: Timestamp::default(), step: "steps[0]".into(), kind: EntryKind::If { holds: true } }
 }
 
-fn advance(summary: &Summary, entries: usize) -> Vec<Write> {
-    vec![Write::Advance { workspace: workspace(), summary: Box::new(summary.clone()), entries: vec![entry(); entries] }]
+fn advance(summary: &Summary, entries: u32) -> Vec<Write> {
+    let first = summary.entries - entries;
+    let before = (first > 0).then(|| Box::new(Summary { entries: first, status: Status::Running, ..summary.clone() }));
+    let entries = (0..entries).map(|_| entry()).collect();
+    vec![Write::Advance { workspace: workspace(), before, summary: Box::new(summary.clone()), entries }]
 }
 
 fn state(name: &str, value: &[u8]) -> Vec<Write> {

@@ -186,12 +186,15 @@ async fn five_faults_in_a_minute_let_a_version_rest() {
     for _ in 0..5 {
         assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
-    let response = server.post(&url, &json!({})).await;
+    // A caller who waits for the flow cannot be answered later.
+    let sync = server.deploy(&condition("trap").replace("flow: test", "flow: sync") .replace("    when:", "    mode: sync\n    when:")).await;
+    let response = server.post(&sync, &json!({})).await;
     assert_eq!(
         (response.status(), &response.headers()["retry-after"]),
         (StatusCode::SERVICE_UNAVAILABLE, &"60".parse().unwrap())
     );
     assert_eq!(response.json::<Value>().await.unwrap()["code"], "plugin_circuit_open");
+    assert_eq!(server.post(&url, &json!({})).await.headers()["ringback-outcome"], "kept");
     let open = server.deploy("flow: open\nsteps:\n  - trigger: Hook\n").await;
     assert_eq!(server.post(&open, &json!({})).await.status(), StatusCode::ACCEPTED);
 }

@@ -12,3 +12,4 @@ mod limits;
 mod restart;
 mod support;
 mod uploads;
+mod waiting;

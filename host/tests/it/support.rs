@@ -4,7 +4,9 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use ringback::app::{Listeners, run};
 use ringback::config::Config;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -120,6 +122,18 @@ impl TestServer {
         body["triggers"][0]["urls"]["default"]["native"].as_str().unwrap().to_owned()
     }
 
+    /// Deploys a flow: the URLs of its triggers.
+    pub async fn deploy_all(&self, source: &str) -> Vec<String> {
+        let (status, body) = self.try_deploy(source).await;
+        assert!(status.is_success(), "{body:#}");
+        urls(&body)
+    }
+
+    /// The URLs of a deployed flow's triggers.
+    pub async fn urls(&self, flow: &str) -> Vec<String> {
+        urls(&self.get(&format!("/v1/flows/{flow}")).await)
+    }
+
     pub fn call(&self, method: Method, url: &str) -> RequestBuilder {
         self.client.request(method, url)
     }
@@ -140,7 +154,8 @@ impl TestServer {
         self.eventually(&format!("/v1/executions/{id}"), |execution| execution["ended_at"].is_string()).await
     }
 
-    async fn eventually(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    /// Something of the API, once it is as wanted.
+    pub async fn eventually(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..500 {
             let response = self.api(Method::GET, path).send().await.unwrap();
             if response.status() == StatusCode::OK {
@@ -170,4 +185,66 @@ pub fn github_signature(secret: &str, body: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body);
     let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256={hex}")
+}
+
+fn urls(flow: &Value) -> Vec<String> {
+    let triggers = flow["triggers"].as_array().unwrap();
+    triggers.iter().map(|trigger| trigger["urls"]["default"]["native"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A request as a sink received it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// With the query.
+    pub path: String,
+    pub headers: axum::http::HeaderMap,
+    pub body: String,
+}
+
+/// A server that takes the requests of flows.
+pub struct Sink {
+    pub url: String,
+    received: Arc<Mutex<Vec<Received>>>,
+    answers: Arc<Mutex<HashMap<String, Vec<(u16, Duration)>>>>,
+}
+
+impl Sink {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (received, answers) = (Arc::<Mutex<Vec<Received>>>::default(), Arc::<Mutex<HashMap<_, _>>>::default());
+        let sink = Self { url, received: Arc::clone(&received), answers: Arc::clone(&answers) };
+        let take = move |request: axum::extract::Request| {
+            let (received, answers) = (Arc::clone(&received), Arc::clone(&answers));
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+                let (count, (status, after)) = {
+                    let mut received = received.lock().unwrap();
+                    received.push(Received {
+                        path: parts.uri.to_string(),
+                        headers: parts.headers,
+                        body: String::from_utf8(body.to_vec()).unwrap(),
+                    });
+                    let mut answers = answers.lock().unwrap();
+                    let planned: Option<&mut Vec<_>> = answers.get_mut(parts.uri.path());
+                    let answer = planned.filter(|planned| !planned.is_empty()).map(|planned| planned.remove(0));
+                    (received.len(), answer.unwrap_or((200, Duration::ZERO)))
+                };
+                tokio::time::sleep(after).await;
+                (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(json!({ "id": count })))
+            }
+        };
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(take)).await });
+        sink
+    }
+
+    /// What the next requests for a path are answered, and after how long; then 200.
+    pub fn answer(&self, path: &str, answers: &[(u16, Duration)]) {
+        self.answers.lock().unwrap().insert(path.to_owned(), answers.to_vec());
+    }
+
+    pub fn requests(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
 }

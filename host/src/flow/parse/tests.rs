@@ -45,7 +45,8 @@ fn what_a_flow_needs_is_said() {
     assert!(only("flow: a\nsteps: []").contains("at least one step"));
     assert!(only("flow: a\nsteps:\n  - fail: x").contains("first step must be a `trigger`"));
     assert!(mistakes("steps: 1\n").iter().any(|mistake| mistake.contains("`flow` is missing")));
-    assert!(only(&steps("- trigger: Second")).contains("only allowed as the first step"));
+    assert!(only(&steps("- trigger: Hook")).contains("the same id"));
+    assert!(only(&steps("- trigger: Second\n  id: hook")).contains("the same id"));
     assert!(only("flow: a\nsteps:\n  - trigger: '!!'").contains("give it an `id:`"));
 }
 
@@ -92,6 +93,11 @@ fn conditions_fields_and_replies_are_checked() {
         ("methods: [TRACE]", "allowed: GET"),
         ("methods: []", "at least one method"),
         ("respond_within: 5s", "only for `mode: sync`"),
+        ("timeout: 5s", "an execution waits at"),
+        ("mailbox: off", "an execution waits at"),
+        ("dedupe: never", "allowed: off"),
+        ("dedupe: { window: 0s }", "a duration from"),
+        ("dedupe: { by: 1 }", "expected a text"),
         ("mode: sinc", "did you mean `sync`?"),
         ("face: grexx", "allowed: native"),
         ("reply: { json: '${{ execution.id' }", "not closed"),
@@ -114,6 +120,20 @@ fn steps_are_checked() {
         ("- respond: { end: 1 }", "true or false"),
         ("- fail: { msg: x }", "`message` is missing"),
         ("- { plugin: x, nothing: 1 }", "has no `nothing`"),
+        ("- trigger: Second\n  on_timeout: fail", "needs a `timeout`"),
+        ("- trigger: Second\n  timeout: 5s\n  on_timeout: stop", "allowed: continue, fail"),
+        ("- trigger: Second\n  timeout: 5s\n  on_timeout: { a: 1 }", "a list of steps"),
+        ("- trigger: Second\n  mailbox: { for: 1h }", "has no `for`"),
+        ("- delay: 5", "expected a text"),
+        ("- delay: 5 minutes", "is not a duration"),
+        ("- delay: { until: 1 }", "expected a text"),
+        ("- http: {}", "`url` is missing"),
+        ("- http: { url: x, body: 1 }", "has no `body`"),
+        ("- http: { url: x, json: 1, text: a }", "either `json` or `text`"),
+        ("- http: { url: x, retry: { attempts: 0 } }", "from 1 to 20"),
+        ("- http: { url: x, headers: { Host: a } }", "the server's to set"),
+        ("- http: { url: x, method: TRACE }", "allowed: GET"),
+        ("- set: { a: '${{ secrets.A }}' }", "only there in the URL"),
     ] {
         let found = mistakes(&steps(lines)).join("\n");
         assert!(found.contains(expected), "{lines}: {found}");
@@ -153,10 +173,12 @@ fn the_schema_knows_the_same_keys() {
         keys
     };
     assert_eq!(keys("/properties"), sorted(super::FLOW_KEYS));
-    assert_eq!(keys("/$defs/trigger/properties"), sorted(super::TRIGGER_KEYS));
+    assert_eq!(keys("/$defs/trigger/properties"), sorted(super::trigger::TRIGGER_KEYS));
     assert_eq!(keys("/$defs/pluginStep/properties"), sorted(super::PLUGIN_STEP_KEYS));
     assert_eq!(keys("/$defs/ifStep/properties"), sorted(super::IF_KEYS));
     assert_eq!(keys("/$defs/pluginCall/properties"), sorted(super::PLUGIN_KEYS));
+    assert_eq!(keys("/$defs/httpStep/properties"), sorted(super::http::HTTP_KEYS));
+    assert_eq!(keys("/$defs/httpStep/properties/http/properties"), sorted(super::http::REQUEST_KEYS));
     assert_eq!(keys("/$defs/reply/properties"), sorted(super::REPLY_KEYS));
     assert_eq!(keys("/$defs/respondStep/properties/respond/properties"), sorted(super::RESPOND_KEYS));
 }

@@ -1,21 +1,26 @@
 //! Callbacks: what arrived, what became of it, and why.
 
-use super::auth::Viewer;
+use super::auth::{Author, Viewer};
 use super::{List, PageQuery, Query, answer};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::name::CallbackId;
-use crate::outcome::Outcome;
+use crate::name::ExecutionId;
+use crate::outcome::{Outcome, ReplyRecord, TraceEntry};
+use crate::pipeline::{Replay, ReplayError};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list_callbacks)).routes(routes!(show_callback))
+    OpenApiRouter::new()
+        .routes(routes!(list_callbacks))
+        .routes(routes!(show_callback))
+        .routes(routes!(replay_callback))
 }
 
 /// Which callbacks are wanted.
@@ -68,4 +73,57 @@ async fn show_callback(
     let id: CallbackId = id.parse().map_err(|_| missing())?;
     let record = app.store.callback(&caller.workspace, id)?.ok_or_else(missing)?;
     Ok(answer(StatusCode::OK, record))
+}
+
+/// Whether it is only tried.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ReplayQuery {
+    /// Say what would happen, and change nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What sending a callback again did, or would do.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ReplayView {
+    /// The id of the new callback.
+    #[schema(value_type = String)]
+    callback: CallbackId,
+    #[schema(value_type = String)]
+    replay_of: CallbackId,
+    dry_run: bool,
+    #[schema(value_type = String)]
+    outcome: Outcome,
+    #[schema(value_type = Option<String>)]
+    execution: Option<ExecutionId>,
+    #[schema(value_type = Object)]
+    reply: ReplyRecord,
+    #[schema(value_type = Vec<Object>)]
+    trace: Vec<TraceEntry>,
+}
+
+/// Takes a recorded callback through the stages again, as a new one. It is not verified again: it was, when it came.
+#[utoipa::path(post, path = "/v1/callbacks/{id}/replay", tag = "callbacks", params(("id" = String, Path), ReplayQuery), responses((status = 200, body = ReplayView), (status = "4XX", body = Problem)))]
+async fn replay_callback(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(id): Path<String>,
+    Query(ReplayQuery { dry_run }): Query<ReplayQuery>,
+) -> Result<Response, Problem> {
+    let id: CallbackId = id.parse().map_err(|_| Problem::not_found(format!("there is no callback {id}")))?;
+    let replay = app.pipeline.replay(&caller.workspace, id, dry_run).await?;
+    let Replay { callback, replay_of, dry_run, outcome, execution, reply, trace } = replay;
+    Ok(answer(StatusCode::OK, ReplayView { callback, replay_of, dry_run, outcome, execution, reply, trace }))
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Missing(_) => Self::not_found(error.to_string()),
+            ReplayError::NotVerified => Self::new(StatusCode::CONFLICT, "not_verified", error.to_string()),
+            ReplayError::TriggerGone { .. } => Self::new(StatusCode::CONFLICT, "trigger_gone", error.to_string()),
+            ReplayError::Store(error) => error.into(),
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! Executions: what ran, and how.
 
-use super::auth::Viewer;
+use super::auth::{Author, Viewer};
 use super::{List, PageQuery, Query, answer};
 use crate::app::App;
-use crate::execution::{Entry, Status, StepError, Summary};
+use crate::execution::{Entry, Status, StepError, Summary, Wait};
 use crate::http::error::Problem;
 use crate::name::{CallbackId, ExecutionId};
+use crate::runner::ChangeError;
 use crate::time::Timestamp;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -16,7 +17,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list_executions)).routes(routes!(show_execution))
+    OpenApiRouter::new()
+        .routes(routes!(list_executions))
+        .routes(routes!(show_execution))
+        .routes(routes!(cancel_execution))
+        .routes(routes!(retry_execution))
 }
 
 /// An execution.
@@ -35,8 +40,10 @@ struct ExecutionView {
     started_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
-    /// The trigger that it waits at.
+    /// The id of the trigger that it waits at.
     waiting_at: Option<String>,
+    /// What it waits for: a callback of a trigger, or a time.
+    wait: Option<Wait>,
     error: Option<StepError>,
     /// What happened, in order; only when one execution is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +59,8 @@ struct Filter {
     flow: Option<String>,
     /// Only with this status: `running`, `waiting`, `completed`, `failed`, `timed-out`, `cancelled`.
     status: Option<String>,
+    /// Only those that wait at this trigger, by its id.
+    trigger: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
@@ -66,7 +75,8 @@ fn view(summary: Summary, journal: Option<Vec<Entry>>) -> ExecutionView {
         callback: summary.callback,
         started_at: summary.started_at,
         ended_at: summary.ended_at,
-        waiting_at: None,
+        waiting_at: summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref().map(ToString::to_string)),
+        wait: summary.wait,
         error: summary.error,
         journal,
     }
@@ -79,7 +89,7 @@ async fn list_executions(
     caller: Viewer,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let Filter { flow, status, limit, cursor } = filter;
+    let Filter { flow, status, trigger, limit, cursor } = filter;
     let page = PageQuery { limit, cursor };
     let status: Option<Status> = status
         .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_status(&text)))
@@ -87,6 +97,10 @@ async fn list_executions(
     let page = app.store.executions(&caller.workspace, page.before()?, page.limit()?, |summary| {
         flow.as_ref().is_none_or(|flow| summary.flow.as_str() == flow)
             && status.is_none_or(|status| summary.status == status)
+            && trigger.as_ref().is_none_or(|trigger| {
+                let waits_at = summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
+                waits_at.is_some_and(|at| at.as_str() == trigger)
+            })
     })?;
     Ok(answer(StatusCode::OK, List::page(page, |summary| view(summary, None))))
 }
@@ -108,4 +122,47 @@ async fn show_execution(
     let summary = app.store.execution(&caller.workspace, id)?.ok_or_else(missing)?;
     let journal = app.store.journal(&caller.workspace, id)?;
     Ok(answer(StatusCode::OK, view(summary, Some(journal))))
+}
+
+/// Ends an execution that has not ended. A step that is under way is not broken off, but its result no longer counts.
+#[utoipa::path(post, path = "/v1/executions/{id}/cancel", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = ExecutionView), (status = "4XX", body = Problem)))]
+async fn cancel_execution(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let summary = app.pipeline.runner.cancel(&caller.workspace, parse(&id)?).await?;
+    Ok(answer(StatusCode::OK, view(summary, None)))
+}
+
+/// Lets an execution that failed or timed out try its last step again.
+#[utoipa::path(post, path = "/v1/executions/{id}/retry", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = ExecutionView), (status = "4XX", body = Problem)))]
+async fn retry_execution(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let summary = app.pipeline.runner.retry(&caller.workspace, parse(&id)?).await?;
+    Ok(answer(StatusCode::OK, view(summary, None)))
+}
+
+fn parse(id: &str) -> Result<ExecutionId, Problem> {
+    id.parse().map_err(|_| Problem::not_found(format!("there is no execution {id}")))
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Missing(_) => Self::not_found(error.to_string()),
+            ChangeError::WrongStatus(status) => {
+                let detail = match status.is_ended() {
+                    true => format!("the execution is {}: it can be retried when it failed or timed out", status.as_str()),
+                    false => format!("the execution is {}: it can be cancelled, not retried", status.as_str()),
+                };
+                Self::new(StatusCode::CONFLICT, "wrong_status", detail)
+            }
+            ChangeError::FlowGone => Self::new(StatusCode::CONFLICT, "flow_gone", error.to_string()),
+            ChangeError::Store(error) => error.into(),
+        }
+    }
 }

@@ -60,7 +60,7 @@ struct ApplyQuery {
 }
 
 fn view(app: &App, deployed: &Deployed, warnings: Vec<String>) -> FlowView {
-    let Deployed { record, flow } = deployed;
+    let Deployed { record, flow, .. } = deployed;
     let triggers = flow
         .triggers
         .iter()

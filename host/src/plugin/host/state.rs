@@ -33,13 +33,16 @@ impl Host for CallState {
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<Answer<()>> {
-        let Self { services, workspace, plugin, .. } = self;
+        let Self { services, workspace, plugin, dry_run, .. } = self;
         let set = async {
             check(&key, value.len())?;
             let store = &services.store;
             let is_new = store.state(workspace, plugin, &key).map_err(unavailable)?.is_none();
             if is_new && store.state_count(workspace, plugin, STATE_KEYS_MAX).map_err(unavailable)? >= STATE_KEYS_MAX {
                 return Err(failure("too-many-keys", format!("a plugin has at most {STATE_KEYS_MAX} keys")));
+            }
+            if *dry_run {
+                return Ok(());
             }
             let write = Write::PutState { workspace: workspace.clone(), plugin: plugin.clone(), key, value };
             store.commit(vec![write]).await.map_err(unavailable)
@@ -50,6 +53,9 @@ impl Host for CallState {
     async fn remove(&mut self, key: String) -> Result<Answer<()>> {
         if let Err(failure) = check(&key, 0) {
             return Ok(Err(failure));
+        }
+        if self.dry_run {
+            return Ok(Ok(()));
         }
         let write = Write::DeleteState { workspace: self.workspace.clone(), plugin: self.plugin.clone(), key };
         Ok(self.services.store.commit(vec![write]).await.map_err(unavailable))

@@ -1,0 +1,383 @@
+//! Triggers: who may call, what their callbacks become, which of them count, and how long an execution waits for one.
+
+use super::{Members, Parser, has};
+use crate::expression::JsonPath;
+use crate::flow::document::{Kind, Node};
+use crate::flow::{Action, Dedupe, FaceName, Mode, OnTimeout, Trigger};
+use crate::name::Name;
+use crate::parse::Parse;
+use crate::plugin::Role;
+use crate::verify::{Encoding, Hmac, HmacAlgorithm, SignedPart, Verify};
+use http::Method;
+use serde_json::Value;
+use std::time::Duration;
+
+pub(super) const TRIGGER_KEYS: &[&str] = &[
+    "trigger",
+    "id",
+    "face",
+    "methods",
+    "verify",
+    "parse",
+    "fields",
+    "when",
+    "dedupe",
+    "mode",
+    "respond_within",
+    "reply",
+    "timeout",
+    "on_timeout",
+    "mailbox",
+];
+const SCHEMES: &[&str] = &["none", "standard-webhooks", "github", "hmac"];
+const PARSERS: &[&str] = &["json", "form", "text", "auto"];
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
+/// Keys that only make sense where an execution waits.
+const WAITING_KEYS: [&str; 3] = ["timeout", "on_timeout", "mailbox"];
+const DAY: Duration = Duration::from_hours(24);
+/// Longest that a wait, a pause or a memory may last.
+const LONGEST: Duration = Duration::from_hours(24 * 366);
+
+impl Parser {
+    pub(super) fn trigger(&mut self, node: &Node, first: bool, depth: usize) {
+        let Some(members) = self.object(node, "a trigger", TRIGGER_KEYS) else { return };
+        let name = members.get("trigger").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
+        let id = match members.get("id") {
+            Some(node) => self.name(node),
+            None => self.slug(&name, node),
+        };
+        if let Some(face) = members.get("face") {
+            self.choice(face, "a face", &["native"]);
+        }
+        for key in WAITING_KEYS.iter().filter(|_| first) {
+            if let Some(member) = members.member(key) {
+                let detail = format!("`{key}` is for a trigger that an execution waits at; the first one starts executions");
+                self.mistakes.push(member.name_at.mistake(detail));
+            }
+        }
+        let methods = members.get("methods").map_or_else(|| vec![Method::GET, Method::POST], |node| self.methods(node));
+        let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
+        let parse = members.get("parse").map_or(Some(Parse::Json), |node| self.body_parser(node));
+        let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node));
+        let when = members.get("when").and_then(|node| self.condition(node, 0));
+        let dedupe = match members.get("dedupe") {
+            Some(node) => self.dedupe(node),
+            None => Some(Dedupe { by: None, window: DAY }),
+        };
+        let mode = match members.get("mode").and_then(|node| self.choice(node, "a mode", &["async", "sync"])) {
+            Some("sync") => Mode::Sync,
+            _ => Mode::Async,
+        };
+        let respond_within = members.get("respond_within").map(|node| {
+            if mode == Mode::Async {
+                self.mistakes.push(node.mistake("`respond_within` is only for `mode: sync`"));
+            }
+            self.duration(node, Duration::from_millis(100), Duration::from_mins(10))
+        });
+        let reply = members.get("reply").and_then(|node| self.reply(node));
+        let mailbox = members.get("mailbox").map_or(Some(DAY), |node| self.mailbox(node));
+        let timeout = members.get("timeout").and_then(|node| self.duration(node, Duration::from_secs(1), LONGEST));
+        if let (Some(node), None) = (members.get("on_timeout"), members.get("timeout")) {
+            self.mistakes.push(node.mistake("`on_timeout` needs a `timeout`"));
+        }
+        let (Some(id), Some(verify), Some(parse)) = (id, verify, parse) else { return };
+        for other in &self.triggers {
+            let what = if other.id == id { "id" } else { "name" };
+            if other.id == id || other.name == name {
+                let detail = format!("another trigger of this flow has the same {what}; give this one another name or `id:`");
+                return self.mistakes.push(node.mistake(detail));
+            }
+        }
+        self.triggers.push(Trigger {
+            id,
+            name,
+            face: FaceName::Native,
+            methods,
+            verify,
+            parse,
+            fields,
+            when,
+            mode,
+            respond_within: respond_within.flatten().unwrap_or(Duration::from_secs(30)),
+            reply,
+            mailbox,
+            dedupe,
+        });
+        let trigger = self.triggers.len() - 1;
+        let place = self.push(node, Action::Trigger { trigger, timeout, on_timeout: OnTimeout::Fail });
+        if let Some(on_timeout) = members.get("on_timeout") {
+            self.on_timeout(on_timeout, place, depth);
+        }
+    }
+
+    /// The steps of a timeout stand behind the trigger, where a callback jumps over them.
+    fn on_timeout(&mut self, node: &Node, place: usize, depth: usize) {
+        if let Kind::List(_) = &node.kind {
+            let jump = self.push(node, Action::Jump(0));
+            self.set_target(place);
+            self.branch(node, depth);
+            return self.set_target(jump);
+        }
+        let policy = match &node.kind {
+            Kind::Scalar(Value::String(_)) => self.choice(node, "a way to go on", &["continue", "fail"]),
+            _ => return self.wrong(node, "`continue`, `fail`, or a list of steps"),
+        };
+        if policy == Some("continue")
+            && let Some(Action::Trigger { on_timeout, .. }) = self.steps.get_mut(place).map(|step| &mut step.action)
+        {
+            *on_timeout = OnTimeout::Continue;
+        }
+    }
+
+    fn mailbox(&mut self, node: &Node) -> Option<Duration> {
+        if let Kind::Scalar(_) = &node.kind {
+            self.choice(node, "a mailbox (or `{ttl: …}`)", &["off"]);
+            return None;
+        }
+        let members = self.object(node, "a mailbox", &["ttl"])?;
+        let ttl = self.required(&members, "ttl")?;
+        self.duration(ttl, Duration::from_secs(1), LONGEST)
+    }
+
+    fn dedupe(&mut self, node: &Node) -> Option<Dedupe> {
+        if let Kind::Scalar(_) = &node.kind {
+            self.choice(node, "a way to know callbacks again (or `{by: …, window: …}`)", &["off"]);
+            return None;
+        }
+        let members = self.object(node, "`dedupe`", &["by", "window"])?;
+        let by = match members.get("by") {
+            Some(node) => {
+                self.text(node)?;
+                Some(self.template(node)?)
+            }
+            None => None,
+        };
+        let window = match members.get("window") {
+            Some(node) => self.duration(node, Duration::from_secs(1), LONGEST)?,
+            None => DAY,
+        };
+        Some(Dedupe { by, window })
+    }
+
+    fn slug(&mut self, name: &str, node: &Node) -> Option<Name> {
+        let mut slug = String::new();
+        for character in name.chars() {
+            if character.is_ascii_alphanumeric() {
+                slug.push(character.to_ascii_lowercase());
+            } else if !slug.is_empty() && !slug.ends_with('-') {
+                slug.push('-');
+            }
+        }
+        let slug = slug.get(..slug.len().min(64)).unwrap_or_default().trim_end_matches('-').parse().ok();
+        if slug.is_none() {
+            self.mistakes.push(node.mistake("no id can be made from this trigger's name; give it an `id:`"));
+        }
+        slug
+    }
+
+    fn methods(&mut self, node: &Node) -> Vec<Method> {
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of methods");
+            return Vec::new();
+        };
+        if items.is_empty() {
+            self.mistakes.push(node.mistake("a trigger needs at least one method"));
+        }
+        items
+            .iter()
+            .filter_map(|item| self.choice(item, "a method", METHODS))
+            .filter_map(|method| method.parse().ok())
+            .collect()
+    }
+
+    fn verify(&mut self, node: &Node) -> Option<Verify> {
+        if let Kind::Scalar(_) = &node.kind {
+            return self.choice(node, "a way to verify without parameters", &["none"]).map(|_| Verify::None);
+        }
+        if has(node, "plugin") {
+            return self.plugin_call(node, Role::Verifier).map(Verify::Plugin);
+        }
+        let scheme_node = match &node.kind {
+            Kind::Object(list) => list.iter().find(|member| member.name == "scheme").map(|member| &member.value),
+            _ => None,
+        };
+        let Some(scheme_node) = scheme_node else {
+            self.mistakes.push(node.mistake(format!(
+                "`verify` needs `scheme` ({}) or `plugin`; found {}",
+                SCHEMES.join(", "),
+                node.describe()
+            )));
+            return None;
+        };
+        match self.choice(scheme_node, "a scheme", SCHEMES)? {
+            "none" => self.object(node, "`scheme: none`", &["scheme"]).map(|_| Verify::None),
+            "standard-webhooks" => {
+                let members = self.object(node, "`scheme: standard-webhooks`", &["scheme", "secret", "tolerance"])?;
+                let tolerance = self.tolerance(&members);
+                Some(Verify::StandardWebhooks { secrets: self.secrets(&members)?, tolerance })
+            }
+            "github" => {
+                let members = self.object(node, "`scheme: github`", &["scheme", "secret"])?;
+                Some(Verify::GitHub { secrets: self.secrets(&members)? })
+            }
+            _ => self.hmac(node).map(Verify::Hmac),
+        }
+    }
+
+    fn hmac(&mut self, node: &Node) -> Option<Hmac> {
+        const KEYS: &[&str] = &[
+            "scheme",
+            "secret",
+            "header",
+            "algorithm",
+            "encoding",
+            "prefix",
+            "signed",
+            "timestamp_header",
+            "tolerance",
+            "id_header",
+        ];
+        let members = self.object(node, "`scheme: hmac`", KEYS)?;
+        let secrets = self.secrets(&members);
+        let header = self.required(&members, "header").and_then(|node| self.header_name(node));
+        let algorithm = match members.get("algorithm") {
+            None => HmacAlgorithm::Sha256,
+            Some(node) => match self.choice(node, "an algorithm", &["sha256", "sha1", "sha512"])? {
+                "sha1" => HmacAlgorithm::Sha1,
+                "sha512" => HmacAlgorithm::Sha512,
+                _ => HmacAlgorithm::Sha256,
+            },
+        };
+        let encoding = match members.get("encoding") {
+            None => Encoding::Hex,
+            Some(node) => match self.choice(node, "an encoding", &["hex", "base64"])? {
+                "base64" => Encoding::Base64,
+                _ => Encoding::Hex,
+            },
+        };
+        let prefix = members.get("prefix").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
+        let timestamp_header = members.get("timestamp_header").and_then(|node| self.header_name(node));
+        let id_header = members.get("id_header").and_then(|node| self.header_name(node));
+        let signed = match members.get("signed") {
+            None => vec![SignedPart::Body],
+            Some(node) => self.signed(node, timestamp_header.is_some(), id_header.is_some())?,
+        };
+        if timestamp_header.is_some() && !signed.contains(&SignedPart::Timestamp) {
+            let detail = "a timestamp that is not signed proves nothing: put {timestamp} into `signed`";
+            self.mistakes.push(node.mistake(detail));
+        }
+        let tolerance = self.tolerance(&members);
+        Some(Hmac {
+            secrets: secrets?,
+            header: header?,
+            algorithm,
+            encoding,
+            prefix,
+            signed,
+            timestamp_header,
+            tolerance,
+            id_header,
+        })
+    }
+
+    /// `{timestamp}.{body}`: places in braces, everything else as it stands.
+    fn signed(&mut self, node: &Node, timestamp: bool, id: bool) -> Option<Vec<SignedPart>> {
+        let text = self.text(node)?;
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            if !before.is_empty() {
+                parts.push(SignedPart::Literal(before.to_owned()));
+            }
+            let Some((place, after)) = after.split_once('}') else {
+                self.mistakes.push(node.mistake("`{` is not closed by `}`"));
+                return None;
+            };
+            parts.push(match place {
+                "body" => SignedPart::Body,
+                "method" => SignedPart::Method,
+                "url" => SignedPart::Url,
+                "path" => SignedPart::Path,
+                "timestamp" if timestamp => SignedPart::Timestamp,
+                "id" if id => SignedPart::Id,
+                "timestamp" | "id" => {
+                    self.mistakes.push(node.mistake(format!("{{{place}}} needs `{place}_header`")));
+                    return None;
+                }
+                other => {
+                    let allowed = "{body}, {timestamp}, {id}, {method}, {url}, {path}";
+                    self.mistakes.push(node.mistake(format!("there is no {{{other}}} to sign; allowed: {allowed}")));
+                    return None;
+                }
+            });
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(SignedPart::Literal(rest.to_owned()));
+        }
+        if !parts.contains(&SignedPart::Body) {
+            self.mistakes.push(node.mistake("`signed` must contain {body}: else anyone could change the body"));
+            return None;
+        }
+        Some(parts)
+    }
+
+    fn secrets(&mut self, members: &Members<'_>) -> Option<Vec<String>> {
+        let node = self.required(members, "secret")?;
+        let names: Vec<String> = match &node.kind {
+            Kind::List(items) if !items.is_empty() && items.len() <= 4 => {
+                items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect()
+            }
+            Kind::Scalar(Value::String(name)) => vec![name.clone()],
+            _ => {
+                self.wrong(node, "the name of a secret, or a list of 1 to 4 names");
+                return None;
+            }
+        };
+        for name in &names {
+            if !crate::secret::is_name(name) {
+                self.mistakes.push(node.mistake(format!(
+                    "`{name}` is not the name of a secret: use 1 to 64 letters, digits and `_`, and store the value \
+                     with `ringback secret set NAME`"
+                )));
+                return None;
+            }
+        }
+        self.secrets.extend(names.iter().cloned());
+        Some(names)
+    }
+
+    fn tolerance(&mut self, members: &Members<'_>) -> Duration {
+        let node = members.get("tolerance");
+        node.and_then(|node| self.duration(node, Duration::from_secs(1), Duration::from_hours(1)))
+            .unwrap_or(Duration::from_mins(5))
+    }
+
+    fn body_parser(&mut self, node: &Node) -> Option<Parse> {
+        if has(node, "plugin") {
+            return self.plugin_call(node, Role::Parser).map(|call| Parse::Plugin(Box::new(call)));
+        }
+        Some(match self.choice(node, "a parser (or `{plugin: …}`)", PARSERS)? {
+            "form" => Parse::Form,
+            "text" => Parse::Text,
+            "auto" => Parse::Auto,
+            _ => Parse::Json,
+        })
+    }
+
+    fn fields(&mut self, node: &Node) -> Vec<(String, JsonPath)> {
+        let Kind::Object(members) = &node.kind else {
+            self.wrong(node, "an object of aliases and JSONPaths");
+            return Vec::new();
+        };
+        let mut fields = Vec::new();
+        for member in members {
+            let Some(path) = self.text(&member.value) else { continue };
+            match JsonPath::compile(path) {
+                Ok(path) => fields.push((member.name.clone(), path)),
+                Err(error) => self.compile_error(&member.value, &error),
+            }
+        }
+        fields
+    }
+}

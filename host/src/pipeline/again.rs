@@ -1,0 +1,183 @@
+//! Callbacks that come a second time: sent again by a user, kept until a plugin is back, or asked about later.
+
+use super::passage::{Origin, Passage};
+use super::{End, Pipeline, respond, route_of};
+use crate::callback::Callback;
+use crate::face;
+use crate::name::{CallbackId, ExecutionId, Name};
+use crate::outcome::{CallbackRecord, Outcome, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict};
+use crate::runner::Answer;
+use crate::store::{StoreError, Write};
+use std::time::Duration;
+
+/// How often callbacks are tried again whose plugin rested.
+const DEFERRED_INTERVAL: Duration = Duration::from_secs(1);
+/// Deferred callbacks that are tried at a time.
+const DEFERRED_MAX: usize = 256;
+
+/// What sending a recorded callback again did, or would do.
+#[derive(Debug)]
+pub struct Replay {
+    /// The id of the new callback.
+    pub callback: CallbackId,
+    pub replay_of: CallbackId,
+    pub dry_run: bool,
+    pub outcome: Outcome,
+    pub execution: Option<ExecutionId>,
+    pub reply: ReplyRecord,
+    pub trace: Vec<TraceEntry>,
+}
+
+/// Why a callback cannot be sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("there is no callback {0}")]
+    Missing(CallbackId),
+    #[error("the callback was not verified when it came; only its sender can send it again")]
+    NotVerified,
+    #[error("the trigger {trigger} of the flow {flow} is not deployed any more")]
+    TriggerGone { flow: Name, trigger: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Pipeline {
+    /// Takes a recorded callback through the stages again, as a new one. With `dry_run` nothing changes anywhere.
+    ///
+    /// # Errors
+    ///
+    /// There is no such callback, it was not genuine, its trigger is gone, or the store failed.
+    pub async fn replay(&self, workspace: &Name, id: CallbackId, dry_run: bool) -> Result<Replay, ReplayError> {
+        let record = self.store.callback(workspace, id)?.ok_or(ReplayError::Missing(id))?;
+        if !record.was_verified() {
+            return Err(ReplayError::NotVerified);
+        }
+        let (flow, trigger) = route_of(&self.flows, workspace, &record.flow, &record.trigger).ok_or_else(|| {
+            ReplayError::TriggerGone { flow: record.flow.clone(), trigger: record.trigger.clone() }
+        })?;
+        let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
+        let callback = Callback { id: CallbackId::new(), ..callback };
+        let origin = Origin::Replay { record: Box::new(record), dry_run };
+        let mut passage = Passage::new(callback, flow, trigger, origin);
+        let End { outcome, execution, reply, .. } = self.pass(&mut passage).await;
+        let callback = passage.callback.id;
+        let reply = ReplyRecord::from(&reply);
+        Ok(Replay { callback, replay_of: id, dry_run, outcome, execution, reply, trace: passage.trace })
+    }
+
+    /// Keeps a genuine callback until the plugin that could not be asked is back.
+    pub(super) async fn defer(&self, passage: &mut Passage, stop: Stop) -> End {
+        let reply = face::kept(passage.callback.id, None);
+        let end = End { outcome: Outcome::Kept, execution: None, reply, recorded: true };
+        if matches!(passage.origin, Origin::Deferred { .. }) {
+            // It stays where it is.
+            return end;
+        }
+        passage.note(Stage::Select, Verdict::Passed, format!("kept until the plugin is back: {}", stop.reason));
+        let (workspace, id) = (passage.callback.workspace.clone(), passage.callback.id);
+        let writes = vec![
+            Write::PutDeferred { workspace, id },
+            passage.put_record(Outcome::Kept, None, Some(&end.reply)),
+        ];
+        match self.store.commit(writes).await {
+            Ok(()) => end,
+            Err(error) => passage.stopped((Stage::Commit, super::not_stored(&error))),
+        }
+    }
+
+    /// Tries deferred callbacks again, for ever.
+    pub async fn run_deferred(&self) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(DEFERRED_INTERVAL).await;
+            let deferred = match self.store.deferred(DEFERRED_MAX) {
+                Ok(deferred) => deferred,
+                Err(error) => {
+                    tracing::error!(%error, "deferred callbacks could not be read");
+                    continue;
+                }
+            };
+            for (workspace, id) in deferred {
+                if let Err(error) = self.try_deferred(&workspace, id).await {
+                    tracing::error!(callback.id = %id, %error, "a deferred callback could not be tried again");
+                }
+            }
+        }
+    }
+
+    async fn try_deferred(&self, workspace: &Name, id: CallbackId) -> Result<(), StoreError> {
+        let taken = Write::TakeDeferred { workspace: workspace.clone(), id };
+        let Some(mut record) = self.store.callback(workspace, id)? else {
+            return self.store.commit(vec![taken]).await;
+        };
+        let Some((flow, trigger)) = route_of(&self.flows, workspace, &record.flow, &record.trigger) else {
+            let reason = "its trigger is not deployed any more".to_owned();
+            record.decide(Outcome::Rejected, Verdict::Refused, reason);
+            let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
+            return self.store.commit(vec![taken, put]).await;
+        };
+        let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
+        let mut passage = Passage::new(callback, flow, trigger, Origin::Deferred { record: Box::new(record) });
+        passage.with = vec![taken];
+        self.pass(&mut passage).await;
+        Ok(())
+    }
+
+    /// Where the answer of a callback can be had later.
+    pub(super) fn status_url(&self, workspace: &Name, id: CallbackId) -> String {
+        let token = self.secrets.seal_reference(&[id.as_bytes(), workspace.as_str().as_bytes()].concat());
+        format!("{}{}", self.public_url, face::status_path(&token))
+    }
+
+    /// The answer of a callback whose caller did not get it in time.
+    pub(super) async fn status(&self, token: &str) -> Reply {
+        match self.find_status(token).await {
+            Ok(Some(reply)) => reply,
+            Ok(None) => respond::unknown(),
+            Err(error) => {
+                tracing::error!(%error, "the status of a callback could not be read");
+                Reply::empty(503).with_header("retry-after", "5")
+            }
+        }
+    }
+
+    async fn find_status(&self, token: &str) -> Result<Option<Reply>, StoreError> {
+        let Some(reference) = self.secrets.open_reference(token) else { return Ok(None) };
+        let Some((id, workspace)) = reference.split_first_chunk::<16>() else { return Ok(None) };
+        let workspace = std::str::from_utf8(workspace).ok().and_then(|name| name.parse::<Name>().ok());
+        let (Some(workspace), id) = (workspace, CallbackId::from_bytes(*id)) else { return Ok(None) };
+        let Some(record) = self.store.callback(&workspace, id)? else { return Ok(None) };
+        if let Some(reply) = record.reply {
+            return Ok(Some(reply.into()));
+        }
+        let Some(execution) = record.execution else { return Ok(None) };
+        let Ok(Some(run)) = self.runner.load(&workspace, execution) else { return Ok(None) };
+        let url = self.status_url(&workspace, id);
+        let Some(answer) = Answer::of(&run.execution) else { return Ok(Some(face::pending(id, Some(execution), &url))) };
+        self.answer_later(&workspace, record, answer).await.map(Some)
+    }
+
+    /// Builds the answer that a caller did not wait for, and keeps it: it is the same from now on.
+    async fn answer_later(
+        &self,
+        workspace: &Name,
+        record: CallbackRecord,
+        answer: Answer,
+    ) -> Result<Reply, StoreError> {
+        let route = route_of(&self.flows, workspace, &record.flow, &record.trigger);
+        let (outcome, execution) = (record.outcome, record.execution);
+        let Some((flow, index)) = route else {
+            return Ok(match answer {
+                Answer::Responded(reply) => reply,
+                Answer::Ended(_) => respond::unknown(),
+            });
+        };
+        let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
+        let mut passage =
+            Passage::new(callback, std::sync::Arc::clone(&flow), index, Origin::Deferred { record: Box::new(record) });
+        passage.verified = true;
+        let Some(trigger) = flow.triggers.get(index) else { return Ok(respond::unknown()) };
+        let reply = self.answer(&mut passage, trigger, answer).await;
+        self.store.commit(vec![passage.put_record(outcome, execution, Some(&reply))]).await?;
+        Ok(reply)
+    }
+}

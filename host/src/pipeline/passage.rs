@@ -1,0 +1,213 @@
+//! What is known of a callback on its way, and its record.
+
+use super::{End, Stopped};
+use crate::callback::Callback;
+use crate::expression::Scope;
+use crate::flow::{Flow, Mode, PluginCall, Trigger};
+use crate::name::{CallbackId, ExecutionId};
+use crate::outcome::{
+    CallbackRecord, Outcome, PluginUse, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict, text_or_base64,
+};
+use crate::plugin::Subject;
+use crate::store::Write;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How much of a body is kept that was not verified: enough to see what it was, too little to fill a disk.
+const UNVERIFIED_BODY_BYTES_MAX: usize = 4096;
+
+/// Where a callback comes from.
+pub(super) enum Origin {
+    Caller,
+    /// A user sends a recorded callback again.
+    Replay { record: Box<CallbackRecord>, dry_run: bool },
+    /// It was kept while a plugin rested.
+    Deferred { record: Box<CallbackRecord> },
+}
+
+impl Origin {
+    pub(super) fn record(&self) -> Option<&CallbackRecord> {
+        match self {
+            Self::Caller => None,
+            Self::Replay { record, .. } | Self::Deferred { record } => Some(record),
+        }
+    }
+
+    pub(super) fn is_dry_run(&self) -> bool {
+        matches!(self, Self::Replay { dry_run: true, .. })
+    }
+}
+
+/// What has been found out about a callback so far.
+pub(super) struct Passage {
+    pub(super) callback: Arc<Callback>,
+    pub(super) flow: Arc<Flow>,
+    pub(super) trigger: usize,
+    pub(super) origin: Origin,
+    pub(super) trace: Vec<TraceEntry>,
+    /// Plugins used by the stage that is under way.
+    pub(super) uses: Vec<PluginUse>,
+    pub(super) verified: bool,
+    /// The first callback of the same delivery.
+    pub(super) repeats: Option<CallbackId>,
+    /// How many executions it resumed, when it was for all.
+    pub(super) resumed_count: Option<u64>,
+    /// What has to be written with whatever becomes of it.
+    pub(super) with: Vec<Write>,
+    stage_started: Instant,
+}
+
+impl Passage {
+    pub(super) fn new(callback: Callback, flow: Arc<Flow>, trigger: usize, origin: Origin) -> Self {
+        Self {
+            callback: Arc::new(callback),
+            flow,
+            trigger,
+            origin,
+            trace: Vec::with_capacity(6),
+            uses: Vec::new(),
+            verified: false,
+            repeats: None,
+            resumed_count: None,
+            with: Vec::new(),
+            stage_started: Instant::now(),
+        }
+    }
+
+    pub(super) fn is_first_trigger(&self) -> bool {
+        self.trigger == 0
+    }
+
+    /// Whether it can be kept until a plugin that rests is back: it is genuine, and its caller does not wait for the flow.
+    pub(super) fn may_be_deferred(&self, trigger: &Trigger) -> bool {
+        self.verified && trigger.mode == Mode::Async && !self.origin.is_dry_run()
+    }
+
+    pub(super) fn allow_method(&self, trigger: &Trigger) -> Result<(), Stop> {
+        let method = &self.callback.request.method;
+        if trigger.methods.contains(method) {
+            return Ok(());
+        }
+        let allowed: Vec<&str> = trigger.methods.iter().map(http::Method::as_str).collect();
+        let allowed = allowed.join(", ");
+        let reason = format!("the method is {method}, but the trigger takes {allowed}");
+        Err(Stop::refused(405, "method_not_allowed", "This method is not allowed here.", reason)
+            .with_header("allow", allowed))
+    }
+
+    /// The configuration of a plugin that runs before there is data.
+    pub(super) fn config_before_data<'c>(&self, call: &'c PluginCall) -> Result<std::borrow::Cow<'c, str>, Stop> {
+        let (data, fields) = (Value::Null, Map::new());
+        let config = call.config(&scope_of(&self.callback, &self.flow, &data, &fields));
+        config.map_err(|error| Stop::expression(&error))
+    }
+
+    /// What plugins see of a callback whose body is not parsed yet.
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            workspace: self.callback.workspace.clone(),
+            callback: Some(Arc::clone(&self.callback)),
+            data: None,
+            execution: None,
+            dry_run: self.origin.is_dry_run(),
+        }
+    }
+
+    pub(super) fn passed(&mut self, stage: Stage, reason: String) {
+        self.note(stage, Verdict::Passed, reason);
+    }
+
+    pub(super) fn note(&mut self, stage: Stage, verdict: Verdict, reason: String) {
+        let now = Instant::now();
+        let duration_us = u64::try_from((now - self.stage_started).as_micros()).unwrap_or(u64::MAX);
+        self.stage_started = now;
+        let plugins = std::mem::take(&mut self.uses);
+        self.trace.push(TraceEntry { stage, verdict, reason, duration_us, plugins });
+    }
+
+    /// The end of a callback that a stage did not let pass.
+    pub(super) fn stopped(&mut self, (stage, stop): Stopped) -> End {
+        let (outcome, verdict) =
+            if stop.refused { (Outcome::Rejected, Verdict::Refused) } else { (Outcome::Failed, Verdict::Failed) };
+        self.note(stage, verdict, stop.reason);
+        let mut reply = stop.problem.reply(self.callback.id);
+        if let Some((name, value)) = stop.header {
+            reply = reply.with_header(name, value);
+        }
+        End { outcome, execution: None, reply, recorded: false }
+    }
+
+    pub(super) fn put_record(
+        &self,
+        outcome: Outcome,
+        execution: Option<ExecutionId>,
+        reply: Option<&Reply>,
+    ) -> Write {
+        let record = Box::new(self.record(outcome, execution, reply));
+        Write::PutCallback { workspace: self.callback.workspace.clone(), record }
+    }
+
+    pub(super) fn record(
+        &self,
+        outcome: Outcome,
+        execution: Option<ExecutionId>,
+        reply: Option<&Reply>,
+    ) -> CallbackRecord {
+        let Callback { id, environment, request, .. } = &*self.callback;
+        let trigger = self.flow.triggers.get(self.trigger);
+        let kept = if self.verified { request.body.len() } else { request.body.len().min(UNVERIFIED_BODY_BYTES_MAX) };
+        let (body, body_base64) = text_or_base64(request.body.get(..kept).unwrap_or_default());
+        let headers = request
+            .headers
+            .iter()
+            .filter(|(name, _)| !crate::callback::carries_credentials(name.as_str()))
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let (replay_of, mut trace) = match &self.origin {
+            Origin::Caller => (self.repeats, Vec::new()),
+            Origin::Replay { record, .. } => (Some(record.id), Vec::new()),
+            // What happened before stays.
+            Origin::Deferred { record } => (record.replay_of, record.trace.clone()),
+        };
+        trace.extend_from_slice(&self.trace);
+        CallbackRecord {
+            id: *id,
+            received_at: request.received_at,
+            face: trigger.map(|trigger| trigger.face.as_str()).unwrap_or_default().to_owned(),
+            flow: self.flow.name.clone(),
+            trigger: trigger.map(|trigger| trigger.id.to_string()).unwrap_or_default(),
+            environment: environment.clone(),
+            method: request.method.to_string(),
+            path: request.path.clone(),
+            query: request.query.clone(),
+            headers,
+            body,
+            body_base64,
+            body_bytes: request.body.len() as u64,
+            outcome,
+            execution,
+            resumed_count: self.resumed_count,
+            replay_of,
+            reply: reply.map(ReplyRecord::from),
+            trace,
+        }
+    }
+}
+
+pub(super) fn scope_of<'a>(
+    callback: &'a Callback,
+    flow: &'a Flow,
+    data: &'a Value,
+    fields: &'a Map<String, Value>,
+) -> Scope<'a> {
+    Scope {
+        flow: &flow.name,
+        environment: &callback.environment,
+        callback: Some(callback),
+        data,
+        fields,
+        execution: None,
+        secrets: None,
+    }
+}

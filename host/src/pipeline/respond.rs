@@ -1,0 +1,125 @@
+//! What the caller gets: the trigger's own answer, a step's, or what became of the execution.
+
+use super::passage::Passage;
+use super::{Pipeline, UNAVAILABLE};
+use crate::execution::Execution;
+use crate::face;
+use crate::flow::{ReplySpec, Trigger};
+use crate::name::ExecutionId;
+use crate::outcome::{Problem, Reply, Stage, Stop, Verdict};
+use crate::plugin::{Role, Subject};
+use crate::reply::{ReplyError, render};
+use crate::runner::Answer;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+const EXECUTION_FAILED: Problem = Problem { status: 500, code: "execution_failed", detail: "The flow failed." };
+
+/// An answer, and whether the same callback will never get another one.
+pub(super) struct Waited {
+    pub(super) reply: Reply,
+    pub(super) is_final: bool,
+}
+
+impl Pipeline {
+    /// The answer of a synchronous trigger whose execution is under way.
+    pub(super) async fn wait(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        id: ExecutionId,
+        wait: oneshot::Receiver<Answer>,
+    ) -> Waited {
+        let callback = passage.callback.id;
+        match tokio::time::timeout(trigger.respond_within, wait).await {
+            Ok(Ok(answer)) => Waited { reply: self.answer(passage, trigger, answer).await, is_final: true },
+            Ok(Err(_)) => {
+                passage.note(Stage::Run, Verdict::Failed, "the store failed while the execution ran".to_owned());
+                Waited { reply: UNAVAILABLE.reply(callback).with_header("retry-after", "5"), is_final: false }
+            }
+            Err(_) => {
+                let reason =
+                    format!("it still ran after {:?}, the `respond_within` of the trigger", trigger.respond_within);
+                passage.passed(Stage::Run, reason);
+                let url = self.status_url(&passage.callback.workspace, callback);
+                Waited { reply: face::pending(callback, Some(id), &url), is_final: false }
+            }
+        }
+    }
+
+    /// The flow's own answer, or what became of the execution.
+    pub(super) async fn answer(&self, passage: &mut Passage, trigger: &Trigger, answer: Answer) -> Reply {
+        match answer {
+            Answer::Responded(reply) => {
+                passage.passed(Stage::Run, "a step of the flow answered".to_owned());
+                reply
+            }
+            Answer::Ended(execution) => self.ended(passage, trigger, &execution).await,
+        }
+    }
+
+    async fn ended(&self, passage: &mut Passage, trigger: &Trigger, execution: &Execution) -> Reply {
+        let id = passage.callback.id;
+        let status = execution.summary.status.as_str();
+        if let Some(error) = &execution.summary.error {
+            passage.note(Stage::Run, Verdict::Failed, format!("{}: {} ({})", error.step, error.message, error.code));
+            return EXECUTION_FAILED.reply(id);
+        }
+        if execution.summary.status != crate::execution::Status::Completed {
+            passage.note(Stage::Run, Verdict::Failed, format!("the execution is {status}"));
+            return EXECUTION_FAILED.reply(id);
+        }
+        passage.passed(Stage::Run, "the execution ran to its end".to_owned());
+        match self.build_reply(passage, trigger, execution).await {
+            Ok(reply) => reply.unwrap_or_else(|| face::completed(id, execution.summary.id)),
+            Err(stop) => {
+                passage.note(Stage::Respond, Verdict::Failed, stop.reason);
+                stop.problem.reply(id)
+            }
+        }
+    }
+
+    /// The trigger's own answer, `None` when it has none.
+    pub(super) async fn build_reply(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        execution: &Execution,
+    ) -> Result<Option<Reply>, Stop> {
+        let Some(spec) = &trigger.reply else { return Ok(None) };
+        let mut scope = execution.scope();
+        let callback = Arc::clone(&passage.callback);
+        scope.callback = Some(&callback);
+        let call = match spec {
+            ReplySpec::Template { .. } => {
+                return render(spec, &scope).map_err(|error| match error {
+                    ReplyError::Expression(error) => Stop::expression(&error),
+                    ReplyError::NotAllowed(reason) => {
+                        Stop::failed(500, "reply_not_allowed", "The flow's answer is not allowed.", reason)
+                    }
+                });
+            }
+            ReplySpec::Plugin(call) => call,
+        };
+        let config = call.config(&scope).map_err(|error| Stop::expression(&error))?;
+        let subject = Subject {
+            callback: Some(callback),
+            dry_run: passage.origin.is_dry_run(),
+            ..Subject::of_execution(&passage.callback.workspace, execution)
+        };
+        self.plugins
+            .respond(&call.plugin, &subject, &config, &mut passage.uses)
+            .await
+            .map(Some)
+            .map_err(|error| error.stop(Role::Responder))
+    }
+}
+
+pub(super) fn unknown() -> Reply {
+    let problem = &face::UNKNOWN;
+    let body = serde_json::json!({
+        "type": "about:blank", "title": "Not Found", "status": problem.status, "detail": problem.detail, "code": problem.code,
+    });
+    let headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
+    Reply { status: problem.status, headers, body: body.to_string().into() }
+}

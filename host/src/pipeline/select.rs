@@ -1,0 +1,366 @@
+//! Which executions a callback of a later trigger is for: one by its id, any, or all that wait.
+
+use super::dedupe::Identity;
+use super::passage::Passage;
+use super::{Change, Data, End, Pipeline, Stopped, not_stored};
+use crate::condition::Decision;
+use crate::execution::{Event, Standing};
+use crate::face::{self, Selector};
+use crate::flow::Trigger;
+use crate::name::ExecutionId;
+use crate::outcome::{Outcome, Stage, Stop, Verdict};
+use crate::plugin::Subject;
+use crate::runner::{ChangeError, Run, advance, subject_for};
+use crate::store::{Mail, StoreError, Write};
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+/// How often a change is tried again that someone else was faster than.
+const ATTEMPTS_MAX: usize = 20;
+/// Waits that are looked at together.
+const PAGE: usize = 64;
+/// Most waits that one callback looks at whose condition depends on the execution.
+const EXAMINED_MAX: usize = 10_000;
+
+/// What became of one attempt to resume an execution.
+enum Attempt {
+    Resumed(End),
+    /// The condition is false.
+    DoesNotCount,
+    /// It does not wait any more, or someone else was faster.
+    Gone,
+}
+
+impl Pipeline {
+    pub(super) async fn select(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        selector: &Selector,
+        data: Data,
+        identity: Option<Identity>,
+    ) -> Result<End, Stopped> {
+        match selector {
+            Selector::One(id) => self.select_one(passage, trigger, id, data, identity).await,
+            Selector::Any => self.select_any(passage, trigger, data, identity).await,
+            Selector::All => self.select_all(passage, trigger, data, identity).await,
+        }
+    }
+
+    async fn select_one(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        id: &str,
+        data: Data,
+        mut identity: Option<Identity>,
+    ) -> Result<End, Stopped> {
+        let unknown = || refused("unknown_execution", "There is no such execution.", format!("there is no execution {id}"));
+        let Ok(id) = id.parse::<ExecutionId>() else { return Err(unknown()) };
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some(identity) = &mut identity
+                && let Some(end) = self.known(passage, trigger, identity).await?
+            {
+                return Ok(end);
+            }
+            let run = self.load(passage, id)?.filter(|run| run.flow.name == passage.flow.name).ok_or_else(unknown)?;
+            match run.execution.standing(&run.flow, &trigger.id) {
+                Standing::Ended => {
+                    let status = run.execution.summary.status.as_str();
+                    let reason = format!("the execution {id} is {status}");
+                    return Err(refused("execution_ended", "The execution has ended.", reason));
+                }
+                Standing::Passed => {
+                    let reason = format!("the execution {id} does not wait here any more");
+                    return Err(refused("trigger_passed", "The execution does not wait here any more.", reason));
+                }
+                Standing::NotYet => {
+                    if let Some(end) = self.keep(passage, trigger, &run, &data, identity.as_ref()).await? {
+                        return Ok(end);
+                    }
+                }
+                Standing::WaitsHere => match self.resume(passage, trigger, run, &data, identity.as_ref()).await? {
+                    Attempt::Resumed(end) => return Ok(end),
+                    Attempt::DoesNotCount => return Ok(End::ignored()),
+                    Attempt::Gone => {}
+                },
+            }
+        }
+        self.known_now(passage, trigger, identity).await
+    }
+
+    /// The execution that has waited longest and whose condition is true.
+    async fn select_any(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        data: Data,
+        mut identity: Option<Identity>,
+    ) -> Result<End, Stopped> {
+        let depends = trigger.when.as_ref().is_some_and(crate::condition::Condition::reads_execution);
+        let (mut after, mut examined) = (None, 0);
+        loop {
+            let page = self.waits(passage, trigger, after)?;
+            for (since, id) in &page {
+                after = Some((*since, *id));
+                if examined == EXAMINED_MAX {
+                    let reason = format!("none of the {EXAMINED_MAX} that wait longest is meant; the others were not asked");
+                    passage.note(Stage::Select, Verdict::Ignored, reason);
+                    return Ok(End::ignored());
+                }
+                let Some(run) = self.load(passage, *id)? else { continue };
+                if run.execution.standing(&run.flow, &trigger.id) != Standing::WaitsHere {
+                    continue;
+                }
+                examined += 1;
+                match self.resume(passage, trigger, run, &data, identity.as_ref()).await? {
+                    Attempt::Resumed(end) => return Ok(end),
+                    Attempt::DoesNotCount if !depends => return Ok(End::ignored()),
+                    Attempt::DoesNotCount => {}
+                    Attempt::Gone => {
+                        if let Some(identity) = &mut identity
+                            && let Some(end) = self.known(passage, trigger, identity).await?
+                        {
+                            return Ok(end);
+                        }
+                    }
+                }
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        if examined == 0 {
+            return Err(nobody_waits());
+        }
+        Ok(End::ignored())
+    }
+
+    /// Everyone who waits and whose condition is true, each as a change of its own.
+    async fn select_all(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        data: Data,
+        identity: Option<Identity>,
+    ) -> Result<End, Stopped> {
+        let (mut after, mut waiting) = (None, 0_usize);
+        let mut resumed: Vec<ExecutionId> = Vec::new();
+        loop {
+            let page = self.waits(passage, trigger, after)?;
+            after = page.last().copied().or(after);
+            waiting += page.len();
+            let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<Option<ExecutionId>, Stopped>>> = Vec::new();
+            for (_, id) in &page {
+                attempts.push(Box::pin(self.resume_silently(&*passage, trigger, *id, &data)));
+            }
+            for attempt in futures_util::future::join_all(attempts).await {
+                match attempt {
+                    Ok(id) => resumed.extend(id),
+                    // One that cannot be resumed is left out (A-FR-12).
+                    Err((_, stop)) => {
+                        tracing::warn!(callback.id = %passage.callback.id, reason = stop.reason, "an execution was left out");
+                    }
+                }
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        if waiting == 0 {
+            return Err(nobody_waits());
+        }
+        if resumed.is_empty() {
+            let reason = format!("the condition holds for none of the {waiting} executions that wait");
+            passage.note(Stage::Condition, Verdict::Ignored, reason);
+            return Ok(End::ignored());
+        }
+        passage.passed(Stage::Select, format!("resumes {} of {waiting} executions that waited", resumed.len()));
+        passage.resumed_count = Some(resumed.len() as u64);
+        let (outcome, execution) = (Outcome::Resumed, resumed.first().copied());
+        let reply = face::resumed_all(passage.callback.id, &resumed);
+        if !passage.origin.is_dry_run() {
+            let mut writes = passage.with.clone();
+            writes.extend(identity.map(|identity| identity.write(passage)));
+            writes.push(passage.put_record(outcome, execution, Some(&reply)));
+            self.store.commit(writes).await.map_err(|error| (Stage::Commit, not_stored(&error)))?;
+        }
+        Ok(End { outcome, execution, reply, recorded: true })
+    }
+
+    fn load(&self, passage: &Passage, id: ExecutionId) -> Result<Option<Run>, Stopped> {
+        let failed = |error: ChangeError| match error {
+            ChangeError::Store(error) => (Stage::Select, not_stored(&error)),
+            error => (Stage::Select, Stop::failed(500, "flow_gone", "The flow cannot go on.", error.to_string())),
+        };
+        self.runner.load(&passage.callback.workspace, id).map_err(failed)
+    }
+
+    fn waits(
+        &self,
+        passage: &Passage,
+        trigger: &Trigger,
+        after: Option<(Timestamp, ExecutionId)>,
+    ) -> Result<Vec<(Timestamp, ExecutionId)>, Stopped> {
+        let waits = self.store.waits(&passage.callback.workspace, &passage.flow.name, &trigger.id, after, PAGE);
+        waits.map_err(|error| (Stage::Select, not_stored(&error)))
+    }
+
+    /// Resumes an execution that waits here, if the condition of its own version holds for it.
+    async fn resume(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        mut run: Run,
+        data: &Data,
+        identity: Option<&Identity>,
+    ) -> Result<Attempt, Stopped> {
+        let id = run.execution.summary.id;
+        let mut uses = Vec::new();
+        let decision = self.asked(passage, trigger, &run, data, &mut uses).await;
+        passage.uses.append(&mut uses);
+        let decision = decision.map_err(|stop| (Stage::Condition, stop))?;
+        if !decision.holds {
+            passage.note(Stage::Condition, Verdict::Ignored, format!("for {id}: {}", decision.reason));
+            return Ok(Attempt::DoesNotCount);
+        }
+        let marks = passage.trace.len();
+        passage.passed(Stage::Condition, decision.reason);
+        let before = run.execution.summary.clone();
+        let flow = Arc::clone(&run.flow);
+        let turn = run.execution.handle(&flow, event(passage, data), Timestamp::now());
+        if turn.entries.is_empty() {
+            passage.trace.truncate(marks);
+            return Ok(Attempt::Gone);
+        }
+        passage.passed(Stage::Select, format!("resumes the execution {id}"));
+        let goes_on = turn.effect.is_some();
+        let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
+        let change = Change { outcome: Outcome::Resumed, writes: vec![write], goes_on };
+        let end = self.commit_and_answer(passage, trigger, run, change, identity).await?;
+        Ok(match end {
+            Some(end) => Attempt::Resumed(end),
+            None => {
+                passage.trace.truncate(marks);
+                Attempt::Gone
+            }
+        })
+    }
+
+    /// Resumes one of all: its id, or `None` when it is not meant or does not wait any more.
+    async fn resume_silently(
+        &self,
+        passage: &Passage,
+        trigger: &Trigger,
+        id: ExecutionId,
+        data: &Data,
+    ) -> Result<Option<ExecutionId>, Stopped> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(mut run) = self.load(passage, id)? else { return Ok(None) };
+            if run.execution.standing(&run.flow, &trigger.id) != Standing::WaitsHere {
+                return Ok(None);
+            }
+            let decision = self.asked(passage, trigger, &run, data, &mut Vec::new()).await;
+            if !decision.map_err(|stop| (Stage::Condition, stop))?.holds {
+                return Ok(None);
+            }
+            let before = run.execution.summary.clone();
+            let flow = Arc::clone(&run.flow);
+            let turn = run.execution.handle(&flow, event(passage, data), Timestamp::now());
+            if turn.entries.is_empty() || passage.origin.is_dry_run() {
+                return Ok((!turn.entries.is_empty()).then_some(id));
+            }
+            let goes_on = turn.effect.is_some();
+            let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
+            match self.store.commit(vec![write]).await {
+                Ok(()) => {
+                    if goes_on {
+                        self.runner.spawn(run);
+                    } else {
+                        self.runner.answer(&run.execution);
+                    }
+                    return Ok(Some(id));
+                }
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err((Stage::Commit, not_stored(&error))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the condition says for one execution.
+    async fn asked(
+        &self,
+        passage: &Passage,
+        trigger: &Trigger,
+        run: &Run,
+        data: &Data,
+        uses: &mut Vec<crate::outcome::PluginUse>,
+    ) -> Result<Decision, Stop> {
+        let workspace = &passage.callback.workspace;
+        let subject = Subject {
+            callback: Some(Arc::clone(&passage.callback)),
+            data: Some(Arc::clone(&data.data)),
+            dry_run: passage.origin.is_dry_run(),
+            ..subject_for(&run.flow, &trigger.id, workspace, &run.execution)
+        };
+        self.runner.counts(&run.flow, &run.execution, &trigger.id, subject, &data.fields, uses).await
+    }
+
+    /// Keeps a callback for an execution that does not wait yet: `None` when it has gone on in the meantime.
+    async fn keep(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        run: &Run,
+        data: &Data,
+        identity: Option<&Identity>,
+    ) -> Result<Option<End>, Stopped> {
+        let id = run.execution.summary.id;
+        let Some(ttl) = trigger.mailbox else {
+            let reason = format!("the execution {id} does not wait here yet, and the trigger keeps no mail");
+            return Err(refused("not_waiting", "The execution does not wait here.", reason));
+        };
+        let expires_at = Timestamp::now().saturating_add(ttl);
+        let marks = passage.trace.len();
+        passage.passed(Stage::Select, format!("the execution {id} does not wait here yet: kept until {expires_at}"));
+        let reply = face::kept(passage.callback.id, Some(id));
+        let end = End { outcome: Outcome::Kept, execution: Some(id), reply, recorded: true };
+        if passage.origin.is_dry_run() {
+            return Ok(Some(end));
+        }
+        let Data { data, fields } = data.clone();
+        let mail = Mail { callback: passage.callback.id, data, fields, expires_at };
+        let mut writes = vec![Write::PutMail {
+            workspace: passage.callback.workspace.clone(),
+            execution: id,
+            entries: run.execution.summary.entries,
+            trigger: trigger.id.clone(),
+            mail: Box::new(mail),
+        }];
+        writes.extend(identity.map(|identity| identity.write(passage)));
+        writes.push(passage.put_record(Outcome::Kept, Some(id), Some(&end.reply)));
+        writes.append(&mut passage.with.clone());
+        match self.store.commit(writes).await {
+            Ok(()) => Ok(Some(end)),
+            Err(StoreError::Conflict) => {
+                passage.trace.truncate(marks);
+                Ok(None)
+            }
+            Err(error) => Err((Stage::Commit, not_stored(&error))),
+        }
+    }
+}
+
+fn event(passage: &Passage, data: &Data) -> Event {
+    let Data { data, fields } = data.clone();
+    Event::Resumed { callback: passage.callback.id, data, fields }
+}
+
+fn refused(code: &'static str, detail: &'static str, reason: String) -> Stopped {
+    (Stage::Select, Stop::refused(404, code, detail, reason))
+}
+
+fn nobody_waits() -> Stopped {
+    refused("nobody_waits", "No execution is waiting here.", "no execution waits at this trigger".to_owned())
+}

@@ -1,0 +1,323 @@
+//! Requests that flows send. They go to public addresses only, unless an operator has named the host, so that a URL made
+//! of a callback's data does not lead into the operator's network; there are no redirects and no proxies.
+//!
+//! The address is checked where it is resolved, and the connection goes to the checked address: a name that resolves to
+//! something else a moment later gains nothing by it.
+
+use crate::execution::Event;
+use crate::expression::Scope;
+use crate::flow::{BodySpec, HttpCall};
+use crate::name::Name;
+use crate::secret::Secrets;
+use bytes::Bytes;
+use reqwest::dns::{Addrs, Resolve, Resolving};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Largest body of an answer, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// Longest pause that an answer may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// Sends the requests of flows. Cloning it is cheap and shares it.
+#[derive(Clone)]
+pub struct Sender {
+    secrets: Secrets,
+    private: Arc<BTreeSet<String>>,
+    /// Made when first used: reading the system's certificates would delay the start.
+    client: Arc<OnceLock<reqwest::Client>>,
+}
+
+/// Why a request was not answered.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+enum SendError {
+    #[error("the URL is not valid: {0}")]
+    Url(String),
+    #[error("{0} is not a public address; an operator can allow it in `http_private_hosts`")]
+    Private(String),
+    #[error("{0}")]
+    Expression(String),
+    #[error("there is no secret {0}")]
+    Secret(String),
+    #[error("the request is not valid: {0}")]
+    Invalid(String),
+    #[error("the answer is larger than {BODY_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("no answer: {0}")]
+    Unreachable(&'static str),
+}
+
+impl Sender {
+    /// `private_hosts`: `host` or `host:port` that may be reached although they are not public.
+    pub fn new(secrets: Secrets, private_hosts: impl IntoIterator<Item = String>) -> Self {
+        let private = private_hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
+        Self { secrets, private: Arc::new(private), client: Arc::default() }
+    }
+
+    /// Sends a request once: its answer, or why there is none.
+    pub async fn send(
+        &self,
+        workspace: &Name,
+        call: &HttpCall,
+        scope: &Scope<'_>,
+        idempotency_key: &str,
+    ) -> Event {
+        match self.try_send(workspace, call, scope, idempotency_key).await {
+            Ok(event) => event,
+            Err(error) => {
+                let retryable = matches!(error, SendError::Unreachable(_) | SendError::Secret(_));
+                Event::HttpUnanswered { problem: error.to_string(), retryable }
+            }
+        }
+    }
+
+    async fn try_send(
+        &self,
+        workspace: &Name,
+        call: &HttpCall,
+        scope: &Scope<'_>,
+        idempotency_key: &str,
+    ) -> Result<Event, SendError> {
+        let started = Instant::now();
+        let secrets = self.secrets_of(workspace, call)?;
+        let scope = Scope { secrets: Some(&secrets), ..*scope };
+        let render = |template: &crate::expression::Template| {
+            template.render_text(&scope).map_err(|error| SendError::Expression(error.to_string()))
+        };
+        let url: reqwest::Url = render(&call.url)?.parse().map_err(|error| SendError::Url(format!("{error}")))?;
+        self.check(&url)?;
+        let client = self.client()?;
+        let mut request = client.request(call.method.clone(), url).timeout(call.timeout);
+        let mut typed = false;
+        for (name, template) in &call.headers {
+            typed |= name == "content-type";
+            request = request.header(name, render(template)?);
+        }
+        request = request.header("idempotency-key", idempotency_key);
+        let (body, kind) = match &call.body {
+            BodySpec::Empty => (None, ""),
+            BodySpec::Json(template) => {
+                let value = template.render(&scope).map_err(|error| SendError::Expression(error.to_string()))?;
+                (Some(value.to_string()), "application/json")
+            }
+            BodySpec::Text(template) => (Some(render(template)?), "text/plain; charset=utf-8"),
+        };
+        if let Some(body) = body {
+            if !typed {
+                request = request.header("content-type", kind);
+            }
+            request = request.body(body);
+        }
+        let request = request.build().map_err(|error| SendError::Invalid(without_url(error)))?;
+        let mut response = client.execute(request).await.map_err(|error| unreachable(&error))?;
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut headers = Map::new();
+        for (name, value) in response.headers() {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            crate::callback::append(&mut headers, name.as_str(), value);
+        }
+        let is_json = headers.get("content-type").and_then(Value::as_str).is_some_and(|kind| kind.contains("json"));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+            if body.len() + chunk.len() > BODY_BYTES_MAX {
+                return Err(SendError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Event::HttpAnswered {
+            status: response.status().as_u16(),
+            headers,
+            body: body_value(body.into(), is_json),
+            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
+            duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn secrets_of(&self, workspace: &Name, call: &HttpCall) -> Result<Value, SendError> {
+        let mut secrets = Map::new();
+        for name in &call.secrets {
+            let value = self.secrets.find(workspace, name).ok_or_else(|| SendError::Secret(name.clone()))?;
+            secrets.insert(name.clone(), String::from_utf8_lossy(value.bytes()).into());
+        }
+        Ok(Value::Object(secrets))
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, SendError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(Resolver { private: Arc::clone(&self.private) }))
+            .user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|_| SendError::Unreachable("TLS could not be set up"))?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// Addresses that are written as such never see the resolver.
+    fn check(&self, url: &reqwest::Url) -> Result<(), SendError> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(SendError::Url(format!("the scheme {} is neither http nor https", url.scheme())));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(SendError::Url("it must not carry a user name".to_owned()));
+        }
+        let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+        let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}")).unwrap_or_default();
+        if self.private.contains(&with_port) {
+            return Ok(());
+        }
+        // The resolver sees names alone: a host that is private with one port only must not pass there with another.
+        let named_with_port = self.private.iter().any(|known| known.starts_with(&format!("{host}:")));
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        match literal {
+            Some(address) if !is_public(address) && !self.private.contains(&host) => Err(SendError::Private(host)),
+            None if named_with_port && !self.private.contains(&host) => Err(SendError::Private(with_port)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// JSON as such, text as text, anything else as base64.
+fn body_value(body: Bytes, is_json: bool) -> Value {
+    if is_json && let Ok(value) = serde_json::from_slice(&body) {
+        return value;
+    }
+    let (text, base64) = crate::outcome::text_or_base64(&body);
+    text.or(base64).map_or(Value::Null, Value::from)
+}
+
+fn without_url(error: reqwest::Error) -> String {
+    error.without_url().to_string()
+}
+
+/// Without the URL, which may hold a secret.
+fn unreachable(error: &reqwest::Error) -> SendError {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(NotPublic(host)) = error.downcast_ref() {
+            return SendError::Private(host.clone());
+        }
+        cause = error.source();
+    }
+    SendError::Unreachable(match (error.is_timeout(), error.is_connect()) {
+        (true, _) => "it took too long",
+        (_, true) => "the connection failed",
+        _ => "the connection broke off",
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} has no public address")]
+struct NotPublic(String);
+
+/// Resolves names and leaves out what is not public.
+struct Resolver {
+    private: Arc<BTreeSet<String>>,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> Resolving {
+        let host = name.as_str().to_ascii_lowercase();
+        let allowed = self.private.iter().any(|known| *known == host || known.starts_with(&format!("{host}:")));
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let addresses: Vec<SocketAddr> = found.filter(|address| allowed || is_public(address.ip())).collect();
+            if addresses.is_empty() {
+                return Err(Box::new(NotPublic(host)) as Box<dyn std::error::Error + Send + Sync>);
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Whether an address belongs to the public network, by the registries of special addresses (RFC 6890 and its successors).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let special = address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation()
+        || address.is_multicast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (b == 18 || b == 19));
+    !special
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let [first, second, ..] = segments;
+    // Addresses that carry one of version 4 are as public as that one is.
+    if let Some(v4) = address.to_ipv4_mapped() {
+        return is_public_v4(v4);
+    }
+    let [.., high, low] = segments;
+    let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
+    if (first, second) == (0x64, 0xff9b) {
+        return segments[2..6] == [0; 4] && is_public_v4(Ipv4Addr::new(a, b, c, d));
+    }
+    if first == 0x2002 {
+        let [[a, b], [c, d]] = [second.to_be_bytes(), segments[2].to_be_bytes()];
+        return is_public_v4(Ipv4Addr::new(a, b, c, d));
+    }
+    // Global unicast, without documentation, Teredo and the benchmarking and identifier blocks.
+    (0x2000..0x4000).contains(&first) && !(first == 0x2001 && second < 0x200) && (first, second) != (0x2001, 0xdb8)
+        && !(first == 0x3fff && second < 0x1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SendError, Sender, is_public};
+    use crate::name::Name;
+    use crate::secret::Secrets;
+
+    #[test]
+    fn addresses_of_other_networks_are_not_public() {
+        for private in [
+            "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.0.0.1", "192.0.2.1",
+            "192.168.1.1", "198.18.0.1", "203.0.113.9", "224.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1",
+            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "fc00::1",
+            "fd12::1", "fe80::1", "ff02::1", "2001:db8::1", "2001::1", "3fff::1", "100::1",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+        for public in ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+    }
+
+    #[test]
+    fn urls_that_name_private_addresses_are_refused_in_every_notation() {
+        let secrets = Secrets::for_testing(&Name::default_name(), &[]);
+        let sender = Sender::new(secrets, ["10.0.0.7:8080".to_owned(), "intern.example:81".to_owned(), "::1".to_owned()]);
+        let check = |url: &str| sender.check(&url.parse().unwrap());
+        for url in [
+            "http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://[::1]/x",
+            "http://[::ffff:127.0.0.1]/", "http://10.0.0.7/", "http://10.0.0.7:8081/", "http://intern.example/",
+            "https://169.254.169.254/latest", "http://[fd00::1]/",
+        ] {
+            assert!(matches!(check(url), Err(SendError::Private(_))), "{url}");
+        }
+        assert!(matches!(check("ftp://1.1.1.1/"), Err(SendError::Url(_))));
+        assert!(matches!(check("http://user@1.1.1.1/"), Err(SendError::Url(_))));
+        for url in ["http://10.0.0.7:8080/x", "http://intern.example:81/", "https://example.com/"] {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! Executions that wait: who may resume them, what is kept for them, and what ends a wait.
+
+use crate::support::{Sink, TestServer};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const ORDERS: &str = "flow: orders
+steps:
+  - trigger: Order received
+  - trigger: Payment confirmed
+    when: data.status == \"confirmed\"
+  - set: { paid: '${{ data.amount }}', first: '${{ triggers[\"Order received\"].data.order }}' }
+";
+
+/// A server with a deployed flow, and the URLs of its triggers.
+async fn deployed(source: &str) -> (TestServer, Vec<String>) {
+    let server = TestServer::start().await;
+    let urls = server.deploy_all(source).await;
+    (server, urls)
+}
+
+async fn start(server: &TestServer, url: &str, body: &Value) -> String {
+    let response = server.post(url, body).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    response.json::<Value>().await.unwrap()["execution"].as_str().unwrap().to_owned()
+}
+
+async fn refused(response: reqwest::Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.unwrap();
+    (status, body["code"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned())
+}
+
+fn select(url: &str, execution: &str) -> String {
+    format!("{url}?execution={execution}")
+}
+
+/// FR-13, FR-15, FR-42, A-FR-2, A-FR-7.
+#[tokio::test]
+async fn a_callback_that_selects_nobody_is_refused() {
+    let (server, urls) = deployed(ORDERS).await;
+    let paid = json!({ "status": "confirmed", "amount": 3 });
+    for (query, expected) in [
+        ("", (400, "selector_missing")),
+        ("?execution=", (400, "selector_missing")),
+        ("?execution=any&executionId=all", (400, "selector_ambiguous")),
+        ("?execution=any", (404, "nobody_waits")),
+        ("?execution=all", (404, "nobody_waits")),
+        ("?execution=ABC123-DEF456-GHI789", (404, "unknown_execution")),
+        ("?executionId=018f0000-0000-7000-8000-000000000000", (404, "unknown_execution")),
+    ] {
+        let (status, code) = refused(server.post(&format!("{}{query}", urls[1]), &paid).await).await;
+        assert_eq!((status, code.as_str()), expected, "{query}");
+    }
+    let id = start(&server, &urls[0], &json!({ "order": 1 })).await;
+    let both = format!("{}?execution={id}&executionId={id}", urls[1]);
+    assert_eq!(server.post(&both, &paid).await.status(), StatusCode::ACCEPTED, "equal is fine");
+    server.ended(&id).await;
+    let again = server.post(&select(&urls[1], &id), &paid).await;
+    assert_eq!(refused(again).await, (404, "execution_ended".to_owned()));
+    // An execution of another flow is none.
+    let other = server.deploy_all(&ORDERS.replace("orders", "others")).await;
+    let id = start(&server, &other[0], &json!({})).await;
+    assert_eq!(refused(server.post(&select(&urls[1], &id), &paid).await).await.1, "unknown_execution");
+}
+
+/// FR-01, FR-02, FR-10 to FR-12, FR-23, FR-27, FR-44 to FR-46.
+#[tokio::test]
+async fn an_execution_waits_ignores_what_does_not_count_and_goes_on_after_a_restart() {
+    let (server, urls) = deployed(ORDERS).await;
+    let id = start(&server, &urls[0], &json!({ "order": 7 })).await;
+    let waiting = server.get(&format!("/v1/executions/{id}")).await;
+    assert_eq!((&waiting["status"], &waiting["waiting_at"]), (&json!("waiting"), &json!("payment-confirmed")));
+    let ignored = server.post(&select(&urls[1], &id), &json!({ "status": "processing" })).await;
+    assert_eq!((ignored.status(), &ignored.headers()["ringback-outcome"]), (StatusCode::NO_CONTENT, &"ignored".parse().unwrap()));
+    let server = server.restart().await;
+    let urls = server.urls("orders").await;
+    let response = server.post(&select(&urls[1], &id), &json!({ "status": "confirmed", "amount": 9.95 })).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let record = server.callback(&response).await;
+    assert_eq!((&record["outcome"], &record["execution"]), (&json!("resumed"), &json!(id)));
+    let ended = server.ended(&id).await;
+    let journal = ended["journal"].as_array().unwrap();
+    let kinds: Vec<&str> = journal.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["started", "waiting", "resumed", "set", "completed"]);
+    assert_eq!(journal[3]["values"], json!({ "paid": 9.95, "first": 7 }));
+}
+
+/// FR-15, FR-16, FR-18 to FR-20: the selector is no data, and a starting trigger has none.
+#[tokio::test]
+async fn the_data_rules_of_both_methods() {
+    let (server, urls) = deployed("flow: rules\nsteps:\n  - trigger: First\n  - trigger: Second\n").await;
+    let got = server.call(Method::GET, &format!("{}?execution=x&a=1", urls[0])).send().await.unwrap();
+    let by_get = got.json::<Value>().await.unwrap()["execution"].as_str().unwrap().to_owned();
+    let posted = server.post(&format!("{}?execution=x", urls[0]), &json!([1])).await;
+    let by_post = posted.json::<Value>().await.unwrap()["execution"].as_str().unwrap().to_owned();
+    let url = format!("{}?executionId={by_get}&b=2&b=3", urls[1]);
+    assert_eq!(server.call(Method::GET, &url).send().await.unwrap().status(), StatusCode::ACCEPTED);
+    let url = format!("{}?execution={by_post}&b=2", urls[1]);
+    assert_eq!(server.post(&url, &json!({ "execution": "mine" })).await.status(), StatusCode::ACCEPTED);
+    let data = |run: &Value| [&run["journal"][0]["data"], &run["journal"][2]["data"]].map(Value::clone);
+    assert_eq!(data(&server.ended(&by_get).await), [json!({ "execution": "x", "a": "1" }), json!({ "b": ["2", "3"] })]);
+    assert_eq!(data(&server.ended(&by_post).await), [json!([1]), json!({ "execution": "mine" })]);
+}
+
+/// FR-24, A-FR-5, A-FR-13: the longest-waiting whose condition is true, and each once.
+#[tokio::test]
+async fn any_takes_the_longest_waiting_that_is_meant() {
+    let source = "flow: any\nsteps:\n  - trigger: First\n  - trigger: Second\n    when: data.n >= triggers.First.data.n\n";
+    let (server, urls) = deployed(source).await;
+    let mut ids = Vec::new();
+    for n in [5, 1, 2] {
+        ids.push(start(&server, &urls[0], &json!({ "n": n })).await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let any = |n: i32| server.call(Method::POST, &format!("{}?execution=any", urls[1])).json(&json!({ "n": n })).send();
+    let resumed = |response: reqwest::Response| async { response.json::<Value>().await.unwrap()["execution"].clone() };
+    assert_eq!(any(0).await.unwrap().status(), StatusCode::NO_CONTENT, "nobody is meant");
+    assert_eq!(resumed(any(3).await.unwrap()).await, json!(ids[1]), "the first is not meant");
+    let (one, two) = tokio::join!(any(9), any(9));
+    let mut both = [resumed(one.unwrap()).await, resumed(two.unwrap()).await];
+    both.sort_by_key(Value::to_string);
+    let mut expected = [json!(ids[0]), json!(ids[2])];
+    expected.sort_by_key(Value::to_string);
+    assert_eq!(both, expected, "two at once never take the same one");
+    assert_eq!(refused(any(9).await.unwrap()).await.1, "nobody_waits");
+}
+
+/// FR-25, FR-26, FR-41, A-FR-5, A-FR-12.
+#[tokio::test]
+async fn all_resumes_everyone_whose_condition_is_true() {
+    let source = "flow: all\nsteps:\n  - trigger: First\n  - trigger: Second\n    when: data.n > triggers.First.data.n\n";
+    let (server, urls) = deployed(source).await;
+    let mut ids = Vec::new();
+    for n in 0..130 {
+        ids.push(start(&server, &urls[0], &json!({ "n": n % 3 })).await);
+    }
+    let none = server.post(&format!("{}?execution=all", urls[1]), &json!({ "n": 0 })).await;
+    assert_eq!(none.status(), StatusCode::NO_CONTENT);
+    let some = server.post(&format!("{}?execution=all", urls[1]), &json!({ "n": 2 })).await;
+    let record = server.callback(&some).await;
+    let resumed: Vec<String> = serde_json::from_value(some.json::<Value>().await.unwrap()["executions"].clone()).unwrap();
+    let mut expected: Vec<&String> = ids.iter().enumerate().filter(|(n, _)| n % 3 < 2).map(|(_, id)| id).collect();
+    assert_eq!(record["resumed_count"], json!(expected.len()));
+    let mut found: Vec<&String> = resumed.iter().collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    let left = server.get("/v1/executions?status=waiting&trigger=second&limit=200").await;
+    assert_eq!(left["items"].as_array().unwrap().len(), 130 - resumed.len());
+}
+
+/// FR-29, A-FR-6: kept, judged when the execution gets there, and consumed once.
+#[tokio::test]
+async fn a_callback_that_comes_early_is_kept() {
+    let sink = Sink::start().await;
+    let source = format!(
+        "flow: early\nsteps:\n  - trigger: First\n  - http: {{ url: '{}/slow' }}\n  - trigger: Second\n    when: data.good\n  \
+         - trigger: Third\n    mailbox: off\n",
+        sink.url
+    );
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec!["127.0.0.1".into()]).await;
+    let urls = server.deploy_all(&source).await;
+    sink.answer("/slow", &[(200, Duration::from_millis(600))]);
+    let id = start(&server, &urls[0], &json!({})).await;
+    let third = server.post(&select(&urls[2], &id), &json!({})).await;
+    assert_eq!(refused(third).await, (404, "not_waiting".to_owned()), "this one keeps no mail");
+    let mut records = Vec::new();
+    for body in [json!({ "good": false }), json!({ "good": true, "n": 1 }), json!({ "good": true, "n": 2 })] {
+        let kept = server.post(&select(&urls[1], &id), &body).await;
+        assert_eq!((kept.status(), &kept.headers()["ringback-outcome"]), (StatusCode::ACCEPTED, &"kept".parse().unwrap()));
+        let record = server.callback(&kept).await;
+        assert_eq!(record["outcome"], "kept");
+        records.push(record["id"].as_str().unwrap().to_owned());
+    }
+    let at_third = server
+        .eventually(&format!("/v1/executions/{id}"), |execution| execution["waiting_at"] == "third")
+        .await;
+    assert_eq!(at_third["journal"][3]["data"]["n"], 1, "the oldest that counts");
+    let mut outcomes = Vec::new();
+    for id in &records {
+        outcomes.push(server.get(&format!("/v1/callbacks/{id}")).await["outcome"].clone());
+    }
+    assert_eq!(outcomes, ["ignored", "resumed", "kept"]);
+    assert_eq!(server.post(&select(&urls[2], &id), &json!({})).await.status(), StatusCode::ACCEPTED);
+    server.ended(&id).await;
+}
+
+#[tokio::test]
+async fn mail_that_nobody_takes_expires_and_is_listed() {
+    let sink = Sink::start().await;
+    let source = format!(
+        "flow: early\nsteps:\n  - trigger: First\n  - http: {{ url: '{}/slow' }}\n  - trigger: Second\n    mailbox: {{ ttl: 1s }}\n",
+        sink.url
+    );
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec!["127.0.0.1".into()]).await;
+    let urls = server.deploy_all(&source).await;
+    sink.answer("/slow", &[(200, Duration::from_millis(2500))]);
+    let id = start(&server, &urls[0], &json!({})).await;
+    let kept = server.post(&select(&urls[1], &id), &json!({})).await;
+    let record = server.callback(&kept).await;
+    let path = format!("/v1/callbacks/{}", record["id"].as_str().unwrap());
+    let expired = server.eventually(&path, |record| record["outcome"] == "ignored").await;
+    assert!(expired["trace"].to_string().contains("it expired in the mailbox"), "{expired:#}");
+    let waiting = server.eventually(&format!("/v1/executions/{id}"), |run| run["status"] == "waiting").await;
+    assert_eq!(waiting["waiting_at"], "second", "what expired does not count any more");
+}
+
+/// A-FR-16 and the three ways to go on. Never early, and within a second.
+#[tokio::test]
+async fn a_wait_ends_in_time_also_over_a_restart() {
+    let flow = |name: &str, policy: &str| {
+        format!(
+            "flow: {name}\nsteps:\n  - trigger: First\n  - trigger: Second\n    timeout: 1s\n{policy}  - set: {{ late: \
+             '${{{{ triggers.Second.timed_out }}}}' }}\n"
+        )
+    };
+    let server = TestServer::start().await;
+    let mut runs = Vec::new();
+    for (name, policy, status, last) in [
+        ("continues", "    on_timeout: continue\n", "completed", "set"),
+        ("fails", "", "timed-out", "timed-out"),
+        ("steps", "    on_timeout:\n      - fail: 'too late'\n", "failed", "failed"),
+    ] {
+        let urls = server.deploy_all(&flow(name, policy)).await;
+        runs.push((start(&server, &urls[0], &json!({})).await, status, last, urls));
+    }
+    let in_time = start(&server, &runs[2].3[0], &json!({})).await;
+    assert_eq!(server.post(&select(&runs[2].3[1], &in_time), &json!({})).await.status(), StatusCode::ACCEPTED);
+    let server = server.restart().await;
+    for (id, status, last, _) in &runs {
+        let run = server.ended(id).await;
+        assert_eq!(run["status"], *status, "{run:#}");
+        let journal = run["journal"].as_array().unwrap();
+        let at = |kind: &str| {
+            let entry = journal.iter().find(|entry| entry["kind"] == kind).unwrap_or_else(|| panic!("{kind}: {run:#}"));
+            entry["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond()
+        };
+        let waited = at("timed-out") - at("waiting");
+        assert!((1000..3000).contains(&waited), "{waited} ms");
+        assert!(journal.iter().any(|entry| entry["kind"] == *last));
+        if *status == "completed" {
+            assert_eq!(journal[3]["values"]["late"], true);
+        }
+    }
+    let run = server.ended(&in_time).await;
+    assert_eq!((&run["status"], &run["journal"][3]["values"]["late"]), (&json!("completed"), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_delay_pauses_and_http_is_tried_again_with_the_same_key() {
+    let sink = Sink::start().await;
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec!["127.0.0.1".into()]).await;
+    server.set_secret("API", "s3cret-value").await;
+    let source = format!(
+        "flow: send\nsteps:\n  - trigger: First\n  - delay: 300ms\n  - http:\n      url: '{}/mail?key=${{{{ secrets.API }}}}'\n      \
+         headers: {{ authorization: 'Bearer ${{{{ secrets.API }}}}' }}\n      json: {{ to: '${{{{ data.to }}}}' }}\n      \
+         retry: {{ attempts: 3, backoff: 100ms }}\n    as: mail\n  - set: {{ status: '${{{{ mail.status }}}}', id: '${{{{ mail.body.id }}}}' }}\n",
+        sink.url
+    );
+    let urls = server.deploy_all(&source).await;
+    sink.answer("/mail", &[(503, Duration::ZERO), (500, Duration::ZERO), (201, Duration::ZERO)]);
+    let started = Instant::now();
+    let id = start(&server, &urls[0], &json!({ "to": "ada" })).await;
+    let run = server.ended(&id).await;
+    assert!(started.elapsed() >= Duration::from_millis(300 + 50 + 100));
+    assert_eq!(run["status"], "completed", "{run:#}");
+    assert!(!run.to_string().contains("s3cret"), "a secret is in the journal");
+    let requests = sink.requests();
+    assert_eq!(requests.len(), 3);
+    for request in &requests {
+        assert_eq!(request.headers["idempotency-key"], requests[0].headers["idempotency-key"]);
+        assert_eq!(request.headers["authorization"], "Bearer s3cret-value");
+        assert_eq!((request.path.as_str(), request.body.as_str()), ("/mail?key=s3cret-value", r#"{"to":"ada"}"#));
+    }
+    let kinds: Vec<&str> = run["journal"].as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    let tries = ["http-retry", "woken", "http-retry", "woken", "http"];
+    assert_eq!(kinds, [&["started", "delayed", "woken"][..], &tries, &["set", "completed"]].concat());
+    assert_eq!(run["journal"][8]["values"], json!({ "status": 201, "id": 3 }));
+}
+
+/// A request into the operator's network is refused, also where it is reached by a name.
+#[tokio::test]
+async fn a_flow_does_not_reach_private_addresses() {
+    let sink = Sink::start().await;
+    let port = sink.url.rsplit(':').next().unwrap().to_owned();
+    let (server, _) = deployed(ORDERS).await;
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"] {
+        let source = format!(
+            "flow: inside\nsteps:\n  - trigger: First\n  - http: {{ url: '${{{{ data.url }}}}', retry: {{ attempts: 3 }} }}\n"
+        );
+        let urls = server.deploy_all(&source).await;
+        let id = start(&server, &urls[0], &json!({ "url": format!("http://{host}:{port}/x") })).await;
+        let run = server.ended(&id).await;
+        let error = &run["error"];
+        assert_eq!(error["code"], "http_failed");
+        assert!(error["message"].as_str().unwrap().contains("not a public address"), "{host}: {error}");
+    }
+    assert!(sink.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_execution_can_be_cancelled_or_tried_again_where_that_makes_sense() {
+    let sink = Sink::start().await;
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec!["127.0.0.1".into()]).await;
+    let source = format!("flow: again\nsteps:\n  - trigger: First\n  - http: {{ url: '{}/x' }}\n  - trigger: Second\n", sink.url);
+    let urls = server.deploy_all(&source).await;
+    let change = |id: &str, what: &str| server.api(Method::POST, &format!("/v1/executions/{id}/{what}")).send();
+    assert_eq!(change("018f0000-0000-7000-8000-000000000000", "cancel").await.unwrap().status(), StatusCode::NOT_FOUND);
+    sink.answer("/x", &[(404, Duration::ZERO), (200, Duration::ZERO)]);
+    let id = start(&server, &urls[0], &json!({})).await;
+    let failed = server.ended(&id).await;
+    assert_eq!((&failed["status"], &failed["error"]["step"]), (&json!("failed"), &json!("steps[1]")));
+    assert_eq!(refused(change(&id, "cancel").await.unwrap()).await, (409, "wrong_status".to_owned()));
+    assert_eq!(change(&id, "retry").await.unwrap().status(), StatusCode::OK);
+    let path = format!("/v1/executions/{id}");
+    server.eventually(&path, |run| run["waiting_at"] == "second").await;
+    assert_eq!(refused(change(&id, "retry").await.unwrap()).await, (409, "wrong_status".to_owned()));
+    assert_eq!(change(&id, "cancel").await.unwrap().status(), StatusCode::OK);
+    let run = server.ended(&id).await;
+    assert_eq!((&run["status"], &run["error"]), (&json!("cancelled"), &Value::Null));
+    assert_eq!(refused(server.post(&select(&urls[1], &id), &json!({})).await).await.1, "execution_ended");
+}
+
+#[tokio::test]
+async fn the_same_delivery_gets_the_first_answer_and_does_nothing_again() {
+    let source = "flow: twice\nsteps:\n  - trigger: First\n    verify: { scheme: hmac, secret: S, header: x-sig, signed: '{id}.{body}', id_header: x-id }\n";
+    let server = TestServer::start().await;
+    server.set_secret("S", "k").await;
+    let url = server.deploy(source).await;
+    let send = |id: &str, body: &str| {
+        let signature = crate::support::github_signature("k", format!("{id}.{body}").as_bytes());
+        let signature = signature.strip_prefix("sha256=").unwrap().to_owned();
+        let request = server.call(Method::POST, &url).header("content-type", "application/json");
+        request.header("x-sig", signature).header("x-id", id).body(body.to_owned()).send()
+    };
+    let (one, two) = tokio::join!(send("a", "{}"), send("a", "{}"));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!((one.status(), two.status()), (StatusCode::ACCEPTED, StatusCode::ACCEPTED));
+    let (first, second) = (one.bytes().await.unwrap(), two.bytes().await.unwrap());
+    assert_eq!(first, second, "both at once");
+    let server = server.restart().await;
+    let url = server.urls("twice").await.remove(0);
+    let send = |id: &str, body: &str| {
+        let signature = crate::support::github_signature("k", format!("{id}.{body}").as_bytes());
+        let signature = signature.strip_prefix("sha256=").unwrap().to_owned();
+        let request = server.call(Method::POST, &url).header("content-type", "application/json");
+        request.header("x-sig", signature).header("x-id", id).body(body.to_owned()).send()
+    };
+    let third = send("a", "{}").await.unwrap();
+    assert_eq!(server.callback(&third).await["id"], third.headers()["ringback-callback"].to_str().unwrap());
+    assert_eq!(third.bytes().await.unwrap(), first, "after a restart");
+    assert_eq!(refused(send("a", "[]").await.unwrap()).await, (409, "delivery_id_reused".to_owned()));
+    assert_ne!(send("b", "{}").await.unwrap().bytes().await.unwrap(), first);
+    assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 2);
+    server.eventually("/v1/callbacks?outcome=duplicate", |list| list["items"].as_array().is_some_and(|all| all.len() == 2)).await;
+}
+
+#[tokio::test]
+async fn deliveries_are_known_by_an_expression_for_a_window() {
+    let source = "flow: twice\nsteps:\n  - trigger: First\n    dedupe: { by: '${{ data.id }}', window: 1s }\n";
+    let (server, urls) = deployed(source).await;
+    let first = start(&server, &urls[0], &json!({ "id": 1 })).await;
+    assert_eq!(start(&server, &urls[0], &json!({ "id": 1 })).await, first);
+    assert_ne!(start(&server, &urls[0], &json!({ "id": 2 })).await, first);
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    assert_ne!(start(&server, &urls[0], &json!({ "id": 1 })).await, first, "the window is over");
+}
+
+/// A-PW-3: the answer of a synchronous call that took too long can be had later, and stays the same.
+#[tokio::test]
+async fn a_sync_caller_who_waits_too_long_gets_the_answer_later() {
+    let source = "flow: later\nsteps:\n  - trigger: First\n    mode: sync\n    respond_within: 300ms\n  - trigger: Second\n    mode: sync\n  \
+                  - respond: { status: 201, json: { n: '${{ data.n }}' } }\n  - delay: 50ms\n";
+    let (server, urls) = deployed(source).await;
+    let pending = server.post(&urls[0], &json!({})).await;
+    assert_eq!(pending.status(), StatusCode::ACCEPTED);
+    let pending: Value = pending.json().await.unwrap();
+    let (status_url, id) = (pending["status_url"].as_str().unwrap(), pending["execution"].as_str().unwrap());
+    let status = |url: &str| server.call(Method::GET, url).send();
+    assert_eq!(status(status_url).await.unwrap().json::<Value>().await.unwrap()["status_url"].as_str().unwrap().len(), status_url.len());
+    assert_eq!(status(&format!("{status_url}x")).await.unwrap().status(), StatusCode::NOT_FOUND, "a made-up token");
+    let resumed = server.post(&select(&urls[1], id), &json!({ "n": 4 })).await;
+    assert_eq!((resumed.status(), resumed.text().await.unwrap()), (StatusCode::CREATED, r#"{"n":4}"#.to_owned()));
+    for _ in 0..2 {
+        let answer = status(status_url).await.unwrap();
+        assert_eq!((answer.status(), answer.text().await.unwrap()), (StatusCode::CREATED, r#"{"n":4}"#.to_owned()));
+        server.ended(id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_callback_is_sent_again_as_a_new_one_or_only_tried() {
+    let (server, urls) = deployed(ORDERS).await;
+    let id = start(&server, &urls[0], &json!({ "order": 1 })).await;
+    let ignored = server.post(&select(&urls[1], &id), &json!({ "status": "no" })).await;
+    let counted = server.post(&select(&urls[1], &id), &json!({ "status": "confirmed", "amount": 1 })).await;
+    let (ignored, counted) = (server.callback(&ignored).await, server.callback(&counted).await);
+    let first = server.get(&format!("/v1/executions/{id}")).await["callback"].as_str().unwrap().to_owned();
+    let replay = |id: &str, query: &str| server.api(Method::POST, &format!("/v1/callbacks/{id}/replay{query}")).send();
+    let replay = |id: String, query: &'static str| async move {
+        let response = replay(&id, query).await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let count = |what: &'static str| async { server.get(what).await["items"].as_array().unwrap().len() };
+    let before = (count("/v1/executions").await, count("/v1/callbacks").await);
+    let (_, tried) = replay(first.clone(), "?dry_run=true").await;
+    assert_eq!((&tried["outcome"], &tried["dry_run"]), (&json!("started"), &json!(true)));
+    let (_, ended) = replay(counted["id"].as_str().unwrap().to_owned(), "?dry_run=true").await;
+    assert_eq!((&ended["outcome"], &ended["reply"]["status"]), (&json!("rejected"), &json!(404)), "it has ended by now");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((count("/v1/executions").await, count("/v1/callbacks").await), before, "nothing was left behind");
+    let (_, again) = replay(first.clone(), "").await;
+    assert_eq!((&again["outcome"], &again["replay_of"]), (&json!("started"), &json!(first)));
+    let record = server.get(&format!("/v1/callbacks/{}", again["callback"].as_str().unwrap())).await;
+    assert_eq!((&record["replay_of"], &record["body"]), (&json!(first), &json!("{\"order\":1}")));
+    assert_eq!(replay(ignored["id"].as_str().unwrap().to_owned(), "").await.1["outcome"], "rejected");
+    assert_eq!(replay("018f0000-0000-7000-8000-000000000000".to_owned(), "").await.0, 404);
+    server.set_secret("S", "x").await;
+    let signed = server.deploy("flow: signed\nsteps:\n  - trigger: Hook\n    verify: { scheme: github, secret: S }\n").await;
+    let refused = server.post(&signed, &json!({})).await;
+    let refused = server.callback(&refused).await;
+    assert_eq!(replay(refused["id"].as_str().unwrap().to_owned(), "").await.0, 409, "it was never verified");
+}
+
+/// A deploy changes nothing for those who wait: neither their steps nor the URL that resumes them.
+#[tokio::test]
+async fn waits_outlive_the_version_of_their_flow() {
+    let (server, urls) = deployed(ORDERS).await;
+    let id = start(&server, &urls[0], &json!({ "order": 1 })).await;
+    server.deploy("flow: orders\nsteps:\n  - trigger: Order received\n  - set: { other: 1 }\n").await;
+    let server = server.restart().await;
+    let port = server.public.rsplit(':').next().unwrap();
+    let url = format!("http://127.0.0.1:{port}{}", urls[1].splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap());
+    let ignored = server.post(&select(&url, &id), &json!({ "status": "no" })).await;
+    assert_eq!(ignored.status(), StatusCode::NO_CONTENT, "the condition of its own version");
+    let resumed = server.post(&select(&url, &id), &json!({ "status": "confirmed", "amount": 2 })).await;
+    assert_eq!(resumed.status(), StatusCode::ACCEPTED);
+    assert_eq!(server.ended(&id).await["journal"][3]["values"]["paid"], 2);
+}
+
+/// Five faults in a minute and a plugin rests: its callbacks are kept and not lost.
+#[tokio::test]
+async fn callbacks_of_a_plugin_that_rests_are_kept_until_it_is_back() {
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    let source = "flow: rests\nsteps:\n  - trigger: Hook\n    when: { plugin: misbehave, with: '${{ data.act }}' }\n";
+    let url = server.deploy(source).await;
+    for _ in 0..5 {
+        assert_eq!(server.post(&url, &json!({ "act": "trap" })).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let mut kept = Vec::new();
+    for act in ["behave", "fail"] {
+        let response = server.post(&url, &json!({ "act": act })).await;
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        assert_eq!(response.headers()["ringback-outcome"], "kept");
+        let record = server.callback(&response).await;
+        assert_eq!((&record["outcome"], &record["execution"]), (&json!("kept"), &Value::Null));
+        kept.push(record["id"].as_str().unwrap().to_owned());
+    }
+    // A start forgets the faults: the pause is over.
+    let server = server.restart().await;
+    let mut outcomes = Vec::new();
+    for id in kept {
+        let record = server.eventually(&format!("/v1/callbacks/{id}"), |record| record["outcome"] != "kept").await;
+        assert!(record["trace"].to_string().contains("kept until the plugin is back"));
+        outcomes.push(record["outcome"].clone());
+    }
+    assert_eq!(outcomes, ["started", "failed"]);
+    assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 1, "each once");
+}

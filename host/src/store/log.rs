@@ -279,7 +279,7 @@ impl Log {
             let offset = reader.offset;
             let frame = match reader.frame(size)? {
                 Ok(frame) => frame,
-                Err(problem) if is_last => {
+                Err(problem) if is_last && begins_like_a_frame(&file, offset, size)? => {
                     if let Some(next) = self.whole_frame_after(&file, offset, size)? {
                         let problem = format!("{problem}, but a whole frame follows at byte {next}");
                         return Err(damaged(offset, problem));
@@ -326,6 +326,14 @@ impl Log {
         std::fs::remove_file(self.path(number))?;
         sync_directory(&self.directory)
     }
+}
+
+/// Whether what is here can be a frame of ours that did not reach the disk whole: its beginning, or space that was never
+/// written. Anything else came from elsewhere.
+fn begins_like_a_frame(file: &File, offset: u64, size: u64) -> io::Result<bool> {
+    let mut start = vec![0; usize::try_from(size - offset).unwrap_or(usize::MAX).min(MAGIC.len())];
+    file.read_exact_at(&mut start, offset)?;
+    Ok(start.iter().zip(MAGIC).all(|(byte, magic)| *byte == magic || *byte == 0))
 }
 
 struct Reader<'f> {

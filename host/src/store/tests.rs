@@ -177,7 +177,7 @@ async fn a_torn_end_of_the_log_is_cut_off_at_any_byte() {
             let torn = tempfile::tempdir().unwrap();
             std::fs::create_dir_all(torn.path().join("store/log")).unwrap();
             let mut bytes = whole[..end].to_vec();
-            bytes.resize(end + filler, 0xff);
+            bytes.resize(end + filler, 0);
             std::fs::write(log_file(torn.path()), bytes).unwrap();
             let store = Store::open(torn.path(), CACHE).unwrap();
             assert_filled(&store, 6);

@@ -153,11 +153,11 @@ fn a_flag_wins_over_the_settings_file() {
 #[test]
 fn a_damaged_store_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let store = directory.path().join("store");
-    std::fs::create_dir(&store).unwrap();
-    std::fs::write(store.join("conf"), b"this is no configuration").unwrap();
-    std::fs::write(store.join("db"), b"this is no database").unwrap();
+    let log = directory.path().join("store/log");
+    std::fs::create_dir_all(&log).unwrap();
+    let file = log.join("0000000001.log");
+    std::fs::write(&file, b"this is no log").unwrap();
     let output = serve(directory.path(), &[], &[]);
     fails(&output, 74, "is damaged");
-    assert_eq!(std::fs::read(store.join("db")).unwrap(), b"this is no database");
+    assert_eq!(std::fs::read(file).unwrap(), b"this is no log");
 }

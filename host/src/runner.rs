@@ -138,17 +138,10 @@ impl Runner {
     /// Its flow is gone, or the store failed.
     pub fn load(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Run>, ChangeError> {
         let Inner { store, flows, .. } = &*self.inner;
-        loop {
-            let Some(summary) = store.execution(workspace, id)? else { return Ok(None) };
-            let journal = store.journal(workspace, id)?;
-            let flow = flows.version(workspace, &summary.flow, summary.flow_version)?.ok_or(ChangeError::FlowGone)?;
-            let entries = summary.entries;
-            let execution = Execution::restore(&flow, summary, journal);
-            // Both were read one after the other: it may have gone on in between.
-            if execution.summary.entries == entries {
-                return Ok(Some(Run { workspace: workspace.clone(), flow, execution }));
-            }
-        }
+        let Some((summary, journal)) = store.execution(workspace, id)? else { return Ok(None) };
+        let flow = flows.version(workspace, &summary.flow, summary.flow_version)?.ok_or(ChangeError::FlowGone)?;
+        let execution = Execution::restore(&flow, summary, journal);
+        Ok(Some(Run { workspace: workspace.clone(), flow, execution }))
     }
 
     /// Goes on with everything that was running when the process ended, and with mail that nobody has looked at: how many.

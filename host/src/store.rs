@@ -7,6 +7,7 @@
 mod cleaner;
 mod engine;
 mod index;
+mod journal;
 mod key;
 mod log;
 mod open;
@@ -325,7 +326,7 @@ impl Store {
         limit: usize,
         wanted: impl Fn(&CallbackRecord) -> bool,
     ) -> Result<Page<CallbackRecord>, StoreError> {
-        let mut page = self.engine.page(&key::callbacks(workspace), before, limit, &wanted)?;
+        let mut page = self.engine.page(&key::callbacks(workspace), before, limit, engine::parse, &wanted)?;
         let recent = self.recent.page(workspace, before, limit, engine::SCANNED_MAX, &wanted)?;
         if !recent.is_empty() {
             page.items.extend(recent);
@@ -338,14 +339,23 @@ impl Store {
         Ok(page)
     }
 
-    pub fn execution(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Summary>, StoreError> {
-        self.engine.get(&key::execution(workspace, id))
-    }
-
-    /// The journal of an execution, in order.
-    pub fn journal(&self, workspace: &Name, id: ExecutionId) -> Result<Vec<Entry>, StoreError> {
-        let changes: Vec<Vec<Entry>> = self.engine.list(&key::journal(workspace, id))?;
-        Ok(changes.into_iter().flatten().collect())
+    /// An execution, with its journal in order.
+    pub fn execution(&self, workspace: &Name, id: ExecutionId) -> Result<Option<(Summary, Vec<Entry>)>, StoreError> {
+        let (key, prefix) = (key::execution(workspace, id), key::journal(workspace, id));
+        loop {
+            let Some(value) = self.engine.index.value(&key)? else { return Ok(None) };
+            let (summary, tail) = journal::summary_and_tail(&key, &value)?;
+            let blocks = self.engine.list_as(&prefix, journal::entries)?;
+            let entries: Vec<Entry> = blocks.into_iter().flatten().chain(tail).collect();
+            // They were read one after the other: what was the tail may have become a block in between.
+            if entries.len() == summary.entries as usize {
+                return Ok(Some((summary, entries)));
+            }
+            if self.engine.index.value(&key)?.as_ref() == Some(&value) {
+                let problem = format!("its journal has {} of {} entries", entries.len(), summary.entries);
+                return Err(StoreError::damaged(&key, problem));
+            }
+        }
     }
 
     /// Executions that `wanted` accepts, newest first, older than `before`.
@@ -356,7 +366,7 @@ impl Store {
         limit: usize,
         wanted: impl Fn(&Summary) -> bool,
     ) -> Result<Page<Summary>, StoreError> {
-        self.engine.page(&key::executions(workspace), before, limit, wanted)
+        self.engine.page(&key::executions(workspace), before, limit, journal::summary, wanted)
     }
 
     /// Executions that were running when the store was last written.

@@ -1,6 +1,7 @@
 //! The log and its index behind the contract: reads here, writes through the one writer.
 
 use super::index::{Index, Scan};
+use super::journal::{self, Advanced};
 use super::log::Log;
 use super::writer::{Operation, Writer};
 use super::{Due, Page, StoreError, Write, key};
@@ -44,15 +45,16 @@ impl Engine {
     }
 
     /// The values of a scan, with their keys. What goes while it is read is left out.
-    fn values<'e, T: DeserializeOwned>(
+    fn values<'e, T>(
         &'e self,
         scan: Scan<'e>,
+        read_value: impl Fn(&[u8], &[u8]) -> Result<T, StoreError> + 'e,
     ) -> impl Iterator<Item = Result<(Vec<u8>, T), StoreError>> + 'e {
-        scan.filter_map(|found| {
+        scan.filter_map(move |found| {
             let read = || {
                 let (key, slot) = found?;
                 let Some(value) = self.index.value_at(&key, slot)? else { return Ok(None) };
-                let value = parse(&key, &value)?;
+                let value = read_value(&key, &value)?;
                 Ok(Some((key, value)))
             };
             read().transpose()
@@ -61,7 +63,16 @@ impl Engine {
 
     /// Every record under a prefix, in order.
     pub(super) fn list<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
-        self.values(self.index.scan_prefix(prefix)).map(|item| Ok(item?.1)).collect()
+        self.list_as(prefix, parse)
+    }
+
+    /// What `read` makes of every record under a prefix, in order.
+    pub(super) fn list_as<T>(
+        &self,
+        prefix: &[u8],
+        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.values(self.index.scan_prefix(prefix), read).map(|item| Ok(item?.1)).collect()
     }
 
     /// Every record of a kind, with what `read_key` makes of its key.
@@ -70,7 +81,7 @@ impl Engine {
         kind: u8,
         read_key: impl Fn(&[u8]) -> Option<K>,
     ) -> Result<Vec<(K, T)>, StoreError> {
-        self.values(self.index.scan_prefix(&[kind]))
+        self.values(self.index.scan_prefix(&[kind]), parse)
             .map(|item| {
                 let (key, value) = item?;
                 Ok((key_of(&key, &read_key)?, value))
@@ -128,17 +139,18 @@ impl Engine {
     }
 
     /// Records under a prefix that `wanted` accepts, last first, before the id `before`.
-    pub(super) fn page<T: DeserializeOwned>(
+    pub(super) fn page<T>(
         &self,
         prefix: &[u8],
         before: Option<[u8; 16]>,
         limit: usize,
+        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
         wanted: impl Fn(&T) -> bool,
     ) -> Result<Page<T>, StoreError> {
         let end = [prefix, &before.unwrap_or([0xff; 16])].concat();
         let mut page = Page { items: Vec::new(), next: None };
         let mut last = None;
-        for (scanned, item) in self.values(self.index.scan(prefix.to_vec(), end, true)).enumerate() {
+        for (scanned, item) in self.values(self.index.scan(prefix.to_vec(), end, true), read).enumerate() {
             if page.items.len() == limit || scanned == SCANNED_MAX {
                 page.next = last;
                 break;
@@ -150,6 +162,40 @@ impl Engine {
             }
         }
         Ok(page)
+    }
+
+    /// The next lines of a journal, and the keys by which the execution is found: what runs, who waits, what is due.
+    fn advance(
+        &self,
+        operations: &mut Vec<Operation>,
+        workspace: &Name,
+        before: Option<&Summary>,
+        summary: &Summary,
+        entries: &[Entry],
+    ) -> Result<(), StoreError> {
+        let key = key::execution(workspace, summary.id);
+        operations.push(Operation::Expect { key: key.clone(), revision: before.map(|before| before.entries) });
+        let (old, new) = (before.map(|before| marks(workspace, before)).unwrap_or_default(), marks(workspace, summary));
+        for mark in old.iter().filter(|mark| !new.contains(mark)) {
+            operations.push(Operation::Delete(mark.clone()));
+        }
+        for mark in new.into_iter().filter(|mark| !old.contains(mark)) {
+            put(operations, mark, &())?;
+        }
+        let old = match before {
+            None => None,
+            Some(before) => match self.index.get(&key)? {
+                Some(slot) if slot.revision == before.entries => self.index.value_at(&key, slot)?,
+                _ => return Err(StoreError::Conflict),
+            },
+        };
+        let Advanced { value, block } = journal::advance(&key, old.as_deref(), summary, entries)?;
+        if let Some((first, value)) = block {
+            let key = key::journal_entries(workspace, summary.id, first);
+            operations.push(Operation::Put { key, revision: 0, value });
+        }
+        operations.push(Operation::Put { key, revision: summary.entries, value });
+        Ok(())
     }
 
     /// A change as operations on records. Encoding happens in the caller's thread: the writer only writes.
@@ -178,7 +224,7 @@ impl Engine {
                     put(&mut operations, key::callback(workspace, record.id), record)?;
                 }
                 Write::Advance { workspace, before, summary, entries } => {
-                    advance(&mut operations, workspace, before.as_deref(), summary, entries)?;
+                    self.advance(&mut operations, workspace, before.as_deref(), summary, entries)?;
                 }
                 Write::PutMail { workspace, execution, entries, trigger, mail } => {
                     let revision = Some(*entries);
@@ -237,30 +283,6 @@ impl Engine {
     }
 }
 
-/// The next lines of a journal, and the keys by which the execution is found: what runs, who waits, what is due.
-fn advance(
-    operations: &mut Vec<Operation>,
-    workspace: &Name,
-    before: Option<&Summary>,
-    summary: &Summary,
-    entries: &[Entry],
-) -> Result<(), StoreError> {
-    let first = before.map_or(0, |before| before.entries);
-    let summary_key = key::execution(workspace, summary.id);
-    operations.push(Operation::Expect { key: summary_key.clone(), revision: before.map(|_| first) });
-    let (old, new) = (before.map(|before| marks(workspace, before)).unwrap_or_default(), marks(workspace, summary));
-    for mark in old.iter().filter(|mark| !new.contains(mark)) {
-        operations.push(Operation::Delete(mark.clone()));
-    }
-    for mark in new.into_iter().filter(|mark| !old.contains(mark)) {
-        put(operations, mark, &())?;
-    }
-    put(operations, key::journal_entries(workspace, summary.id, first), entries)?;
-    let value = to_json(&summary_key, summary)?;
-    operations.push(Operation::Put { key: summary_key, revision: summary.entries, value });
-    Ok(())
-}
-
 fn marks(workspace: &Name, summary: &Summary) -> Vec<Vec<u8>> {
     let mut marks = Vec::new();
     if summary.status == Status::Running {
@@ -286,7 +308,7 @@ fn to_json<T: Serialize + ?Sized>(key: &[u8], value: &T) -> Result<Vec<u8>, Stor
     serde_json::to_vec(value).map_err(|error| StoreError::damaged(key, format!("it cannot be written: {error}")))
 }
 
-fn parse<T: DeserializeOwned>(key: &[u8], payload: &[u8]) -> Result<T, StoreError> {
+pub(super) fn parse<T: DeserializeOwned>(key: &[u8], payload: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(payload).map_err(|error| StoreError::damaged(key, error.to_string()))
 }
 

@@ -58,7 +58,19 @@ async fn a_journal_that_does_not_continue_is_a_conflict_and_changes_nothing() {
     // Two that race: one wins.
     let (one, two) = tokio::join!(store.commit(advance(&run, 1)), store.commit(advance(&run, 1)));
     assert_eq!(u8::from(one.is_ok()) + u8::from(two.is_ok()), 1);
-    assert_eq!(store.journal(&workspace(), run.id).unwrap().len(), 3);
+    assert_eq!(store.execution(&workspace(), run.id).unwrap().unwrap().1.len(), 3);
+    // A journal of any length comes back whole and in order.
+    for number in 3..400 {
+        run.entries = number + 1;
+        let mut writes = advance(&run, 1);
+        if let Write::Advance { entries, .. } = &mut writes[0] {
+            entries[0].step = format!("steps[{number}]");
+        }
+        store.commit(writes).await.unwrap();
+    }
+    let (_, journal) = store.execution(&workspace(), run.id).unwrap().unwrap();
+    assert!((3..400).all(|number| journal[number].step == format!("steps[{number}]")));
+    assert!(store.engine.count(&[key::JOURNAL], 100).unwrap() > 3, "it has blocks");
 }
 
 #[tokio::test]

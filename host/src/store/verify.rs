@@ -1,7 +1,7 @@
 //! Reading everything and checking it.
 
-use super::engine::Engine;
-use super::{StoreError, damaged_log, key};
+use super::engine::{Engine, parse};
+use super::{StoreError, damaged_log, journal, key};
 use serde::Serialize;
 
 /// Most problems that are listed one by one.
@@ -53,7 +53,13 @@ pub(super) fn verify(engine: &Engine) -> Result<Findings, StoreError> {
             findings.problem(&key, "its kind is unknown");
             continue;
         }
-        if let Err(error) = engine.get::<serde::de::IgnoredAny>(&key) {
+        let checked = engine.index.value(&key).and_then(|value| match (kind, value) {
+            (_, None) => Ok(()),
+            (key::EXECUTION, Some(value)) => journal::summary_and_tail(&key, &value).map(drop),
+            (key::JOURNAL, Some(value)) => journal::entries(&key, &value).map(drop),
+            (_, Some(value)) => parse::<serde::de::IgnoredAny>(&key, &value).map(drop),
+        });
+        if let Err(error) = checked {
             findings.problem(&key, &error.to_string());
         }
         if kind == key::RUNNING {

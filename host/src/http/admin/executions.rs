@@ -119,8 +119,7 @@ async fn show_execution(
 ) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no execution {id}"));
     let id: ExecutionId = id.parse().map_err(|_| missing())?;
-    let summary = app.store.execution(&caller.workspace, id)?.ok_or_else(missing)?;
-    let journal = app.store.journal(&caller.workspace, id)?;
+    let (summary, journal) = app.store.execution(&caller.workspace, id)?.ok_or_else(missing)?;
     Ok(answer(StatusCode::OK, view(summary, Some(journal))))
 }
 

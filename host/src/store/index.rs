@@ -98,7 +98,7 @@ struct Waiting {
     active: Changes,
     /// Is being written to sled.
     frozen: Option<Arc<Changes>>,
-    /// Where the log ended after the last change of `active`.
+    /// Where the last frame begins whose changes are here.
     end: End,
     /// When the first change of `active` came.
     since: Option<Instant>,
@@ -182,7 +182,8 @@ impl Index {
         (index, known)
     }
 
-    /// Adds changes whose records are durable in the log, which ends at `end` after them.
+    /// Adds changes whose records are durable in the log, in a frame that begins at `end`. Reading the log again from there,
+    /// and not from behind it, shows whether the frame is still there.
     pub(super) fn apply(&self, changes: Changes, end: End) {
         let mut waiting = self.waiting.write().unwrap_or_else(PoisonError::into_inner);
         waiting.active.extend(changes);
@@ -274,6 +275,10 @@ impl Index {
             (frozen, waiting.end)
         };
         let mut contained = contained;
+        if frozen.is_empty() {
+            self.waiting.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
+            return Ok(contained);
+        }
         let failed = |error: sled::Error| format!("the index could not be written: {error}");
         let mut batch = sled::Batch::default();
         for (count, (key, slot)) in frozen.iter().enumerate() {

@@ -3,7 +3,7 @@
 
 use super::engine::Engine;
 use super::index::{Changes, Index, Slot};
-use super::log::{Appender, End, Log, LogError, sync_directory};
+use super::log::{Appender, End, Log, LogError, Position, Scanned, sync_directory};
 use super::writer::Writer;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
@@ -113,7 +113,7 @@ fn read(directory: &Path, log: &Arc<Log>, cache_bytes: u64) -> Result<(Index, En
     let started = Instant::now();
     let mut changes = Changes::new();
     let mut keys: u64 = 0;
-    let end = log.scan(from, &mut |at, record| {
+    let scanned = log.scan(from, &mut |at, record| {
         keys += 1;
         let slot = record.value.map(|value| Slot::new(record.revision, at, value));
         changes.insert(record.key.to_vec(), slot);
@@ -124,8 +124,16 @@ fn read(directory: &Path, log: &Arc<Log>, cache_bytes: u64) -> Result<(Index, En
         }
         Ok(())
     });
-    let end = end.map_err(Failure::Log)?;
-    index.apply(changes, end);
+    let Scanned { end, last } = scanned.map_err(Failure::Log)?;
+    match last {
+        Some(last) => index.apply(changes, last),
+        None if contained.is_none() => {}
+        None => {
+            let problem = "the index knows more of the log than there is".to_owned();
+            let Position { segment, offset } = end.position;
+            return Err(Failure::Log(LogError::Damaged { file: format!("segment {segment}"), offset, problem }));
+        }
+    }
     if keys > 0 {
         tracing::info!(records = keys, took = ?started.elapsed(), "read the end of the log");
     }

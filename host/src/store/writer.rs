@@ -6,7 +6,7 @@
 
 use super::StoreError;
 use super::index::{Changes, Index, Slot};
-use super::log::{Appender, Frame, Position, Record};
+use super::log::{Appender, End, Frame, Position, Record};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use tokio::sync::{oneshot, watch};
@@ -188,13 +188,14 @@ impl Loop {
             promised.extend(done.map(|done| (done, if holds { Ok(()) } else { Err(StoreError::Conflict) })));
         }
         if !self.frame.is_empty() {
+            let before = self.appender.end().frame;
             let start = self.appender.append(&mut self.frame).map_err(|error| format!("a write failed: {error}"))?;
             self.appender.sync().map_err(|error| format!("fdatasync failed: {error}"))?;
             // Until now they were counted from the beginning of the frame.
             for slot in changes.values_mut().flatten() {
                 slot.at = Position { segment: start.segment, offset: start.offset + slot.at.offset };
             }
-            self.index.apply(changes, self.appender.end());
+            self.index.apply(changes, End { position: start, frame: before });
         }
         for (done, result) in promised {
             // Who does not wait any more needs no answer.

@@ -25,7 +25,10 @@ fn main() -> Result<(), Failure> {
         ["pairs", address, start, resume, connections, seconds] => {
             (*address, *start, Some(*resume), connections, seconds.parse()?, u64::MAX)
         }
-        _ => return Err("usage: waits fill ADDRESS START CONNECTIONS COUNT | waits pairs ADDRESS START RESUME CONNECTIONS SECONDS".into()),
+        _ => return Err(
+            "usage: waits fill ADDRESS START CONNECTIONS COUNT | waits pairs ADDRESS START RESUME CONNECTIONS SECONDS"
+                .into(),
+        ),
     };
     let until = started.checked_add(Duration::from_secs(seconds.min(86_400))).unwrap_or(started);
     let left = Arc::new(AtomicU64::new(count));
@@ -76,14 +79,14 @@ impl Work {
         stream.set_nodelay(true)?;
         let mut latencies = Vec::new();
         let take = |left: u64| left.checked_sub(1);
-        while Instant::now() < self.until
-            && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        while Instant::now() < self.until && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
         {
             let sent = Instant::now();
             let answer = self.post(&mut stream, &self.start).await?;
             if let Some(resume) = &self.resume {
                 let answer: serde_json::Value = serde_json::from_slice(&answer)?;
-                let id = answer.get("execution").and_then(serde_json::Value::as_str).ok_or("no execution was started")?;
+                let id =
+                    answer.get("execution").and_then(serde_json::Value::as_str).ok_or("no execution was started")?;
                 self.post(&mut stream, &format!("{resume}?execution={id}")).await?;
             }
             latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));

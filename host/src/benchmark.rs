@@ -51,8 +51,13 @@ pub async fn condition_calls(
         base_url: String::new(),
     };
     let data_value = serde_json::from_slice(body)?;
-    let subject =
-        Subject { workspace, callback: Some(Arc::new(callback)), data: Some(Arc::new(data_value)), execution: None, dry_run: false };
+    let subject = Subject {
+        workspace,
+        callback: Some(Arc::new(callback)),
+        data: Some(Arc::new(data_value)),
+        execution: None,
+        dry_run: false,
+    };
     let mut started = Instant::now();
     for call in 0..calls + calls / 10 {
         if call == calls / 10 {

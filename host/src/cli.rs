@@ -1,5 +1,6 @@
 //! The command line: one file per group of commands.
 
+mod backup;
 mod callback;
 mod client;
 mod db;
@@ -86,6 +87,13 @@ enum Command {
     /// Make and remove API tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Take a backup of a running server.
+    Backup {
+        /// The file to write.
+        file: PathBuf,
+    },
+    /// Make a data directory, named with --data, from a backup.
+    Restore { file: PathBuf },
     /// Check the store of a server that is not running.
     #[command(subcommand)]
     Db(db::Db),
@@ -171,6 +179,8 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         Command::Callback(command) => command.run(&client()?).await,
         Command::Secret(command) => command.run(&client()?).await,
         Command::Token(command) => command.run(&client()?).await,
+        Command::Backup { file } => backup::backup(&client()?, &file).await,
+        Command::Restore { file } => backup::restore(&connection, &file).await,
         Command::Db(command) => command.run(&connection),
         Command::Doctor => doctor::run(&connection).await,
         Command::Openapi => {

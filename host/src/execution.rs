@@ -188,13 +188,36 @@ pub enum Effect<'f> {
 /// What an effect brought, or what came from outside.
 #[derive(Debug)]
 pub enum Event {
-    StepDone { plugin: Name, digest: String, duration_us: u64, result: Value, log: Vec<String> },
+    StepDone {
+        plugin: Name,
+        digest: String,
+        duration_us: u64,
+        result: Value,
+        log: Vec<String>,
+    },
     ReplyBuilt(Reply),
-    HttpAnswered { status: u16, headers: Map<String, Value>, body: Value, retry_after: Option<Duration>, duration_us: u64 },
-    HttpUnanswered { problem: String, retryable: bool },
-    Failed { code: String, message: String, log: Vec<String> },
+    HttpAnswered {
+        status: u16,
+        headers: Map<String, Value>,
+        body: Value,
+        retry_after: Option<Duration>,
+        duration_us: u64,
+    },
+    HttpUnanswered {
+        problem: String,
+        retryable: bool,
+    },
+    Failed {
+        code: String,
+        message: String,
+        log: Vec<String>,
+    },
     /// A callback of the trigger that it waits at.
-    Resumed { callback: CallbackId, data: Arc<Value>, fields: Arc<Map<String, Value>> },
+    Resumed {
+        callback: CallbackId,
+        data: Arc<Value>,
+        fields: Arc<Map<String, Value>>,
+    },
     /// The time that it waits for has come.
     Woken,
     Cancelled,
@@ -283,8 +306,14 @@ impl Execution {
 
     /// The execution that a journal describes.
     pub fn restore(flow: &Flow, summary: Summary, journal: Vec<Entry>) -> Self {
-        let mut execution =
-            Self::empty(Summary { entries: 0, status: Status::Running, wait: None, error: None, ended_at: None, ..summary });
+        let mut execution = Self::empty(Summary {
+            entries: 0,
+            status: Status::Running,
+            wait: None,
+            error: None,
+            ended_at: None,
+            ..summary
+        });
         for entry in journal {
             execution.apply(flow, &entry.kind, entry.at);
         }
@@ -294,7 +323,14 @@ impl Execution {
     /// Goes on after a restart: with the effect that was under way, if any.
     pub fn resume<'f>(&mut self, flow: &'f Flow, now: Timestamp) -> Turn<'f> {
         let mut entries = Vec::new();
-        let effect = self.run_ahead(flow, now, &mut entries);
+        let trigger = flow.steps.get(self.next).and_then(|step| match step.action {
+            Action::Trigger { trigger, .. } if self.waits() => flow.triggers.get(trigger),
+            _ => None,
+        });
+        let effect = match trigger {
+            Some(trigger) => Some(Effect::LookIntoMailbox { trigger: &trigger.id }),
+            None => self.run_ahead(flow, now, &mut entries),
+        };
         Turn { entries, effect }
     }
 
@@ -336,7 +372,10 @@ impl Execution {
                 let kind = EntryKind::Responded { reply: ReplyRecord::from(&reply), end: *end };
                 self.record(flow, kind, now, &mut entries);
             }
-            (event @ (Event::HttpAnswered { .. } | Event::HttpUnanswered { .. }), Some(Action::Http { call, result })) => {
+            (
+                event @ (Event::HttpAnswered { .. } | Event::HttpUnanswered { .. }),
+                Some(Action::Http { call, result }),
+            ) => {
                 self.after_http(flow, call, result.as_ref(), event, now, &mut entries);
             }
             (Event::Failed { code, message, log }, _) => self.fail(flow, code, message, log, now, &mut entries),
@@ -446,7 +485,7 @@ impl Execution {
                     Err(error) => Err(("expression_failed", error.to_string())),
                 },
                 Action::Jump(target) => {
-                    self.next = *target;
+                    self.go_on(flow, *target);
                     continue;
                 }
                 Action::Fail { message } => match message.render_text(&self.scope()) {
@@ -546,9 +585,6 @@ impl Execution {
 
     /// What an entry of the journal makes of the execution. Jumps are not in the journal: they follow from the flow.
     fn apply(&mut self, flow: &Flow, kind: &EntryKind, at: Timestamp) {
-        while let Some(Action::Jump(target)) = flow.steps.get(self.next).map(|step| &step.action) {
-            self.next = *target;
-        }
         self.summary.entries += 1;
         let action = flow.steps.get(self.next).map(|step| &step.action);
         let after = self.next + 1;
@@ -564,28 +600,28 @@ impl Execution {
                 {
                     self.reply = None;
                 }
-                self.go_on(after);
+                self.go_on(flow, after);
             }
             EntryKind::Waiting { trigger, until } => self.wait(flow, Some(trigger.clone()), at, *until),
             EntryKind::TimedOut { trigger } => {
                 let activation = Activation { data: Arc::default(), fields: Arc::default(), timed_out: true };
                 self.triggers.push((trigger.clone(), activation));
                 match action {
-                    Some(Action::Trigger { on_timeout: OnTimeout::GoTo(target), .. }) => self.go_on(*target),
+                    Some(Action::Trigger { on_timeout: OnTimeout::GoTo(target), .. }) => self.go_on(flow, *target),
                     Some(Action::Trigger { on_timeout: OnTimeout::Fail, .. }) => {
                         let message = format!("no callback of `{trigger}` came in time");
                         let step = self.step_path(flow);
                         self.summary.error = Some(StepError { code: "timed_out".to_owned(), message, step });
                         self.end(Status::TimedOut, at);
                     }
-                    _ => self.go_on(after),
+                    _ => self.go_on(flow, after),
                 }
             }
             EntryKind::Plugin { name, result, .. } | EntryKind::Http { name, result, .. } => {
                 if let Some(name) = name {
                     self.results.insert(name.clone(), result.clone());
                 }
-                self.go_on(after);
+                self.go_on(flow, after);
             }
             EntryKind::HttpRetry { attempt, until, .. } => {
                 self.failed_attempts = *attempt;
@@ -597,19 +633,19 @@ impl Execution {
                     self.summary.wait = None;
                     self.summary.status = Status::Running;
                 }
-                _ => self.go_on(after),
+                _ => self.go_on(flow, after),
             },
             EntryKind::Set { values } => {
                 self.results.extend(values.clone());
-                self.go_on(after);
+                self.go_on(flow, after);
             }
             EntryKind::If { holds } => match action {
-                Some(Action::If { otherwise, .. }) if !holds => self.go_on(*otherwise),
-                _ => self.go_on(after),
+                Some(Action::If { otherwise, .. }) if !holds => self.go_on(flow, *otherwise),
+                _ => self.go_on(flow, after),
             },
             EntryKind::Responded { reply, end } => {
                 self.reply.get_or_insert_with(|| reply.clone().into());
-                self.go_on(if *end { flow.steps.len() } else { after });
+                self.go_on(flow, if *end { flow.steps.len() } else { after });
             }
             EntryKind::Failed { error, .. } => {
                 self.summary.error = Some(error.clone());
@@ -618,15 +654,18 @@ impl Execution {
             EntryKind::Retried => {
                 self.summary.error = None;
                 self.summary.ended_at = None;
-                self.go_on(self.next);
+                self.go_on(flow, self.next);
             }
             EntryKind::Cancelled => self.end(Status::Cancelled, at),
             EntryKind::Completed => self.end(Status::Completed, at),
         }
     }
 
-    fn go_on(&mut self, next: usize) {
+    fn go_on(&mut self, flow: &Flow, next: usize) {
         self.next = next;
+        while let Some(Action::Jump(target)) = flow.steps.get(self.next).map(|step| &step.action) {
+            self.next = *target;
+        }
         self.failed_attempts = 0;
         self.summary.status = Status::Running;
         self.summary.wait = None;
@@ -647,6 +686,9 @@ impl Execution {
 fn trigger_name(flow: &Flow, index: usize) -> String {
     flow.triggers.get(index).map(|trigger| trigger.name.clone()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod histories;
 
 #[cfg(test)]
 mod tests {

@@ -120,12 +120,24 @@ pub struct Stop {
 impl Stop {
     /// The caller or its data is not accepted.
     pub fn refused(status: u16, code: &'static str, detail: &'static str, reason: impl Into<String>) -> Self {
-        Self { problem: Problem { status, code, detail }, reason: reason.into(), refused: true, header: None, temporary: false }
+        Self {
+            problem: Problem { status, code, detail },
+            reason: reason.into(),
+            refused: true,
+            header: None,
+            temporary: false,
+        }
     }
 
     /// Something of ours, or of a plugin, failed.
     pub fn failed(status: u16, code: &'static str, detail: &'static str, reason: impl Into<String>) -> Self {
-        Self { problem: Problem { status, code, detail }, reason: reason.into(), refused: false, header: None, temporary: false }
+        Self {
+            problem: Problem { status, code, detail },
+            reason: reason.into(),
+            refused: false,
+            header: None,
+            temporary: false,
+        }
     }
 
     #[must_use]

@@ -25,7 +25,7 @@ use crate::runner::{Answer, Run, Runner, advance};
 use crate::secret::Secrets;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
-use crate::verify::{Proof, Verified, Verify, not_genuine, verify, verified_before};
+use crate::verify::{Proof, Verified, Verify, not_genuine, verified_before, verify};
 use dedupe::Identity;
 use passage::{Origin, Passage, scope_of};
 use serde_json::{Map, Value};

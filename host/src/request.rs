@@ -58,13 +58,7 @@ impl Sender {
     }
 
     /// Sends a request once: its answer, or why there is none.
-    pub async fn send(
-        &self,
-        workspace: &Name,
-        call: &HttpCall,
-        scope: &Scope<'_>,
-        idempotency_key: &str,
-    ) -> Event {
+    pub async fn send(&self, workspace: &Name, call: &HttpCall, scope: &Scope<'_>, idempotency_key: &str) -> Event {
         match self.try_send(workspace, call, scope, idempotency_key).await {
             Ok(event) => event,
             Err(error) => {
@@ -277,7 +271,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         return is_public_v4(Ipv4Addr::new(a, b, c, d));
     }
     // Global unicast, without documentation, Teredo and the benchmarking and identifier blocks.
-    (0x2000..0x4000).contains(&first) && !(first == 0x2001 && second < 0x200) && (first, second) != (0x2001, 0xdb8)
+    (0x2000..0x4000).contains(&first)
+        && !(first == 0x2001 && second < 0x200)
+        && (first, second) != (0x2001, 0xdb8)
         && !(first == 0x3fff && second < 0x1000)
 }
 
@@ -290,10 +286,35 @@ mod tests {
     #[test]
     fn addresses_of_other_networks_are_not_public() {
         for private in [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.0.0.1", "192.0.2.1",
-            "192.168.1.1", "198.18.0.1", "203.0.113.9", "224.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1",
-            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "fc00::1",
-            "fd12::1", "fe80::1", "ff02::1", "2001:db8::1", "2001::1", "3fff::1", "100::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "203.0.113.9",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::",
+            "fc00::1",
+            "fd12::1",
+            "fe80::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "3fff::1",
+            "100::1",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }
@@ -305,12 +326,21 @@ mod tests {
     #[test]
     fn urls_that_name_private_addresses_are_refused_in_every_notation() {
         let secrets = Secrets::for_testing(&Name::default_name(), &[]);
-        let sender = Sender::new(secrets, ["10.0.0.7:8080".to_owned(), "intern.example:81".to_owned(), "::1".to_owned()]);
+        let sender =
+            Sender::new(secrets, ["10.0.0.7:8080".to_owned(), "intern.example:81".to_owned(), "::1".to_owned()]);
         let check = |url: &str| sender.check(&url.parse().unwrap());
         for url in [
-            "http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://[::1]/x",
-            "http://[::ffff:127.0.0.1]/", "http://10.0.0.7/", "http://10.0.0.7:8081/", "http://intern.example/",
-            "https://169.254.169.254/latest", "http://[fd00::1]/",
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://0177.0.0.1/",
+            "http://[::1]/x",
+            "http://[::ffff:127.0.0.1]/",
+            "http://10.0.0.7/",
+            "http://10.0.0.7:8081/",
+            "http://intern.example/",
+            "https://169.254.169.254/latest",
+            "http://[fd00::1]/",
         ] {
             assert!(matches!(check(url), Err(SendError::Private(_))), "{url}");
         }

@@ -421,9 +421,9 @@ impl Runner {
             let record = store.callback(workspace, mail.callback)?;
             let Mail { callback, data, fields, .. } = mail.clone();
             let mut uses = Vec::new();
-            let seen = record.clone().map(|record| {
-                Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone()))
-            });
+            let seen = record
+                .clone()
+                .map(|record| Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone())));
             let subject = Subject {
                 callback: seen,
                 data: Some(Arc::clone(&data)),

@@ -4,6 +4,7 @@
 //! change is on disk; nothing is acknowledged to a caller before that. Nothing outside `store/` knows how records are
 //! laid out.
 
+mod backup;
 mod cleaner;
 mod engine;
 mod index;
@@ -15,6 +16,7 @@ mod recent;
 mod verify;
 mod writer;
 
+pub use backup::{BackupError, BackupFile};
 pub use open::OpenError;
 pub use verify::Findings;
 
@@ -277,8 +279,7 @@ impl Store {
 
     /// Gives back the space of what is not needed any more, now and then, until the store is closed.
     pub async fn clean_repeatedly(&self) -> Infallible {
-        let Engine { log, index, writer, .. } = &*self.engine;
-        cleaner::clean_repeatedly(log, index, writer).await
+        cleaner::clean_repeatedly(&self.engine).await
     }
 
     /// Writes everything that is under way, and stops the writer.
@@ -468,6 +469,32 @@ impl Store {
     /// How many keys a plugin's state has, counted no further than `max`.
     pub fn state_count(&self, workspace: &Name, plugin: &Name, max: usize) -> Result<usize, StoreError> {
         self.engine.count(&key::states(workspace, plugin), max)
+    }
+
+    /// Writes a backup while changes go on, line by line: everything as it is at the end, and `files`. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Something could not be read, or `out` failed.
+    pub fn backup(
+        &self,
+        files: impl Iterator<Item = std::io::Result<BackupFile>>,
+        out: &mut dyn FnMut(Vec<u8>) -> std::io::Result<()>,
+    ) -> Result<(), BackupError> {
+        backup::write(&self.engine, files, out)
+    }
+
+    /// Reads a backup into this store, which must be empty: how many lines it had.
+    ///
+    /// # Errors
+    ///
+    /// The backup is damaged or cut off, or something could not be written.
+    pub async fn restore(
+        &self,
+        lines: impl std::io::BufRead,
+        file: impl FnMut(BackupFile) -> std::io::Result<()>,
+    ) -> Result<u64, BackupError> {
+        backup::restore(&self.engine, lines, file).await
     }
 
     /// Reads every record and checks it.

@@ -56,7 +56,7 @@ pub fn run(seconds: u64) -> Result<()> {
     let mut rows = Vec::new();
     for case in cases() {
         let name = deploy(&server, &data, &case)?;
-        let url = server.url_of(&name)?;
+        let url = server.url_of(&name, 0)?;
         let path = url.strip_prefix(&server.public).context("the URL is elsewhere")?.to_owned();
         let (mut ours, mut floors) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {

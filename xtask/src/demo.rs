@@ -23,7 +23,7 @@ pub fn run(wait: bool) -> Result<()> {
     server.ringback(&["plugin", "push", "field-match"], Some(&plugins::directory().join("field-match.wasm")), None)?;
     server.ringback(&["secret", "set", "GITHUB_SECRET"], None, Some(SECRET))?;
     server.ringback(&["flow", "apply"], Some(&example.join("flow.yaml")), None)?;
-    let url = server.url_of("github-push")?;
+    let url = server.url_of("github-push", 0)?;
 
     step("4/4", "sending three callbacks as GitHub does");
     let push = std::fs::read(example.join("payloads/push-branch.json"))?;

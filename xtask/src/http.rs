@@ -1,6 +1,8 @@
 //! As much HTTP as the demonstration needs: one request, one answer, on a connection of its own.
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::io::{Read, Write};
@@ -41,4 +43,12 @@ pub fn github_signature(secret: &str, body: &[u8]) -> Result<String> {
     let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes())?.chain_update(body).finalize().into_bytes();
     let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("sha256={hex}"))
+}
+
+/// The signature of a body by Standard Webhooks.
+pub fn standard_webhooks_signature(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> Result<String> {
+    let key = STANDARD.decode(secret.trim_start_matches("whsec_"))?;
+    let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+    let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&key)?.chain_update(signed).finalize().into_bytes();
+    Ok(format!("v1,{}", STANDARD.encode(mac)))
 }

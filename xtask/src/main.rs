@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod http;
+mod orders;
 mod plugins;
 mod process;
 mod readme;
@@ -17,6 +18,7 @@ const HELP: &str = "\
 Development commands of ringback
 
   cargo xtask demo [--no-wait]      build everything, start a server with the example, send it callbacks
+  cargo xtask order-processing      the scenario of examples/order-processing, with a kill in the middle
   cargo xtask test                  everything that CI runs: format, lints, tests, documentation, README commands
   cargo xtask plugins               build the first-party plugins into target/plugins/
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["demo"] => demo::run(true),
         ["demo", "--no-wait"] => demo::run(false),
+        ["order-processing"] => orders::run(),
         ["test"] => test::run(),
         ["plugins"] => plugins::build_all().map(drop),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),

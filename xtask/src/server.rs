@@ -1,6 +1,7 @@
 //! A ringback process, and the command line beside it.
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,13 +19,24 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on the addresses for callbacks and for the API, and waits until it is ready.
-    pub fn start(binary: &Path, data: &Path, [public, admin]: [&str; 2]) -> Result<Self> {
+    pub fn start(binary: &Path, data: &Path, addresses: [&str; 2]) -> Result<Self> {
+        Self::start_with(binary, data, addresses, &[])
+    }
+
+    /// The same, with settings.
+    pub fn start_with(
+        binary: &Path,
+        data: &Path,
+        [public, admin]: [&str; 2],
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         std::fs::create_dir_all(data)?;
         let log = std::fs::File::create(data.join("log.txt"))?;
         let started = Instant::now();
         let mut child = Command::new(binary)
             .args(["serve", "--public", public, "--admin", admin, "--data"])
             .arg(data)
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -63,12 +75,27 @@ impl Server {
         Ok(())
     }
 
-    /// The URL of a flow's trigger.
-    pub fn url_of(&self, flow: &str) -> Result<String> {
-        let output = self.command().args(["--json", "flow", "show", flow]).output()?;
-        let flow: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        let url = flow.pointer("/triggers/0/urls/default/native").and_then(serde_json::Value::as_str);
+    /// The URL of a flow's trigger, by its place in the flow.
+    pub fn url_of(&self, flow: &str, trigger: usize) -> Result<String> {
+        let flow = self.json(&["flow", "show", flow])?;
+        let url = flow.pointer(&format!("/triggers/{trigger}/urls/default/native")).and_then(Value::as_str);
         url.map(str::to_owned).context("the flow has no URL")
+    }
+
+    /// An execution with its journal.
+    pub fn show(&self, execution: &str) -> Result<Value> {
+        self.json(&["execution", "show", execution])
+    }
+
+    fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let output = self.command().arg("--json").args(arguments).output()?;
+        ensure!(
+            output.status.success(),
+            "ringback {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// Explains a callback, once its record is there.

@@ -72,6 +72,26 @@ impl Client {
         self.send(self.request(method, path).header("content-type", kind).body(body)).await
     }
 
+    /// Gets something large, piece by piece.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        write: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let unreachable = |reason: String| ClientError::Unreachable { url: self.base.clone(), reason };
+        let request = self.request(Method::GET, path);
+        let mut response = request.send().await.map_err(|error| unreachable(error.without_url().to_string()))?;
+        if !response.status().is_success() {
+            let status = response.status().as_u16();
+            let body: Value = response.json().await.unwrap_or_default();
+            return Err(ClientError::Problem(describe(status, &body)));
+        }
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(error.without_url().to_string()))? {
+            write(&chunk).map_err(|error| ClientError::Problem(format!("the file could not be written: {error}")))?;
+        }
+        Ok(())
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(workspace) = &self.workspace {

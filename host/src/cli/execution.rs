@@ -43,7 +43,9 @@ impl Execution {
                 }
                 let rows: Vec<Vec<String>> = items(&list)
                     .iter()
-                    .map(|run| ["id", "flow", "status", "waiting_at", "started_at"].map(|name| text(run, name)).to_vec())
+                    .map(|run| {
+                        ["id", "flow", "status", "waiting_at", "started_at"].map(|name| text(run, name)).to_vec()
+                    })
                     .collect();
                 table(&["EXECUTION", "FLOW", "STATUS", "WAITING AT", "STARTED"], &rows, "no executions");
             }

@@ -299,7 +299,15 @@ mod tests {
 
     fn with_scope<T>(data: &Value, act: impl FnOnce(&Scope<'_>) -> T) -> T {
         let (name, fields) = (Name::default_name(), Map::new());
-        act(&Scope { flow: &name, environment: &name, callback: None, data, fields: &fields, execution: None, secrets: None })
+        act(&Scope {
+            flow: &name,
+            environment: &name,
+            callback: None,
+            data,
+            fields: &fields,
+            execution: None,
+            secrets: None,
+        })
     }
 
     fn evaluate(source: &str, data: Value) -> Value {

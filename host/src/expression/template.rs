@@ -164,8 +164,15 @@ mod tests {
 
     fn render(text: &str) -> Value {
         let (name, fields, data) = (Name::default_name(), Map::new(), json!({ "n": 7, "s": "x", "b": 1, "a": 2 }));
-        let scope =
-            Scope { flow: &name, environment: &name, callback: None, data: &data, fields: &fields, execution: None, secrets: None };
+        let scope = Scope {
+            flow: &name,
+            environment: &name,
+            callback: None,
+            data: &data,
+            fields: &fields,
+            execution: None,
+            secrets: None,
+        };
         Template::text(text).unwrap().render(&scope).unwrap()
     }
 

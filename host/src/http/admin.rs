@@ -1,6 +1,7 @@
 //! The admin side: the API, health and metrics.
 
 mod auth;
+mod backup;
 mod callbacks;
 mod executions;
 mod flows;
@@ -52,6 +53,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .merge(flows::router())
         .merge(plugins::router())
         .merge(executions::router())
+        .merge(backup::router())
         .merge(callbacks::router())
         .merge(secrets::router())
         .merge(tokens::router())

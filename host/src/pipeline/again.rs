@@ -52,9 +52,8 @@ impl Pipeline {
         if !record.was_verified() {
             return Err(ReplayError::NotVerified);
         }
-        let (flow, trigger) = route_of(&self.flows, workspace, &record.flow, &record.trigger).ok_or_else(|| {
-            ReplayError::TriggerGone { flow: record.flow.clone(), trigger: record.trigger.clone() }
-        })?;
+        let (flow, trigger) = route_of(&self.flows, workspace, &record.flow, &record.trigger)
+            .ok_or_else(|| ReplayError::TriggerGone { flow: record.flow.clone(), trigger: record.trigger.clone() })?;
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let callback = Callback { id: CallbackId::new(), ..callback };
         let origin = Origin::Replay { record: Box::new(record), dry_run };
@@ -75,10 +74,8 @@ impl Pipeline {
         }
         passage.note(Stage::Select, Verdict::Passed, format!("kept until the plugin is back: {}", stop.reason));
         let (workspace, id) = (passage.callback.workspace.clone(), passage.callback.id);
-        let writes = vec![
-            Write::PutDeferred { workspace, id },
-            passage.put_record(Outcome::Kept, None, Some(&end.reply)),
-        ];
+        let writes =
+            vec![Write::PutDeferred { workspace, id }, passage.put_record(Outcome::Kept, None, Some(&end.reply))];
         match self.store.commit(writes).await {
             Ok(()) => end,
             Err(error) => passage.stopped((Stage::Commit, super::not_stored(&error))),
@@ -152,7 +149,9 @@ impl Pipeline {
         let Some(execution) = record.execution else { return Ok(None) };
         let Ok(Some(run)) = self.runner.load(&workspace, execution) else { return Ok(None) };
         let url = self.status_url(&workspace, id);
-        let Some(answer) = Answer::of(&run.execution) else { return Ok(Some(face::pending(id, Some(execution), &url))) };
+        let Some(answer) = Answer::of(&run.execution) else {
+            return Ok(Some(face::pending(id, Some(execution), &url)));
+        };
         self.answer_later(&workspace, record, answer).await.map(Some)
     }
 

@@ -21,9 +21,14 @@ const UNVERIFIED_BODY_BYTES_MAX: usize = 4096;
 pub(super) enum Origin {
     Caller,
     /// A user sends a recorded callback again.
-    Replay { record: Box<CallbackRecord>, dry_run: bool },
+    Replay {
+        record: Box<CallbackRecord>,
+        dry_run: bool,
+    },
     /// It was kept while a plugin rested.
-    Deferred { record: Box<CallbackRecord> },
+    Deferred {
+        record: Box<CallbackRecord>,
+    },
 }
 
 impl Origin {
@@ -138,12 +143,7 @@ impl Passage {
         End { outcome, execution: None, reply, recorded: false }
     }
 
-    pub(super) fn put_record(
-        &self,
-        outcome: Outcome,
-        execution: Option<ExecutionId>,
-        reply: Option<&Reply>,
-    ) -> Write {
+    pub(super) fn put_record(&self, outcome: Outcome, execution: Option<ExecutionId>, reply: Option<&Reply>) -> Write {
         let record = Box::new(self.record(outcome, execution, reply));
         Write::PutCallback { workspace: self.callback.workspace.clone(), record }
     }

@@ -55,7 +55,8 @@ impl Pipeline {
         data: Data,
         mut identity: Option<Identity>,
     ) -> Result<End, Stopped> {
-        let unknown = || refused("unknown_execution", "There is no such execution.", format!("there is no execution {id}"));
+        let unknown =
+            || refused("unknown_execution", "There is no such execution.", format!("there is no execution {id}"));
         let Ok(id) = id.parse::<ExecutionId>() else { return Err(unknown()) };
         for _ in 0..ATTEMPTS_MAX {
             if let Some(identity) = &mut identity
@@ -104,7 +105,8 @@ impl Pipeline {
             for (since, id) in &page {
                 after = Some((*since, *id));
                 if examined == EXAMINED_MAX {
-                    let reason = format!("none of the {EXAMINED_MAX} that wait longest is meant; the others were not asked");
+                    let reason =
+                        format!("none of the {EXAMINED_MAX} that wait longest is meant; the others were not asked");
                     passage.note(Stage::Select, Verdict::Ignored, reason);
                     return Ok(End::ignored());
                 }
@@ -150,7 +152,8 @@ impl Pipeline {
             let page = self.waits(passage, trigger, after)?;
             after = page.last().copied().or(after);
             waiting += page.len();
-            let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<Option<ExecutionId>, Stopped>>> = Vec::new();
+            let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<Option<ExecutionId>, Stopped>>> =
+                Vec::new();
             for (_, id) in &page {
                 attempts.push(Box::pin(self.resume_silently(&*passage, trigger, *id, &data)));
             }

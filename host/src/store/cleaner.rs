@@ -2,6 +2,7 @@
 //! the log, and removes the segment. The oldest goes first, so that a key that is gone never comes back: nothing older
 //! could bring it.
 
+use super::engine::Engine;
 use super::index::Index;
 use super::log::{Log, LogError, SEGMENT_BYTES};
 use super::writer::{Operation, Writer};
@@ -20,12 +21,12 @@ const SIZE_MIN: u64 = 4 * SEGMENT_BYTES;
 const MOVE_BYTES: usize = 1 << 20;
 
 /// Cleans now and then, as long as someone else has the writer too.
-pub(super) async fn clean_repeatedly(log: &Arc<Log>, index: &Arc<Index>, writer: &Writer) -> Infallible {
+pub(super) async fn clean_repeatedly(engine: &Engine) -> Infallible {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        match clean(log, index, writer, SIZE_MIN).await {
+        match clean(engine, SIZE_MIN).await {
             Ok(0) => {}
-            Ok(segments) => tracing::info!(segments, log_bytes = log.size_bytes(), "gave back space"),
+            Ok(segments) => tracing::info!(segments, log_bytes = engine.log.size_bytes(), "gave back space"),
             // The store has stopped, or is about to, and says so itself.
             Err(StoreError::Stopped(_)) => std::future::pending().await,
             Err(error) => tracing::error!(%error, "space could not be given back"),
@@ -34,12 +35,9 @@ pub(super) async fn clean_repeatedly(log: &Arc<Log>, index: &Arc<Index>, writer:
 }
 
 /// Removes old segments while the log is too large: how many.
-pub(super) async fn clean(
-    log: &Arc<Log>,
-    index: &Arc<Index>,
-    writer: &Writer,
-    size_min: u64,
-) -> Result<usize, StoreError> {
+pub(super) async fn clean(engine: &Engine, size_min: u64) -> Result<usize, StoreError> {
+    let Engine { log, index, writer, .. } = engine;
+    let _cleaning = engine.cleaning.lock().await;
     let mut removed = 0;
     loop {
         let size = log.size_bytes();

@@ -22,6 +22,8 @@ pub(super) struct Engine {
     pub(super) log: Arc<Log>,
     pub(super) index: Arc<Index>,
     pub(super) writer: Arc<Writer>,
+    /// Held while segments are moved or must stay.
+    pub(super) cleaning: tokio::sync::Mutex<()>,
     /// Holds the lock on the directory.
     pub(super) _lock: File,
 }
@@ -120,8 +122,11 @@ impl Engine {
             let (kind, rest) = about.split_first().unwrap_or((&0, &[]));
             let found = match *kind {
                 key::EXECUTION => key::workspace_and_id(rest).map(|(workspace, id)| Due::Execution { workspace, id }),
-                key::MAILBOX => key::parts_of_mail(rest).map(|(workspace, execution, trigger, callback)| {
-                    Due::Mail { workspace, execution, trigger, callback }
+                key::MAILBOX => key::parts_of_mail(rest).map(|(workspace, execution, trigger, callback)| Due::Mail {
+                    workspace,
+                    execution,
+                    trigger,
+                    callback,
                 }),
                 key::DELIVERY => {
                     over.extend([Operation::Delete(about.to_vec()), Operation::Delete(due_key)]);

@@ -17,6 +17,8 @@ const PORTION_KEYS: usize = 50_000;
 const PORTION_TIME: Duration = Duration::from_millis(500);
 /// Most changed keys in memory: beyond it, changes wait for sled.
 const WAITING_KEYS_MAX: usize = 4 * PORTION_KEYS;
+/// How far the thread that writes to sled steps back for others.
+const NICENESS: i32 = 5;
 /// Keys of one sled batch.
 const BATCH_KEYS: usize = 1000;
 /// Keys that a scan takes at a time, under the lock.
@@ -169,8 +171,7 @@ impl Index {
         let known = contained.map(|contained| contained.end);
         let contained = contained.unwrap_or_else(|| Contained { end: log.start(), live_bytes: 0 });
         let waiting = Waiting { active: Changes::new(), frozen: None, end: contained.end, since: None };
-        let portions =
-            Portions { contained, wanted: 0, done: 0, closing: false, closed: false, failure: None };
+        let portions = Portions { contained, wanted: 0, done: 0, closing: false, closed: false, failure: None };
         let index = Self {
             db,
             database_file,
@@ -218,6 +219,8 @@ impl Index {
 
     /// Writes portions to sled until the index is closed, or sled fails: why.
     pub(super) fn write_portions(&self) -> Result<(), String> {
+        // Nobody waits for sled as long as there is room: whoever waits goes first. It is as well if this is not allowed.
+        let _ = rustix::process::nice(NICENESS);
         loop {
             let mut portions = lock(&self.portions);
             let (wanted, closing) = loop {
@@ -338,6 +341,11 @@ impl Index {
         while !portions.closed {
             portions = self.changed.wait(portions).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Where the last frame begins that is applied.
+    pub(super) fn applied(&self) -> End {
+        self.waiting.read().unwrap_or_else(PoisonError::into_inner).end
     }
 
     /// Bytes of the log that are needed, nearly.

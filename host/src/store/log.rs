@@ -278,7 +278,10 @@ impl Log {
             end = scanned.end;
             last = scanned.last.or(last);
         }
-        if end.position.segment != from.position.segment || numbers.contains(&from.position.segment) || numbers.is_empty() {
+        if end.position.segment != from.position.segment
+            || numbers.contains(&from.position.segment)
+            || numbers.is_empty()
+        {
             return Ok(Scanned { end, last });
         }
         let file = self.path(from.position.segment).display().to_string();
@@ -413,7 +416,10 @@ impl Reader<'_> {
             Err(problem) => return Ok(Err(problem)),
         };
         self.buffer.resize(FRAME_HEADER + length, 0);
-        self.file.read_exact_at(self.buffer.get_mut(FRAME_HEADER..).unwrap_or_default(), self.offset + FRAME_HEADER as u64)?;
+        self.file.read_exact_at(
+            self.buffer.get_mut(FRAME_HEADER..).unwrap_or_default(),
+            self.offset + FRAME_HEADER as u64,
+        )?;
         Ok(parse_frame(&self.buffer))
     }
 }
@@ -513,8 +519,7 @@ impl Appender {
 
 /// Makes a file of zeros for the next segment.
 fn prepare(directory: &Path) -> io::Result<File> {
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(directory.join(PREPARED))?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(directory.join(PREPARED))?;
     let zeros = vec![0; ZEROS];
     for offset in (0..SEGMENT_BYTES).step_by(ZEROS) {
         file.write_all_at(&zeros, offset)?;

@@ -68,7 +68,7 @@ pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Engine, OpenErr
     let appender = Appender::open(Arc::clone(&log), end).map_err(unusable)?;
     let index = Arc::new(index);
     let writer = Arc::new(Writer::start(appender, Arc::clone(&index)));
-    Ok(Engine { log, index, writer, _lock: lock })
+    Ok(Engine { log, index, writer, cleaning: tokio::sync::Mutex::default(), _lock: lock })
 }
 
 /// Notes that the store was closed properly: its index is durable.

@@ -155,7 +155,9 @@ async fn an_index_that_is_gone_or_damaged_or_from_before_a_power_failure_is_made
         ("no database", |store| std::fs::write(store.join("index/db"), b"no database").unwrap()),
         ("no configuration", |store| std::fs::write(store.join("index/conf"), b"?").unwrap()),
         ("another boot", |store| std::fs::write(store.join("opened"), b"yesterday").unwrap()),
-        ("unfinished snapshot", |store| std::fs::write(store.join("index/snap.00000000000012.generating"), b"h").unwrap()),
+        ("unfinished snapshot", |store| {
+            std::fs::write(store.join("index/snap.00000000000012.generating"), b"h").unwrap()
+        }),
     ];
     for (name, damage) in damages {
         let directory = tempfile::tempdir().unwrap();
@@ -249,7 +251,7 @@ async fn what_is_needed_no_more_is_given_back_and_the_rest_stays() {
     let before = log.size_bytes();
     assert!(log.numbers().len() > 2);
     index.checkpoint().unwrap();
-    let removed = super::cleaner::clean(log, index, &store.engine.writer, 0).await.unwrap();
+    let removed = super::cleaner::clean(&store.engine, 0).await.unwrap();
     assert!(removed > 0 && log.size_bytes() < before / 2, "{removed} segments, {} bytes", log.size_bytes());
     let read = |store: &Store, key| store.state(&workspace(), &workspace(), key).unwrap();
     let check = |store: &Store| {
@@ -281,7 +283,10 @@ async fn a_list_is_whole_and_in_order_wherever_its_records_are() {
         }
         for number in (0..700_u32).step_by(5) {
             let name = format!("{:05}", number * 3);
-            store.commit(vec![Write::DeleteState { workspace: workspace(), plugin: workspace(), key: name.clone() }]).await.unwrap();
+            store
+                .commit(vec![Write::DeleteState { workspace: workspace(), plugin: workspace(), key: name.clone() }])
+                .await
+                .unwrap();
             expected.remove(&name);
         }
         if round < 2 {
@@ -307,4 +312,69 @@ async fn what_is_written_behind_is_there_after_closing() {
     }
     let store = Store::open(directory.path(), CACHE).unwrap();
     assert!(store.state(&workspace(), &workspace(), "a").unwrap().is_some());
+}
+
+/// A backup that is taken while changes go on holds one state, and a damaged one is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_holds_one_state_while_changes_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), CACHE).unwrap();
+    for number in 0..3000 {
+        store.commit(state(&format!("{number:04}"), b"before")).await.unwrap();
+    }
+    // Two keys that are always changed together.
+    let pair = |value: u32| [state("0000", &value.to_be_bytes()), state("2999", &value.to_be_bytes())].concat();
+    store.commit(pair(0)).await.unwrap();
+    let changing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for value in 1..400 {
+                store.commit(pair(value)).await.unwrap();
+                let key = format!("{:04}", value + 1);
+                let gone = Write::DeleteState { workspace: workspace(), plugin: workspace(), key };
+                store.commit(vec![gone]).await.unwrap();
+            }
+        }
+    });
+    let backup = tokio::task::spawn_blocking({
+        let store = store.clone();
+        move || {
+            let mut bytes = Vec::new();
+            let mut out = |line: Vec<u8>| {
+                bytes.extend_from_slice(&line);
+                Ok(())
+            };
+            store.backup(std::iter::empty(), &mut out).unwrap();
+            bytes
+        }
+    });
+    let backup = backup.await.unwrap();
+    changing.await.unwrap();
+    let restored = async |bytes: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), CACHE).unwrap();
+        let result = store.restore(bytes, |_| Ok(())).await;
+        (directory, store, result)
+    };
+    let lines: Vec<&[u8]> = backup.split_inclusive(|byte| *byte == b'\n').collect();
+    let last = lines.len() - 1;
+    for damaged in [
+        lines[..last].concat(),
+        lines[1..].concat(),
+        [&lines[..5], &lines[6..]].concat().concat(),
+        Vec::new(),
+        b"{}".to_vec(),
+    ] {
+        assert!(restored(&damaged).await.2.is_err());
+    }
+    let (_directory, copy, result) = restored(&backup).await;
+    result.unwrap();
+    let read = |key: &str| copy.state(&workspace(), &workspace(), key).unwrap();
+    assert_eq!(read("0000"), read("2999"), "both or none");
+    let seen = u32::from_be_bytes(read("0000").unwrap().try_into().unwrap());
+    for value in 1..400 {
+        let gone = read(&format!("{:04}", value + 1)).is_none();
+        assert!(if value < seen { gone } else { value == seen || !gone }, "{value} of {seen}");
+    }
+    assert_eq!(copy.verify().unwrap().problem_count, 0);
 }

@@ -187,7 +187,11 @@ async fn five_faults_in_a_minute_let_a_version_rest() {
         assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
     // A caller who waits for the flow cannot be answered later.
-    let sync = server.deploy(&condition("trap").replace("flow: test", "flow: sync") .replace("    when:", "    mode: sync\n    when:")).await;
+    let sync = server
+        .deploy(
+            &condition("trap").replace("flow: test", "flow: sync").replace("    when:", "    mode: sync\n    when:"),
+        )
+        .await;
     let response = server.post(&sync, &json!({})).await;
     assert_eq!(
         (response.status(), &response.headers()["retry-after"]),

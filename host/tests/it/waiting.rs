@@ -73,7 +73,10 @@ async fn an_execution_waits_ignores_what_does_not_count_and_goes_on_after_a_rest
     let waiting = server.get(&format!("/v1/executions/{id}")).await;
     assert_eq!((&waiting["status"], &waiting["waiting_at"]), (&json!("waiting"), &json!("payment-confirmed")));
     let ignored = server.post(&select(&urls[1], &id), &json!({ "status": "processing" })).await;
-    assert_eq!((ignored.status(), &ignored.headers()["ringback-outcome"]), (StatusCode::NO_CONTENT, &"ignored".parse().unwrap()));
+    assert_eq!(
+        (ignored.status(), &ignored.headers()["ringback-outcome"]),
+        (StatusCode::NO_CONTENT, &"ignored".parse().unwrap())
+    );
     let server = server.restart().await;
     let urls = server.urls("orders").await;
     let response = server.post(&select(&urls[1], &id), &json!({ "status": "confirmed", "amount": 9.95 })).await;
@@ -107,7 +110,8 @@ async fn the_data_rules_of_both_methods() {
 /// FR-24, A-FR-5, A-FR-13: the longest-waiting whose condition is true, and each once.
 #[tokio::test]
 async fn any_takes_the_longest_waiting_that_is_meant() {
-    let source = "flow: any\nsteps:\n  - trigger: First\n  - trigger: Second\n    when: data.n >= triggers.First.data.n\n";
+    let source =
+        "flow: any\nsteps:\n  - trigger: First\n  - trigger: Second\n    when: data.n >= triggers.First.data.n\n";
     let (server, urls) = deployed(source).await;
     let mut ids = Vec::new();
     for n in [5, 1, 2] {
@@ -130,7 +134,8 @@ async fn any_takes_the_longest_waiting_that_is_meant() {
 /// FR-25, FR-26, FR-41, A-FR-5, A-FR-12.
 #[tokio::test]
 async fn all_resumes_everyone_whose_condition_is_true() {
-    let source = "flow: all\nsteps:\n  - trigger: First\n  - trigger: Second\n    when: data.n > triggers.First.data.n\n";
+    let source =
+        "flow: all\nsteps:\n  - trigger: First\n  - trigger: Second\n    when: data.n > triggers.First.data.n\n";
     let (server, urls) = deployed(source).await;
     let mut ids = Vec::new();
     for n in 0..130 {
@@ -140,7 +145,8 @@ async fn all_resumes_everyone_whose_condition_is_true() {
     assert_eq!(none.status(), StatusCode::NO_CONTENT);
     let some = server.post(&format!("{}?execution=all", urls[1]), &json!({ "n": 2 })).await;
     let record = server.callback(&some).await;
-    let resumed: Vec<String> = serde_json::from_value(some.json::<Value>().await.unwrap()["executions"].clone()).unwrap();
+    let resumed: Vec<String> =
+        serde_json::from_value(some.json::<Value>().await.unwrap()["executions"].clone()).unwrap();
     let mut expected: Vec<&String> = ids.iter().enumerate().filter(|(n, _)| n % 3 < 2).map(|(_, id)| id).collect();
     assert_eq!(record["resumed_count"], json!(expected.len()));
     let mut found: Vec<&String> = resumed.iter().collect();
@@ -169,14 +175,16 @@ async fn a_callback_that_comes_early_is_kept() {
     let mut records = Vec::new();
     for body in [json!({ "good": false }), json!({ "good": true, "n": 1 }), json!({ "good": true, "n": 2 })] {
         let kept = server.post(&select(&urls[1], &id), &body).await;
-        assert_eq!((kept.status(), &kept.headers()["ringback-outcome"]), (StatusCode::ACCEPTED, &"kept".parse().unwrap()));
+        assert_eq!(
+            (kept.status(), &kept.headers()["ringback-outcome"]),
+            (StatusCode::ACCEPTED, &"kept".parse().unwrap())
+        );
         let record = server.callback(&kept).await;
         assert_eq!(record["outcome"], "kept");
         records.push(record["id"].as_str().unwrap().to_owned());
     }
-    let at_third = server
-        .eventually(&format!("/v1/executions/{id}"), |execution| execution["waiting_at"] == "third")
-        .await;
+    let at_third =
+        server.eventually(&format!("/v1/executions/{id}"), |execution| execution["waiting_at"] == "third").await;
     assert_eq!(at_third["journal"][3]["data"]["n"], 1, "the oldest that counts");
     let mut outcomes = Vec::new();
     for id in &records {
@@ -274,7 +282,8 @@ async fn a_delay_pauses_and_http_is_tried_again_with_the_same_key() {
         assert_eq!(request.headers["authorization"], "Bearer s3cret-value");
         assert_eq!((request.path.as_str(), request.body.as_str()), ("/mail?key=s3cret-value", r#"{"to":"ada"}"#));
     }
-    let kinds: Vec<&str> = run["journal"].as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        run["journal"].as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
     let tries = ["http-retry", "woken", "http-retry", "woken", "http"];
     assert_eq!(kinds, [&["started", "delayed", "woken"][..], &tries, &["set", "completed"]].concat());
     assert_eq!(run["journal"][8]["values"], json!({ "status": 201, "id": 3 }));
@@ -304,7 +313,10 @@ async fn a_flow_does_not_reach_private_addresses() {
 async fn an_execution_can_be_cancelled_or_tried_again_where_that_makes_sense() {
     let sink = Sink::start().await;
     let server = TestServer::start_with(|config| config.http_private_hosts = vec!["127.0.0.1".into()]).await;
-    let source = format!("flow: again\nsteps:\n  - trigger: First\n  - http: {{ url: '{}/x' }}\n  - trigger: Second\n", sink.url);
+    let source = format!(
+        "flow: again\nsteps:\n  - trigger: First\n  - http: {{ url: '{}/x' }}\n  - trigger: Second\n",
+        sink.url
+    );
     let urls = server.deploy_all(&source).await;
     let change = |id: &str, what: &str| server.api(Method::POST, &format!("/v1/executions/{id}/{what}")).send();
     assert_eq!(change("018f0000-0000-7000-8000-000000000000", "cancel").await.unwrap().status(), StatusCode::NOT_FOUND);
@@ -354,7 +366,11 @@ async fn the_same_delivery_gets_the_first_answer_and_does_nothing_again() {
     assert_eq!(refused(send("a", "[]").await.unwrap()).await, (409, "delivery_id_reused".to_owned()));
     assert_ne!(send("b", "{}").await.unwrap().bytes().await.unwrap(), first);
     assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 2);
-    server.eventually("/v1/callbacks?outcome=duplicate", |list| list["items"].as_array().is_some_and(|all| all.len() == 2)).await;
+    server
+        .eventually("/v1/callbacks?outcome=duplicate", |list| {
+            list["items"].as_array().is_some_and(|all| all.len() == 2)
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -379,7 +395,10 @@ async fn a_sync_caller_who_waits_too_long_gets_the_answer_later() {
     let pending: Value = pending.json().await.unwrap();
     let (status_url, id) = (pending["status_url"].as_str().unwrap(), pending["execution"].as_str().unwrap());
     let status = |url: &str| server.call(Method::GET, url).send();
-    assert_eq!(status(status_url).await.unwrap().json::<Value>().await.unwrap()["status_url"].as_str().unwrap().len(), status_url.len());
+    assert_eq!(
+        status(status_url).await.unwrap().json::<Value>().await.unwrap()["status_url"].as_str().unwrap().len(),
+        status_url.len()
+    );
     assert_eq!(status(&format!("{status_url}x")).await.unwrap().status(), StatusCode::NOT_FOUND, "a made-up token");
     let resumed = server.post(&select(&urls[1], id), &json!({ "n": 4 })).await;
     assert_eq!((resumed.status(), resumed.text().await.unwrap()), (StatusCode::CREATED, r#"{"n":4}"#.to_owned()));
@@ -408,7 +427,11 @@ async fn a_callback_is_sent_again_as_a_new_one_or_only_tried() {
     let (_, tried) = replay(first.clone(), "?dry_run=true").await;
     assert_eq!((&tried["outcome"], &tried["dry_run"]), (&json!("started"), &json!(true)));
     let (_, ended) = replay(counted["id"].as_str().unwrap().to_owned(), "?dry_run=true").await;
-    assert_eq!((&ended["outcome"], &ended["reply"]["status"]), (&json!("rejected"), &json!(404)), "it has ended by now");
+    assert_eq!(
+        (&ended["outcome"], &ended["reply"]["status"]),
+        (&json!("rejected"), &json!(404)),
+        "it has ended by now"
+    );
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!((count("/v1/executions").await, count("/v1/callbacks").await), before, "nothing was left behind");
     let (_, again) = replay(first.clone(), "").await;
@@ -418,7 +441,8 @@ async fn a_callback_is_sent_again_as_a_new_one_or_only_tried() {
     assert_eq!(replay(ignored["id"].as_str().unwrap().to_owned(), "").await.1["outcome"], "rejected");
     assert_eq!(replay("018f0000-0000-7000-8000-000000000000".to_owned(), "").await.0, 404);
     server.set_secret("S", "x").await;
-    let signed = server.deploy("flow: signed\nsteps:\n  - trigger: Hook\n    verify: { scheme: github, secret: S }\n").await;
+    let signed =
+        server.deploy("flow: signed\nsteps:\n  - trigger: Hook\n    verify: { scheme: github, secret: S }\n").await;
     let refused = server.post(&signed, &json!({})).await;
     let refused = server.callback(&refused).await;
     assert_eq!(replay(refused["id"].as_str().unwrap().to_owned(), "").await.0, 409, "it was never verified");
@@ -432,7 +456,8 @@ async fn waits_outlive_the_version_of_their_flow() {
     server.deploy("flow: orders\nsteps:\n  - trigger: Order received\n  - set: { other: 1 }\n").await;
     let server = server.restart().await;
     let port = server.public.rsplit(':').next().unwrap();
-    let url = format!("http://127.0.0.1:{port}{}", urls[1].splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap());
+    let url =
+        format!("http://127.0.0.1:{port}{}", urls[1].splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap());
     let ignored = server.post(&select(&url, &id), &json!({ "status": "no" })).await;
     assert_eq!(ignored.status(), StatusCode::NO_CONTENT, "the condition of its own version");
     let resumed = server.post(&select(&url, &id), &json!({ "status": "confirmed", "amount": 2 })).await;

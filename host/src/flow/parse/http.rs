@@ -45,7 +45,8 @@ impl Parser {
         let timeout = request.get("timeout").map_or(Some(Duration::from_secs(30)), |node| {
             self.duration(node, Duration::from_millis(100), Duration::from_mins(5))
         });
-        let retry = request.get("retry").map_or(Some(Retry { attempts: 1, backoff: Duration::ZERO }), |node| self.retry(node));
+        let retry =
+            request.get("retry").map_or(Some(Retry { attempts: 1, backoff: Duration::ZERO }), |node| self.retry(node));
         let on_error = match request.get("on_error") {
             Some(node) => self.choice(node, "a way to go on", &["fail", "continue"]),
             None => Some("fail"),

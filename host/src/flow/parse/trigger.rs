@@ -51,7 +51,8 @@ impl Parser {
         }
         for key in WAITING_KEYS.iter().filter(|_| first) {
             if let Some(member) = members.member(key) {
-                let detail = format!("`{key}` is for a trigger that an execution waits at; the first one starts executions");
+                let detail =
+                    format!("`{key}` is for a trigger that an execution waits at; the first one starts executions");
                 self.mistakes.push(member.name_at.mistake(detail));
             }
         }
@@ -84,7 +85,8 @@ impl Parser {
         for other in &self.triggers {
             let what = if other.id == id { "id" } else { "name" };
             if other.id == id || other.name == name {
-                let detail = format!("another trigger of this flow has the same {what}; give this one another name or `id:`");
+                let detail =
+                    format!("another trigger of this flow has the same {what}; give this one another name or `id:`");
                 return self.mistakes.push(node.mistake(detail));
             }
         }

@@ -17,10 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(list_callbacks))
-        .routes(routes!(show_callback))
-        .routes(routes!(replay_callback))
+    OpenApiRouter::new().routes(routes!(list_callbacks)).routes(routes!(show_callback)).routes(routes!(replay_callback))
 }
 
 /// Which callbacks are wanted.

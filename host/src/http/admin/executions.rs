@@ -155,7 +155,9 @@ impl From<ChangeError> for Problem {
             ChangeError::Missing(_) => Self::not_found(error.to_string()),
             ChangeError::WrongStatus(status) => {
                 let detail = match status.is_ended() {
-                    true => format!("the execution is {}: it can be retried when it failed or timed out", status.as_str()),
+                    true => {
+                        format!("the execution is {}: it can be retried when it failed or timed out", status.as_str())
+                    }
                     false => format!("the execution is {}: it can be cancelled, not retried", status.as_str()),
                 };
                 Self::new(StatusCode::CONFLICT, "wrong_status", detail)

@@ -1,0 +1,159 @@
+//! A backup: everything that is stored, as lines of JSON, taken while changes go on. First every value as the index finds
+//! it, then what the log has had added since the beginning of that: applied in order they make the state at the end.
+//!
+//! The first line is the header, and the last one says how many lines there were: a backup that is cut off is refused.
+
+use super::engine::Engine;
+use super::log::{LogError, Record};
+use super::writer::Operation;
+use super::{StoreError, damaged_log};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead};
+
+const FORMAT: u32 = 1;
+/// Bytes of values that are restored as one change.
+const PORTION_BYTES: usize = 1 << 20;
+
+/// A line of a backup.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    Backup {
+        format: u32,
+        version: String,
+    },
+    Value {
+        /// Base64.
+        key: String,
+        revision: u32,
+        value: String,
+    },
+    Gone {
+        key: String,
+    },
+    /// A file of the data directory that the records point to.
+    File {
+        name: String,
+        /// Base64.
+        bytes: String,
+    },
+    End {
+        lines: u64,
+    },
+}
+
+/// Why a backup could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("line {line} of the backup {problem}")]
+    Line { line: u64, problem: String },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A file that belongs to a backup, by its path in the data directory.
+pub struct BackupFile {
+    pub name: String,
+    pub bytes: Vec<u8>,
+}
+
+/// Writes a backup, line by line.
+pub(super) fn write(
+    engine: &Engine,
+    files: impl Iterator<Item = io::Result<BackupFile>>,
+    out: &mut dyn FnMut(Vec<u8>) -> io::Result<()>,
+) -> Result<(), BackupError> {
+    let mut lines = 0;
+    let mut put = |line: &Line| -> io::Result<()> {
+        lines += 1;
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        out(bytes)
+    };
+    put(&Line::Backup { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned() })?;
+    // The segments stay where they are until the end.
+    let _cleaning = engine.cleaning.blocking_lock();
+    let since = engine.index.applied();
+    for found in engine.index.scan(vec![1], vec![0xff], false) {
+        let (key, slot) = found?;
+        let revision = slot.revision;
+        // What has gone in the meantime has gone.
+        let Some(value) = engine.index.value_at(&key, slot)? else { continue };
+        put(&line(&Record { key: &key, revision, value: Some(&value) }))?;
+    }
+    let added = engine.log.scan(since, &mut |_, record| Ok(put(&line(&record))?));
+    added.map_err(|error: LogError| damaged_log(&error))?;
+    for file in files {
+        let BackupFile { name, bytes } = file?;
+        put(&Line::File { name, bytes: STANDARD.encode(bytes) })?;
+    }
+    let end = Line::End { lines };
+    let mut bytes = serde_json::to_vec(&end).map_err(io::Error::other)?;
+    bytes.push(b'\n');
+    Ok(out(bytes)?)
+}
+
+fn line(record: &Record<'_>) -> Line {
+    let key = STANDARD.encode(record.key);
+    match record.value {
+        // Values are JSON, and so text.
+        Some(value) => {
+            Line::Value { key, revision: record.revision, value: String::from_utf8_lossy(value).into_owned() }
+        }
+        None => Line::Gone { key },
+    }
+}
+
+/// Reads a backup into an empty store: how many lines it had.
+pub(super) async fn restore(
+    engine: &Engine,
+    backup: impl BufRead,
+    mut file: impl FnMut(BackupFile) -> io::Result<()>,
+) -> Result<u64, BackupError> {
+    let mut portion = Vec::new();
+    let mut bytes = 0;
+    let mut count = 0;
+    let mut ended = false;
+    for text in backup.lines() {
+        let wrong = |problem: &str| BackupError::Line { line: count + 1, problem: problem.to_owned() };
+        let text = text?;
+        if ended {
+            return Err(wrong("comes after its end"));
+        }
+        let line: Line = serde_json::from_str(&text).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        let decode = |text: &str| STANDARD.decode(text).map_err(|error| wrong(&format!("cannot be read: {error}")));
+        match line {
+            Line::Backup { format: FORMAT, .. } if count == 0 => {}
+            Line::Backup { format, .. } if count == 0 => {
+                return Err(wrong(&format!("has the format {format}, but this version reads {FORMAT}")));
+            }
+            _ if count == 0 => return Err(wrong("does not begin a backup of ringback")),
+            Line::Backup { .. } => return Err(wrong("begins another backup")),
+            Line::Value { key, revision, value } => {
+                bytes += value.len();
+                portion.push(Operation::Put { key: decode(&key)?, revision, value: value.into_bytes() });
+            }
+            Line::Gone { key } => portion.push(Operation::Delete(decode(&key)?)),
+            Line::File { name, bytes } => file(BackupFile { name, bytes: decode(&bytes)? })?,
+            Line::End { lines } if lines == count => ended = true,
+            Line::End { lines } => {
+                return Err(wrong(&format!("says that there are {lines} lines before it, not {count}")));
+            }
+        }
+        count += 1;
+        if bytes >= PORTION_BYTES {
+            bytes = 0;
+            engine.writer.commit(std::mem::take(&mut portion)).await?;
+        }
+    }
+    if !ended {
+        let problem = "is missing: the backup is cut off".to_owned();
+        return Err(BackupError::Line { line: count + 1, problem });
+    }
+    engine.writer.commit(portion).await?;
+    Ok(count)
+}

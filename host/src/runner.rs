@@ -292,11 +292,28 @@ impl Runner {
         let Run { workspace, flow, mut execution } = run;
         let _place = self.inner.places.acquire().await;
         let mut before = execution.summary.clone();
+        let mut with = Vec::new();
         let mut turn = match event {
+            // What was kept came before the time was over, whoever looks at it first.
+            Some(Event::Woken) => {
+                let trigger = before.wait.as_ref().and_then(|wait| wait.trigger.clone());
+                let found = match &trigger {
+                    Some(trigger) => self.look(&workspace, &flow, &execution, trigger).await?,
+                    None => Look::Nothing,
+                };
+                match found {
+                    Look::Found(event, writes) => {
+                        with = writes;
+                        execution.handle(&flow, event, Timestamp::now())
+                    }
+                    Look::Nothing => execution.handle(&flow, Event::Woken, Timestamp::now()),
+                    // The timer is looked at again.
+                    Look::Later => return Ok(()),
+                }
+            }
             Some(event) => execution.handle(&flow, event, Timestamp::now()),
             None => execution.resume(&flow, Timestamp::now()),
         };
-        let mut with = Vec::new();
         loop {
             let Turn { entries, effect } = turn;
             if !entries.is_empty() {

@@ -36,6 +36,17 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
+/// The test that kills the server, by itself: 60 times, or for some minutes.
+pub fn chaos(minutes: Option<&str>) -> Result<()> {
+    plugins::build_all()?;
+    let mut test = cargo();
+    test.args(["test", "--package", "ringback", "--test", "it", "--locked", "chaos", "--", "--nocapture"]);
+    if let Some(minutes) = minutes {
+        test.env("RINGBACK_CHAOS_MINUTES", minutes);
+    }
+    run_command(&mut test)
+}
+
 /// What `ringback plugin new` writes: each role builds, and its own test passes.
 fn templates() -> Result<()> {
     let directory = target().join("templates");

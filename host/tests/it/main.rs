@@ -5,10 +5,12 @@
 mod admin;
 mod boundaries;
 mod callbacks;
+mod chaos;
 mod command_line;
 mod examples;
 mod flows;
 mod limits;
+mod process;
 mod restart;
 mod support;
 mod uploads;

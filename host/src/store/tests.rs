@@ -150,7 +150,8 @@ fn log_file(directory: &Path) -> PathBuf {
 
 #[tokio::test]
 async fn an_index_that_is_gone_or_damaged_or_from_before_a_power_failure_is_made_again() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 5] = [
         ("gone", |store| std::fs::remove_dir_all(store.join("index")).unwrap()),
         ("no database", |store| std::fs::write(store.join("index/db"), b"no database").unwrap()),
         ("no configuration", |store| std::fs::write(store.join("index/conf"), b"?").unwrap()),

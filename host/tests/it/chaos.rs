@@ -132,7 +132,7 @@ impl Sender {
     async fn start(&self, flow: &'static str) -> Option<String> {
         let n = self.world.next.fetch_add(1, Ordering::Relaxed);
         let mut started = self.send("start", flow, 0, "", &json!({ "n": n })).await;
-        if n % 4 == 0 {
+        if n.is_multiple_of(4) {
             // As a caller does who is not sure.
             let again = self.send("start", flow, 0, "", &json!({ "n": n })).await;
             if let (Some(first), Some(second)) = (&started, &again) {
@@ -184,9 +184,14 @@ impl Sender {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a setting of the test, not of the server")]
+fn minutes() -> Option<u64> {
+    std::env::var("RINGBACK_CHAOS_MINUTES").ok()?.parse().ok()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn chaos() {
-    let minutes: Option<u64> = std::env::var("RINGBACK_CHAOS_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
+    let minutes = minutes();
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let ledger = Ledger::open(directory.path().join("ledger"));

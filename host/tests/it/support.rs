@@ -201,18 +201,21 @@ pub struct Received {
     pub body: String,
 }
 
+/// What the next requests for a path are answered, and after how long.
+type Planned = HashMap<String, Vec<(u16, Duration)>>;
+
 /// A server that takes the requests of flows.
 pub struct Sink {
     pub url: String,
     received: Arc<Mutex<Vec<Received>>>,
-    answers: Arc<Mutex<HashMap<String, Vec<(u16, Duration)>>>>,
+    answers: Arc<Mutex<Planned>>,
 }
 
 impl Sink {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (received, answers) = (Arc::<Mutex<Vec<Received>>>::default(), Arc::<Mutex<HashMap<_, _>>>::default());
+        let (received, answers) = (Arc::<Mutex<Vec<Received>>>::default(), Arc::<Mutex<Planned>>::default());
         let sink = Self { url, received: Arc::clone(&received), answers: Arc::clone(&answers) };
         let take = move |request: axum::extract::Request| {
             let (received, answers) = (Arc::clone(&received), Arc::clone(&answers));

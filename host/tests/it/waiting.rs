@@ -296,10 +296,9 @@ async fn a_flow_does_not_reach_private_addresses() {
     let port = sink.url.rsplit(':').next().unwrap().to_owned();
     let (server, _) = deployed(ORDERS).await;
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"] {
-        let source = format!(
-            "flow: inside\nsteps:\n  - trigger: First\n  - http: {{ url: '${{{{ data.url }}}}', retry: {{ attempts: 3 }} }}\n"
-        );
-        let urls = server.deploy_all(&source).await;
+        let source =
+            "flow: inside\nsteps:\n  - trigger: First\n  - http: { url: '${{ data.url }}', retry: { attempts: 3 } }\n";
+        let urls = server.deploy_all(source).await;
         let id = start(&server, &urls[0], &json!({ "url": format!("http://{host}:{port}/x") })).await;
         let run = server.ended(&id).await;
         let error = &run["error"];

@@ -89,7 +89,7 @@ pub async fn run(
     let settings = Settings {
         data: config.data.clone(),
         compiler,
-        limits: config.plugin_limits,
+        limits: config.plugin_limits.clone(),
         body_bytes_max: config.body_bytes_max,
         large_plugins: config.large_plugins,
     };

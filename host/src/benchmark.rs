@@ -2,7 +2,7 @@
 
 use crate::callback::{Callback, Request};
 use crate::name::{CallbackId, Name};
-use crate::plugin::{CallLimits, Outbound, Plugins, Settings, Subject};
+use crate::plugin::{Limits, Outbound, Plugins, Settings, Subject};
 use crate::secret::Secrets;
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -27,7 +27,7 @@ pub async fn condition_calls(
     let settings = Settings {
         data: data.clone(),
         compiler: compiler.to_owned(),
-        limits: CallLimits::default(),
+        limits: Limits::default(),
         body_bytes_max: 1 << 20,
         large_plugins: false,
     };

@@ -105,6 +105,8 @@ enum Command {
     CompilePlugin {
         #[arg(long)]
         large: bool,
+        #[arg(long)]
+        memory_bytes: usize,
     },
 }
 
@@ -150,8 +152,8 @@ impl CliError {
 pub fn main() -> ExitCode {
     let Cli { connection, command } = Cli::parse();
     // The child that compiles limits its own memory: no runtime, no threads.
-    if let Command::CompilePlugin { large } = command {
-        return crate::plugin::child_main(large);
+    if let Command::CompilePlugin { large, memory_bytes } = command {
+        return crate::plugin::child_main(large, memory_bytes);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

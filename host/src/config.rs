@@ -1,10 +1,12 @@
 //! Settings: `ringback.toml`, then `RINGBACK_…` variables, then flags; the later wins.
 
-use crate::plugin::CallLimits;
+use crate::name::Name;
+use crate::plugin::{CallLimits, Limits};
 use crate::time::parse_duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,7 +40,7 @@ pub struct Config {
     pub plugin_http_hosts: Vec<String>,
     /// Hosts that flows may send requests to although their addresses are not public: `host` or `host:port`.
     pub http_private_hosts: Vec<String>,
-    pub plugin_limits: CallLimits,
+    pub plugin_limits: Limits,
     /// Steps of executions that run at the same time.
     pub executions_max: usize,
     pub log: LogForm,
@@ -76,9 +78,27 @@ struct RawConfig {
     http_private_hosts: Vec<String>,
     plugin_decide_cpu: String,
     plugin_work_cpu: String,
+    plugin_memory_bytes: usize,
+    plugin_large_memory_bytes: usize,
+    plugin_result_bytes: usize,
+    plugin_log_lines: usize,
     plugin_calls_max: usize,
+    /// By the name of the workspace.
+    workspaces: BTreeMap<String, RawWorkspace>,
     executions_max: usize,
     log: LogForm,
+}
+
+/// What a workspace is given less of.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWorkspace {
+    plugin_decide_cpu: Option<String>,
+    plugin_work_cpu: Option<String>,
+    plugin_memory_bytes: Option<usize>,
+    plugin_large_memory_bytes: Option<usize>,
+    plugin_result_bytes: Option<usize>,
+    plugin_log_lines: Option<usize>,
 }
 
 impl Default for RawConfig {
@@ -99,7 +119,12 @@ impl Default for RawConfig {
             http_private_hosts: Vec::new(),
             plugin_decide_cpu: "50ms".into(),
             plugin_work_cpu: "200ms".into(),
+            plugin_memory_bytes: CallLimits::default().memory_bytes,
+            plugin_large_memory_bytes: CallLimits::default().large_memory_bytes,
+            plugin_result_bytes: CallLimits::default().result_bytes,
+            plugin_log_lines: CallLimits::default().log_lines,
             plugin_calls_max: 64,
+            workspaces: BTreeMap::new(),
             executions_max: 256,
             log: LogForm::Text,
         }
@@ -158,7 +183,12 @@ impl Config {
             http_private_hosts,
             plugin_decide_cpu,
             plugin_work_cpu,
+            plugin_memory_bytes,
+            plugin_large_memory_bytes,
+            plugin_result_bytes,
+            plugin_log_lines,
             plugin_calls_max,
+            workspaces,
             executions_max,
             log,
         } = raw;
@@ -190,6 +220,43 @@ impl Config {
             return Err(ConfigError("public and admin must not be the same address".to_owned()));
         }
         let public_url = public_url.map(|url| check_public_url(&url)).transpose()?;
+        let call = CallLimits {
+            decide_cpu: duration("plugin_decide_cpu", &plugin_decide_cpu)?,
+            work_cpu: duration("plugin_work_cpu", &plugin_work_cpu)?,
+            memory_bytes: between("plugin_memory_bytes", plugin_memory_bytes, 1 << 20, 1 << 30)?,
+            large_memory_bytes: between("plugin_large_memory_bytes", plugin_large_memory_bytes, 1 << 20, 1 << 30)?,
+            result_bytes: between("plugin_result_bytes", plugin_result_bytes, 1024, 64 << 20)?,
+            log_lines: between("plugin_log_lines", plugin_log_lines, 0, 10_000)?,
+        };
+        let mut of_workspaces = BTreeMap::new();
+        for (name, raw) in workspaces {
+            let workspace: Name = name.parse().map_err(|error| ConfigError(format!("workspaces.{name}: {error}")))?;
+            let at = |setting: &str| format!("workspaces.{name}.{setting}");
+            let less_time = |setting: &str, value: Option<String>, most: Duration| match value {
+                None => Ok(most),
+                Some(text) => match duration(&at(setting), &text)? {
+                    less if less <= most => Ok(less),
+                    _ => Err(ConfigError(format!("{} = {text} must be at most {most:?}, as for all", at(setting)))),
+                },
+            };
+            let less = |setting: &str, value: Option<usize>, least: usize, most: usize| {
+                value.map_or(Ok(most), |value| between(&at(setting), value, least, most))
+            };
+            let limits = CallLimits {
+                decide_cpu: less_time("plugin_decide_cpu", raw.plugin_decide_cpu, call.decide_cpu)?,
+                work_cpu: less_time("plugin_work_cpu", raw.plugin_work_cpu, call.work_cpu)?,
+                memory_bytes: less("plugin_memory_bytes", raw.plugin_memory_bytes, 64 << 10, call.memory_bytes)?,
+                large_memory_bytes: less(
+                    "plugin_large_memory_bytes",
+                    raw.plugin_large_memory_bytes,
+                    64 << 10,
+                    call.large_memory_bytes,
+                )?,
+                result_bytes: less("plugin_result_bytes", raw.plugin_result_bytes, 0, call.result_bytes)?,
+                log_lines: less("plugin_log_lines", raw.plugin_log_lines, 0, call.log_lines)?,
+            };
+            of_workspaces.insert(workspace, limits);
+        }
         Ok(Self {
             data,
             public,
@@ -204,11 +271,11 @@ impl Config {
             large_plugins,
             plugin_http_hosts,
             http_private_hosts,
-            plugin_limits: CallLimits {
-                decide_cpu: duration("plugin_decide_cpu", &plugin_decide_cpu)?,
-                work_cpu: duration("plugin_work_cpu", &plugin_work_cpu)?,
+            plugin_limits: Limits {
+                call,
+                workspaces: of_workspaces,
                 concurrency: between("plugin_calls_max", plugin_calls_max, 1, 512)?,
-                ..CallLimits::default()
+                ..Limits::default()
             },
             executions_max: between("executions_max", executions_max, 1, 100_000)?,
             log,

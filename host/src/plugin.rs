@@ -17,7 +17,7 @@ pub use call::{Subject, VerifierVerdict};
 pub use compile::child_main;
 pub use engine::wasmtime_version;
 pub use error::{CallError, UploadError};
-pub use limits::{CallLimits, PluginLimits};
+pub use limits::{CallLimits, Limits};
 pub use outbound::Outbound;
 pub use registry::{PluginRecord, Plugins, RegistryError, Settings, VersionRecord, default_compiler};
 

@@ -4,7 +4,7 @@ use super::bindings::exports;
 use super::engine::Ticker;
 use super::error::CallError;
 use super::host::{CallState, CallbackHandle, ExecutionHandle, ExecutionView, LimitReached, Misuse, Services};
-use super::limits::{self, CallLimits};
+use super::limits::{self, CallLimits, Limits};
 use crate::callback::Callback;
 use crate::execution::Execution;
 use crate::name::Name;
@@ -59,7 +59,8 @@ pub(super) struct Linked {
     pub(super) pre: InstancePre<CallState>,
     pub(super) roles: Roles,
     pub(super) digest: String,
-    pub(super) memory_bytes_max: usize,
+    /// Whether it was uploaded under the limits for large plugins.
+    pub(super) large: bool,
     pub(super) wants_wasi: bool,
 }
 
@@ -94,7 +95,7 @@ pub(super) struct Caller {
     pub(super) engine: Engine,
     pub(super) ticker: Ticker,
     pub(super) services: Arc<Services>,
-    pub(super) limits: CallLimits,
+    pub(super) limits: Limits,
     pub(super) body_bytes_max: usize,
 }
 
@@ -141,12 +142,15 @@ impl Caller {
         config: &str,
     ) -> (Result<Answer, CallError>, PluginUse) {
         let started = Instant::now();
+        let limits = self.limits.of(&subject.workspace);
+        let memory_bytes = if linked.large { limits.large_memory_bytes } else { limits.memory_bytes };
         let mut state = CallState::new(
             Arc::clone(&self.services),
             subject.workspace.clone(),
             plugin.clone(),
             Timestamp::now(),
-            linked.memory_bytes_max,
+            memory_bytes,
+            limits.log_lines,
             linked.wants_wasi,
         );
         state.callback.clone_from(&subject.callback);
@@ -154,10 +158,10 @@ impl Caller {
         state.execution.clone_from(&subject.execution);
         state.dry_run = subject.dry_run;
         let cpu = match question.role() {
-            Role::Verifier | Role::Condition => self.limits.decide_cpu,
-            Role::Parser | Role::Step | Role::Responder => self.limits.work_cpu,
+            Role::Verifier | Role::Condition => limits.decide_cpu,
+            Role::Parser | Role::Step | Role::Responder => limits.work_cpu,
         };
-        let mut store = self.store(state, cpu);
+        let mut store = self.store(state, limits, cpu);
         let config = config.to_owned();
         let running = self.ticker.guard();
         let asked =
@@ -165,7 +169,7 @@ impl Caller {
         let result = match asked.await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(failure))) => Err(guest_failure(plugin, failure)),
-            Ok(Err(error)) => Err(self.classify(plugin, linked, cpu, &error)),
+            Ok(Err(error)) => Err(self.classify(plugin, memory_bytes, cpu, &error)),
             Err(_) => {
                 let limit = format!("{} ms of wall-clock time", (cpu * limits::WALL_FACTOR).as_millis());
                 Err(CallError::OutOfTime { plugin: plugin.clone(), limit })
@@ -183,10 +187,10 @@ impl Caller {
         (result, usage)
     }
 
-    fn store(&self, state: CallState, cpu: Duration) -> Store<CallState> {
+    fn store(&self, state: CallState, limits: &CallLimits, cpu: Duration) -> Store<CallState> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(2 * self.body_bytes_max.max(limits::RESULT_BYTES_MAX));
+        store.set_hostcall_fuel(2 * self.body_bytes_max.max(limits.result_bytes));
         store.set_max_component_handles(limits::HANDLES_MAX);
         store.set_epoch_deadline(1);
         // Each tick is at most one tick's length of the guest's own time: while others run, no deadline passes.
@@ -201,14 +205,14 @@ impl Caller {
         store
     }
 
-    fn classify(&self, plugin: &Name, linked: &Linked, cpu: Duration, error: &wasmtime::Error) -> CallError {
+    fn classify(&self, plugin: &Name, memory_bytes: usize, cpu: Duration, error: &wasmtime::Error) -> CallError {
         let plugin = plugin.clone();
         match error.downcast_ref::<LimitReached>() {
             Some(LimitReached::Time) => {
                 return CallError::OutOfTime { plugin, limit: format!("{} ms of CPU time", cpu.as_millis()) };
             }
             Some(LimitReached::Memory) => {
-                return CallError::OutOfMemory { plugin, limit_bytes: linked.memory_bytes_max };
+                return CallError::OutOfMemory { plugin, limit_bytes: memory_bytes };
             }
             None => {}
         }

@@ -6,7 +6,7 @@
 use super::component::componentize;
 use super::engine;
 use super::error::UploadError;
-use super::limits::{LARGE, NORMAL, UploadLimits};
+use super::limits::{CallLimits, UploadLimits};
 use super::scan::{Form, scan};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{Read, Write};
@@ -23,14 +23,20 @@ pub(super) struct Compiled {
 }
 
 /// Scans and compiles a file in a child process.
-pub(super) async fn compile(program: &Path, bytes: &[u8], large: bool) -> Result<Compiled, UploadError> {
-    let limits = if large { &LARGE } else { &NORMAL };
+pub(super) async fn compile(
+    program: &Path,
+    bytes: &[u8],
+    large: bool,
+    limits: &CallLimits,
+) -> Result<Compiled, UploadError> {
+    let limits = &UploadLimits::of(large, limits);
     let host = |what: &str, error: std::io::Error| UploadError::Host(format!("{what}: {error}"));
     let mut command = Command::new(program);
     command.arg("compile-plugin").env_clear();
     // The allocator reserves a gigabyte of addresses at once, which the limit on the child's memory counts.
     command.env("MIMALLOC_ARENA_RESERVE", "32MiB");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["--memory-bytes", &limits.memory_bytes_max.to_string()]);
     if large {
         command.arg("--large");
     }
@@ -107,9 +113,10 @@ fn died(status: std::process::ExitStatus, complaint: &[u8], limits: &UploadLimit
 }
 
 /// The child's side: reads a file from standard input, answers on standard output.
-pub fn child_main(large: bool) -> ExitCode {
-    let limits = if large { &LARGE } else { &NORMAL };
-    let answer = match confine(limits).and_then(|()| work(limits)) {
+pub fn child_main(large: bool, memory_bytes: usize) -> ExitCode {
+    let calls = CallLimits { memory_bytes, large_memory_bytes: memory_bytes, ..CallLimits::default() };
+    let limits = UploadLimits::of(large, &calls);
+    let answer = match confine(&limits).and_then(|()| work(&limits)) {
         Ok(Compiled { component, artifact }) => {
             let length = (component.len() as u64).to_be_bytes();
             [b"C".as_slice(), &length, &component, &artifact].concat()

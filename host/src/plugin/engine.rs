@@ -1,6 +1,6 @@
 //! The one engine, and the clock that interrupts guests.
 
-use super::limits;
+use super::limits::{self, Limits};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::Thread;
@@ -53,8 +53,8 @@ pub(super) fn compiling() -> wasmtime::Result<Engine> {
 }
 
 /// The engine that runs what was compiled.
-pub(super) fn running(concurrency: usize) -> wasmtime::Result<Engine> {
-    let calls = u32::try_from(concurrency).unwrap_or(u32::MAX);
+pub(super) fn running(limits: &Limits) -> wasmtime::Result<Engine> {
+    let calls = u32::try_from(limits.concurrency).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
         .total_stacks(calls)
@@ -65,7 +65,7 @@ pub(super) fn running(concurrency: usize) -> wasmtime::Result<Engine> {
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)
         .table_elements(limits::TABLE_ELEMENTS_MAX)
-        .max_memory_size(limits::LARGE.memory_bytes_max)
+        .max_memory_size(limits.call.memory_bytes.max(limits.call.large_memory_bytes))
         .max_component_instance_size(10 << 20)
         .max_core_instance_size(1 << 20)
         .linear_memory_keep_resident(256 * 1024)
@@ -147,6 +147,6 @@ mod tests {
             engine.precompile_compatibility_hash().hash(&mut hasher);
             hasher.finish()
         };
-        assert_eq!(hash(super::compiling().unwrap()), hash(super::running(8).unwrap()));
+        assert_eq!(hash(super::compiling().unwrap()), hash(super::running(&super::Limits::default()).unwrap()));
     }
 }

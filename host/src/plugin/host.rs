@@ -69,6 +69,7 @@ pub(super) struct Memory {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     lines: Vec<String>,
+    lines_max: usize,
     dropped: usize,
 }
 
@@ -99,6 +100,7 @@ impl CallState {
         plugin: Name,
         now: Timestamp,
         memory_bytes_max: usize,
+        log_lines_max: usize,
         wants_wasi: bool,
     ) -> Self {
         Self {
@@ -111,8 +113,8 @@ impl CallState {
             dry_run: false,
             now,
             memory: Memory { limit_bytes: memory_bytes_max, largest_bytes: 0 },
-            log: Log::default(),
-            wasi: wants_wasi.then(|| Box::new(Wasi::granting_nothing(now))),
+            log: Log { lines_max: log_lines_max, ..Log::default() },
+            wasi: wants_wasi.then(|| Box::new(Wasi::granting_nothing(now, log_lines_max))),
         }
     }
 
@@ -123,7 +125,7 @@ impl CallState {
                 self.log.push("output", line);
             }
         }
-        let Log { mut lines, dropped } = std::mem::take(&mut self.log);
+        let Log { mut lines, dropped, .. } = std::mem::take(&mut self.log);
         if dropped > 0 {
             lines.push(format!("… and {dropped} more lines"));
         }
@@ -133,7 +135,7 @@ impl CallState {
 
 impl Log {
     fn push(&mut self, level: &str, message: &str) {
-        if self.lines.len() == limits::LOG_LINES_MAX {
+        if self.lines.len() >= self.lines_max {
             self.dropped += 1;
             return;
         }
@@ -212,8 +214,8 @@ impl imports::call::Host for CallState {
 
 impl Wasi {
     /// No files, sockets, environment or arguments; the clocks stand still at the call's time.
-    fn granting_nothing(now: Timestamp) -> Self {
-        let output = MemoryOutputPipe::new(limits::LOG_LINES_MAX * limits::LOG_LINE_BYTES_MAX);
+    fn granting_nothing(now: Timestamp, log_lines_max: usize) -> Self {
+        let output = MemoryOutputPipe::new(log_lines_max * limits::LOG_LINE_BYTES_MAX);
         let context = WasiCtx::builder()
             .stdout(output.clone())
             .stderr(output.clone())
@@ -234,7 +236,7 @@ impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Only components that import WASI reach this; they have had theirs from the start.
         let now = self.now;
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::granting_nothing(now)));
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::granting_nothing(now, self.log.lines_max)));
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
     }
 }

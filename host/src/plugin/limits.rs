@@ -1,6 +1,7 @@
 //! The limits on plugins, each with its unit and its reason, in one place.
 
-use serde::{Deserialize, Serialize};
+use crate::name::Name;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How often running guest code is interrupted, so that others run too and its time is counted.
@@ -17,12 +18,8 @@ pub(super) const CORE_INSTANCES_MAX: u32 = 64;
 pub(super) const STACK_BYTES_MAX: usize = 256 * 1024;
 /// Stack of the fiber that a call runs on: the guest's and the host's part.
 pub(super) const FIBER_BYTES: usize = STACK_BYTES_MAX + 256 * 1024;
-/// Most log lines that are kept of one call.
-pub(super) const LOG_LINES_MAX: usize = 16;
 /// Longest log line that is kept, in bytes.
 pub(super) const LOG_LINE_BYTES_MAX: usize = 4096;
-/// Largest result of a parser or step, in bytes.
-pub(super) const RESULT_BYTES_MAX: usize = 1 << 20;
 /// Most random bytes of one request.
 pub(super) const RANDOM_BYTES_MAX: u32 = 4096;
 /// Longest key of a plugin's state, in bytes.
@@ -80,17 +77,21 @@ pub(super) const LARGE: UploadLimits = UploadLimits {
     nesting_max: 8,
 };
 
-/// The limits of one call. An operator may change them.
+/// The limits of one call. An operator may change them, for all and, downwards, for a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
     /// CPU time of a condition or verifier.
     pub decide_cpu: Duration,
     /// CPU time of a parser, step or responder.
     pub work_cpu: Duration,
-    /// Calls that run at the same time.
-    pub concurrency: usize,
-    /// Calls that wait for a place; more are refused.
-    pub waiting: usize,
+    /// Memory, in bytes.
+    pub memory_bytes: usize,
+    /// Memory of a plugin that was uploaded under the limits for large ones, in bytes.
+    pub large_memory_bytes: usize,
+    /// Result of a parser or step, or body of an answer, in bytes.
+    pub result_bytes: usize,
+    /// Log lines that are kept.
+    pub log_lines: usize,
 }
 
 impl Default for CallLimits {
@@ -98,21 +99,45 @@ impl Default for CallLimits {
         Self {
             decide_cpu: Duration::from_millis(50),
             work_cpu: Duration::from_millis(200),
-            concurrency: 64,
-            waiting: 1024,
+            memory_bytes: NORMAL.memory_bytes_max,
+            large_memory_bytes: LARGE.memory_bytes_max,
+            result_bytes: 1 << 20,
+            log_lines: 16,
         }
     }
 }
 
-/// The limits as they are shown.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct PluginLimits {
-    /// Largest upload, in bytes.
-    pub upload_bytes_max: usize,
-    /// CPU time of a condition or verifier, in milliseconds.
-    pub decide_cpu_ms: u64,
-    /// CPU time of a parser, step or responder, in milliseconds.
-    pub work_cpu_ms: u64,
-    /// Memory of one call, in bytes.
-    pub memory_bytes_max: usize,
+/// All limits that an operator may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub call: CallLimits,
+    /// Workspaces that are given less.
+    pub workspaces: BTreeMap<Name, CallLimits>,
+    /// Calls that run at the same time.
+    pub concurrency: usize,
+    /// Calls that wait for a place; more are refused.
+    pub waiting: usize,
+}
+
+impl Limits {
+    /// The limits of a workspace's calls.
+    pub fn of(&self, workspace: &Name) -> &CallLimits {
+        self.workspaces.get(workspace).unwrap_or(&self.call)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { call: CallLimits::default(), workspaces: BTreeMap::new(), concurrency: 64, waiting: 1024 }
+    }
+}
+
+impl UploadLimits {
+    /// The limits of a class of plugins, with the memory that the operator allows a call.
+    pub(super) fn of(large: bool, limits: &CallLimits) -> Self {
+        match large {
+            true => Self { memory_bytes_max: limits.large_memory_bytes, ..LARGE },
+            false => Self { memory_bytes_max: limits.memory_bytes, ..NORMAL },
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! All plugins of all workspaces: uploaded, activated, called.
 
+use super::Role;
 use super::bindings::exports;
 use super::cache::{Cache, deserialize, digest_of};
 use super::call::{Answer, Caller, Linked, Question, Roles, Subject, VerifierVerdict};
@@ -7,9 +8,8 @@ use super::compile::{Compiled, compile, one_line};
 use super::engine::{self, Ticker};
 use super::error::{CallError, UploadError};
 use super::host::{CallState, Paths, Services, link};
-use super::limits::{self, CallLimits, LARGE, NORMAL};
+use super::limits::{LARGE, Limits, NORMAL};
 use super::outbound::Outbound;
-use super::{PluginLimits, Role};
 use crate::flow::PluginMention;
 use crate::name::Name;
 use crate::outcome::{PluginUse, Reply};
@@ -70,7 +70,7 @@ pub struct Settings {
     pub data: PathBuf,
     /// The program that compiles: this binary.
     pub compiler: PathBuf,
-    pub limits: CallLimits,
+    pub limits: Limits,
     /// Largest body of a callback, in bytes.
     pub body_bytes_max: usize,
     /// Whether components that embed an interpreter may be uploaded.
@@ -146,7 +146,7 @@ impl Plugins {
         outbound: Outbound,
     ) -> Result<Self, RegistryError> {
         let set_up = |error: &dyn std::fmt::Display| RegistryError::SetUp(error.to_string());
-        let engine = engine::running(settings.limits.concurrency).map_err(|error| set_up(&one_line(&error)))?;
+        let engine = engine::running(&settings.limits).map_err(|error| set_up(&one_line(&error)))?;
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|error| set_up(&one_line(&error)))?;
         let cache = Cache::open(&settings.data, &engine).map_err(|error| set_up(&error))?;
@@ -157,7 +157,7 @@ impl Plugins {
                 engine,
                 ticker,
                 services: Arc::new(Services { store, secrets, outbound, paths: Paths::default() }),
-                limits: settings.limits,
+                limits: settings.limits.clone(),
                 body_bytes_max: settings.body_bytes_max,
             },
             linker,
@@ -182,16 +182,6 @@ impl Plugins {
         }
         plugins.inner.active.store(Arc::new(active));
         Ok(plugins)
-    }
-
-    pub fn limits(&self) -> PluginLimits {
-        let limits = if self.inner.settings.large_plugins { &LARGE } else { &NORMAL };
-        PluginLimits {
-            upload_bytes_max: limits.bytes_max,
-            decide_cpu_ms: self.inner.settings.limits.decide_cpu.as_millis() as u64,
-            work_cpu_ms: self.inner.settings.limits.work_cpu.as_millis() as u64,
-            memory_bytes_max: limits.memory_bytes_max,
-        }
     }
 
     pub fn list(&self, workspace: &Name) -> Vec<PluginRecord> {
@@ -436,6 +426,11 @@ impl Plugins {
     ) -> Result<Reply, CallError> {
         match self.inner.ask(plugin, Question::Respond, subject, config, uses).await? {
             Answer::Reply(exports::responder::Reply { status, headers, body }) => {
+                let max = self.inner.settings.limits.of(&subject.workspace).result_bytes;
+                if body.len() > max {
+                    let reason = format!("the body has {} bytes, more than {max}", body.len());
+                    return Err(self.inner.bad_output(plugin, subject, reason, uses));
+                }
                 reply::check(Reply { status, headers, body: body.into() })
                     .map_err(|reason| self.inner.bad_output(plugin, subject, reason, uses))
             }
@@ -488,7 +483,7 @@ impl Inner {
         }
         let _turn = self.compiling.acquire().await.map_err(|error| UploadError::Host(error.to_string()))?;
         let large = bytes.len() > NORMAL.bytes_max;
-        Ok((compile(&self.settings.compiler, bytes, large).await?, large))
+        Ok((compile(&self.settings.compiler, bytes, large, &self.settings.limits.call).await?, large))
     }
 
     /// The linked active version of a record, from the cache or compiled again.
@@ -504,8 +499,9 @@ impl Inner {
                 let bytes = self.cache.component(&version.digest).map_err(|error| error.to_string())?;
                 let _turn = self.compiling.acquire().await.map_err(|error| error.to_string())?;
                 tracing::info!(plugin.name = %record.name, version = version.version, "compiling a plugin for this engine");
-                let compiled =
-                    compile(&self.settings.compiler, &bytes, version.large).await.map_err(|error| error.to_string())?;
+                let compiled = compile(&self.settings.compiler, &bytes, version.large, &self.settings.limits.call)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 self.cache.keep_artifact(&version.digest, &compiled.artifact).map_err(|error| error.to_string())?;
                 deserialize(&self.caller.engine, &compiled.artifact).map_err(|error| one_line(&error))?
             }
@@ -550,9 +546,8 @@ impl Inner {
                 if exported.is_empty() { String::new() } else { format!("; it exports {}", exported.join(", ")) };
             return Err(UploadError::NoRole(found));
         }
-        let limits = if large { &LARGE } else { &NORMAL };
         let wants_wasi = imports.iter().any(|name| name.starts_with("wasi:"));
-        Ok(Linked { pre, roles, digest, memory_bytes_max: limits.memory_bytes_max, wants_wasi })
+        Ok(Linked { pre, roles, digest, large, wants_wasi })
     }
 
     fn version(&self, number: u32, component: &Component, linked: &Linked, bytes: &[u8], large: bool) -> VersionRecord {
@@ -611,8 +606,9 @@ impl Inner {
         text: &str,
         uses: &mut [PluginUse],
     ) -> Result<Value, CallError> {
-        if text.len() > limits::RESULT_BYTES_MAX {
-            let reason = format!("the result has {} bytes, more than {}", text.len(), limits::RESULT_BYTES_MAX);
+        let max = self.settings.limits.of(&subject.workspace).result_bytes;
+        if text.len() > max {
+            let reason = format!("the result has {} bytes, more than {max}", text.len());
             return Err(self.bad_output(plugin, subject, reason, uses));
         }
         serde_json::from_str(text)

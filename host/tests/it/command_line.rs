@@ -151,6 +151,28 @@ fn a_flag_wins_over_the_settings_file() {
 }
 
 #[test]
+fn a_workspace_is_not_given_more_than_all() {
+    for (settings, expected) in [
+        ("plugin_memory_bytes = 1", "plugin_memory_bytes = 1 must be from"),
+        (
+            "[workspaces.shop]\nplugin_memory_bytes = 33554432",
+            "workspaces.shop.plugin_memory_bytes = 33554432 must be from",
+        ),
+        (
+            "[workspaces.shop]\nplugin_decide_cpu = \"51ms\"",
+            "workspaces.shop.plugin_decide_cpu = 51ms must be at most 50ms",
+        ),
+        ("[workspaces.shop]\nplugin_cpu = \"1ms\"", "plugin_cpu"),
+        ("[workspaces.'A b']\nplugin_log_lines = 1", "workspaces.A b"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ringback.toml"), settings).unwrap();
+        let output = Command::new(BINARY).args(["serve"]).env_clear().current_dir(directory.path()).output().unwrap();
+        fails(&output, 78, expected);
+    }
+}
+
+#[test]
 fn a_damaged_store_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("store/log");

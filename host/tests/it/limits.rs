@@ -12,7 +12,7 @@ fn condition(with: &str) -> String {
 
 async fn server() -> TestServer {
     TestServer::start_with(|config| {
-        config.plugin_limits.decide_cpu = Duration::from_millis(100);
+        config.plugin_limits.call.decide_cpu = Duration::from_millis(100);
     })
     .await
     .with_plugins(&["misbehave"])
@@ -231,7 +231,7 @@ async fn waiting_on_the_host_counts_on_the_wall_clock() {
     let host = address.clone();
     let server = TestServer::start_with(|config| {
         config.plugin_http_hosts = vec![host];
-        config.plugin_limits.decide_cpu = Duration::from_millis(100);
+        config.plugin_limits.call.decide_cpu = Duration::from_millis(100);
     })
     .await
     .with_plugins(&["misbehave"])
@@ -241,4 +241,35 @@ async fn waiting_on_the_host_counts_on_the_wall_clock() {
     assert!(record.to_string().contains("400 ms of wall-clock time"), "{record}");
     let (status, ..) = call(&server, &condition("behave")).await;
     assert_eq!(status, StatusCode::ACCEPTED);
+}
+
+/// An operator may give all of them more, and a workspace less.
+#[tokio::test]
+async fn limits_are_raised_for_all_and_lowered_for_a_workspace() {
+    let change = |config: &mut ringback::config::Config| {
+        config.plugin_limits.call.memory_bytes = 32 << 20;
+        config.plugin_limits.call.log_lines = 30;
+        let mut less = config.plugin_limits.call;
+        (less.memory_bytes, less.log_lines, less.result_bytes) = (4 << 20, 2, 100);
+        less.decide_cpu = Duration::from_millis(40);
+        config.plugin_limits.workspaces.insert("small".parse().unwrap(), less);
+    };
+    for (workspace, memory, lines) in [("default", 32 << 20, 31), ("small", 4 << 20, 3)] {
+        let server = TestServer::start_with(change).await.in_workspace(workspace).with_plugins(&["misbehave"]).await;
+        let (_, code, record) = call(&server, &condition("grow")).await;
+        assert_eq!(code, "plugin_out_of_memory");
+        assert!(record.to_string().contains(&format!("more than {memory} bytes")), "{workspace}: {record:#}");
+        let (_, _, record) = call(&server, &condition("{ log: [40, 80] }")).await;
+        let trace = record["trace"].as_array().unwrap();
+        let log = &trace.iter().find(|entry| entry["stage"] == "condition").unwrap()["plugins"][0]["log"];
+        assert_eq!(log.as_array().unwrap().len(), lines, "{workspace}: {log}");
+        let (_, code, _) = call(&server, &condition("loop")).await;
+        assert_eq!(code, "plugin_out_of_time");
+        let steps =
+            "flow: test\nsteps:\n  - trigger: Hook\n    mode: sync\n  - plugin: misbehave\n    with: { long: 1000 }\n";
+        let (status, ..) = call(&server, steps).await;
+        let expected = if workspace == "small" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+        assert_eq!(status, expected, "{workspace}: the result");
+        assert_eq!(call(&server, &condition("behave")).await.0, StatusCode::ACCEPTED);
+    }
 }

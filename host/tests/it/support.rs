@@ -26,6 +26,7 @@ pub struct TestServer {
     pub public: String,
     pub admin: String,
     pub token: String,
+    workspace: &'static str,
     data: Option<TempDir>,
     client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
@@ -63,7 +64,22 @@ impl TestServer {
         is_ready.await.expect("the server did not start");
         let token = std::fs::read_to_string(data.path().join("admin-token")).unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { public, admin, token, data: Some(data), client, stop: Some(stop), running: Some(running) }
+        Self {
+            public,
+            admin,
+            token,
+            workspace: "default",
+            data: Some(data),
+            client,
+            stop: Some(stop),
+            running: Some(running),
+        }
+    }
+
+    /// Everything that follows is about this workspace.
+    pub fn in_workspace(mut self, workspace: &'static str) -> Self {
+        self.workspace = workspace;
+        self
     }
 
     pub fn data(&self) -> &Path {
@@ -78,7 +94,11 @@ impl TestServer {
     }
 
     pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.admin)).bearer_auth(&self.token)
+        let request = self.client.request(method, format!("{}{path}", self.admin)).bearer_auth(&self.token);
+        match self.workspace {
+            "default" => request,
+            workspace => request.header("ringback-workspace", workspace),
+        }
     }
 
     pub async fn get(&self, path: &str) -> Value {

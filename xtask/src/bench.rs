@@ -87,7 +87,69 @@ pub fn run(seconds: u64) -> Result<()> {
         "start of the process to the first served callback, ten plugins cached: {small:.0} ms ({loaded:.0} ms after the load)"
     );
     println!("resident memory after the load: {} MiB", memory_kib / 1024);
-    write_results(&rows, call_us, start_up_ms, memory_kib, seconds)
+    let waits = waits(&release, &data.join("waits"), seconds)?;
+    write_results(&rows, call_us, start_up_ms, memory_kib, &waits, seconds)
+}
+
+/// How many executions wait when pairs of a start and a resumption are measured.
+const WAITING: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
+
+/// Starts and resumptions beside more and more executions that wait, and a start of the process with all of them: lines of
+/// a table.
+fn waits(release: &Path, data: &Path, seconds: u64) -> Result<String> {
+    const FLOW: &str =
+        "flow: waits\nsteps:\n  - trigger: First\n    verify: none\n  - trigger: Second\n    timeout: 72h\n";
+    let server = Server::start(&release.join("ringback"), data, ["127.0.0.1:0"; 2])?;
+    let file = data.join("waits.yaml");
+    std::fs::write(&file, FLOW)?;
+    server.ringback(&["flow", "apply"], Some(&file), None)?;
+    let path = |trigger| -> Result<String> {
+        let url = server.url_of("waits", trigger)?;
+        Ok(url.strip_prefix(&server.public).context("the URL is elsewhere")?.to_owned())
+    };
+    let (first, second) = (path(0)?, path(1)?);
+    let address = server.public.trim_start_matches("http://").to_owned();
+    let run = |arguments: &[&str]| -> Result<Value> {
+        let mut child = Command::new(release.join("examples/waits"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        child.stdin.take().context("no input")?.write_all(br#"{"order": {"id": 4711, "total": 12.5}}"#)?;
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "the load of waits failed");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    };
+    let seconds = seconds.to_string();
+    let empty_kib = resident_kib(server.id())?;
+    let (mut lines, mut have) = (String::new(), 0);
+    for waiting in WAITING {
+        let missing = (waiting - have).to_string();
+        let filled = run(&["fill", &address, &first, CONNECTIONS, &missing])?;
+        have = waiting;
+        let pairs = run(&["pairs", &address, &first, &second, CONNECTIONS, &seconds])?;
+        // One pair at a time: what a single caller sees.
+        let alone = run(&["pairs", &address, &first, &second, "1", &seconds])?;
+        let kib = resident_kib(server.id())?.saturating_sub(empty_kib);
+        let line = format!(
+            "| {waiting} | {} | {} | {} µs | {} µs | {} µs | {} MiB |\n",
+            filled["per_second"],
+            pairs["per_second"],
+            pairs["p50_us"],
+            pairs["p99_us"],
+            alone["p50_us"],
+            kib / 1024
+        );
+        print!("{line}");
+        lines.push_str(&line);
+    }
+    drop(server);
+    let killed = start_up(release, data)?;
+    let line = format!(
+        "\nStart of the process to the first served request with {have} executions waiting, after a kill: {killed:.0} ms (goal 2000 ms).\n"
+    );
+    print!("{line}");
+    Ok(lines + &line)
 }
 
 fn cases() -> [Case; 4] {
@@ -252,6 +314,7 @@ fn write_results(
     call_us: f64,
     [small_ms, loaded_ms]: [f64; 2],
     memory_kib: u64,
+    waits: &str,
     seconds: u64,
 ) -> Result<()> {
     let date = try_run(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.1;
@@ -289,6 +352,12 @@ fn write_results(
          | resident memory after the load | {} MiB | – |\n",
         memory_kib / 1024
     ));
+    text.push_str(
+        "\n## Executions that wait\n\nA pair starts an execution and resumes it by a second callback, both durable (goal: 2,000 pairs a second). Latencies are of \
+         a whole pair; memory is what the process has grown by.\n\n\
+         | waiting | starts/s | pairs/s | p50 | p99 | p50 of one caller | memory |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    text.push_str(waits);
     let path = root().join("host/benches/RESULTS.md");
     // What was found out about the figures stays below this line.
     let notes = std::fs::read_to_string(&path).unwrap_or_default();

@@ -6,6 +6,7 @@ use crate::http;
 use crate::pipeline::Pipeline;
 use crate::plugin::{Outbound, Plugins, RegistryError, Settings};
 use crate::request::Sender;
+use crate::retention::forget_repeatedly;
 use crate::runner::Runner;
 use crate::secret::{SecretError, Secrets};
 use crate::store::{OpenError, Store, StoreError};
@@ -128,6 +129,7 @@ pub async fn run(
         }
         reason = store.failed() => Err(RunError::StoreFailed(reason)),
         never = store.clean_repeatedly() => match never {},
+        never = forget_repeatedly(&store, app.config.retention) => match never {},
         never = app.pipeline.runner.run_timers() => match never {},
         never = app.pipeline.run_deferred() => match never {},
     };

@@ -2,6 +2,7 @@
 
 use crate::name::Name;
 use crate::plugin::{CallLimits, Limits};
+use crate::retention::Retention;
 use crate::time::parse_duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -34,6 +35,7 @@ pub struct Config {
     pub connections_max: usize,
     /// Memory of the store's cache, in bytes.
     pub store_cache_bytes: u64,
+    pub retention: Retention,
     /// Whether components that embed an interpreter may be uploaded.
     pub large_plugins: bool,
     /// Hosts that plugins may send requests to: `host` or `host:port`.
@@ -73,6 +75,8 @@ struct RawConfig {
     drain_timeout: String,
     connections_max: usize,
     store_cache_bytes: u64,
+    keep_for: String,
+    keep_executions_max: usize,
     large_plugins: bool,
     plugin_http_hosts: Vec<String>,
     http_private_hosts: Vec<String>,
@@ -114,6 +118,8 @@ impl Default for RawConfig {
             drain_timeout: "10s".into(),
             connections_max: 4096,
             store_cache_bytes: 128 << 20,
+            keep_for: "30d".into(),
+            keep_executions_max: 0,
             large_plugins: false,
             plugin_http_hosts: Vec::new(),
             http_private_hosts: Vec::new(),
@@ -178,6 +184,8 @@ impl Config {
             drain_timeout,
             connections_max,
             store_cache_bytes,
+            keep_for,
+            keep_executions_max,
             large_plugins,
             plugin_http_hosts,
             http_private_hosts,
@@ -268,6 +276,13 @@ impl Config {
             drain_timeout: duration("drain_timeout", &drain_timeout)?,
             connections_max: between("connections_max", connections_max, 1, 1 << 20)?,
             store_cache_bytes: store_cache_bytes.max(8 << 20),
+            retention: Retention {
+                keep_for: match keep_for.as_str() {
+                    "forever" => None,
+                    text => Some(duration("keep_for", text)?),
+                },
+                executions_max: Some(keep_executions_max).filter(|max| *max > 0),
+            },
             large_plugins,
             plugin_http_hosts,
             http_private_hosts,

@@ -18,6 +18,7 @@ mod pipeline;
 mod plugin;
 mod reply;
 mod request;
+mod retention;
 mod runner;
 mod secret;
 mod store;

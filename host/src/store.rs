@@ -13,11 +13,13 @@ mod key;
 mod log;
 mod open;
 mod recent;
+mod retention;
 mod verify;
 mod writer;
 
 pub use backup::{BackupError, BackupFile};
 pub use open::OpenError;
+pub use retention::Forgotten;
 pub use verify::Findings;
 
 use crate::execution::{Entry, Summary};
@@ -469,6 +471,16 @@ impl Store {
     /// How many keys a plugin's state has, counted no further than `max`.
     pub fn state_count(&self, workspace: &Name, plugin: &Name, max: usize) -> Result<usize, StoreError> {
         self.engine.count(&key::states(workspace, plugin), max)
+    }
+
+    /// Forgets executions that ended before `cutoff`, the oldest of those that have ended while there are more than
+    /// `executions_max`, and the callbacks that belong to nothing any more. In batches: others go on in between.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn forget(&self, cutoff: Timestamp, executions_max: Option<usize>) -> Result<Forgotten, StoreError> {
+        retention::forget(&self.engine, cutoff, executions_max).await
     }
 
     /// Writes a backup while changes go on, line by line: everything as it is at the end, and `files`. Blocks.

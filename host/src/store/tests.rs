@@ -379,3 +379,32 @@ async fn a_backup_holds_one_state_while_changes_go_on() {
     }
     assert_eq!(copy.verify().unwrap().problem_count, 0);
 }
+
+/// Only what has ended goes, with its journal and its callbacks; what waits stays however old it is.
+#[tokio::test]
+async fn what_is_old_and_over_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), CACHE).unwrap();
+    let mut runs = Vec::new();
+    for number in 0..1200_u32 {
+        let status = if number % 3 == 0 { Status::Waiting } else { Status::Completed };
+        let mut run = summary(1, status);
+        run.ended_at = (number % 3 != 0).then(|| Timestamp::from_millis(1000));
+        store.commit(advance(&run, 1)).await.unwrap();
+        runs.push(run);
+    }
+    let left = async |store: &Store| {
+        let page = store.executions(&workspace(), None, 5000, |_| true).unwrap();
+        page.items.iter().filter(|run| run.status == Status::Waiting).count() * 10_000 + page.items.len()
+    };
+    let forgotten = store.forget(Timestamp::from_millis(999), None).await.unwrap();
+    assert_eq!(forgotten, super::Forgotten::default(), "nothing is that old");
+    store.forget(Timestamp::from_millis(0), Some(1100)).await.unwrap();
+    assert_eq!(left(&store).await, 400 * 10_000 + 1100, "the oldest that are over");
+    assert!(store.execution(&workspace(), runs[1].id).unwrap().is_none());
+    assert!(store.execution(&workspace(), runs[0].id).unwrap().is_some());
+    let forgotten =
+        store.forget(Timestamp::now().saturating_add(std::time::Duration::from_secs(9)), None).await.unwrap();
+    assert_eq!((forgotten.executions, left(&store).await), (700, 400 * 10_000 + 400));
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}

@@ -1,0 +1,34 @@
+//! Forgets, now and then, what is older than the operator wants to keep.
+
+use crate::store::{Forgotten, Store, StoreError};
+use crate::time::Timestamp;
+use std::convert::Infallible;
+use std::time::Duration;
+
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_mins(1);
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How long an execution is kept after its end, and a callback that belongs to none after it came; `None` for ever.
+    pub keep_for: Option<Duration>,
+    /// How many executions are kept; the oldest that have ended go first. `None` for all.
+    pub executions_max: Option<usize>,
+}
+
+/// Forgets for ever.
+pub async fn forget_repeatedly(store: &Store, retention: Retention) -> Infallible {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let Retention { keep_for, executions_max } = retention;
+        let cutoff = keep_for.map_or(Timestamp::default(), |keep| Timestamp::now().saturating_sub(keep));
+        match store.forget(cutoff, executions_max).await {
+            Ok(Forgotten { executions: 0, callbacks: 0 }) => {}
+            Ok(Forgotten { executions, callbacks }) => tracing::info!(executions, callbacks, "forgot what is old"),
+            // The store has stopped, and says so itself.
+            Err(StoreError::Stopped(_)) => std::future::pending().await,
+            Err(error) => tracing::error!(%error, "what is old could not be forgotten"),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Forgetting what is old: executions that have ended, then callbacks that belong to none that is still there. Ids begin
+//! with the time at which they were made, so that a sweep stops where everything is newer.
+
+use super::engine::{Engine, parse};
+use super::{StoreError, Write, journal, key};
+use crate::name::Name;
+use crate::outcome::CallbackRecord;
+use crate::time::Timestamp;
+
+/// Records that are forgotten as one change.
+const BATCH: usize = 500;
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub executions: usize,
+    pub callbacks: usize,
+}
+
+/// Forgets executions that ended before `cutoff`, the oldest of those that have ended while there are more than
+/// `executions_max`, and the callbacks of what is gone.
+pub(super) async fn forget(
+    engine: &Engine,
+    cutoff: Timestamp,
+    executions_max: Option<usize>,
+) -> Result<Forgotten, StoreError> {
+    let mut executions = sweep(engine, key::EXECUTION, cutoff, usize::MAX, is_over).await?;
+    if let Some(max) = executions_max {
+        let surplus = engine.count(&[key::EXECUTION], usize::MAX)?.saturating_sub(max);
+        executions += sweep(engine, key::EXECUTION, Timestamp::from_millis(u64::MAX >> 16), surplus, is_over).await?;
+    }
+    let callbacks = sweep(engine, key::CALLBACK, cutoff, usize::MAX, belongs_to_nobody).await?;
+    Ok(Forgotten { executions, callbacks })
+}
+
+type Forgettable = fn(&Engine, &Name, &[u8], &[u8], Timestamp) -> Result<Option<Write>, StoreError>;
+
+async fn sweep(
+    engine: &Engine,
+    kind: u8,
+    cutoff: Timestamp,
+    most: usize,
+    forgettable: Forgettable,
+) -> Result<usize, StoreError> {
+    let mut from = Some(vec![kind]);
+    let mut count = 0;
+    while let Some(start) = from
+        && count < most
+    {
+        let (batch, next) = collect(engine, kind, start, cutoff, BATCH.min(most - count), forgettable)?;
+        count += batch.len();
+        from = next;
+        if !batch.is_empty() {
+            engine.commit(&batch).await?;
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(count)
+}
+
+/// The next records to forget, and where to go on.
+fn collect(
+    engine: &Engine,
+    kind: u8,
+    mut from: Vec<u8>,
+    cutoff: Timestamp,
+    limit: usize,
+    forgettable: Forgettable,
+) -> Result<(Vec<Write>, Option<Vec<u8>>), StoreError> {
+    let mut batch = Vec::new();
+    'workspaces: loop {
+        for found in engine.index.scan(from.clone(), vec![kind + 1], false) {
+            let (key, slot) = found?;
+            let wrong = || StoreError::damaged(&key, "its key is not one".to_owned());
+            let (workspace, id) = key.get(1..).and_then(key::workspace_and_id).ok_or_else(wrong)?;
+            if made_at(id.as_bytes()) > cutoff {
+                // Everything behind it in this workspace is newer.
+                let end = key.len() - id.as_bytes().len();
+                from = key::after_prefix(key.get(..end).unwrap_or_default());
+                continue 'workspaces;
+            }
+            if let Some(value) = engine.index.value_at(&key, slot)? {
+                batch.extend(forgettable(engine, &workspace, &key, &value, cutoff)?);
+            }
+            if batch.len() == limit {
+                return Ok((batch, Some([&key[..], &[0]].concat())));
+            }
+        }
+        return Ok((batch, None));
+    }
+}
+
+/// When an id was made: the first 48 bits of a UUID of version 7, in milliseconds.
+fn made_at(id: &[u8; 16]) -> Timestamp {
+    let [a, b, c, d, e, f, ..] = *id;
+    Timestamp::from_millis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+}
+
+fn is_over(
+    _: &Engine,
+    workspace: &Name,
+    key: &[u8],
+    value: &[u8],
+    cutoff: Timestamp,
+) -> Result<Option<Write>, StoreError> {
+    let summary = journal::summary(key, value)?;
+    let over = summary.ended_at.is_some_and(|ended| ended <= cutoff);
+    Ok(over.then(|| Write::DeleteExecution { workspace: workspace.clone(), id: summary.id }))
+}
+
+fn belongs_to_nobody(
+    engine: &Engine,
+    workspace: &Name,
+    key: &[u8],
+    value: &[u8],
+    _: Timestamp,
+) -> Result<Option<Write>, StoreError> {
+    let record: CallbackRecord = parse(key, value)?;
+    let needed = match record.execution {
+        Some(execution) => engine.index.get(&key::execution(workspace, execution))?.is_some(),
+        None => engine.index.get(&key::deferred(workspace, record.id))?.is_some(),
+    };
+    Ok((!needed).then(|| Write::DeleteCallback { workspace: workspace.clone(), id: record.id }))
+}

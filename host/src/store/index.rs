@@ -9,8 +9,6 @@ use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// Values up to this many bytes are in the index too: reading them needs no look into the log.
-const INLINE_BYTES_MAX: usize = 64;
 /// Changed keys that are enough to write them to sled at once.
 const PORTION_KEYS: usize = 50_000;
 /// How long changed keys wait to be written together.
@@ -27,19 +25,21 @@ const SCAN_KEYS: usize = 128;
 const CONTAINED: &[u8] = b"\0contained";
 const SLOT_FORMAT: u8 = 1;
 
+/// Bytes of a slot in sled. Up to 22 of them sled keeps in place instead of in an allocation of their own, and its leaves
+/// are copied for every key that is added to them.
+const SLOT_BYTES: usize = 21;
+
 /// What the index knows of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) revision: u32,
     pub(super) at: Position,
     pub(super) length: u32,
-    inline: Option<Box<[u8]>>,
 }
 
 impl Slot {
     pub(super) fn new(revision: u32, at: Position, value: &[u8]) -> Self {
-        let inline = (value.len() <= INLINE_BYTES_MAX).then(|| value.into());
-        Self { revision, at, length: u32::try_from(value.len()).unwrap_or(u32::MAX), inline }
+        Self { revision, at, length: u32::try_from(value.len()).unwrap_or(u32::MAX) }
     }
 
     /// Bytes in the log, nearly: without the header of the record.
@@ -48,38 +48,35 @@ impl Slot {
     }
 
     fn encode(&self, key: &[u8]) -> Vec<u8> {
-        let inline = self.inline.as_deref().unwrap_or_default();
-        let mut bytes = Vec::with_capacity(25 + inline.len());
+        // A segment has 64 MiB, or one frame of at most a gigabyte.
+        let offset = u32::try_from(self.at.offset).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(SLOT_BYTES);
         bytes.push(SLOT_FORMAT);
-        bytes.extend_from_slice(&self.revision.to_be_bytes());
-        bytes.extend_from_slice(&self.at.segment.to_be_bytes());
-        bytes.extend_from_slice(&self.at.offset.to_be_bytes());
-        bytes.extend_from_slice(&self.length.to_be_bytes());
-        bytes.extend_from_slice(inline);
+        for field in [self.revision, self.at.segment, offset, self.length] {
+            bytes.extend_from_slice(&field.to_be_bytes());
+        }
         let crc = checksum(key, &bytes);
         bytes.extend_from_slice(&crc.to_be_bytes());
         bytes
     }
 
     fn decode(key: &[u8], bytes: &[u8]) -> Result<Self, String> {
-        let (bytes, crc) = bytes.split_last_chunk::<4>().ok_or("its slot is too short")?;
-        if checksum(key, bytes) != u32::from_be_bytes(*crc) {
+        let bytes: &[u8; SLOT_BYTES] = bytes.try_into().map_err(|_| "its slot has the wrong size")?;
+        let (fields, crc) = bytes.split_last_chunk::<4>().ok_or("its slot is too short")?;
+        if checksum(key, fields) != u32::from_be_bytes(*crc) {
             return Err("the checksum of its slot is wrong".to_owned());
         }
-        let (header, inline) = bytes.split_first_chunk::<21>().ok_or("its slot is too short")?;
-        let [format, r0, r1, r2, r3, s0, s1, s2, s3, o0, o1, o2, o3, o4, o5, o6, o7, l0, l1, l2, l3] = *header;
+        let [format, r0, r1, r2, r3, s0, s1, s2, s3, o0, o1, o2, o3, l0, l1, l2, l3, ..] = *bytes;
         if format != SLOT_FORMAT {
             return Err(format!("its slot has the format {format}, but this version reads {SLOT_FORMAT}"));
         }
-        let length = u32::from_be_bytes([l0, l1, l2, l3]);
         Ok(Self {
             revision: u32::from_be_bytes([r0, r1, r2, r3]),
             at: Position {
                 segment: u32::from_be_bytes([s0, s1, s2, s3]),
-                offset: u64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]),
+                offset: u32::from_be_bytes([o0, o1, o2, o3]).into(),
             },
-            length,
-            inline: (inline.len() == length as usize).then(|| inline.into()),
+            length: u32::from_be_bytes([l0, l1, l2, l3]),
         })
     }
 }
@@ -362,7 +359,7 @@ impl Index {
             let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
             let frozen = || waiting.frozen.as_ref().and_then(|frozen| frozen.get(key));
             if let Some(slot) = waiting.active.get(key).or_else(frozen) {
-                return Ok(slot.clone());
+                return Ok(*slot);
             }
         }
         let bytes = self.db.get(key).map_err(|error| StoreError::Read(error.to_string()))?;
@@ -379,9 +376,6 @@ impl Index {
     pub(super) fn value_at(&self, key: &[u8], slot: Slot) -> Result<Option<Vec<u8>>, StoreError> {
         let mut slot = slot;
         loop {
-            if let Some(inline) = slot.inline {
-                return Ok(Some(inline.into_vec()));
-            }
             match self.log.read(slot.at, key, slot.length) {
                 Ok(Some(value)) => return Ok(Some(value)),
                 // The record was moved after its slot was read.
@@ -467,7 +461,7 @@ impl Scan<'_> {
                 if taken.len() == SCAN_KEYS {
                     limits.extend(taken.last().map(|(key, _)| (*key).clone()));
                 }
-                merged.extend(taken.into_iter().map(|(key, slot)| (key.clone(), slot.clone())));
+                merged.extend(taken.into_iter().map(|(key, slot)| (key.clone(), *slot)));
             }
         }
         let limit = if self.backwards { limits.into_iter().max() } else { limits.into_iter().min() };

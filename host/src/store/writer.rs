@@ -206,7 +206,7 @@ impl Loop {
 
     /// The slot of a key after the changes of the group so far.
     fn slot(&self, key: &[u8], changes: &Changes) -> Result<Option<Slot>, StoreError> {
-        changes.get(key).map_or_else(|| self.index.get(key), |slot| Ok(slot.clone()))
+        changes.get(key).map_or_else(|| self.index.get(key), |slot| Ok(*slot))
     }
 
     /// Whether every precondition holds.

@@ -246,12 +246,47 @@ async fn chaos() {
         }
         cycles += 1;
     }
-    let (entries, executions) = check(&data, &ledger.lines()).await;
+    let lines = ledger.lines();
+    let (entries, executions) = check(&data, &lines).await;
+    the_check_notices(&data, &lines).await;
     let verified = Command::new(BINARY).args(["db", "verify", "--data"]).arg(&data).output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     println!(
         "chaos: {cycles} kills and {early_kills} while recovering, {entries} answers, {executions} executions, 0 failures"
     );
+}
+
+/// The check must fail when the server had promised something else than what is there.
+async fn the_check_notices(data: &Path, lines: &BTreeSet<String>) {
+    let find = |what: &str| -> Value {
+        let parsed = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        parsed.into_iter().find(|line| line["what"] == what && line["status"] == 202).unwrap()
+    };
+    let (start, resume, any) = (find("start"), find("resume"), find("any"));
+    let unknown = "018f0000-0000-7000-8000-000000000000";
+    let with = |line: &Value, pointer: &str, value: Value| {
+        let mut line = line.clone();
+        *line.pointer_mut(pointer).unwrap() = value;
+        line.to_string()
+    };
+    for (fault, line) in [
+        ("an acknowledged start is lost", with(&start, "/callback", json!(unknown))),
+        ("an acknowledged callback resumed nobody", with(&resume, "/callback", json!(unknown))),
+        ("a start was answered with another execution", with(&start, "/answer/execution", json!(unknown))),
+        (
+            "any resumed another execution than it said",
+            with(&any, "/answer/execution", resume["answer"]["execution"].clone()),
+        ),
+        ("a callback counted whose condition is false", with(&resume, "/what", json!("wrong"))),
+        ("a start was a resumption", with(&resume, "/what", json!("start"))),
+    ] {
+        let mut tampered = lines.clone();
+        tampered.insert(line);
+        let data = data.to_owned();
+        let checked = tokio::spawn(async move { check(&data, &tampered).await }).await;
+        assert!(checked.is_err(), "not noticed: {fault}");
+    }
+    println!("chaos: the check notices 6 of 6 faults");
 }
 
 /// Compares what was acknowledged with what the store says, once everything has come to its end.

@@ -118,10 +118,8 @@ impl Pipeline {
         passage.verified = true;
         passage.passed(Stage::Verify, verified.proof().reason.clone());
 
-        let mut identity = Identity::of_delivery(passage, trigger, verified.proof());
-        if let Some(identity) = &mut identity
-            && let Some(end) = self.known(passage, trigger, identity).await?
-        {
+        passage.identity = Identity::of_delivery(passage, trigger, verified.proof());
+        if let Some(end) = self.known(passage).await? {
             return Ok(end);
         }
 
@@ -130,18 +128,18 @@ impl Pipeline {
         let reason = format!("{} bytes became data", passage.callback.request.body.len());
         passage.passed(Stage::Parse, reason);
 
-        if identity.is_none() {
-            identity = Identity::by_expression(passage, trigger, &data).map_err(|stop| (Stage::Dedupe, stop))?;
-            if let Some(identity) = &mut identity
-                && let Some(end) = self.known(passage, trigger, identity).await?
-            {
+        if let Some(identity) =
+            Identity::by_expression(passage, trigger, &data).map_err(|stop| (Stage::Dedupe, stop))?
+        {
+            passage.identity = Some(identity);
+            if let Some(end) = self.known(passage).await? {
                 return Ok(end);
             }
         }
 
         match selector {
-            None => self.start(passage, trigger, data, identity).await,
-            Some(selector) => self.select(passage, trigger, &selector, data, identity).await,
+            None => self.start(passage, trigger, data).await,
+            Some(selector) => self.select(passage, trigger, &selector, data).await,
         }
     }
 
@@ -211,13 +209,7 @@ impl Pipeline {
     }
 
     /// Starts an execution: nothing has happened until the whole change is durable.
-    async fn start(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        data: Data,
-        identity: Option<Identity>,
-    ) -> Result<End, Stopped> {
+    async fn start(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
         if !self.counts(passage, trigger, &data).await? {
             return Ok(End::ignored());
         }
@@ -231,13 +223,13 @@ impl Pipeline {
         let write = advance(&passage.callback.workspace, None, &execution, turn.entries);
         let run = Run { workspace: passage.callback.workspace.clone(), flow: Arc::clone(&flow), execution };
         let change = Change { outcome: Outcome::Started, writes: vec![write], goes_on: turn.effect.is_some() };
-        match self.commit_and_answer(passage, trigger, run, change, identity.as_ref()).await? {
+        match self.commit_and_answer(passage, trigger, run, change).await? {
             Some(end) => {
                 metrics::counter!("ringback_executions_started_total").increment(1);
                 Ok(end)
             }
             // Only the delivery can have been there before.
-            None => self.known_now(passage, trigger, identity).await,
+            None => self.known_now(passage).await,
         }
     }
 
@@ -248,7 +240,6 @@ impl Pipeline {
         trigger: &Trigger,
         run: Run,
         change: Change,
-        identity: Option<&Identity>,
     ) -> Result<Option<End>, Stopped> {
         let Change { outcome, mut writes, goes_on } = change;
         let id = run.execution.summary.id;
@@ -268,9 +259,7 @@ impl Pipeline {
         if passage.origin.is_dry_run() {
             return Ok(Some(end(reply.unwrap_or_else(|| Reply::empty(202)))));
         }
-        writes.extend(identity.map(|identity| identity.write(passage)));
-        writes.push(passage.put_record(outcome, Some(id), reply.as_ref()));
-        writes.append(&mut passage.with.clone());
+        writes.extend(passage.writes(outcome, Some(id), reply.as_ref()));
         match self.store.commit(writes).await {
             Ok(()) => {}
             Err(StoreError::Conflict) => return Ok(None),
@@ -288,7 +277,7 @@ impl Pipeline {
         passage.passed(Stage::Commit, "the change is durable".to_owned());
         let reply = self.wait(passage, trigger, id, wait).await;
         let put = passage.put_record(outcome, Some(id), reply.is_final.then_some(&reply.reply));
-        if identity.is_some() {
+        if passage.identity.is_some() {
             // Who sends it again gets this answer.
             self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, not_stored(&error)))?;
         } else if !self.store.write_behind(&[put]) {

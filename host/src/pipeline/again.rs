@@ -74,10 +74,15 @@ impl Pipeline {
         }
         passage.note(Stage::Select, Verdict::Passed, format!("kept until the plugin is back: {}", stop.reason));
         let (workspace, id) = (passage.callback.workspace.clone(), passage.callback.id);
-        let writes =
-            vec![Write::PutDeferred { workspace, id }, passage.put_record(Outcome::Kept, None, Some(&end.reply))];
+        let mut writes = passage.writes(Outcome::Kept, None, Some(&end.reply));
+        writes.push(Write::PutDeferred { workspace, id });
         match self.store.commit(writes).await {
             Ok(()) => end,
+            // The same delivery was kept at the same moment.
+            Err(StoreError::Conflict) => match self.known_now(passage).await {
+                Ok(end) => end,
+                Err(stopped) => passage.stopped(stopped),
+            },
             Err(error) => passage.stopped((Stage::Commit, super::not_stored(&error))),
         }
     }

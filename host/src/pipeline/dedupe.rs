@@ -58,9 +58,9 @@ impl Identity {
     }
 }
 
-/// A replay is meant, and what was kept for later is known already.
+/// A replay is meant to do it again.
 fn is_wanted(passage: &Passage) -> bool {
-    matches!(passage.origin, Origin::Caller)
+    !matches!(passage.origin, Origin::Replay { .. })
 }
 
 fn hash(kind: &[u8], value: &str) -> [u8; 32] {
@@ -79,17 +79,18 @@ fn body_hash(passage: &Passage) -> String {
 }
 
 impl Pipeline {
-    /// What a delivery gets that came before; `None` for a new one.
-    pub(super) async fn known(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        identity: &mut Identity,
-    ) -> Result<Option<End>, Stopped> {
+    /// What a delivery gets that came before; `None` for a new one, and for one that cannot be told from others.
+    pub(super) async fn known(&self, passage: &mut Passage) -> Result<Option<End>, Stopped> {
         let failed = |error| (Stage::Dedupe, not_stored(&error));
-        let (workspace, flow) = (passage.callback.workspace.clone(), passage.flow.name.clone());
-        let known = self.store.delivery(&workspace, &flow, &trigger.id, &identity.hash).map_err(failed)?;
+        let Some(identity) = &mut passage.identity else { return Ok(None) };
+        let (workspace, flow) = (passage.callback.workspace.clone(), &passage.flow.name);
+        let known = self.store.delivery(&workspace, flow, &identity.trigger, &identity.hash).map_err(failed)?;
         let Some(known) = known else { return Ok(None) };
+        if known.callback == passage.callback.id {
+            // It was kept for later, and is known since then.
+            passage.identity = None;
+            return Ok(None);
+        }
         if known.expires_at <= Timestamp::now() {
             identity.over = Some(known);
             return Ok(None);
@@ -115,15 +116,8 @@ impl Pipeline {
     }
 
     /// The same, after the delivery was found to be known in the last moment.
-    pub(super) async fn known_now(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        identity: Option<Identity>,
-    ) -> Result<End, Stopped> {
-        if let Some(mut identity) = identity
-            && let Some(end) = self.known(passage, trigger, &mut identity).await?
-        {
+    pub(super) async fn known_now(&self, passage: &mut Passage) -> Result<End, Stopped> {
+        if let Some(end) = self.known(passage).await? {
             return Ok(end);
         }
         let reason = "someone else changed the same thing at the same time".to_owned();

@@ -1,5 +1,6 @@
 //! What is known of a callback on its way, and its record.
 
+use super::dedupe::Identity;
 use super::{End, Stopped};
 use crate::callback::Callback;
 use crate::expression::Scope;
@@ -58,6 +59,8 @@ pub(super) struct Passage {
     pub(super) repeats: Option<CallbackId>,
     /// How many executions it resumed, when it was for all.
     pub(super) resumed_count: Option<u64>,
+    /// What tells it from other deliveries, while it is not known to have come before.
+    pub(super) identity: Option<Identity>,
     /// What has to be written with whatever becomes of it.
     pub(super) with: Vec<Write>,
     stage_started: Instant,
@@ -75,6 +78,7 @@ impl Passage {
             verified: false,
             repeats: None,
             resumed_count: None,
+            identity: None,
             with: Vec::new(),
             stage_started: Instant::now(),
         }
@@ -141,6 +145,14 @@ impl Passage {
             reply = reply.with_header(name, value);
         }
         End { outcome, execution: None, reply, recorded: false }
+    }
+
+    /// What makes durable what became of it: its record, that its delivery is known, and what has to be written with it.
+    pub(super) fn writes(&self, outcome: Outcome, execution: Option<ExecutionId>, reply: Option<&Reply>) -> Vec<Write> {
+        let mut writes = self.with.clone();
+        writes.extend(self.identity.as_ref().map(|identity| identity.write(self)));
+        writes.push(self.put_record(outcome, execution, reply));
+        writes
     }
 
     pub(super) fn put_record(&self, outcome: Outcome, execution: Option<ExecutionId>, reply: Option<&Reply>) -> Write {

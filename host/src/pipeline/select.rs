@@ -1,6 +1,5 @@
 //! Which executions a callback of a later trigger is for: one by its id, any, or all that wait.
 
-use super::dedupe::Identity;
 use super::passage::Passage;
 use super::{Change, Data, End, Pipeline, Stopped, not_stored};
 use crate::condition::Decision;
@@ -38,30 +37,20 @@ impl Pipeline {
         trigger: &Trigger,
         selector: &Selector,
         data: Data,
-        identity: Option<Identity>,
     ) -> Result<End, Stopped> {
         match selector {
-            Selector::One(id) => self.select_one(passage, trigger, id, data, identity).await,
-            Selector::Any => self.select_any(passage, trigger, data, identity).await,
-            Selector::All => self.select_all(passage, trigger, data, identity).await,
+            Selector::One(id) => self.select_one(passage, trigger, id, data).await,
+            Selector::Any => self.select_any(passage, trigger, data).await,
+            Selector::All => self.select_all(passage, trigger, data).await,
         }
     }
 
-    async fn select_one(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        id: &str,
-        data: Data,
-        mut identity: Option<Identity>,
-    ) -> Result<End, Stopped> {
+    async fn select_one(&self, passage: &mut Passage, trigger: &Trigger, id: &str, data: Data) -> Result<End, Stopped> {
         let unknown =
             || refused("unknown_execution", "There is no such execution.", format!("there is no execution {id}"));
         let Ok(id) = id.parse::<ExecutionId>() else { return Err(unknown()) };
         for _ in 0..ATTEMPTS_MAX {
-            if let Some(identity) = &mut identity
-                && let Some(end) = self.known(passage, trigger, identity).await?
-            {
+            if let Some(end) = self.known(passage).await? {
                 return Ok(end);
             }
             let run = self.load(passage, id)?.filter(|run| run.flow.name == passage.flow.name).ok_or_else(unknown)?;
@@ -76,28 +65,22 @@ impl Pipeline {
                     return Err(refused("trigger_passed", "The execution does not wait here any more.", reason));
                 }
                 Standing::NotYet => {
-                    if let Some(end) = self.keep(passage, trigger, &run, &data, identity.as_ref()).await? {
+                    if let Some(end) = self.keep(passage, trigger, &run, &data).await? {
                         return Ok(end);
                     }
                 }
-                Standing::WaitsHere => match self.resume(passage, trigger, run, &data, identity.as_ref()).await? {
+                Standing::WaitsHere => match self.resume(passage, trigger, run, &data).await? {
                     Attempt::Resumed(end) => return Ok(end),
                     Attempt::DoesNotCount => return Ok(End::ignored()),
                     Attempt::Gone => {}
                 },
             }
         }
-        self.known_now(passage, trigger, identity).await
+        self.known_now(passage).await
     }
 
     /// The execution that has waited longest and whose condition is true.
-    async fn select_any(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        data: Data,
-        mut identity: Option<Identity>,
-    ) -> Result<End, Stopped> {
+    async fn select_any(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
         let depends = trigger.when.as_ref().is_some_and(crate::condition::Condition::reads_execution);
         let (mut after, mut examined) = (None, 0);
         loop {
@@ -115,14 +98,12 @@ impl Pipeline {
                     continue;
                 }
                 examined += 1;
-                match self.resume(passage, trigger, run, &data, identity.as_ref()).await? {
+                match self.resume(passage, trigger, run, &data).await? {
                     Attempt::Resumed(end) => return Ok(end),
                     Attempt::DoesNotCount if !depends => return Ok(End::ignored()),
                     Attempt::DoesNotCount => {}
                     Attempt::Gone => {
-                        if let Some(identity) = &mut identity
-                            && let Some(end) = self.known(passage, trigger, identity).await?
-                        {
+                        if let Some(end) = self.known(passage).await? {
                             return Ok(end);
                         }
                     }
@@ -139,15 +120,10 @@ impl Pipeline {
     }
 
     /// Everyone who waits and whose condition is true, each as a change of its own.
-    async fn select_all(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        data: Data,
-        identity: Option<Identity>,
-    ) -> Result<End, Stopped> {
+    async fn select_all(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
         let (mut after, mut waiting) = (None, 0_usize);
         let mut resumed: Vec<ExecutionId> = Vec::new();
+        let mut failure = None;
         loop {
             let page = self.waits(passage, trigger, after)?;
             after = page.last().copied().or(after);
@@ -161,8 +137,10 @@ impl Pipeline {
                 match attempt {
                     Ok(id) => resumed.extend(id),
                     // One that cannot be resumed is left out (A-FR-12).
-                    Err((_, stop)) => {
-                        tracing::warn!(callback.id = %passage.callback.id, reason = stop.reason, "an execution was left out");
+                    Err(stopped) => {
+                        let reason = &stopped.1.reason;
+                        tracing::warn!(callback.id = %passage.callback.id, reason, "an execution was left out");
+                        failure.get_or_insert(stopped);
                     }
                 }
             }
@@ -172,6 +150,9 @@ impl Pipeline {
         }
         if waiting == 0 {
             return Err(nobody_waits());
+        }
+        if let Some(stopped) = failure.filter(|_| resumed.is_empty()) {
+            return Err(stopped);
         }
         if resumed.is_empty() {
             let reason = format!("the condition holds for none of the {waiting} executions that wait");
@@ -183,9 +164,7 @@ impl Pipeline {
         let (outcome, execution) = (Outcome::Resumed, resumed.first().copied());
         let reply = face::resumed_all(passage.callback.id, &resumed);
         if !passage.origin.is_dry_run() {
-            let mut writes = passage.with.clone();
-            writes.extend(identity.map(|identity| identity.write(passage)));
-            writes.push(passage.put_record(outcome, execution, Some(&reply)));
+            let writes = passage.writes(outcome, execution, Some(&reply));
             self.store.commit(writes).await.map_err(|error| (Stage::Commit, not_stored(&error)))?;
         }
         Ok(End { outcome, execution, reply, recorded: true })
@@ -216,7 +195,6 @@ impl Pipeline {
         trigger: &Trigger,
         mut run: Run,
         data: &Data,
-        identity: Option<&Identity>,
     ) -> Result<Attempt, Stopped> {
         let id = run.execution.summary.id;
         let mut uses = Vec::new();
@@ -240,7 +218,7 @@ impl Pipeline {
         let goes_on = turn.effect.is_some();
         let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
         let change = Change { outcome: Outcome::Resumed, writes: vec![write], goes_on };
-        let end = self.commit_and_answer(passage, trigger, run, change, identity).await?;
+        let end = self.commit_and_answer(passage, trigger, run, change).await?;
         Ok(match end {
             Some(end) => Attempt::Resumed(end),
             None => {
@@ -317,7 +295,6 @@ impl Pipeline {
         trigger: &Trigger,
         run: &Run,
         data: &Data,
-        identity: Option<&Identity>,
     ) -> Result<Option<End>, Stopped> {
         let id = run.execution.summary.id;
         let Some(ttl) = trigger.mailbox else {
@@ -341,9 +318,7 @@ impl Pipeline {
             trigger: trigger.id.clone(),
             mail: Box::new(mail),
         }];
-        writes.extend(identity.map(|identity| identity.write(passage)));
-        writes.push(passage.put_record(Outcome::Kept, Some(id), Some(&end.reply)));
-        writes.append(&mut passage.with.clone());
+        writes.extend(passage.writes(Outcome::Kept, Some(id), Some(&end.reply)));
         match self.store.commit(writes).await {
             Ok(()) => Ok(Some(end)),
             Err(StoreError::Conflict) => {

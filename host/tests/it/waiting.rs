@@ -493,3 +493,33 @@ async fn callbacks_of_a_plugin_that_rests_are_kept_until_it_is_back() {
     assert_eq!(outcomes, ["started", "failed"]);
     assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 1, "each once");
 }
+
+/// What is kept for a plugin that rests is known when it comes again, and a plugin that rests is not a false condition.
+#[tokio::test]
+async fn a_delivery_that_is_kept_for_a_plugin_is_known_when_it_comes_again() {
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    let source = "flow: rests\nsteps:\n  - trigger: Hook\n    dedupe: { by: '${{ data.id }}' }\n    when: { plugin: misbehave, with: '${{ data.act }}' }\n  \
+                  - trigger: Later\n    when: { plugin: misbehave, with: '${{ data.act }}' }\n";
+    let urls = server.deploy_all(source).await;
+    let waiting = start(&server, &urls[0], &json!({ "id": 0, "act": "behave" })).await;
+    for id in 1..=5 {
+        let trapped = server.post(&urls[0], &json!({ "id": id, "act": "trap" })).await;
+        assert_eq!(trapped.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let send = || async { server.post(&urls[0], &json!({ "id": 9, "act": "behave" })).await };
+    let (one, two) = tokio::join!(send(), send());
+    assert_eq!((one.status(), two.status()), (StatusCode::ACCEPTED, StatusCode::ACCEPTED));
+    let first = one.bytes().await.unwrap();
+    assert_eq!(two.bytes().await.unwrap(), first);
+    assert_eq!(send().await.bytes().await.unwrap(), first);
+    let all = server.post(&format!("{}?execution=all", urls[1]), &json!({ "act": "behave" })).await;
+    assert_eq!(all.headers()["ringback-outcome"], "kept");
+    let server = server.restart().await;
+    server.ended(&waiting).await;
+    let list =
+        server.eventually("/v1/executions", |list| list["items"].as_array().is_some_and(|all| all.len() == 2)).await;
+    assert!(list["items"].as_array().unwrap().iter().any(|run| run["id"] == waiting.as_str()));
+    let list = server.eventually("/v1/callbacks?outcome=kept", |list| list["items"] == json!([])).await;
+    assert_eq!(list["items"], json!([]));
+    assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 2, "the same delivery ran twice");
+}

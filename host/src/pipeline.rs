@@ -266,13 +266,7 @@ impl Pipeline {
             Err(error) => return Err((Stage::Commit, not_stored(&error))),
         }
         let wait = reply.is_none().then(|| self.runner.wait_for_answer(id));
-        if goes_on {
-            self.runner.spawn(run);
-        } else if run.execution.summary.status.is_ended() {
-            self.runner.answer(&run.execution);
-            metrics::counter!("ringback_executions_ended_total", "status" => run.execution.summary.status.as_str())
-                .increment(1);
-        }
+        self.runner.go_on(run, goes_on);
         let Some(wait) = wait else { return Ok(reply.map(end)) };
         passage.passed(Stage::Commit, "the change is durable".to_owned());
         let reply = self.wait(passage, trigger, id, wait).await;

@@ -8,17 +8,16 @@ use crate::execution::Event;
 use crate::expression::Scope;
 use crate::flow::{BodySpec, HttpCall};
 use crate::name::Name;
+use crate::outgoing::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
 use crate::secret::Secrets;
 use bytes::Bytes;
 use reqwest::dns::{Addrs, Resolve, Resolving};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Largest body of an answer, in bytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
 /// Longest pause that an answer may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
@@ -27,8 +26,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 pub struct Sender {
     secrets: Secrets,
     private: Arc<BTreeSet<String>>,
-    /// Made when first used: reading the system's certificates would delay the start.
-    client: Arc<OnceLock<reqwest::Client>>,
+    client: LazyClient,
 }
 
 /// Why a request was not answered.
@@ -54,7 +52,7 @@ impl Sender {
     /// `private_hosts`: `host` or `host:port` that may be reached although they are not public.
     pub fn new(secrets: Secrets, private_hosts: impl IntoIterator<Item = String>) -> Self {
         let private = private_hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { secrets, private: Arc::new(private), client: Arc::default() }
+        Self { secrets, private: Arc::new(private), client: LazyClient::default() }
     }
 
     /// Sends a request once: its answer, or why there is none.
@@ -83,7 +81,9 @@ impl Sender {
         };
         let url: reqwest::Url = render(&call.url)?.parse().map_err(|error| SendError::Url(format!("{error}")))?;
         self.check(&url)?;
-        let client = self.client()?;
+        let resolver = || Arc::new(Resolver { private: Arc::clone(&self.private) });
+        let client = self.client.get(|builder| builder.dns_resolver(resolver()));
+        let client = client.map_err(|_| SendError::Unreachable("TLS could not be set up"))?;
         let mut request = client.request(call.method.clone(), url).timeout(call.timeout);
         let mut typed = false;
         for (name, template) in &call.headers {
@@ -114,13 +114,10 @@ impl Sender {
             crate::callback::append(&mut headers, name.as_str(), value);
         }
         let is_json = headers.get("content-type").and_then(Value::as_str).is_some_and(|kind| kind.contains("json"));
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(SendError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = read_body(&mut response).await.map_err(|error| match error {
+            BodyError::TooLarge => SendError::TooLarge,
+            BodyError::BrokenOff(error) => unreachable(&error),
+        })?;
         Ok(Event::HttpAnswered {
             status: response.status().as_u16(),
             headers,
@@ -139,30 +136,10 @@ impl Sender {
         Ok(Value::Object(secrets))
     }
 
-    fn client(&self) -> Result<&reqwest::Client, SendError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(Resolver { private: Arc::clone(&self.private) }))
-            .user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|_| SendError::Unreachable("TLS could not be set up"))?;
-        Ok(self.client.get_or_init(|| client))
-    }
-
     /// Addresses that are written as such never see the resolver.
     fn check(&self, url: &reqwest::Url) -> Result<(), SendError> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(SendError::Url(format!("the scheme {} is neither http nor https", url.scheme())));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(SendError::Url("it must not carry a user name".to_owned()));
-        }
-        let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-        let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}")).unwrap_or_default();
+        check_url(url).map_err(SendError::Url)?;
+        let (host, with_port) = host_and_port(url);
         if self.private.contains(&with_port) {
             return Ok(());
         }
@@ -199,11 +176,7 @@ fn unreachable(error: &reqwest::Error) -> SendError {
         }
         cause = error.source();
     }
-    SendError::Unreachable(match (error.is_timeout(), error.is_connect()) {
-        (true, _) => "it took too long",
-        (_, true) => "the connection failed",
-        _ => "the connection broke off",
-    })
+    SendError::Unreachable(why(error))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -12,10 +12,11 @@ use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, Stage, Stop, Tra
 use crate::plugin::{CallError, Plugins, Subject};
 use crate::request::Sender as HttpSender;
 use crate::store::{Due, Mail, Store, StoreError, Write};
+use crate::sync::lock;
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -173,7 +174,7 @@ impl Runner {
     /// It has ended, there is none, or the store failed.
     pub async fn cancel(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
         let run = self.change(workspace, id, || Event::Cancelled).await?;
-        self.answer(&run.execution);
+        self.settle(&run.execution);
         Ok(run.execution.summary)
     }
 
@@ -326,19 +327,36 @@ impl Runner {
                     }
                     Err(error) => return Err(error),
                 }
+                self.settle(&execution);
+            } else {
+                self.answer(&execution);
             }
-            self.answer(&execution);
             let Some(effect) = effect else { break };
             let Some((event, writes)) = self.perform(&workspace, &flow, &execution, &effect).await? else { break };
             before = execution.summary.clone();
             with = writes;
             turn = execution.handle(&flow, event, Timestamp::now());
         }
+        Ok(())
+    }
+
+    /// Goes on with an execution whose change is durable: in the background when it has something to do, else by answering
+    /// those who wait.
+    pub fn go_on(&self, run: Run, has_effect: bool) {
+        if has_effect {
+            self.spawn(run);
+        } else {
+            self.settle(&run.execution);
+        }
+    }
+
+    /// Answers those who wait for an execution that does nothing now, and counts its end.
+    fn settle(&self, execution: &Execution) {
+        self.answer(execution);
         if execution.summary.status.is_ended() {
             metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
                 .increment(1);
         }
-        Ok(())
     }
 
     /// Answers those who wait, when there is an answer.
@@ -526,8 +544,4 @@ pub fn subject_for(flow: &Flow, trigger: &Name, workspace: &Name, execution: &Ex
 
 fn take(workspace: &Name, execution: ExecutionId, trigger: &Name, mail: Mail) -> Write {
     Write::TakeMail { workspace: workspace.clone(), execution, trigger: trigger.clone(), mail: Box::new(mail) }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

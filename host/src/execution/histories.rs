@@ -5,6 +5,7 @@
 use super::{Effect, Entry, Event, Execution, Standing, Start, Status};
 use crate::flow::{Flow, parse};
 use crate::name::{CallbackId, ExecutionId, Name};
+use crate::random::Random;
 use crate::time::Timestamp;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -13,19 +14,6 @@ use std::sync::Arc;
 /// At least as many histories are tried in every run of the tests.
 const HISTORIES: u64 = 100_000;
 const EVENTS_MAX: u64 = 24;
-
-/// SplitMix64: a failure names its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Policy {

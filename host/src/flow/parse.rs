@@ -313,20 +313,27 @@ impl Parser {
                 template
             }
         };
-        let headers = members.get("headers").map_or_else(Vec::new, |node| self.reply_headers(node));
-        let body = match (members.get("json"), members.get("text")) {
-            (Some(_), Some(text)) => {
-                self.mistakes.push(text.mistake("an answer has either `json` or `text`"));
-                return None;
-            }
-            (Some(json), None) => BodySpec::Json(self.template(json)?),
-            (None, Some(text)) => BodySpec::Text(self.template(text)?),
-            (None, None) => BodySpec::Empty,
-        };
+        let headers =
+            members.get("headers").map_or_else(Vec::new, |node| self.headers(node, crate::reply::check_header_name));
+        let body = self.body_of(members, "an answer")?;
         Some(ReplySpec::Template { status, headers, body })
     }
 
-    fn reply_headers(&mut self, node: &Node) -> Vec<(String, Template)> {
+    /// The body of an answer or a request, as `json` or as `text`.
+    fn body_of(&mut self, members: &Members<'_>, of: &str) -> Option<BodySpec> {
+        match (members.get("json"), members.get("text")) {
+            (Some(_), Some(text)) => {
+                self.mistakes.push(text.mistake(format!("{of} has either `json` or `text`")));
+                None
+            }
+            (Some(json), None) => self.template(json).map(BodySpec::Json),
+            (None, Some(text)) => self.template(text).map(BodySpec::Text),
+            (None, None) => Some(BodySpec::Empty),
+        }
+    }
+
+    /// Headers by their names in lower case, each of which `check` allows.
+    fn headers(&mut self, node: &Node, check: fn(&str) -> Result<(), String>) -> Vec<(String, Template)> {
         let Kind::Object(members) = &node.kind else {
             self.wrong(node, "an object of header names and values");
             return Vec::new();
@@ -334,7 +341,7 @@ impl Parser {
         let mut headers = Vec::new();
         for member in members {
             let name = member.name.to_ascii_lowercase();
-            if let Err(reason) = crate::reply::check_header_name(&name) {
+            if let Err(reason) = check(&name) {
                 self.mistakes.push(member.name_at.mistake(reason));
             } else if let Some(template) = self.template(&member.value) {
                 headers.push((name, template));

@@ -255,11 +255,7 @@ impl Pipeline {
             let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
             match self.store.commit(vec![write]).await {
                 Ok(()) => {
-                    if goes_on {
-                        self.runner.spawn(run);
-                    } else {
-                        self.runner.answer(&run.execution);
-                    }
+                    self.runner.go_on(run, goes_on);
                     return Ok(Some(id));
                 }
                 Err(StoreError::Conflict) => {}

@@ -3,12 +3,10 @@
 //! A name on the list is an operator's word that plugins may reach it, wherever it resolves to; nothing else is reached,
 //! so a URL cannot lead into the operator's network.
 
+use crate::outgoing::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Largest response body, in bytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
 /// Longest time of one request; the wall clock of the call usually ends it before.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const FORBIDDEN_HEADERS: [&str; 6] =
@@ -17,8 +15,7 @@ const FORBIDDEN_HEADERS: [&str; 6] =
 /// A client for allowed hosts.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    /// Made when first used: reading the system's certificates would delay the start.
-    client: Arc<OnceLock<reqwest::Client>>,
+    client: LazyClient,
     /// `host` or `host:port`, in lower case.
     allowed: BTreeSet<String>,
 }
@@ -64,21 +61,7 @@ impl OutboundError {
 impl Outbound {
     pub fn new(allowed: impl IntoIterator<Item = String>) -> Self {
         let allowed = allowed.into_iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { client: Arc::default(), allowed }
-    }
-
-    fn client(&self) -> Result<&reqwest::Client, OutboundError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| OutboundError::Unreachable(format!("TLS could not be set up: {error}")))?;
-        Ok(self.client.get_or_init(|| client))
+        Self { client: LazyClient::default(), allowed }
     }
 
     pub(super) async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
@@ -86,7 +69,8 @@ impl Outbound {
         let url: reqwest::Url = request.url.parse().map_err(|error| invalid(&error))?;
         self.check(&url)?;
         let method: reqwest::Method = request.method.parse().map_err(|error| invalid(&error))?;
-        let client = self.client()?;
+        let client = self.client.get(|builder| builder.timeout(TIMEOUT));
+        let client = client.map_err(|error| OutboundError::Unreachable(format!("TLS could not be set up: {error}")))?;
         let mut builder = client.request(method, url);
         for (name, value) in request.headers {
             if FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
@@ -105,25 +89,16 @@ impl Outbound {
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_host(&error))? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(OutboundError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = read_body(&mut response).await.map_err(|error| match error {
+            BodyError::TooLarge => OutboundError::TooLarge,
+            BodyError::BrokenOff(error) => unreachable_host(&error),
+        })?;
         Ok(OutboundResponse { status, headers, body })
     }
 
     fn check(&self, url: &reqwest::Url) -> Result<(), OutboundError> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(OutboundError::Invalid(format!("the scheme {} is neither http nor https", url.scheme())));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(OutboundError::Invalid("a URL must not carry a user name".to_owned()));
-        }
-        let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-        let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}")).unwrap_or_default();
+        check_url(url).map_err(OutboundError::Invalid)?;
+        let (host, with_port) = host_and_port(url);
         // A name without a port allows the scheme's own port alone.
         if self.allowed.contains(&with_port) || (url.port().is_none() && self.allowed.contains(&host)) {
             return Ok(());
@@ -132,14 +107,8 @@ impl Outbound {
     }
 }
 
-/// Without the URL, which may hold a secret in its query.
 fn unreachable_host(error: &reqwest::Error) -> OutboundError {
-    let what = match (error.is_timeout(), error.is_connect()) {
-        (true, _) => "it took too long",
-        (_, true) => "the connection failed",
-        _ => "the connection broke off",
-    };
-    OutboundError::Unreachable(what.to_owned())
+    OutboundError::Unreachable(why(error).to_owned())
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 
 use super::log::{End, Log, LogError, Position};
 use super::{StoreError, key};
+use crate::sync::lock;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Changed keys that are enough to write them to sled at once.
@@ -482,8 +483,4 @@ impl Scan<'_> {
         }
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,11 +8,12 @@
 use super::StoreError;
 use crate::name::{CallbackId, Name};
 use crate::outcome::CallbackRecord;
+use crate::sync::lock;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Size at which a file is full, in bytes.
@@ -223,10 +224,6 @@ impl Shared {
         }
         Ok(file)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Frame<'a> {

@@ -1,6 +1,7 @@
 use super::{OpenError, Store, StoreError, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::name::{CallbackId, ExecutionId, Name};
+use crate::random::Random;
 use crate::time::Timestamp;
 use std::path::{Path, PathBuf};
 
@@ -409,15 +410,6 @@ async fn what_is_old_and_over_is_forgotten() {
     assert_eq!(store.verify().unwrap().problem_count, 0);
 }
 
-/// SplitMix64: a failure names its seed.
-fn random(state: &mut u64, bound: u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) % bound
-}
-
 /// A power failure keeps what was synced. Of the frame that was being written, each sector may be there, or zeros, or what
 /// was to come after it without what was to come before; the file may have any length in between; and of sled's files
 /// nothing can be trusted. Whatever it is: what was acknowledged is there, and what was not is there whole or not at all.
@@ -441,17 +433,17 @@ async fn a_power_failure_loses_nothing_that_was_acknowledged() {
     let index = std::fs::read(directory.path().join("store/index/db")).unwrap();
     let (mut whole, mut torn) = (0, 0);
     for seed in 0..IMAGES {
-        let mut rng = seed;
-        let acknowledged = usize::try_from(random(&mut rng, COMMITS as u64)).unwrap();
+        let mut rng = Random(seed);
+        let acknowledged = usize::try_from(rng.below(COMMITS as u64)).unwrap();
         let (synced, written) = (ends[acknowledged], ends[acknowledged + 1]);
         let mut bytes = log[..written].to_vec();
         for start in (synced..written).step_by(SECTOR) {
-            if random(&mut rng, 3) == 0 {
+            if rng.below(3) == 0 {
                 bytes[start..(start + SECTOR).min(written)].fill(0);
             }
         }
-        match random(&mut rng, 3) {
-            0 => bytes.truncate(synced + usize::try_from(random(&mut rng, (written - synced) as u64 + 1)).unwrap()),
+        match rng.below(3) {
+            0 => bytes.truncate(synced + usize::try_from(rng.below((written - synced) as u64 + 1)).unwrap()),
             // The segment was prepared.
             1 => bytes.resize(written + 8192, 0),
             _ => {}
@@ -463,10 +455,10 @@ async fn a_power_failure_loses_nothing_that_was_acknowledged() {
         std::fs::write(log_file(image.path()), &bytes).unwrap();
         std::fs::write(store_directory.join("opened"), "another boot").unwrap();
         let mut damaged = index.clone();
-        for _ in 0..random(&mut rng, 8) {
-            let place = usize::try_from(random(&mut rng, damaged.len() as u64)).unwrap();
+        for _ in 0..rng.below(8) {
+            let place = usize::try_from(rng.below(damaged.len() as u64)).unwrap();
             let end = (place + SECTOR).min(damaged.len());
-            damaged[place..end].fill(u8::try_from(random(&mut rng, 256)).unwrap());
+            damaged[place..end].fill(u8::try_from(rng.below(256)).unwrap());
         }
         std::fs::write(store_directory.join("index/db"), damaged).unwrap();
         let store = Store::open(image.path(), CACHE).unwrap_or_else(|error| panic!("seed {seed}: {error}"));

@@ -26,16 +26,8 @@ impl Parser {
             self.text(node)?;
             self.template(node)
         });
-        let headers = request.get("headers").map_or_else(Vec::new, |node| self.request_headers(node));
-        let body = match (request.get("json"), request.get("text")) {
-            (Some(_), Some(text)) => {
-                self.mistakes.push(text.mistake("a request has either `json` or `text`"));
-                None
-            }
-            (Some(json), None) => self.template(json).map(BodySpec::Json),
-            (None, Some(text)) => self.template(text).map(BodySpec::Text),
-            (None, None) => Some(BodySpec::Empty),
-        };
+        let headers = request.get("headers").map_or_else(Vec::new, |node| self.headers(node, check_request_header));
+        let body = self.body_of(&request, "a request");
         self.secrets_allowed = false;
         let has_body = matches!(body, Some(BodySpec::Json(_) | BodySpec::Text(_)));
         let method = match request.get("method") {
@@ -66,25 +58,6 @@ impl Parser {
         self.results.extend(result.clone());
         let call = Box::new(HttpCall { method, url, headers, body, timeout, retry, on_error, secrets });
         self.push(node, Action::Http { call, result });
-    }
-
-    fn request_headers(&mut self, node: &Node) -> Vec<(String, crate::expression::Template)> {
-        let Kind::Object(members) = &node.kind else {
-            self.wrong(node, "an object of header names and values");
-            return Vec::new();
-        };
-        let mut headers = Vec::new();
-        for member in members {
-            let name = member.name.to_ascii_lowercase();
-            if HOST_HEADERS.contains(&name.as_str()) {
-                self.mistakes.push(member.name_at.mistake(format!("the header `{name}` is the server's to set")));
-            } else if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-                self.mistakes.push(member.name_at.mistake(format!("`{name}` is not the name of a header")));
-            } else if let Some(template) = self.template(&member.value) {
-                headers.push((name, template));
-            }
-        }
-        headers
     }
 
     fn retry(&mut self, node: &Node) -> Option<Retry> {
@@ -126,6 +99,14 @@ impl Parser {
         }
         self.push(node, Action::Delay(delay));
     }
+}
+
+/// Whether a flow may set a header of a request.
+fn check_request_header(name: &str) -> Result<(), String> {
+    if HOST_HEADERS.contains(&name) {
+        return Err(format!("the header `{name}` is the server's to set"));
+    }
+    http::HeaderName::from_bytes(name.as_bytes()).map(drop).map_err(|_| format!("`{name}` is not the name of a header"))
 }
 
 /// The names in `secrets.NAME` of every expression.

@@ -84,7 +84,7 @@ pub async fn run(
         Some(url) => url.clone(),
         None => format!("http://{}", http::reachable(listeners.public.local_addr()?)),
     };
-    let store = Store::open(&config.data, config.store_cache_bytes)?;
+    let store = Store::open(&config.data, config.store)?;
     let secrets = Secrets::open(&store, &config.data.join("secret.key"))?;
     let tokens = Tokens::open(&store, &config.data.join("admin-token")).await?;
     let settings = Settings {

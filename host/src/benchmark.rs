@@ -4,7 +4,7 @@ use crate::callback::{Callback, Request};
 use crate::name::{CallbackId, Name};
 use crate::plugin::{Limits, Outbound, Plugins, Settings, Subject};
 use crate::secret::Secrets;
-use crate::store::Store;
+use crate::store::{Store, StoreOptions};
 use crate::time::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub async fn condition_calls(
     compiler: &Path,
 ) -> Result<f64, Box<dyn std::error::Error>> {
     let data = std::env::temp_dir().join(format!("ringback-benchmark-{}", std::process::id()));
-    let store = Store::open(&data, 16 << 20)?;
+    let store = Store::open(&data, StoreOptions::default())?;
     let secrets = Secrets::open(&store, &data.join("secret.key"))?;
     let settings = Settings {
         data: data.clone(),

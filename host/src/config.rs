@@ -3,6 +3,7 @@
 use crate::name::Name;
 use crate::plugin::{CallLimits, Limits};
 use crate::retention::Retention;
+use crate::store::StoreOptions;
 use crate::time::parse_duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -33,8 +34,7 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Most connections at a time, per listener.
     pub connections_max: usize,
-    /// Memory of the store's cache, in bytes.
-    pub store_cache_bytes: u64,
+    pub store: StoreOptions,
     pub retention: Retention,
     /// Whether components that embed an interpreter may be uploaded.
     pub large_plugins: bool,
@@ -75,6 +75,7 @@ struct RawConfig {
     drain_timeout: String,
     connections_max: usize,
     store_cache_bytes: u64,
+    store_segment_bytes: usize,
     keep_for: String,
     keep_executions_max: usize,
     large_plugins: bool,
@@ -118,6 +119,7 @@ impl Default for RawConfig {
             drain_timeout: "10s".into(),
             connections_max: 4096,
             store_cache_bytes: 128 << 20,
+            store_segment_bytes: 64 << 20,
             keep_for: "30d".into(),
             keep_executions_max: 0,
             large_plugins: false,
@@ -184,6 +186,7 @@ impl Config {
             drain_timeout,
             connections_max,
             store_cache_bytes,
+            store_segment_bytes,
             keep_for,
             keep_executions_max,
             large_plugins,
@@ -275,7 +278,10 @@ impl Config {
             body_read_timeout: duration("body_read_timeout", &body_read_timeout)?,
             drain_timeout: duration("drain_timeout", &drain_timeout)?,
             connections_max: between("connections_max", connections_max, 1, 1 << 20)?,
-            store_cache_bytes: store_cache_bytes.max(8 << 20),
+            store: StoreOptions {
+                cache_bytes: store_cache_bytes.max(8 << 20),
+                segment_bytes: between("store_segment_bytes", store_segment_bytes, 1 << 20, 1 << 30)? as u64,
+            },
             retention: Retention {
                 keep_for: match keep_for.as_str() {
                     "forever" => None,

@@ -232,6 +232,21 @@ pub struct Page<T> {
     pub next: Option<[u8; 16]>,
 }
 
+/// How a store uses memory and disk.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// Memory of the cache, in bytes.
+    pub cache_bytes: u64,
+    /// Size at which a file of the log is full, in bytes. Space is given back a file at a time.
+    pub segment_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20, segment_bytes: 64 << 20 }
+    }
+}
+
 /// A handle to the store. Cloning it is cheap and shares it.
 #[derive(Clone)]
 pub struct Store {
@@ -246,8 +261,8 @@ impl Store {
     /// # Errors
     ///
     /// The directory is in use, cannot be written, or its files are damaged: each with what to do.
-    pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
-        let engine = Arc::new(open::open(directory, cache_bytes)?);
+    pub fn open(directory: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        let engine = Arc::new(open::open(directory, options)?);
         let recent = Recent::open(directory.join(RECENT))
             .map_err(|error| OpenError::Unusable { path: directory.join(RECENT), problem: error.to_string() })?;
         Ok(Self { engine, recent: Arc::new(recent), directory: directory.into() })

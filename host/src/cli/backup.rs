@@ -4,7 +4,7 @@ use super::client::Client;
 use super::output::line;
 use super::{CliError, Connection};
 use crate::app::RunError;
-use crate::store::{BackupFile, Store};
+use crate::store::{BackupFile, Store, StoreOptions};
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Component, Path, PathBuf};
@@ -41,7 +41,7 @@ pub(super) async fn restore(connection: &Connection, file: &Path) -> Result<(), 
         return Err(CliError::Refused(text));
     }
     let backup = File::open(file).map_err(|error| CliError::File { path: file.to_owned(), error })?;
-    let store = Store::open(data, 64 << 20).map_err(RunError::from)?;
+    let store = Store::open(data, StoreOptions::default()).map_err(RunError::from)?;
     let put = |BackupFile { name, bytes }: BackupFile| {
         let plain = Path::new(&name).components().all(|part| matches!(part, Component::Normal(_)));
         if !plain {

@@ -3,7 +3,7 @@
 use super::output::{json, line};
 use super::{CliError, Connection};
 use crate::app::RunError;
-use crate::store::Store;
+use crate::store::{Store, StoreOptions};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Db {
@@ -20,7 +20,7 @@ impl Db {
                 connection.data().display()
             )));
         }
-        let store = Store::open(connection.data(), 64 << 20).map_err(RunError::from)?;
+        let store = Store::open(connection.data(), StoreOptions::default()).map_err(RunError::from)?;
         let findings = store.verify().map_err(RunError::from)?;
         if connection.json {
             json(&serde_json::to_value(&findings).unwrap_or_default());

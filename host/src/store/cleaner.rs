@@ -4,7 +4,7 @@
 
 use super::engine::Engine;
 use super::index::Index;
-use super::log::{Log, LogError, SEGMENT_BYTES};
+use super::log::{Log, LogError};
 use super::writer::{Operation, Writer};
 use super::{StoreError, damaged_log};
 use std::convert::Infallible;
@@ -15,8 +15,8 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The log may be this many times as large as what is needed of it: half of what is written may be moved data.
 const SIZE_FACTOR: u64 = 2;
-/// Below this size nothing is moved, in bytes.
-const SIZE_MIN: u64 = 4 * SEGMENT_BYTES;
+/// Below this many segments nothing is moved.
+const SEGMENTS_MIN: u64 = 4;
 /// Bytes that are moved as one change.
 const MOVE_BYTES: usize = 1 << 20;
 
@@ -24,7 +24,7 @@ const MOVE_BYTES: usize = 1 << 20;
 pub(super) async fn clean_repeatedly(engine: &Engine) -> Infallible {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        match clean(engine, SIZE_MIN).await {
+        match clean(engine, SEGMENTS_MIN * engine.log.segment_bytes()).await {
             Ok(0) => {}
             Ok(segments) => tracing::info!(segments, log_bytes = engine.log.size_bytes(), "gave back space"),
             // The store has stopped, or is about to, and says so itself.

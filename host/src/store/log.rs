@@ -38,15 +38,11 @@ use std::thread::JoinHandle;
 const MAGIC: [u8; 4] = *b"rbL\x01";
 const FRAME_HEADER: usize = 20;
 const RECORD_HEADER: usize = 15;
-/// Size at which a segment is full, in bytes.
-pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
 /// Longest frame that is believed, in bytes: a length beyond it is damage.
 const FRAME_BYTES_MAX: u32 = 1 << 30;
 const EXTENSION: &str = "log";
 /// The next segment while it is prepared.
 const PREPARED: &str = "next";
-/// The next segment is prepared when this much of the last one is in use, in bytes.
-const PREPARE_AT: u64 = SEGMENT_BYTES / 2;
 /// Bytes that are read or written at a time where there are only zeros.
 const ZEROS: usize = 1 << 20;
 
@@ -186,12 +182,14 @@ pub(super) enum LogError {
 /// The segments, for reading.
 pub(super) struct Log {
     directory: PathBuf,
+    /// Size at which a segment is full, in bytes.
+    segment_bytes: u64,
     segments: RwLock<BTreeMap<u32, Arc<File>>>,
 }
 
 impl Log {
     /// Opens the segments of a directory, which is made if it does not exist.
-    pub(super) fn open(directory: PathBuf) -> Result<Self, LogError> {
+    pub(super) fn open(directory: PathBuf, segment_bytes: u64) -> Result<Self, LogError> {
         std::fs::create_dir_all(&directory)?;
         let mut segments = BTreeMap::new();
         for entry in std::fs::read_dir(&directory)? {
@@ -201,7 +199,7 @@ impl Log {
                 segments.insert(number, Arc::new(OpenOptions::new().read(true).write(true).open(&path)?));
             }
         }
-        let log = Self { directory, segments: RwLock::new(segments) };
+        let log = Self { directory, segment_bytes, segments: RwLock::new(segments) };
         let numbers = log.numbers();
         for (number, next) in numbers.iter().zip(numbers.iter().skip(1)) {
             if number + 1 != *next {
@@ -233,6 +231,10 @@ impl Log {
         sync_directory(&self.directory)?;
         self.segments.write().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::clone(&file));
         Ok(file)
+    }
+
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
@@ -490,11 +492,11 @@ impl Appender {
         let bytes = frame.seal(number);
         let End { position, .. } = self.end;
         let length = bytes.len() as u64;
-        if position.offset > 0 && position.offset + length > SEGMENT_BYTES {
+        if position.offset > 0 && position.offset + length > self.log.segment_bytes {
             self.sync()?;
             let prepared = match self.next.take() {
                 Some(thread) => thread.join().map_err(|_| io::Error::other("preparing a segment broke off"))??,
-                None => prepare(&self.log.directory)?,
+                None => prepare(&self.log.directory, self.log.segment_bytes)?,
             };
             std::fs::rename(self.log.directory.join(PREPARED), self.log.path(position.segment + 1))?;
             self.file = self.log.add_segment(position.segment + 1, prepared)?;
@@ -504,10 +506,10 @@ impl Appender {
         self.file.write_all_at(bytes, start.offset)?;
         self.end.position.offset += length;
         self.end.frame = Some(number);
-        if self.next.is_none() && self.end.position.offset > PREPARE_AT {
-            let directory = self.log.directory.clone();
+        if self.next.is_none() && self.end.position.offset > self.log.segment_bytes / 2 {
+            let (directory, bytes) = (self.log.directory.clone(), self.log.segment_bytes);
             let thread = std::thread::Builder::new().name("store-prepare".to_owned());
-            self.next = Some(thread.spawn(move || prepare(&directory))?);
+            self.next = Some(thread.spawn(move || prepare(&directory, bytes))?);
         }
         Ok(start)
     }
@@ -518,11 +520,12 @@ impl Appender {
 }
 
 /// Makes a file of zeros for the next segment.
-fn prepare(directory: &Path) -> io::Result<File> {
+fn prepare(directory: &Path, bytes: u64) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(directory.join(PREPARED))?;
     let zeros = vec![0; ZEROS];
-    for offset in (0..SEGMENT_BYTES).step_by(ZEROS) {
-        file.write_all_at(&zeros, offset)?;
+    for offset in (0..bytes).step_by(ZEROS) {
+        let length = usize::try_from(bytes - offset).unwrap_or(ZEROS).min(ZEROS);
+        file.write_all_at(zeros.get(..length).unwrap_or_default(), offset)?;
     }
     file.sync_all()?;
     Ok(file)

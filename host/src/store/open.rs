@@ -1,6 +1,7 @@
 //! Opening the store with care: a lock of our own, the log read on from where the index ends, and an index that cannot be
 //! trusted made from the log again.
 
+use super::StoreOptions;
 use super::engine::Engine;
 use super::index::{Changes, Index, Slot};
 use super::log::{Appender, End, Log, LogError, Position, Scanned, sync_directory};
@@ -38,13 +39,14 @@ const OPENED: &str = "opened";
 const READ_KEYS: usize = 20_000;
 
 /// Opens the store in `directory/store`, with the lock in `directory/lock`.
-pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Engine, OpenError> {
+pub(super) fn open(directory: &Path, options: StoreOptions) -> Result<Engine, OpenError> {
     let unusable = |error: io::Error| OpenError::unusable(directory, &error);
     make_private_directory(directory).map_err(unusable)?;
+    let StoreOptions { cache_bytes, segment_bytes } = options;
     let lock = lock(directory)?;
     let store = directory.join("store");
     std::fs::create_dir_all(&store).map_err(unusable)?;
-    let log = Log::open(store.join("log")).map_err(|error| log_error(directory, error))?;
+    let log = Log::open(store.join("log"), segment_bytes).map_err(|error| log_error(directory, error))?;
     let log = Arc::new(log);
     let index_directory = store.join("index");
     if !is_trustworthy(&store) {

@@ -1,11 +1,11 @@
-use super::{OpenError, Store, StoreError, Write, key};
+use super::{OpenError, Store, StoreError, StoreOptions, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::random::Random;
 use crate::time::Timestamp;
 use std::path::{Path, PathBuf};
 
-const CACHE: u64 = 16 << 20;
+const OPTIONS: StoreOptions = StoreOptions { cache_bytes: 16 << 20, segment_bytes: 64 << 20 };
 
 fn workspace() -> Name {
     Name::default_name()
@@ -45,7 +45,7 @@ fn state(name: &str, value: &[u8]) -> Vec<Write> {
 #[tokio::test]
 async fn a_journal_that_does_not_continue_is_a_conflict_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     let mut run = summary(2, Status::Running);
     store.commit(advance(&run, 2)).await.unwrap();
     assert!(matches!(store.commit(advance(&run, 2)).await, Err(StoreError::Conflict)), "started twice");
@@ -77,7 +77,7 @@ async fn a_journal_that_does_not_continue_is_a_conflict_and_changes_nothing() {
 #[tokio::test]
 async fn large_values_come_back_and_leave_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     let get = || store.state(&workspace(), &workspace(), "a").unwrap();
     for size in [1 << 20, 5000, 10, 0, 9000] {
         store.commit(state("a", &vec![7; size])).await.unwrap();
@@ -98,7 +98,7 @@ async fn running_executions_are_known_after_a_restart_and_ended_ones_are_not() {
     let (running, ended) = (summary(1, Status::Running), summary(1, Status::Completed));
     let mut ending = summary(1, Status::Running);
     {
-        let store = Store::open(directory.path(), CACHE).unwrap();
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
         store.commit(advance(&running, 1)).await.unwrap();
         store.commit(advance(&ended, 1)).await.unwrap();
         store.commit(advance(&ending, 1)).await.unwrap();
@@ -106,7 +106,7 @@ async fn running_executions_are_known_after_a_restart_and_ended_ones_are_not() {
         store.commit(advance(&ending, 1)).await.unwrap();
         store.close().await;
     }
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     assert_eq!(store.running().unwrap(), [(workspace(), running.id)]);
     let page = store.executions(&workspace(), None, 2, |_| true).unwrap();
     assert_eq!(page.items.iter().map(|run| run.id).collect::<Vec<_>>(), [ending.id, ended.id]);
@@ -117,13 +117,13 @@ async fn running_executions_are_known_after_a_restart_and_ended_ones_are_not() {
 #[tokio::test]
 async fn a_second_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let _store = Store::open(directory.path(), CACHE).unwrap();
-    assert!(matches!(Store::open(directory.path(), CACHE), Err(OpenError::InUse(_))));
+    let _store = Store::open(directory.path(), OPTIONS).unwrap();
+    assert!(matches!(Store::open(directory.path(), OPTIONS), Err(OpenError::InUse(_))));
 }
 
 /// A store with the states `a0`, `a1`, … of which the odd ones are gone again; closed properly or not.
 async fn filled(directory: &Path, count: u32, close: bool) {
-    let store = Store::open(directory, CACHE).unwrap();
+    let store = Store::open(directory, OPTIONS).unwrap();
     for number in 0..count {
         store.commit(state(&format!("a{number}"), &number.to_be_bytes().repeat(100))).await.unwrap();
     }
@@ -165,12 +165,12 @@ async fn an_index_that_is_gone_or_damaged_or_from_before_a_power_failure_is_made
         let directory = tempfile::tempdir().unwrap();
         filled(directory.path(), 40, true).await;
         damage(&directory.path().join("store"));
-        let store = Store::open(directory.path(), CACHE).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let store = Store::open(directory.path(), OPTIONS).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_filled(&store, 40);
         store.commit(state("more", b"1")).await.unwrap();
         store.close().await;
         drop(store);
-        let store = Store::open(directory.path(), CACHE).unwrap();
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
         assert!(store.state(&workspace(), &workspace(), "more").unwrap().is_some(), "{name}");
     }
 }
@@ -183,7 +183,7 @@ async fn a_torn_end_of_the_log_is_cut_off_at_any_byte() {
     let whole = std::fs::read(log_file(directory.path())).unwrap();
     let before = whole.len();
     {
-        let store = Store::open(directory.path(), CACHE).unwrap();
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
         store.commit(state("torn", b"torn")).await.unwrap();
         store.close().await;
     }
@@ -195,7 +195,7 @@ async fn a_torn_end_of_the_log_is_cut_off_at_any_byte() {
             let mut bytes = whole[..end].to_vec();
             bytes.resize(end + filler, 0);
             std::fs::write(log_file(torn.path()), bytes).unwrap();
-            let store = Store::open(torn.path(), CACHE).unwrap();
+            let store = Store::open(torn.path(), OPTIONS).unwrap();
             assert_filled(&store, 6);
             store.commit(state("torn", b"again")).await.unwrap();
         }
@@ -216,20 +216,20 @@ async fn damage_before_the_end_of_the_log_is_refused() {
         let mut bytes = whole.clone();
         bytes[byte] ^= 0x10;
         std::fs::write(log_file(damaged.path()), bytes).unwrap();
-        let opened = Store::open(damaged.path(), CACHE);
+        let opened = Store::open(damaged.path(), OPTIONS);
         assert!(matches!(opened, Err(OpenError::Damaged { .. })), "byte {byte}");
     }
     // The index knows the end that is missing here.
     let log = std::fs::OpenOptions::new().write(true).open(log_file(directory.path())).unwrap();
     log.set_len(last_frame as u64).unwrap();
-    assert!(matches!(Store::open(directory.path(), CACHE), Err(OpenError::Damaged { .. })), "a shorter log");
+    assert!(matches!(Store::open(directory.path(), OPTIONS), Err(OpenError::Damaged { .. })), "a shorter log");
 }
 
 #[tokio::test]
 async fn a_flipped_bit_in_a_value_is_found_when_it_is_read() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 2, true).await;
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     let mut bytes = std::fs::read(log_file(directory.path())).unwrap();
     bytes[100] ^= 1;
     std::fs::write(log_file(directory.path()), bytes).unwrap();
@@ -241,7 +241,7 @@ async fn a_flipped_bit_in_a_value_is_found_when_it_is_read() {
 #[tokio::test]
 async fn what_is_needed_no_more_is_given_back_and_the_rest_stays() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     store.commit(state("kept", b"kept")).await.unwrap();
     let gone = || Write::DeleteState { workspace: workspace(), plugin: workspace(), key: "gone".into() };
     store.commit(state("gone", &[1; 100])).await.unwrap();
@@ -267,14 +267,14 @@ async fn what_is_needed_no_more_is_given_back_and_the_rest_stays() {
     drop(store);
     // What is left of the log is enough to make the index again.
     std::fs::remove_dir_all(directory.path().join("store/index")).unwrap();
-    check(&Store::open(directory.path(), CACHE).unwrap());
+    check(&Store::open(directory.path(), OPTIONS).unwrap());
 }
 
 /// Pages of what is in memory, on its way to sled and in sled, with keys that are gone in each.
 #[tokio::test]
 async fn a_list_is_whole_and_in_order_wherever_its_records_are() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     let prefix = key::states(&workspace(), &workspace());
     let mut expected = std::collections::BTreeSet::new();
     for round in 0..3_u32 {
@@ -307,12 +307,12 @@ async fn a_list_is_whole_and_in_order_wherever_its_records_are() {
 async fn what_is_written_behind_is_there_after_closing() {
     let directory = tempfile::tempdir().unwrap();
     {
-        let store = Store::open(directory.path(), CACHE).unwrap();
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
         assert!(store.write_behind(&state("a", b"1")));
         store.close().await;
         assert!(matches!(store.commit(state("b", b"1")).await, Err(StoreError::Stopped(_))));
     }
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     assert!(store.state(&workspace(), &workspace(), "a").unwrap().is_some());
 }
 
@@ -320,7 +320,7 @@ async fn what_is_written_behind_is_there_after_closing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_holds_one_state_while_changes_go_on() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     for number in 0..3000 {
         store.commit(state(&format!("{number:04}"), b"before")).await.unwrap();
     }
@@ -354,7 +354,7 @@ async fn a_backup_holds_one_state_while_changes_go_on() {
     changing.await.unwrap();
     let restored = async |bytes: &[u8]| {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), CACHE).unwrap();
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
         let result = store.restore(bytes, |_| Ok(())).await;
         (directory, store, result)
     };
@@ -385,7 +385,7 @@ async fn a_backup_holds_one_state_while_changes_go_on() {
 #[tokio::test]
 async fn what_is_old_and_over_is_forgotten() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     let mut runs = Vec::new();
     for number in 0..1200_u32 {
         let status = if number % 3 == 0 { Status::Waiting } else { Status::Completed };
@@ -419,7 +419,7 @@ async fn a_power_failure_loses_nothing_that_was_acknowledged() {
     const IMAGES: u64 = 400;
     const SECTOR: usize = 512;
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), CACHE).unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
     let value = |number: usize| vec![u8::try_from(number).unwrap(); 300 * number];
     let mut ends = vec![0];
     for number in 0..COMMITS {
@@ -461,7 +461,7 @@ async fn a_power_failure_loses_nothing_that_was_acknowledged() {
             damaged[place..end].fill(u8::try_from(rng.below(256)).unwrap());
         }
         std::fs::write(store_directory.join("index/db"), damaged).unwrap();
-        let store = Store::open(image.path(), CACHE).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let store = Store::open(image.path(), OPTIONS).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let read = |number: usize| store.state(&workspace(), &workspace(), &format!("a{number}")).unwrap();
         for number in 0..acknowledged {
             assert_eq!(read(number), Some(value(number)), "seed {seed}: the acknowledged a{number}");

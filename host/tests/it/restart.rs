@@ -1,6 +1,6 @@
 //! What was acknowledged survives: stops, kills, and a kill in the middle of an execution.
 
-use crate::process::{Ledger, Process};
+use crate::process::{Ledger, Process, Server};
 use crate::support::{BINARY, TestServer, github_signature, plugin};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ async fn no_acknowledged_callback_is_lost() {
     let mut key = None;
     let mut next = 0;
     for cycle in 0..CYCLES {
-        let mut process = Process::start(&data);
+        let mut process = Server::new(&data).start();
         let key = match &key {
             Some(key) => String::clone(key),
             None => key.insert(prepare(&client, &process, &data).await).clone(),
@@ -89,7 +89,7 @@ async fn no_acknowledged_callback_is_lost() {
 }
 
 async fn check(data: &Path, client: &reqwest::Client, acknowledged: &BTreeSet<String>) {
-    let mut process = Process::start(data);
+    let mut process = Server::new(data).start();
     let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
     for line in acknowledged {
         let (id, n) = line.split_once(' ').unwrap();
@@ -138,11 +138,11 @@ async fn a_full_disk_ends_the_server_with_its_own_exit_code() {
     let data = directory.path().join("data");
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
     let key = {
-        let process = Process::start(&data);
+        let process = Server::new(&data).start();
         prepare(&client, &process, &data).await
     };
     let log = directory.path().join("log");
-    let mut process = Process::start_under("trap '' XFSZ; ulimit -f 6144", &data, &log);
+    let mut process = Server::new(&data).after("trap '' XFSZ; ulimit -f 6144").log_to(&log).start();
     let ledger = Ledger::open(directory.path().join("ledger"));
     let url = format!("{}/h/{key}", process.public);
     for n in 0.. {

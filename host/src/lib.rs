@@ -9,6 +9,7 @@ mod condition;
 mod execution;
 mod expression;
 mod face;
+mod file;
 mod flow;
 mod flows;
 mod name;

@@ -1,5 +1,6 @@
 //! Secrets: named values that verify callers. Encrypted on disk, never shown, never given to a plugin.
 
+use crate::file::write_durably;
 use crate::name::Name;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
@@ -226,8 +227,7 @@ fn open_sealed(
 }
 
 fn read_or_make_key(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretError> {
-    use std::io::Write;
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
     let problem = |problem: String| SecretError::KeyFile { path: path.to_owned(), problem };
     match std::fs::read(path) {
         Ok(key) => {
@@ -243,13 +243,7 @@ fn read_or_make_key(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretEr
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut key = zeroize::Zeroizing::new(vec![0; KEY_BYTES]);
             aws_lc_rs::rand::fill(&mut key).map_err(|_| SecretError::Encryption)?;
-            let write = || -> std::io::Result<()> {
-                let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-                file.write_all(&key)?;
-                file.sync_all()?;
-                path.parent().map_or(Ok(()), |directory| std::fs::File::open(directory)?.sync_all())
-            };
-            write().map_err(|error| problem(format!("cannot be written: {error}")))?;
+            write_durably(path, &key).map_err(|error| problem(format!("cannot be written: {error}")))?;
             Ok(key)
         }
         Err(error) => Err(problem(format!("cannot be read: {error}"))),

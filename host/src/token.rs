@@ -1,5 +1,6 @@
 //! Bearer tokens of the admin API.
 
+use crate::file::write_durably;
 use crate::name::{Name, hex, random_key};
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
@@ -67,7 +68,7 @@ impl Tokens {
             let workspace = Name::default_name();
             // The file comes first: a crash in between leaves a token that opens nothing, and the next start replaces it.
             let token = new_token()?;
-            write_private(file, token.as_bytes()).map_err(|error| TokenError::File(file.to_owned(), error))?;
+            write_durably(file, token.as_bytes()).map_err(|error| TokenError::File(file.to_owned(), error))?;
             tokens.put(store, &token, "admin".to_owned(), Access::Admin, workspace, None).await?;
         }
         Ok(tokens)
@@ -150,12 +151,4 @@ fn new_token() -> Result<String, TokenError> {
 
 fn hash(token: &str) -> String {
     hex(digest(&SHA256, token.as_bytes()).as_ref())
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -20,6 +20,7 @@ pub fn run() -> Result<()> {
     step("tests");
     // The binary first: tests start it, and it must be the one that the other commands use, too.
     run_command(cargo().args(["build", "--package", "ringback", "--bin", "ringback", "--locked"]))?;
+    run_command(cargo().args(["build", "--package", "ringback-faults", "--locked"]))?;
     run_command(cargo().args(["test", "--workspace", "--locked", "--quiet"]).env("RUST_BACKTRACE", "0"))?;
     step("templates of new plugins");
     templates()?;

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::output::line;
 use super::{CliError, Connection};
 use crate::app::RunError;
+use crate::file::write_durably;
 use crate::store::{BackupFile, Store, StoreOptions};
 use std::fs::File;
 use std::io::{BufReader, Write};
@@ -49,7 +50,7 @@ pub(super) async fn restore(connection: &Connection, file: &Path) -> Result<(), 
         }
         let path = data.join(name);
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        std::fs::write(path, bytes)
+        write_durably(&path, &bytes)
     };
     let restored = store.restore(BufReader::new(backup), put).await;
     store.close().await;

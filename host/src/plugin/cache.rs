@@ -4,11 +4,11 @@
 //! outside the store, over the digest, the engine's hash and the code.
 
 use super::engine;
+use crate::file::{sync_directory, write_durably};
 use crate::name::{hex, random_key};
 use aws_lc_rs::{constant_time, digest, hmac};
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -33,6 +33,7 @@ impl Cache {
         for directory in [&components, &artifacts] {
             std::fs::create_dir_all(directory)?;
         }
+        sync_directory(data)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         engine::wasmtime_version().hash(&mut hasher);
@@ -106,25 +107,13 @@ pub(super) fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<
     unsafe { Component::deserialize(engine, artifact) }
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-}
-
 fn read_or_make_key(path: &Path) -> io::Result<Vec<u8>> {
-    use std::os::unix::fs::OpenOptionsExt;
     match std::fs::read(path) {
         Ok(key) if key.len() == MAC_BYTES => Ok(key),
         Ok(_) => Err(io::Error::other(format!("{} does not hold {MAC_BYTES} bytes; remove it", path.display()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = random_key().map_err(|_| io::Error::other("the operating system gave no random bytes"))?;
-            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(key.as_bytes())?;
-            file.sync_all()?;
+            write_durably(path, key.as_bytes())?;
             Ok(key.into_bytes())
         }
         Err(error) => Err(error),

@@ -27,6 +27,7 @@
 //! the one before it fills: making a frame durable then changes nothing but its own bytes, which takes the disk half the
 //! time of making a file longer. Zeros are where no frame was written yet.
 
+use crate::file::sync_directory;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -529,8 +530,4 @@ fn prepare(directory: &Path, bytes: u64) -> io::Result<File> {
     }
     file.sync_all()?;
     Ok(file)
-}
-
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

@@ -4,8 +4,9 @@
 use super::StoreOptions;
 use super::engine::Engine;
 use super::index::{Changes, Index, Slot};
-use super::log::{Appender, End, Log, LogError, Position, Scanned, sync_directory};
+use super::log::{Appender, End, Log, LogError, Position, Scanned};
 use super::writer::Writer;
+use crate::file::{sync_directory, write_durably};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -53,6 +54,9 @@ pub(super) fn open(directory: &Path, options: StoreOptions) -> Result<Engine, Op
         tracing::warn!("the machine stopped while the store was open; making its index again");
         set_aside(&index_directory).map_err(unusable)?;
     }
+    // Before sled is opened: opening it writes.
+    mark_opened(&store).map_err(unusable)?;
+    sync_directory(directory).map_err(unusable)?;
     let (index, end) = match read(&index_directory, &log, cache_bytes) {
         Ok(read) => read,
         Err(Failure::Index(problem)) => {
@@ -65,8 +69,6 @@ pub(super) fn open(directory: &Path, options: StoreOptions) -> Result<Engine, Op
         }
         Err(Failure::Log(error)) => return Err(log_error(directory, error)),
     };
-    mark_opened(&store).map_err(unusable)?;
-    sync_directory(directory).map_err(unusable)?;
     let appender = Appender::open(Arc::clone(&log), end).map_err(unusable)?;
     let index = Arc::new(index);
     let writer = Arc::new(Writer::start(appender, Arc::clone(&index)));
@@ -151,10 +153,7 @@ fn is_trustworthy(store: &Path) -> bool {
 }
 
 fn mark_opened(store: &Path) -> io::Result<()> {
-    let file = File::create(store.join(OPENED))?;
-    io::Write::write_all(&mut &file, boot_id().as_bytes())?;
-    file.sync_all()?;
-    sync_directory(store)
+    write_durably(&store.join(OPENED), boot_id().as_bytes())
 }
 
 /// Differs from one boot of the machine to the next.

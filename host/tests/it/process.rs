@@ -112,6 +112,12 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// SIGTERM: it ends what is under way.
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+
     /// The exit code, once it has ended by itself.
     pub fn wait(&mut self, at_most: Duration) -> Option<i32> {
         let started = std::time::Instant::now();

@@ -30,6 +30,13 @@ enum Attempt {
     Gone,
 }
 
+/// What became of one of all that wait.
+enum OneOfAll {
+    Resumed(ExecutionId),
+    DoesNotCount,
+    Gone,
+}
+
 impl Pipeline {
     pub(super) async fn select(
         &self,
@@ -82,7 +89,24 @@ impl Pipeline {
     /// The execution that has waited longest and whose condition is true.
     async fn select_any(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
         let depends = trigger.when.as_ref().is_some_and(crate::condition::Condition::reads_execution);
-        let (mut after, mut examined) = (None, 0);
+        for _ in 0..ATTEMPTS_MAX {
+            // Others may have begun to wait while someone else was faster.
+            if let Some(end) = self.try_any(passage, trigger, &data, depends).await? {
+                return Ok(end);
+            }
+        }
+        self.known_now(passage).await
+    }
+
+    /// `None` when those that were asked had all gone on, and it has to be looked again.
+    async fn try_any(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        data: &Data,
+        depends: bool,
+    ) -> Result<Option<End>, Stopped> {
+        let (mut after, mut examined, mut gone) = (None, 0, 0);
         loop {
             let page = self.waits(passage, trigger, after)?;
             for (since, id) in &page {
@@ -91,20 +115,22 @@ impl Pipeline {
                     let reason =
                         format!("none of the {EXAMINED_MAX} that wait longest is meant; the others were not asked");
                     passage.note(Stage::Select, Verdict::Ignored, reason);
-                    return Ok(End::ignored());
+                    return Ok(Some(End::ignored()));
                 }
-                let Some(run) = self.load(passage, *id)? else { continue };
-                if run.execution.standing(&run.flow, &trigger.id) != Standing::WaitsHere {
-                    continue;
-                }
-                examined += 1;
-                match self.resume(passage, trigger, run, &data).await? {
-                    Attempt::Resumed(end) => return Ok(end),
-                    Attempt::DoesNotCount if !depends => return Ok(End::ignored()),
-                    Attempt::DoesNotCount => {}
+                let run = self.load(passage, *id)?;
+                let waits = |run: &Run| run.execution.standing(&run.flow, &trigger.id) == Standing::WaitsHere;
+                let attempt = match run.filter(waits) {
+                    Some(run) => self.resume(passage, trigger, run, data).await?,
+                    None => Attempt::Gone,
+                };
+                match attempt {
+                    Attempt::Resumed(end) => return Ok(Some(end)),
+                    Attempt::DoesNotCount if !depends => return Ok(Some(End::ignored())),
+                    Attempt::DoesNotCount => examined += 1,
                     Attempt::Gone => {
+                        gone += 1;
                         if let Some(end) = self.known(passage).await? {
-                            return Ok(end);
+                            return Ok(Some(end));
                         }
                     }
                 }
@@ -113,29 +139,30 @@ impl Pipeline {
                 break;
             }
         }
-        if examined == 0 {
-            return Err(nobody_waits());
+        match (examined, gone) {
+            (0, 0) => Err(nobody_waits()),
+            (0, _) => Ok(None),
+            _ => Ok(Some(End::ignored())),
         }
-        Ok(End::ignored())
     }
 
     /// Everyone who waits and whose condition is true, each as a change of its own.
     async fn select_all(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
-        let (mut after, mut waiting) = (None, 0_usize);
+        let (mut after, mut declined) = (None, 0_usize);
         let mut resumed: Vec<ExecutionId> = Vec::new();
         let mut failure = None;
         loop {
             let page = self.waits(passage, trigger, after)?;
             after = page.last().copied().or(after);
-            waiting += page.len();
-            let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<Option<ExecutionId>, Stopped>>> =
-                Vec::new();
+            let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<OneOfAll, Stopped>>> = Vec::new();
             for (_, id) in &page {
                 attempts.push(Box::pin(self.resume_silently(&*passage, trigger, *id, &data)));
             }
             for attempt in futures_util::future::join_all(attempts).await {
                 match attempt {
-                    Ok(id) => resumed.extend(id),
+                    Ok(OneOfAll::Resumed(id)) => resumed.push(id),
+                    Ok(OneOfAll::DoesNotCount) => declined += 1,
+                    Ok(OneOfAll::Gone) => {}
                     // One that cannot be resumed is left out (A-FR-12).
                     Err(stopped) => {
                         let reason = &stopped.1.reason;
@@ -148,18 +175,19 @@ impl Pipeline {
                 break;
             }
         }
-        if waiting == 0 {
-            return Err(nobody_waits());
-        }
         if let Some(stopped) = failure.filter(|_| resumed.is_empty()) {
             return Err(stopped);
         }
+        if resumed.is_empty() && declined == 0 {
+            return Err(nobody_waits());
+        }
         if resumed.is_empty() {
-            let reason = format!("the condition holds for none of the {waiting} executions that wait");
+            let reason = format!("the condition holds for none of the {declined} executions that wait");
             passage.note(Stage::Condition, Verdict::Ignored, reason);
             return Ok(End::ignored());
         }
-        passage.passed(Stage::Select, format!("resumes {} of {waiting} executions that waited", resumed.len()));
+        let waited = resumed.len() + declined;
+        passage.passed(Stage::Select, format!("resumes {} of {waited} executions that waited", resumed.len()));
         passage.resumed_count = Some(resumed.len() as u64);
         let (outcome, execution) = (Outcome::Resumed, resumed.first().copied());
         let reply = face::resumed_all(passage.callback.id, &resumed);
@@ -228,41 +256,44 @@ impl Pipeline {
         })
     }
 
-    /// Resumes one of all: its id, or `None` when it is not meant or does not wait any more.
+    /// Resumes one of all.
     async fn resume_silently(
         &self,
         passage: &Passage,
         trigger: &Trigger,
         id: ExecutionId,
         data: &Data,
-    ) -> Result<Option<ExecutionId>, Stopped> {
+    ) -> Result<OneOfAll, Stopped> {
         for _ in 0..ATTEMPTS_MAX {
-            let Some(mut run) = self.load(passage, id)? else { return Ok(None) };
+            let Some(mut run) = self.load(passage, id)? else { return Ok(OneOfAll::Gone) };
             if run.execution.standing(&run.flow, &trigger.id) != Standing::WaitsHere {
-                return Ok(None);
+                return Ok(OneOfAll::Gone);
             }
             let decision = self.asked(passage, trigger, &run, data, &mut Vec::new()).await;
             if !decision.map_err(|stop| (Stage::Condition, stop))?.holds {
-                return Ok(None);
+                return Ok(OneOfAll::DoesNotCount);
             }
             let before = run.execution.summary.clone();
             let flow = Arc::clone(&run.flow);
             let turn = run.execution.handle(&flow, event(passage, data), Timestamp::now());
-            if turn.entries.is_empty() || passage.origin.is_dry_run() {
-                return Ok((!turn.entries.is_empty()).then_some(id));
+            if turn.entries.is_empty() {
+                return Ok(OneOfAll::Gone);
+            }
+            if passage.origin.is_dry_run() {
+                return Ok(OneOfAll::Resumed(id));
             }
             let goes_on = turn.effect.is_some();
             let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
             match self.store.commit(vec![write]).await {
                 Ok(()) => {
                     self.runner.go_on(run, goes_on);
-                    return Ok(Some(id));
+                    return Ok(OneOfAll::Resumed(id));
                 }
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err((Stage::Commit, not_stored(&error))),
             }
         }
-        Ok(None)
+        Ok(OneOfAll::Gone)
     }
 
     /// What the condition says for one execution.

@@ -11,6 +11,7 @@ mod disk;
 mod examples;
 mod faults;
 mod flows;
+mod histories;
 mod ledger;
 mod limits;
 mod load;

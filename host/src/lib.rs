@@ -17,6 +17,7 @@ mod outcome;
 mod outgoing;
 mod parse;
 mod pipeline;
+mod planted;
 mod plugin;
 #[cfg(test)]
 mod random;

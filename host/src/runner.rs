@@ -9,6 +9,7 @@ use crate::flow::{Flow, PluginCall};
 use crate::flows::Flows;
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, Stage, Stop, TraceEntry, Verdict};
+use crate::planted::{Fault, is_planted};
 use crate::plugin::{CallError, Plugins, Subject};
 use crate::request::Sender as HttpSender;
 use crate::store::{Due, Mail, Store, StoreError, Write};
@@ -297,6 +298,9 @@ impl Runner {
         let mut turn = match event {
             // What was kept came before the time was over, whoever looks at it first.
             Some(Event::Woken) => {
+                if is_planted(Fault::TimeoutAndCallback) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
                 let trigger = before.wait.as_ref().and_then(|wait| wait.trigger.clone());
                 let found = match &trigger {
                     Some(trigger) => self.look(&workspace, &flow, &execution, trigger).await?,

@@ -20,7 +20,8 @@ Development commands of ringback
   cargo xtask demo [--no-wait]      build everything, start a server with the example, send it callbacks
   cargo xtask order-processing      the scenario of examples/order-processing, with a kill in the middle
   cargo xtask test                  everything that CI runs: format, lints, tests, documentation, README commands
-  cargo xtask chaos [--minutes N]   kill the server again and again under load, and compare what it promised with what is there
+  cargo xtask chaos [--minutes N]   the proofs that nothing is lost: kills, faults at every write, power failures, histories
+  cargo xtask helpers               build the binaries that tests start
   cargo xtask plugins               build the first-party plugins into target/plugins/
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["chaos"] => test::chaos(None),
         ["chaos", "--minutes", minutes] => test::chaos(Some(minutes)),
+        ["helpers"] => test::helpers(),
         ["plugins"] => plugins::build_all().map(drop),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
         ["bench"] => bench::run(10),

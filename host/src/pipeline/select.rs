@@ -8,6 +8,7 @@ use crate::face::{self, Selector};
 use crate::flow::Trigger;
 use crate::name::ExecutionId;
 use crate::outcome::{Outcome, Stage, Stop, Verdict};
+use crate::planted::{Fault, is_planted};
 use crate::plugin::Subject;
 use crate::runner::{ChangeError, Run, advance, subject_for};
 use crate::store::{Mail, StoreError, Write};
@@ -108,7 +109,10 @@ impl Pipeline {
     ) -> Result<Option<End>, Stopped> {
         let (mut after, mut examined, mut gone) = (None, 0, 0);
         loop {
-            let page = self.waits(passage, trigger, after)?;
+            let mut page = self.waits(passage, trigger, after)?;
+            if is_planted(Fault::AnyTakesTheYoungest) {
+                page.reverse();
+            }
             for (since, id) in &page {
                 after = Some((*since, *id));
                 if examined == EXAMINED_MAX {

@@ -5,8 +5,9 @@ use super::journal::{self, Advanced};
 use super::log::Log;
 use super::writer::{Operation, Writer};
 use super::{Due, Page, StoreError, Write, key};
-use crate::execution::{Entry, Status, Summary};
+use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::name::Name;
+use crate::planted::{Fault, is_planted};
 use crate::time::Timestamp;
 use base64::Engine as _;
 use serde::Serialize;
@@ -190,7 +191,13 @@ impl Engine {
         let old = match before {
             None => None,
             Some(before) => match self.index.get(&key)? {
-                Some(slot) if slot.revision == before.entries => self.index.value_at(&key, slot)?,
+                Some(slot)
+                    if slot.revision == before.entries
+                        || is_planted(Fault::TwoWinners)
+                        || (is_planted(Fault::TimeoutAndCallback) && is_timeout(entries)) =>
+                {
+                    self.index.value_at(&key, slot)?
+                }
                 _ => return Err(StoreError::Conflict),
             },
         };
@@ -231,6 +238,7 @@ impl Engine {
                 Write::Advance { workspace, before, summary, entries } => {
                     self.advance(&mut operations, workspace, before.as_deref(), summary, entries)?;
                 }
+                Write::PutMail { .. } if is_planted(Fault::LostEarlyCallback) => {}
                 Write::PutMail { workspace, execution, entries, trigger, mail } => {
                     let revision = Some(*entries);
                     operations.push(Operation::Expect { key: key::execution(workspace, *execution), revision });
@@ -244,6 +252,7 @@ impl Engine {
                     operations.push(Operation::Delete(key::due(mail.expires_at, &mail_key)));
                     operations.push(Operation::Delete(mail_key));
                 }
+                Write::PutDelivery { .. } if is_planted(Fault::ForgottenDelivery) => {}
                 Write::PutDelivery { workspace, flow, trigger, identity, delivery, over } => {
                     let delivery_key = key::delivery(workspace, flow, trigger, identity);
                     let revision = over.as_ref().map(|_| 0);
@@ -300,6 +309,10 @@ fn marks(workspace: &Name, summary: &Summary) -> Vec<Vec<u8>> {
         marks.extend(wait.until.map(|until| key::due(until, &key::execution(workspace, summary.id))));
     }
     marks
+}
+
+fn is_timeout(entries: &[Entry]) -> bool {
+    entries.iter().any(|entry| matches!(entry.kind, EntryKind::TimedOut { .. }))
 }
 
 /// Values are JSON: no value can contain what looks like a frame of the log, which begins with a control character.

@@ -7,6 +7,7 @@ use super::index::{Changes, Index, Slot};
 use super::log::{Appender, End, Log, LogError, Position, Scanned};
 use super::writer::Writer;
 use crate::file::{sync_directory, write_durably};
+use crate::planted::{Fault, is_planted};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -120,7 +121,9 @@ fn read(directory: &Path, log: &Arc<Log>, cache_bytes: u64) -> Result<(Index, En
     let scanned = log.scan(from, &mut |at, record| {
         keys += 1;
         let slot = record.value.map(|value| Slot::new(record.revision, at, value));
-        changes.insert(record.key.to_vec(), slot);
+        if !(is_planted(Fault::RevivedAfterRestart) && changes.contains_key(record.key)) {
+            changes.insert(record.key.to_vec(), slot);
+        }
         if changes.len() >= READ_KEYS {
             // The end stays behind: after a crash all is read again, which changes nothing.
             index.apply(std::mem::take(&mut changes), from);
@@ -129,6 +132,9 @@ fn read(directory: &Path, log: &Arc<Log>, cache_bytes: u64) -> Result<(Index, En
         Ok(())
     });
     let Scanned { end, last } = scanned.map_err(Failure::Log)?;
+    if is_planted(Fault::ForgottenEnd) {
+        changes.clear();
+    }
     match last {
         Some(last) => index.apply(changes, last),
         None if contained.is_none() => {}

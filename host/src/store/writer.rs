@@ -7,6 +7,7 @@
 use super::StoreError;
 use super::index::{Changes, Index, Slot};
 use super::log::{Appender, End, Frame, Position, Record};
+use crate::planted::{Fault, is_planted};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use tokio::sync::{oneshot, watch};
@@ -187,6 +188,9 @@ impl Loop {
             }
             promised.extend(done.map(|done| (done, if holds { Ok(()) } else { Err(StoreError::Conflict) })));
         }
+        if is_planted(Fault::AcknowledgeBeforeSync) {
+            promised.drain(..).for_each(|(done, result)| drop(done.send(result)));
+        }
         if !self.frame.is_empty() {
             let before = self.appender.end().frame;
             let start = self.appender.append(&mut self.frame).map_err(|error| format!("a write failed: {error}"))?;
@@ -214,6 +218,8 @@ impl Loop {
         for operation in operations {
             if let Operation::Expect { key, revision } = operation
                 && self.slot(key, changes)?.map(|slot| slot.revision) != *revision
+                && !is_planted(Fault::TwoWinners)
+                && !is_planted(Fault::TimeoutAndCallback)
             {
                 return Ok(false);
             }

@@ -28,7 +28,7 @@ const SCRIPT: [u64; 11] = [0, 1, 7, 10, 11, 9, 4, 6, 11, 8, 2];
 
 fn faults() -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("debug/libringback_faults.so");
-    assert!(library.exists(), "{} is missing; run `cargo build -p ringback-faults`", library.display());
+    assert!(library.exists(), "{} is missing; `cargo xtask helpers` builds it", library.display());
     library
 }
 

@@ -2,6 +2,7 @@
 //! would have been answered one after the other, in some order that agrees with the clock; also when the server was killed
 //! in the middle.
 
+use crate::chaos::minutes;
 use crate::load::{Api, Random};
 use crate::process::{Process, Server};
 use reqwest::{Client, Method};
@@ -346,6 +347,7 @@ pub async fn check_histories(server: Server, rounds: usize) -> (usize, usize) {
 async fn what_concurrent_callers_were_answered_is_possible_one_after_the_other() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::new(&directory.path().join("data"));
-    let (histories, unknown) = check_histories(server, ROUNDS).await;
+    let minutes = usize::try_from(minutes().unwrap_or(1)).unwrap();
+    let (histories, unknown) = check_histories(server, ROUNDS * minutes).await;
     println!("histories: {histories} checked, {unknown} answers cut off by a kill, 0 impossible");
 }

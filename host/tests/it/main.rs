@@ -1,4 +1,5 @@
-//! Behaviour over HTTP, with real plugins and a real store. Build the plugins first: `cargo xtask plugins`.
+//! Behaviour over HTTP, with real plugins and a real store. What they start is built first: `cargo xtask plugins` and
+//! `cargo xtask helpers`.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -15,6 +16,7 @@ mod histories;
 mod ledger;
 mod limits;
 mod load;
+mod planted;
 mod process;
 mod restart;
 mod support;

@@ -1,0 +1,88 @@
+//! The proofs have teeth: a server with a fault that was planted on purpose does not pass them.
+
+use crate::faults::{Recorded, server};
+use crate::histories::check_histories;
+use crate::ledger::check;
+use crate::load::{Api, World};
+use crate::process::{Ledger, Server};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Built with the feature `planted-faults`.
+fn binary() -> PathBuf {
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("planted/ringback");
+    assert!(binary.exists(), "{} is missing; `cargo xtask helpers` builds it", binary.display());
+    binary
+}
+
+/// What has to notice a fault.
+#[derive(Clone, Copy)]
+enum Proof {
+    Chaos,
+    Histories,
+    PowerFailures,
+}
+
+/// A little of each proof: panics when it finds something.
+async fn prove(proof: Proof, server: Server) {
+    match proof {
+        Proof::Histories => drop(check_histories(server, 11).await),
+        Proof::PowerFailures => {
+            let directory = server.data().parent().unwrap().to_owned();
+            let recorded = Recorded::make(server, &directory).await;
+            for seed in 0..40 {
+                recorded.fail_power(seed).await;
+            }
+        }
+        Proof::Chaos => {
+            let ledger = Ledger::open(server.data().with_extension("ledger"));
+            let mut world = None;
+            for round in 0..5 {
+                let mut process = server.start();
+                let world = match &world {
+                    None => {
+                        let api = Api::new(&process, server.data());
+                        world.insert(World::make(&api, ledger.clone(), "1s", false).await.unwrap())
+                    }
+                    Some(world) => world,
+                };
+                let senders = world.send(6, &process, server.data(), round);
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                process.kill();
+                senders.stop().await;
+            }
+            check(&server, &ledger.lines()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn planted_faults_are_noticed() {
+    let faults = [
+        ("AcknowledgeBeforeSync", Proof::PowerFailures),
+        ("TwoWinners", Proof::Histories),
+        ("TimeoutAndCallback", Proof::Histories),
+        ("AnyTakesTheYoungest", Proof::Histories),
+        ("RevivedAfterRestart", Proof::Histories),
+        ("ForgottenEnd", Proof::Chaos),
+        ("LostEarlyCallback", Proof::Chaos),
+        ("ForgottenDelivery", Proof::Chaos),
+    ];
+    let prove_with = |fault: &'static str, proof| {
+        let directory = tempfile::tempdir().unwrap();
+        let server = server(&directory.path().join("data")).of(&binary()).with("PLANTED_FAULT", fault);
+        tokio::spawn(async move {
+            let _directory = directory;
+            prove(proof, server).await;
+        })
+    };
+    // Without a fault this server passes: it is the fault that is noticed.
+    for proof in [Proof::Chaos, Proof::Histories, Proof::PowerFailures] {
+        prove_with("none", proof).await.unwrap();
+    }
+    for (fault, proof) in faults {
+        let noticed = prove_with(fault, proof).await.is_err();
+        assert!(noticed, "not noticed: {fault}");
+    }
+    println!("planted faults: {0} of {0} noticed", faults.len());
+}

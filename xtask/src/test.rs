@@ -62,7 +62,7 @@ pub fn chaos(minutes: Option<&str>) -> Result<()> {
 }
 
 /// Tests that take minutes, and say in one line what they tried.
-const PROOFS: [&str; 4] = ["chaos::", "faults::", "histories::", "planted::"];
+const PROOFS: [&str; 4] = ["chaos::", "faults::", "linearizability::", "planted::"];
 
 /// One after the other: each uses what the machine has.
 fn prove(minutes: Option<&str>) -> Result<()> {

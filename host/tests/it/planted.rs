@@ -1,8 +1,8 @@
 //! The proofs have teeth: a server with a fault that was planted on purpose does not pass them.
 
 use crate::faults::{Recorded, server};
-use crate::histories::check_histories;
 use crate::ledger::check;
+use crate::linearizability::check_histories;
 use crate::load::{Api, World};
 use crate::process::{Ledger, Server};
 use std::path::{Path, PathBuf};

@@ -1,25 +1,102 @@
-//! Faces: outside forms of URL and answers. A face turns a request into a route, and an outcome into an answer; it
-//! knows nothing of what is in between.
-
-mod native;
+//! Faces: outside forms of URL, data rules and answers. A face turns a request into an address, and an outcome into an answer;
+//! it knows nothing of what is in between. A new one is a file in `face/` and a line in `faces!`.
 
 use crate::callback::Request;
-use crate::flows::{Flows, Route};
+use crate::flow::Mode;
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::{Problem, Reply, Stop};
+use http::Method;
+use std::fmt;
+use uuid::Uuid;
+
+macro_rules! faces {
+    ($($face:ident),+) => {
+        $(mod $face;)+
+
+        const FACES: &[&dyn Face] = &[$(&$face::Face),+];
+
+        /// Their names, as flows write them.
+        pub const NAMES: &[&str] = &[$(stringify!($face)),+];
+    };
+}
+
+faces!(native, flowrunner, nocobase);
+
+/// What the URLs of a trigger are made of; it outlives versions.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ids {
+    /// 160 random bits that nobody can guess.
+    pub key: String,
+    /// Of the flow.
+    pub flow: Uuid,
+    /// Of the trigger.
+    pub trigger: Uuid,
+}
+
+/// An outside form.
+pub trait Face: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// The path of a trigger's URL.
+    fn path(&self, ids: &Ids) -> String;
+
+    /// What in a path tells one trigger from another; `None` for a path of another form. The same for all ways to write it.
+    fn address(&self, path: &str) -> Option<String>;
+
+    /// What a trigger takes that does not say it.
+    fn methods(&self) -> &'static [Method] {
+        &[Method::GET, Method::POST]
+    }
+
+    /// When a caller is answered by a trigger that does not say it.
+    fn mode(&self) -> Mode {
+        Mode::Async
+    }
+
+    /// The callback started or resumed an execution, and the flow says nothing.
+    fn accepted(&self, callback: CallbackId, execution: ExecutionId) -> Reply;
+
+    /// The callback resumed several executions, longest-waiting first.
+    fn resumed_all(&self, callback: CallbackId, executions: &[ExecutionId]) -> Reply;
+
+    /// The callback is kept for later.
+    fn kept(&self, callback: CallbackId, execution: Option<ExecutionId>) -> Reply;
+
+    /// The callback does not count.
+    fn ignored(&self) -> Reply;
+
+    /// The execution that the caller waited for has ended without an answer of its own.
+    fn completed(&self, callback: CallbackId, execution: ExecutionId) -> Reply;
+
+    /// A stage did not let the callback pass.
+    fn stopped(&self, problem: &Problem, callback: CallbackId) -> Reply {
+        problem.reply(callback)
+    }
+}
+
+impl fmt::Debug for dyn Face {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The face of a name.
+pub fn by_name(name: &str) -> Option<&'static dyn Face> {
+    FACES.iter().find(|face| face.name() == name).copied()
+}
+
+/// The face that a trigger has when it says nothing.
+pub fn native() -> &'static dyn Face {
+    &native::Face
+}
+
+/// The faces that a path may belong to, each with the address that it is there.
+pub fn addresses(path: &str) -> impl Iterator<Item = (&'static dyn Face, String)> {
+    FACES.iter().filter_map(move |face| Some((*face, face.address(path)?)))
+}
 
 /// What every unknown address answers: the same bytes for a wrong key, a disabled flow and no such path.
 pub const UNKNOWN: Problem = Problem { status: 404, code: "unknown_url", detail: "There is nothing at this address." };
-
-/// The route of a path, whatever face it belongs to.
-pub fn route(path: &str, flows: &Flows) -> Option<Route> {
-    native::key(path).and_then(|key| flows.route(key))
-}
-
-/// The path of a trigger's URL.
-pub fn path(key: &str) -> String {
-    native::path(key)
-}
 
 /// Which executions a callback is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,32 +151,33 @@ pub fn status_path(token: &str) -> String {
     format!("{STATUS_PREFIX}{token}")
 }
 
-/// What a caller is told when the flow says nothing: its callback started or resumed an execution.
-pub fn accepted(callback: CallbackId, execution: ExecutionId) -> Reply {
-    native::accepted(callback, execution)
-}
-
-/// What a caller is told whose callback resumed several executions, longest-waiting first.
-pub fn resumed_all(callback: CallbackId, executions: &[ExecutionId]) -> Reply {
-    native::resumed_all(callback, executions)
-}
-
-/// What a caller is told whose callback is kept for later.
-pub fn kept(callback: CallbackId, execution: Option<ExecutionId>) -> Reply {
-    native::kept(callback, execution)
-}
-
-/// What a caller is told whose answer is not there yet, and where it will be.
+/// What a caller of any face is told whose answer is not there yet, and where it will be.
 pub fn pending(callback: CallbackId, execution: Option<ExecutionId>, status_url: &str) -> Reply {
-    native::pending(callback, execution, status_url)
+    let mut body = serde_json::json!({ "callback": callback, "status": "running", "status_url": status_url });
+    if let (Some(body), Some(execution)) = (body.as_object_mut(), execution) {
+        body.insert("execution".to_owned(), execution.to_string().into());
+    }
+    Reply::json(202, &body).with_header("location", status_url)
 }
 
-/// What a caller is told whose callback does not count.
-pub fn ignored() -> Reply {
-    native::ignored()
-}
+#[cfg(test)]
+mod tests {
+    use super::{FACES, Ids, addresses};
+    use uuid::Uuid;
 
-/// What a waiting caller is told when the execution ended without an answer of its own.
-pub fn completed(callback: CallbackId, execution: ExecutionId) -> Reply {
-    native::completed(callback, execution)
+    /// What a face writes into a path, it finds there; no other face takes the path for its own.
+    #[test]
+    fn every_path_belongs_to_one_face() {
+        let ids = Ids { key: "abc123".to_owned(), flow: Uuid::from_u128(1), trigger: Uuid::from_u128(2) };
+        for face in FACES {
+            let path = face.path(&ids);
+            let found: Vec<_> = addresses(&path).collect();
+            assert_eq!(found.len(), 1, "{path}: {found:?}");
+            assert_eq!(found[0].0.name(), face.name());
+            assert!(face.address(&format!("{path}/more")).is_none(), "{path}/more");
+        }
+        for path in ["/", "/h/", "/h/a/b", "/h", "/api/automation/flow//trigger//activate", "/api/webhook:trigger/"] {
+            assert_eq!(addresses(path).count(), 0, "{path}");
+        }
+    }
 }

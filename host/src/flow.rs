@@ -8,6 +8,7 @@ pub use parse::parse;
 
 use crate::condition::Condition;
 use crate::expression::{Cel, EvaluationError, JsonPath, Scope, Template};
+use crate::face::Face;
 use crate::name::Name;
 use crate::parse::Parse;
 use crate::time::{Timestamp, parse_duration};
@@ -36,8 +37,10 @@ pub struct Trigger {
     /// Stable over versions: from `id:`, else made from the name.
     pub id: Name,
     pub name: String,
-    pub face: FaceName,
-    pub methods: Vec<Method>,
+    /// At least one: each has a URL.
+    pub faces: Vec<&'static dyn Face>,
+    /// `None` for what the face takes.
+    pub methods: Option<Vec<Method>>,
     pub verify: Verify,
     pub parse: Parse,
     /// Picks by alias.
@@ -99,6 +102,13 @@ pub struct Retry {
     pub backoff: Duration,
 }
 
+impl Trigger {
+    /// The methods that a callback may have at a face.
+    pub fn methods(&self, face: &dyn Face) -> &[Method] {
+        self.methods.as_deref().unwrap_or_else(|| face.methods())
+    }
+}
+
 impl Retry {
     /// Longest pause.
     const PAUSE_MAX: Duration = Duration::from_hours(1);
@@ -137,20 +147,6 @@ impl Delay {
                 let text = time.render_text(scope).map_err(|error| error.to_string())?;
                 text.parse().map_err(|_| format!("`{text}` is not a time; write it like 2026-01-31T12:00:00Z"))
             }
-        }
-    }
-}
-
-/// The outside form of a trigger's URL, data rules and answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaceName {
-    Native,
-}
-
-impl FaceName {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Native => "native",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Deployed flows: from a file to routes, and from a route to the flow of its version.
 
+use crate::face::{self, Face};
 use crate::flow::{Flow, Mistake, parse};
-use crate::name::{Name, random_key};
+use crate::name::{Name, random_id, random_key};
 use crate::plugin::Plugins;
 use crate::secret::Secrets;
 use crate::store::{FlowRecord, Store, StoreError, Write};
@@ -17,6 +18,8 @@ pub struct Route {
     pub flow: Arc<Flow>,
     /// The trigger's index in the flow.
     pub trigger: usize,
+    /// The form of the URL.
+    pub face: &'static dyn Face,
 }
 
 /// A flow as it is deployed.
@@ -72,29 +75,35 @@ struct Inner {
 #[derive(Clone, Default)]
 struct Table {
     flows: BTreeMap<(Name, Name), Deployed>,
-    routes: HashMap<String, Route>,
+    /// By the name of the face, and the address there.
+    routes: HashMap<(&'static str, String), Route>,
 }
 
 impl Table {
     fn put(&mut self, workspace: &Name, deployed: Deployed) {
         self.remove(workspace, &deployed.record.name);
         if deployed.record.enabled {
-            for (index, trigger) in deployed.flow.triggers.iter().enumerate() {
-                if let Some(key) = deployed.record.keys.get(&trigger.id) {
-                    let route =
-                        Route { workspace: workspace.clone(), flow: Arc::clone(&deployed.flow), trigger: index };
-                    self.routes.insert(key.clone(), route);
-                }
+            for index in 0..deployed.flow.triggers.len() {
+                self.add_routes(workspace, &deployed, &deployed.flow, index);
             }
             for (id, flow) in &deployed.earlier {
                 let trigger = flow.triggers.iter().position(|trigger| trigger.id == *id).filter(|index| *index > 0);
-                if let (Some(key), Some(trigger)) = (deployed.record.keys.get(id), trigger) {
-                    let route = Route { workspace: workspace.clone(), flow: Arc::clone(flow), trigger };
-                    self.routes.insert(key.clone(), route);
+                if let Some(trigger) = trigger {
+                    self.add_routes(workspace, &deployed, flow, trigger);
                 }
             }
         }
         self.flows.insert((workspace.clone(), deployed.record.name.clone()), deployed);
+    }
+
+    fn add_routes(&mut self, workspace: &Name, deployed: &Deployed, flow: &Arc<Flow>, index: usize) {
+        let Some(trigger) = flow.triggers.get(index) else { return };
+        let Some(ids) = deployed.record.ids.get(&trigger.id) else { return };
+        for face in &trigger.faces {
+            let Some(address) = face.address(&face.path(ids)) else { continue };
+            let route = Route { workspace: workspace.clone(), flow: Arc::clone(flow), trigger: index, face: *face };
+            self.routes.insert((face.name(), address), route);
+        }
     }
 
     fn remove(&mut self, workspace: &Name, name: &Name) {
@@ -134,9 +143,10 @@ impl Flows {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Where a key in a URL leads. Keys are random: the time of a look-up tells nothing of them.
-    pub fn route(&self, key: &str) -> Option<Route> {
-        self.inner.deployed.load().routes.get(key).cloned()
+    /// Where a path leads. What has to be guessed in it is random: the time of a look-up tells nothing.
+    pub fn route(&self, path: &str) -> Option<Route> {
+        let deployed = self.inner.deployed.load();
+        face::addresses(path).find_map(|(face, address)| deployed.routes.get(&(face.name(), address)).cloned())
     }
 
     pub fn find(&self, workspace: &Name, name: &Name) -> Option<Deployed> {
@@ -212,14 +222,17 @@ impl Flows {
             return Ok(Deployment { deployed, is_new: false, unchanged: true, warnings });
         }
         let is_new = current.is_none();
-        let mut keys = current.as_ref().map(|record| record.keys.clone()).unwrap_or_default();
+        let mut ids = current.as_ref().map(|record| record.ids.clone()).unwrap_or_default();
+        let random = || random_id().map_err(|_| FlowError::Random);
+        let flow_id = ids.values().next().map_or_else(random, |known| Ok(known.flow))?;
         for trigger in &parsed.flow.triggers {
-            if !keys.contains_key(&trigger.id) {
-                keys.insert(trigger.id.clone(), random_key().map_err(|_| FlowError::Random)?);
+            if !ids.contains_key(&trigger.id) {
+                let key = random_key().map_err(|_| FlowError::Random)?;
+                ids.insert(trigger.id.clone(), face::Ids { key, flow: flow_id, trigger: random()? });
             }
         }
         let enabled = current.is_none_or(|record| record.enabled);
-        let record = FlowRecord { name: name.clone(), version, enabled, keys, updated_at: Timestamp::now() };
+        let record = FlowRecord { name: name.clone(), version, enabled, ids, updated_at: Timestamp::now() };
         let flow = Arc::new(parsed.flow);
         let earlier = earlier_triggers(&self.inner.store, workspace, &record, &flow)?;
         let deployed = Deployed { record: record.clone(), flow, earlier };
@@ -282,7 +295,7 @@ fn earlier_triggers(
     flow: &Flow,
 ) -> Result<Vec<(Name, Arc<Flow>)>, StoreError> {
     let mut gone: Vec<&Name> =
-        record.keys.keys().filter(|id| !flow.triggers.iter().any(|trigger| trigger.id == **id)).collect();
+        record.ids.keys().filter(|id| !flow.triggers.iter().any(|trigger| trigger.id == **id)).collect();
     let mut found = Vec::new();
     for version in (1..record.version).rev() {
         if gone.is_empty() {

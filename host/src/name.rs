@@ -111,6 +111,13 @@ pub fn random_key() -> Result<String, aws_lc_rs::error::Unspecified> {
     Ok(bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 31))).map(|byte| char::from(*byte)).collect())
 }
 
+/// An id that nobody can guess (UUID version 4).
+pub fn random_id() -> Result<uuid::Uuid, aws_lc_rs::error::Unspecified> {
+    let mut bytes = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut bytes)?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}
+
 /// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -15,10 +15,10 @@ use crate::callback::{Callback, Request};
 use crate::condition::Asking;
 use crate::execution::{Execution, Start};
 use crate::face;
-use crate::flow::{Flow, Mode, PluginCall, Trigger};
+use crate::flow::{Mode, PluginCall, Trigger};
 use crate::flows::{Flows, Route};
 use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{Outcome, Problem, Reply, Stage, Stop, Verdict};
+use crate::outcome::{CallbackRecord, Outcome, Problem, Reply, Stage, Stop, Verdict};
 use crate::parse::{Parse, parse, pick_fields};
 use crate::plugin::{Plugins, Role, VerifierVerdict};
 use crate::runner::{Answer, Run, Runner, advance};
@@ -27,7 +27,7 @@ use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
 use crate::verify::{Proof, Verified, Verify, not_genuine, verified_before, verify};
 use dedupe::Identity;
-use passage::{Origin, Passage, scope_of};
+use passage::{Origin, Passage, Place, scope_of};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Instant;
@@ -68,12 +68,12 @@ impl Pipeline {
         if let Some(token) = face::status_token(&request.path) {
             return self.status(token).await;
         }
-        let Some(route) = face::route(&request.path, &self.flows) else {
+        let Some(route) = self.flows.route(&request.path) else {
             metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
             return respond::unknown();
         };
         let started = Instant::now();
-        let Route { workspace, flow, trigger } = route;
+        let Route { workspace, flow, trigger, face } = route;
         let callback = Callback {
             id: CallbackId::new(),
             workspace,
@@ -81,7 +81,7 @@ impl Pipeline {
             request,
             base_url: self.public_url.clone(),
         };
-        let mut passage = Passage::new(callback, flow, trigger, Origin::Caller);
+        let mut passage = Passage::new(callback, Place { flow, trigger, face }, Origin::Caller);
         let end = self.pass(&mut passage).await;
         metrics::counter!("ringback_callbacks_total", "outcome" => end.outcome.as_str()).increment(1);
         metrics::histogram!("ringback_callback_seconds").record(started.elapsed().as_secs_f64());
@@ -211,7 +211,7 @@ impl Pipeline {
     /// Starts an execution: nothing has happened until the whole change is durable.
     async fn start(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
         if !self.counts(passage, trigger, &data).await? {
-            return Ok(End::ignored());
+            return Ok(passage.ignored());
         }
         let Data { data, fields } = data;
         let (callback, environment) = (passage.callback.id, passage.callback.environment.clone());
@@ -249,7 +249,7 @@ impl Pipeline {
             (Mode::Async, _) => {
                 let reply = self.build_reply(passage, trigger, &run.execution).await;
                 let reply = reply.map_err(|stop| (Stage::Respond, stop))?;
-                let reply = reply.unwrap_or_else(|| face::accepted(passage.callback.id, id));
+                let reply = reply.unwrap_or_else(|| passage.face.accepted(passage.callback.id, id));
                 passage.passed(Stage::Respond, format!("answers {}", reply.status));
                 Some(reply)
             }
@@ -310,12 +310,6 @@ struct Change {
     goes_on: bool,
 }
 
-impl End {
-    fn ignored() -> Self {
-        Self { outcome: Outcome::Ignored, execution: None, reply: face::ignored(), recorded: false }
-    }
-}
-
 const UNAVAILABLE: Problem =
     Problem { status: 503, code: "unavailable", detail: "The server cannot take this callback now." };
 
@@ -325,8 +319,8 @@ fn not_stored(error: &StoreError) -> Stop {
 }
 
 /// The flow and the trigger of a record, as they are deployed now.
-fn route_of(flows: &Flows, workspace: &Name, flow: &Name, trigger: &str) -> Option<(Arc<Flow>, usize)> {
-    let deployed = flows.find(workspace, flow)?;
-    let index = deployed.flow.triggers.iter().position(|known| known.id.as_str() == trigger)?;
-    Some((deployed.flow, index))
+fn place_of(flows: &Flows, workspace: &Name, record: &CallbackRecord) -> Option<Place> {
+    let flow = flows.find(workspace, &record.flow)?.flow;
+    let trigger = flow.triggers.iter().position(|known| known.id.as_str() == record.trigger)?;
+    Some(Place { flow, trigger, face: face::by_name(&record.face)? })
 }

@@ -23,6 +23,7 @@ pub use retention::Forgotten;
 pub use verify::Findings;
 
 use crate::execution::{Entry, Summary};
+use crate::face;
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::CallbackRecord;
 use crate::plugin::PluginRecord;
@@ -219,8 +220,8 @@ pub struct FlowRecord {
     /// The deployed version.
     pub version: u32,
     pub enabled: bool,
-    /// The key in the URL of each trigger, by trigger id. A key outlives versions.
-    pub keys: BTreeMap<Name, String>,
+    /// What the URLs of each trigger are made of, by trigger id; it outlives versions.
+    pub ids: BTreeMap<Name, face::Ids>,
     pub updated_at: Timestamp,
 }
 

@@ -1,7 +1,7 @@
 //! Callbacks that come a second time: sent again by a user, kept until a plugin is back, or asked about later.
 
 use super::passage::{Origin, Passage};
-use super::{End, Pipeline, respond, route_of};
+use super::{End, Pipeline, place_of, respond};
 use crate::callback::Callback;
 use crate::face;
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -52,12 +52,12 @@ impl Pipeline {
         if !record.was_verified() {
             return Err(ReplayError::NotVerified);
         }
-        let (flow, trigger) = route_of(&self.flows, workspace, &record.flow, &record.trigger)
+        let place = place_of(&self.flows, workspace, &record)
             .ok_or_else(|| ReplayError::TriggerGone { flow: record.flow.clone(), trigger: record.trigger.clone() })?;
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let callback = Callback { id: CallbackId::new(), ..callback };
         let origin = Origin::Replay { record: Box::new(record), dry_run };
-        let mut passage = Passage::new(callback, flow, trigger, origin);
+        let mut passage = Passage::new(callback, place, origin);
         let End { outcome, execution, reply, .. } = self.pass(&mut passage).await;
         let callback = passage.callback.id;
         let reply = ReplyRecord::from(&reply);
@@ -66,7 +66,7 @@ impl Pipeline {
 
     /// Keeps a genuine callback until the plugin that could not be asked is back.
     pub(super) async fn defer(&self, passage: &mut Passage, stop: Stop) -> End {
-        let reply = face::kept(passage.callback.id, None);
+        let reply = passage.face.kept(passage.callback.id, None);
         let end = End { outcome: Outcome::Kept, execution: None, reply, recorded: true };
         if matches!(passage.origin, Origin::Deferred { .. }) {
             // It stays where it is.
@@ -111,14 +111,14 @@ impl Pipeline {
         let Some(mut record) = self.store.callback(workspace, id)? else {
             return self.store.commit(vec![taken]).await;
         };
-        let Some((flow, trigger)) = route_of(&self.flows, workspace, &record.flow, &record.trigger) else {
+        let Some(place) = place_of(&self.flows, workspace, &record) else {
             let reason = "its trigger is not deployed any more".to_owned();
             record.decide(Outcome::Rejected, Verdict::Refused, reason);
             let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
             return self.store.commit(vec![taken, put]).await;
         };
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
-        let mut passage = Passage::new(callback, flow, trigger, Origin::Deferred { record: Box::new(record) });
+        let mut passage = Passage::new(callback, place, Origin::Deferred { record: Box::new(record) });
         passage.with = vec![taken];
         self.pass(&mut passage).await;
         Ok(())
@@ -167,19 +167,19 @@ impl Pipeline {
         record: CallbackRecord,
         answer: Answer,
     ) -> Result<Reply, StoreError> {
-        let route = route_of(&self.flows, workspace, &record.flow, &record.trigger);
+        let place = place_of(&self.flows, workspace, &record);
         let (outcome, execution) = (record.outcome, record.execution);
-        let Some((flow, index)) = route else {
+        let Some(place) = place else {
             return Ok(match answer {
                 Answer::Responded(reply) => reply,
                 Answer::Ended(_) => respond::unknown(),
             });
         };
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
-        let mut passage =
-            Passage::new(callback, std::sync::Arc::clone(&flow), index, Origin::Deferred { record: Box::new(record) });
+        let flow = std::sync::Arc::clone(&place.flow);
+        let mut passage = Passage::new(callback, place, Origin::Deferred { record: Box::new(record) });
         passage.verified = true;
-        let Some(trigger) = flow.triggers.get(index) else { return Ok(respond::unknown()) };
+        let Some(trigger) = flow.triggers.get(passage.trigger) else { return Ok(respond::unknown()) };
         let reply = self.answer(&mut passage, trigger, answer).await;
         self.store.commit(vec![passage.put_record(outcome, execution, Some(&reply))]).await?;
         Ok(reply)

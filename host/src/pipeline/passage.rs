@@ -4,6 +4,7 @@ use super::dedupe::Identity;
 use super::{End, Stopped};
 use crate::callback::Callback;
 use crate::expression::Scope;
+use crate::face::Face;
 use crate::flow::{Flow, Mode, PluginCall, Trigger};
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::{
@@ -45,11 +46,19 @@ impl Origin {
     }
 }
 
+/// Where a callback has come to.
+pub(super) struct Place {
+    pub(super) flow: Arc<Flow>,
+    pub(super) trigger: usize,
+    pub(super) face: &'static dyn Face,
+}
+
 /// What has been found out about a callback so far.
 pub(super) struct Passage {
     pub(super) callback: Arc<Callback>,
     pub(super) flow: Arc<Flow>,
     pub(super) trigger: usize,
+    pub(super) face: &'static dyn Face,
     pub(super) origin: Origin,
     pub(super) trace: Vec<TraceEntry>,
     /// Plugins used by the stage that is under way.
@@ -67,11 +76,13 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    pub(super) fn new(callback: Callback, flow: Arc<Flow>, trigger: usize, origin: Origin) -> Self {
+    pub(super) fn new(callback: Callback, place: Place, origin: Origin) -> Self {
+        let Place { flow, trigger, face } = place;
         Self {
             callback: Arc::new(callback),
             flow,
             trigger,
+            face,
             origin,
             trace: Vec::with_capacity(6),
             uses: Vec::new(),
@@ -95,10 +106,11 @@ impl Passage {
 
     pub(super) fn allow_method(&self, trigger: &Trigger) -> Result<(), Stop> {
         let method = &self.callback.request.method;
-        if trigger.methods.contains(method) {
+        let methods = trigger.methods(self.face);
+        if methods.contains(method) {
             return Ok(());
         }
-        let allowed: Vec<&str> = trigger.methods.iter().map(http::Method::as_str).collect();
+        let allowed: Vec<&str> = methods.iter().map(http::Method::as_str).collect();
         let allowed = allowed.join(", ");
         let reason = format!("the method is {method}, but the trigger takes {allowed}");
         Err(Stop::refused(405, "method_not_allowed", "This method is not allowed here.", reason)
@@ -140,11 +152,16 @@ impl Passage {
         let (outcome, verdict) =
             if stop.refused { (Outcome::Rejected, Verdict::Refused) } else { (Outcome::Failed, Verdict::Failed) };
         self.note(stage, verdict, stop.reason);
-        let mut reply = stop.problem.reply(self.callback.id);
+        let mut reply = self.face.stopped(&stop.problem, self.callback.id);
         if let Some((name, value)) = stop.header {
             reply = reply.with_header(name, value);
         }
         End { outcome, execution: None, reply, recorded: false }
+    }
+
+    /// The end of a callback that does not count.
+    pub(super) fn ignored(&self) -> End {
+        End { outcome: Outcome::Ignored, execution: None, reply: self.face.ignored(), recorded: false }
     }
 
     /// What makes durable what became of it: its record, that its delivery is known, and what has to be written with it.
@@ -186,7 +203,7 @@ impl Passage {
         CallbackRecord {
             id: *id,
             received_at: request.received_at,
-            face: trigger.map(|trigger| trigger.face.as_str()).unwrap_or_default().to_owned(),
+            face: self.face.name().to_owned(),
             flow: self.flow.name.clone(),
             trigger: trigger.map(|trigger| trigger.id.to_string()).unwrap_or_default(),
             environment: environment.clone(),

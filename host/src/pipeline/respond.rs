@@ -71,7 +71,7 @@ impl Pipeline {
         }
         passage.passed(Stage::Run, "the execution ran to its end".to_owned());
         match self.build_reply(passage, trigger, execution).await {
-            Ok(reply) => reply.unwrap_or_else(|| face::completed(id, execution.summary.id)),
+            Ok(reply) => reply.unwrap_or_else(|| passage.face.completed(id, execution.summary.id)),
             Err(stop) => {
                 passage.note(Stage::Respond, Verdict::Failed, stop.reason);
                 stop.problem.reply(id)

@@ -4,7 +4,7 @@ use super::passage::Passage;
 use super::{Change, Data, End, Pipeline, Stopped, not_stored};
 use crate::condition::Decision;
 use crate::execution::{Event, Standing};
-use crate::face::{self, Selector};
+use crate::face::Selector;
 use crate::flow::Trigger;
 use crate::name::ExecutionId;
 use crate::outcome::{Outcome, Stage, Stop, Verdict};
@@ -79,7 +79,7 @@ impl Pipeline {
                 }
                 Standing::WaitsHere => match self.resume(passage, trigger, run, &data).await? {
                     Attempt::Resumed(end) => return Ok(end),
-                    Attempt::DoesNotCount => return Ok(End::ignored()),
+                    Attempt::DoesNotCount => return Ok(passage.ignored()),
                     Attempt::Gone => {}
                 },
             }
@@ -119,7 +119,7 @@ impl Pipeline {
                     let reason =
                         format!("none of the {EXAMINED_MAX} that wait longest is meant; the others were not asked");
                     passage.note(Stage::Select, Verdict::Ignored, reason);
-                    return Ok(Some(End::ignored()));
+                    return Ok(Some(passage.ignored()));
                 }
                 let run = self.load(passage, *id)?;
                 let waits = |run: &Run| run.execution.standing(&run.flow, &trigger.id) == Standing::WaitsHere;
@@ -129,7 +129,7 @@ impl Pipeline {
                 };
                 match attempt {
                     Attempt::Resumed(end) => return Ok(Some(end)),
-                    Attempt::DoesNotCount if !depends => return Ok(Some(End::ignored())),
+                    Attempt::DoesNotCount if !depends => return Ok(Some(passage.ignored())),
                     Attempt::DoesNotCount => examined += 1,
                     Attempt::Gone => {
                         gone += 1;
@@ -146,7 +146,7 @@ impl Pipeline {
         match (examined, gone) {
             (0, 0) => Err(nobody_waits()),
             (0, _) => Ok(None),
-            _ => Ok(Some(End::ignored())),
+            _ => Ok(Some(passage.ignored())),
         }
     }
 
@@ -188,13 +188,13 @@ impl Pipeline {
         if resumed.is_empty() {
             let reason = format!("the condition holds for none of the {declined} executions that wait");
             passage.note(Stage::Condition, Verdict::Ignored, reason);
-            return Ok(End::ignored());
+            return Ok(passage.ignored());
         }
         let waited = resumed.len() + declined;
         passage.passed(Stage::Select, format!("resumes {} of {waited} executions that waited", resumed.len()));
         passage.resumed_count = Some(resumed.len() as u64);
         let (outcome, execution) = (Outcome::Resumed, resumed.first().copied());
-        let reply = face::resumed_all(passage.callback.id, &resumed);
+        let reply = passage.face.resumed_all(passage.callback.id, &resumed);
         if !passage.origin.is_dry_run() {
             let writes = passage.writes(outcome, execution, Some(&reply));
             self.store.commit(writes).await.map_err(|error| (Stage::Commit, not_stored(&error)))?;
@@ -335,7 +335,7 @@ impl Pipeline {
         let expires_at = Timestamp::now().saturating_add(ttl);
         let marks = passage.trace.len();
         passage.passed(Stage::Select, format!("the execution {id} does not wait here yet: kept until {expires_at}"));
-        let reply = face::kept(passage.callback.id, Some(id));
+        let reply = passage.face.kept(passage.callback.id, Some(id));
         let end = End { outcome: Outcome::Kept, execution: Some(id), reply, recorded: true };
         if passage.origin.is_dry_run() {
             return Ok(Some(end));

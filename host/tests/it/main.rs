@@ -11,6 +11,7 @@ mod command_line;
 mod disk;
 mod examples;
 mod faults;
+mod flowrunner;
 mod flows;
 mod ledger;
 mod limits;

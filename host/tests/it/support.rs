@@ -149,6 +149,14 @@ impl TestServer {
         urls(&body)
     }
 
+    /// Deploys a flow: the URLs of its triggers in one face.
+    pub async fn deploy_at(&self, face: &str, source: &str) -> Vec<String> {
+        let (status, body) = self.try_deploy(source).await;
+        assert!(status.is_success(), "{body:#}");
+        let triggers = body["triggers"].as_array().unwrap();
+        triggers.iter().map(|trigger| trigger["urls"]["default"][face].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The URLs of a deployed flow's triggers.
     pub async fn urls(&self, flow: &str) -> Vec<String> {
         urls(&self.get(&format!("/v1/flows/{flow}")).await)
@@ -156,6 +164,11 @@ impl TestServer {
 
     pub fn call(&self, method: Method, url: &str) -> RequestBuilder {
         self.client.request(method, url)
+    }
+
+    /// Gets.
+    pub async fn fetch(&self, url: &str) -> Response {
+        self.call(Method::GET, url).send().await.unwrap()
     }
 
     /// Posts JSON.

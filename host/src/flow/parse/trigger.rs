@@ -2,8 +2,9 @@
 
 use super::{Members, Parser, has};
 use crate::expression::JsonPath;
+use crate::face::{self, Face};
 use crate::flow::document::{Kind, Node};
-use crate::flow::{Action, Dedupe, FaceName, Mode, OnTimeout, Trigger};
+use crate::flow::{Action, Dedupe, Mode, OnTimeout, Trigger};
 use crate::name::Name;
 use crate::parse::Parse;
 use crate::plugin::Role;
@@ -46,9 +47,7 @@ impl Parser {
             Some(node) => self.name(node),
             None => self.slug(&name, node),
         };
-        if let Some(face) = members.get("face") {
-            self.choice(face, "a face", &["native"]);
-        }
+        let faces = members.get("face").map_or_else(|| vec![face::native()], |node| self.faces(node));
         for key in WAITING_KEYS.iter().filter(|_| first) {
             if let Some(member) = members.member(key) {
                 let detail =
@@ -56,7 +55,7 @@ impl Parser {
                 self.mistakes.push(member.name_at.mistake(detail));
             }
         }
-        let methods = members.get("methods").map_or_else(|| vec![Method::GET, Method::POST], |node| self.methods(node));
+        let methods = members.get("methods").map(|node| self.methods(node));
         let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
         let parse = members.get("parse").map_or(Some(Parse::Json), |node| self.body_parser(node));
         let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node));
@@ -67,7 +66,8 @@ impl Parser {
         };
         let mode = match members.get("mode").and_then(|node| self.choice(node, "a mode", &["async", "sync"])) {
             Some("sync") => Mode::Sync,
-            _ => Mode::Async,
+            Some(_) => Mode::Async,
+            None => faces.first().map_or(Mode::Async, |face| face.mode()),
         };
         let respond_within = members.get("respond_within").map(|node| {
             if mode == Mode::Async {
@@ -93,7 +93,7 @@ impl Parser {
         self.triggers.push(Trigger {
             id,
             name,
-            face: FaceName::Native,
+            faces,
             methods,
             verify,
             parse,
@@ -175,6 +175,22 @@ impl Parser {
             self.mistakes.push(node.mistake("no id can be made from this trigger's name; give it an `id:`"));
         }
         slug
+    }
+
+    /// A face, or a list of them.
+    fn faces(&mut self, node: &Node) -> Vec<&'static dyn Face> {
+        let items = match &node.kind {
+            Kind::List(items) if !items.is_empty() => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let names = items.iter().filter_map(|item| self.choice(item, "a face", face::NAMES));
+        let mut faces: Vec<&'static dyn Face> = Vec::new();
+        for face in names.filter_map(face::by_name) {
+            if !faces.iter().any(|known| known.name() == face.name()) {
+                faces.push(face);
+            }
+        }
+        faces
     }
 
     fn methods(&mut self, node: &Node) -> Vec<Method> {

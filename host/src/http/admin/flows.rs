@@ -3,7 +3,7 @@
 use super::auth::{Author, Viewer};
 use super::{List, Query, answer, parse_name};
 use crate::app::App;
-use crate::face;
+use crate::face::{self, Face};
 use crate::flows::Deployed;
 use crate::http::error::Problem;
 use crate::time::Timestamp;
@@ -44,6 +44,7 @@ struct FlowView {
 struct TriggerView {
     id: String,
     name: String,
+    /// The first of its faces, whose ways it has where it does not say otherwise.
     face: &'static str,
     methods: Vec<String>,
     /// By environment, then by face.
@@ -65,15 +66,17 @@ fn view(app: &App, deployed: &Deployed, warnings: Vec<String>) -> FlowView {
         .triggers
         .iter()
         .map(|trigger| {
-            let key = record.keys.get(&trigger.id).map(String::as_str).unwrap_or_default();
-            let url = format!("{}{}", app.public_url, face::path(key));
-            let by_face = BTreeMap::from([(trigger.face.as_str().to_owned(), url)]);
+            let url = |face: &&dyn Face| {
+                let path = record.ids.get(&trigger.id).map(|ids| face.path(ids)).unwrap_or_default();
+                (face.name().to_owned(), format!("{}{path}", app.public_url))
+            };
+            let face = trigger.faces.first().copied().unwrap_or_else(face::native);
             TriggerView {
                 id: trigger.id.to_string(),
                 name: trigger.name.clone(),
-                face: trigger.face.as_str(),
-                methods: trigger.methods.iter().map(ToString::to_string).collect(),
-                urls: BTreeMap::from([("default".to_owned(), by_face)]),
+                face: face.name(),
+                methods: trigger.methods(face).iter().map(ToString::to_string).collect(),
+                urls: BTreeMap::from([("default".to_owned(), trigger.faces.iter().map(url).collect())]),
             }
         })
         .collect();

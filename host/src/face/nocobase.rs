@@ -1,0 +1,51 @@
+//! NocoBase's webhook event: `/api/webhook:trigger/{key}` (NB-06), POST alone (NB-07).
+
+use super::Ids;
+use crate::name::{CallbackId, ExecutionId};
+use crate::outcome::Reply;
+use http::Method;
+use serde_json::json;
+
+pub(super) struct Face;
+
+const PREFIX: &str = "/api/webhook:trigger/";
+
+impl super::Face for Face {
+    fn name(&self) -> &'static str {
+        "nocobase"
+    }
+
+    fn path(&self, ids: &Ids) -> String {
+        format!("{PREFIX}{}", ids.key)
+    }
+
+    fn address(&self, path: &str) -> Option<String> {
+        path.strip_prefix(PREFIX).filter(|key| !key.is_empty() && !key.contains('/')).map(str::to_owned)
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        &[Method::POST]
+    }
+
+    /// NB-25.
+    fn accepted(&self, _: CallbackId, _: ExecutionId) -> Reply {
+        Reply::text(200, "ok")
+    }
+
+    fn resumed_all(&self, _: CallbackId, _: &[ExecutionId]) -> Reply {
+        Reply::text(200, "ok")
+    }
+
+    fn kept(&self, _: CallbackId, _: Option<ExecutionId>) -> Reply {
+        Reply::text(200, "ok")
+    }
+
+    fn ignored(&self) -> Reply {
+        Reply::text(200, "ok")
+    }
+
+    /// NB-31, A-NB-7.
+    fn completed(&self, _: CallbackId, execution: ExecutionId) -> Reply {
+        Reply::json(200, &json!({ "execution": execution, "status": "completed" }))
+    }
+}

@@ -11,6 +11,7 @@ use crate::runner::Runner;
 use crate::secret::{SecretError, Secrets};
 use crate::store::{OpenError, Store, StoreError};
 use crate::token::{TokenError, Tokens};
+use crate::user::Users;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub struct App {
     pub plugins: Plugins,
     pub secrets: Secrets,
     pub tokens: Tokens,
+    pub users: Users,
     pub pipeline: Pipeline,
     pub public_url: String,
     pub metrics: Option<PrometheusHandle>,
@@ -87,6 +89,7 @@ pub async fn run(
     let store = Store::open(&config.data, config.store)?;
     let secrets = Secrets::open(&store, &config.data.join("secret.key"))?;
     let tokens = Tokens::open(&store, &config.data.join("admin-token")).await?;
+    let users = Users::new(store.clone());
     let settings = Settings {
         data: config.data.clone(),
         compiler,
@@ -106,6 +109,7 @@ pub async fn run(
         flows: flows.clone(),
         plugins: plugins.clone(),
         secrets: secrets.clone(),
+        users: users.clone(),
         runner,
         public_url: public_url.clone(),
     };
@@ -116,6 +120,7 @@ pub async fn run(
         plugins,
         secrets,
         tokens,
+        users,
         pipeline,
         public_url,
         metrics,

@@ -4,7 +4,9 @@ use crate::name::{CallbackId, Name};
 use crate::time::Timestamp;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// What a listener received, whole, within the limits of size and time.
 #[derive(Clone, Debug)]
@@ -74,6 +76,18 @@ impl Callback {
             "body": std::str::from_utf8(body).ok(),
         })
     }
+}
+
+/// What a callback brings into a flow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// What its body, or its query, became.
+    pub data: Arc<Value>,
+    /// Picks, by alias.
+    pub fields: Arc<Map<String, Value>>,
+    /// Who called, where that is known: the whole user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<Value>>,
 }
 
 /// A repeated name becomes a list, in order (A-FR-9).

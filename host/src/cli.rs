@@ -9,9 +9,11 @@ mod execution;
 mod flow;
 mod output;
 mod plugin;
+mod sample;
 mod secret;
 mod serve;
 mod token;
+mod user;
 
 use clap::{Args, Parser, Subcommand};
 use client::{Client, ClientError};
@@ -81,12 +83,18 @@ enum Command {
     /// Look at received callbacks, and why they were decided as they were.
     #[command(subcommand)]
     Callback(callback::Callback),
+    /// Take an example of a callback apart.
+    #[command(subcommand)]
+    Sample(sample::Sample),
     /// Store secrets that verify callers.
     #[command(subcommand)]
     Secret(secret::Secret),
     /// Make and remove API tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Keep users, who prove themselves to triggers by tokens.
+    #[command(subcommand)]
+    User(user::User),
     /// Take a backup of a running server.
     Backup {
         /// The file to write.
@@ -179,8 +187,10 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         Command::Plugin(command) => command.run(&connection).await,
         Command::Execution(command) => command.run(&client()?).await,
         Command::Callback(command) => command.run(&client()?).await,
+        Command::Sample(command) => command.run(connection.json),
         Command::Secret(command) => command.run(&client()?).await,
         Command::Token(command) => command.run(&client()?).await,
+        Command::User(command) => command.run(&client()?).await,
         Command::Backup { file } => backup::backup(&client()?, &file).await,
         Command::Restore { file } => backup::restore(&connection, &file).await,
         Command::Db(command) => command.run(&connection),

@@ -43,7 +43,7 @@ type Evaluation<'a> = Pin<Box<dyn Future<Output = Result<Decision, Stop>> + Send
 impl Condition {
     /// Whether different executions can get different decisions for the same callback.
     pub fn reads_execution(&self) -> bool {
-        const OF_THE_CALLBACK: [&str; 5] = ["data", "fields", "callback", "flow", "environment"];
+        const OF_THE_CALLBACK: [&str; 6] = ["data", "fields", "user", "callback", "flow", "environment"];
         match self {
             Self::Cel(cel) => cel.names().iter().any(|name| !OF_THE_CALLBACK.contains(&name.as_str())),
             Self::JsonPath(_) => false,
@@ -75,7 +75,7 @@ impl Condition {
                     Decision::new(holds, format!("`{}` is {holds}", cel.source()))
                 }
                 Self::JsonPath(path) => {
-                    let found = path.select(scope.data).map_err(|reason| {
+                    let found = path.select(&scope.input.data).map_err(|reason| {
                         Stop::refused(400, "data_too_large", "The data is too large for this flow.", reason)
                     })?;
                     let holds = !found.is_empty();

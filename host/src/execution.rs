@@ -4,6 +4,7 @@
 //! The journal is the truth: an execution is what its entries make of it, in order. The results of steps, and which
 //! branch was taken, are in it, so that a restart evaluates nothing again.
 
+use crate::callback::Input;
 use crate::expression::{Scope, ScopeOfExecution};
 use crate::flow::{Action, Flow, HttpCall, Mode, OnError, OnTimeout, PluginCall, ReplySpec};
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -12,7 +13,6 @@ use crate::reply;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Where an execution stands.
@@ -115,7 +115,12 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum EntryKind {
     /// A callback started the execution.
-    Started { callback: CallbackId, trigger: String, data: Arc<Value>, fields: Arc<Map<String, Value>> },
+    Started {
+        callback: CallbackId,
+        trigger: String,
+        #[serde(flatten)]
+        input: Input,
+    },
     /// The execution began to wait for a callback of a trigger.
     Waiting {
         trigger: Name,
@@ -123,7 +128,12 @@ pub enum EntryKind {
         until: Option<Timestamp>,
     },
     /// A callback ended the wait.
-    Resumed { callback: CallbackId, trigger: String, data: Arc<Value>, fields: Arc<Map<String, Value>> },
+    Resumed {
+        callback: CallbackId,
+        trigger: String,
+        #[serde(flatten)]
+        input: Input,
+    },
     /// No callback ended the wait in time.
     TimedOut { trigger: String },
     /// A plugin step answered.
@@ -215,8 +225,7 @@ pub enum Event {
     /// A callback of the trigger that it waits at.
     Resumed {
         callback: CallbackId,
-        data: Arc<Value>,
-        fields: Arc<Map<String, Value>>,
+        input: Input,
     },
     /// The time that it waits for has come.
     Woken,
@@ -236,8 +245,7 @@ pub struct Turn<'f> {
 /// What a trigger brought.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activation {
-    pub data: Arc<Value>,
-    pub fields: Arc<Map<String, Value>>,
+    pub input: Input,
     pub timed_out: bool,
 }
 
@@ -260,8 +268,8 @@ pub struct Execution {
     next: usize,
     /// Attempts of the step under way that failed.
     failed_attempts: u32,
-    data: Arc<Value>,
-    fields: Arc<Map<String, Value>>,
+    /// What the trigger that was activated last brought, and the user that was last known.
+    input: Input,
     /// By the trigger's name, in the order of their activation.
     triggers: Vec<(String, Activation)>,
     results: Map<String, Value>,
@@ -275,14 +283,13 @@ pub struct Start {
     pub id: ExecutionId,
     pub callback: CallbackId,
     pub environment: Name,
-    pub data: Arc<Value>,
-    pub fields: Arc<Map<String, Value>>,
+    pub input: Input,
 }
 
 impl Execution {
     /// Starts an execution at the flow's first trigger and runs it up to its first effect, or to its end.
     pub fn start(flow: &Flow, start: Start, now: Timestamp) -> (Self, Turn<'_>) {
-        let Start { id, callback, environment, data, fields } = start;
+        let Start { id, callback, environment, input } = start;
         let mut execution = Self::empty(Summary {
             id,
             flow: flow.name.clone(),
@@ -298,7 +305,7 @@ impl Execution {
         });
         let trigger = flow.triggers.first().map(|trigger| trigger.name.clone()).unwrap_or_default();
         let mut entries = Vec::new();
-        let kind = EntryKind::Started { callback, trigger, data, fields };
+        let kind = EntryKind::Started { callback, trigger, input };
         execution.record(flow, kind, now, &mut entries);
         let effect = execution.run_ahead(flow, now, &mut entries);
         (execution, Turn { entries, effect })
@@ -345,9 +352,9 @@ impl Execution {
             (Event::Retried, _) if matches!(self.summary.status, Status::Failed | Status::TimedOut) => {
                 self.record(flow, EntryKind::Retried, now, &mut entries);
             }
-            (Event::Resumed { callback, data, fields }, Some(Action::Trigger { trigger, .. })) if self.waits() => {
+            (Event::Resumed { callback, input }, Some(Action::Trigger { trigger, .. })) if self.waits() => {
                 let trigger = trigger_name(flow, *trigger);
-                self.record(flow, EntryKind::Resumed { callback, trigger, data, fields }, now, &mut entries);
+                self.record(flow, EntryKind::Resumed { callback, trigger, input }, now, &mut entries);
             }
             (Event::Woken, step) if self.is_due(now) => {
                 let kind = match step {
@@ -394,8 +401,7 @@ impl Execution {
             flow: &self.summary.flow,
             environment: &self.summary.environment,
             callback: None,
-            data: &self.data,
-            fields: &self.fields,
+            input: &self.input,
             execution: Some(ScopeOfExecution { id: self.summary.id, triggers: &self.triggers, results: &self.results }),
             secrets: None,
         }
@@ -438,8 +444,7 @@ impl Execution {
             summary,
             next: 0,
             failed_attempts: 0,
-            data: Arc::default(),
-            fields: Arc::default(),
+            input: Input::default(),
             triggers: Vec::new(),
             results: Map::new(),
             reply: None,
@@ -589,11 +594,10 @@ impl Execution {
         let action = flow.steps.get(self.next).map(|step| &step.action);
         let after = self.next + 1;
         match kind {
-            EntryKind::Started { trigger, data, fields, .. } | EntryKind::Resumed { trigger, data, fields, .. } => {
-                let activation = Activation { data: Arc::clone(data), fields: Arc::clone(fields), timed_out: false };
-                self.triggers.push((trigger.clone(), activation));
-                self.data = Arc::clone(data);
-                self.fields = Arc::clone(fields);
+            EntryKind::Started { trigger, input, .. } | EntryKind::Resumed { trigger, input, .. } => {
+                self.triggers.push((trigger.clone(), Activation { input: input.clone(), timed_out: false }));
+                let user = input.user.clone().or_else(|| self.input.user.take());
+                self.input = Input { user, ..input.clone() };
                 // A caller who waits now gets an answer of its own.
                 if let Some(Action::Trigger { trigger, .. }) = action
                     && flow.triggers.get(*trigger).is_some_and(|trigger| trigger.mode == Mode::Sync)
@@ -604,7 +608,7 @@ impl Execution {
             }
             EntryKind::Waiting { trigger, until } => self.wait(flow, Some(trigger.clone()), at, *until),
             EntryKind::TimedOut { trigger } => {
-                let activation = Activation { data: Arc::default(), fields: Arc::default(), timed_out: true };
+                let activation = Activation { input: Input::default(), timed_out: true };
                 self.triggers.push((trigger.clone(), activation));
                 match action {
                     Some(Action::Trigger { on_timeout: OnTimeout::GoTo(target), .. }) => self.go_on(flow, *target),
@@ -693,6 +697,7 @@ mod histories;
 #[cfg(test)]
 mod tests {
     use super::{EntryKind, Event, Execution, Start, Status};
+    use crate::callback::Input;
     use crate::flow::{Flow, parse};
     use crate::name::{CallbackId, ExecutionId, Name};
     use crate::time::Timestamp;
@@ -710,8 +715,7 @@ mod tests {
             id: ExecutionId::new(),
             callback: CallbackId::new(),
             environment: Name::default_name(),
-            data: data.into(),
-            fields: std::sync::Arc::default(),
+            input: Input { data: data.into(), ..Input::default() },
         }
     }
 

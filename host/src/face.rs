@@ -53,6 +53,11 @@ pub trait Face: Send + Sync {
         Mode::Async
     }
 
+    /// Whether a caller may say which user it is, without the trigger's saying so.
+    fn knows_users(&self) -> bool {
+        false
+    }
+
     /// The callback started or resumed an execution, and the flow says nothing.
     fn accepted(&self, callback: CallbackId, execution: ExecutionId) -> Reply;
 

@@ -6,11 +6,12 @@ mod parse;
 pub use document::Mistake;
 pub use parse::parse;
 
+use crate::auth::Auth;
 use crate::condition::Condition;
-use crate::expression::{Cel, EvaluationError, JsonPath, Scope, Template};
+use crate::expression::{Cel, EvaluationError, Scope, Template};
 use crate::face::Face;
 use crate::name::Name;
-use crate::parse::Parse;
+use crate::parse::{Parse, Pick};
 use crate::time::{Timestamp, parse_duration};
 use crate::verify::Verify;
 use http::Method;
@@ -42,9 +43,10 @@ pub struct Trigger {
     /// `None` for what the face takes.
     pub methods: Option<Vec<Method>>,
     pub verify: Verify,
+    pub auth: Auth,
     pub parse: Parse,
     /// Picks by alias.
-    pub fields: Vec<(String, JsonPath)>,
+    pub fields: Vec<(String, Pick)>,
     pub when: Option<Condition>,
     pub mode: Mode,
     pub respond_within: Duration,

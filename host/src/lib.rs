@@ -4,6 +4,7 @@
 //! In the order of a callback: [`http`](mod@http) receives it, `face` finds its trigger, `pipeline` takes it through
 //! `verify`, `parse`, `condition` and `execution`, `store` makes it durable, `runner` runs the rest of the flow.
 
+mod auth;
 mod callback;
 mod condition;
 mod execution;
@@ -16,6 +17,7 @@ mod name;
 mod outcome;
 mod outgoing;
 mod parse;
+mod path;
 mod pipeline;
 mod planted;
 mod plugin;
@@ -25,11 +27,13 @@ mod reply;
 mod request;
 mod retention;
 mod runner;
+mod sample;
 mod secret;
 mod store;
 mod sync;
 mod time;
 mod token;
+mod user;
 mod verify;
 
 pub mod app;

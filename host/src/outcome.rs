@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
 
 /// What became of a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +159,7 @@ impl Stop {
 pub enum Stage {
     Face,
     Verify,
+    Auth,
     Dedupe,
     Parse,
     Condition,
@@ -172,6 +174,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Self::Face => "face",
             Self::Verify => "verify",
+            Self::Auth => "auth",
             Self::Dedupe => "dedupe",
             Self::Parse => "parse",
             Self::Condition => "condition",
@@ -247,6 +250,9 @@ pub struct CallbackRecord {
     /// The execution that it started, resumed or waits for; the first of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<ExecutionId>,
+    /// Who called, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<Value>>,
     /// How many executions it resumed, when it was for all that wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_count: Option<u64>,
@@ -270,7 +276,9 @@ impl CallbackRecord {
 impl CallbackRecord {
     /// Whether its caller proved itself.
     pub fn was_verified(&self) -> bool {
+        let refused = |entry: &TraceEntry| entry.stage == Stage::Auth && entry.verdict != Verdict::Passed;
         self.trace.iter().any(|entry| entry.stage == Stage::Verify && entry.verdict == Verdict::Passed)
+            && !self.trace.iter().any(refused)
     }
 
     /// Notes a later decision.

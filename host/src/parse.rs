@@ -4,6 +4,7 @@ use crate::callback::{Request, append};
 use crate::expression::JsonPath;
 use crate::flow::PluginCall;
 use crate::outcome::Stop;
+use crate::path;
 use crate::verify::Verified;
 use http::Method;
 use serde_json::{Map, Value};
@@ -59,17 +60,33 @@ pub fn parse(
     }
 }
 
-/// The picks of a trigger; a path that selects nothing leaves its alias out (A-NB-4).
+/// A part of a callback that a flow names (NB-12).
+#[derive(Debug)]
+pub enum Pick {
+    /// Of the data.
+    Data(JsonPath),
+    /// Of the structure of the query.
+    Query(JsonPath),
+    /// A header as text: repeated ones joined by `, ` (A-NB-6).
+    Header(http::HeaderName),
+}
+
+/// The picks of a trigger; what is not there leaves its alias out (A-NB-4).
 ///
 /// # Errors
 ///
 /// The data is too large for one of the paths.
-pub fn pick_fields(fields: &[(String, JsonPath)], data: &Value) -> Result<Map<String, Value>, Stop> {
+pub fn pick_fields(fields: &[(String, Pick)], request: &Request, data: &Value) -> Result<Map<String, Value>, Stop> {
+    let too_large = |reason| Stop::refused(400, "data_too_large", "The data is too large for this flow.", reason);
+    let asks_query = fields.iter().any(|(_, pick)| matches!(pick, Pick::Query(_)));
+    let query = if asks_query { Value::Object(path::structure(&request.query)) } else { Value::Null };
     let mut picks = Map::new();
-    for (alias, path) in fields {
-        let picked = path
-            .pick(data)
-            .map_err(|reason| Stop::refused(400, "data_too_large", "The data is too large for this flow.", reason))?;
+    for (alias, pick) in fields {
+        let picked = match pick {
+            Pick::Data(path) => path.pick(data).map_err(too_large)?,
+            Pick::Query(path) => path.pick(&query).map_err(too_large)?,
+            Pick::Header(name) => request.header(name.as_str()).map(Value::from),
+        };
         picks.extend(picked.map(|value| (alias.clone(), value)));
     }
     Ok(picks)

@@ -11,7 +11,8 @@ mod select;
 
 pub use again::{Replay, ReplayError};
 
-use crate::callback::{Callback, Request};
+use crate::auth::{OnFail, check_basic, check_user};
+use crate::callback::{Callback, Input, Request};
 use crate::condition::Asking;
 use crate::execution::{Execution, Start};
 use crate::face;
@@ -25,10 +26,11 @@ use crate::runner::{Answer, Run, Runner, advance};
 use crate::secret::Secrets;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
+use crate::user::Users;
 use crate::verify::{Proof, Verified, Verify, not_genuine, verified_before, verify};
 use dedupe::Identity;
 use passage::{Origin, Passage, Place, scope_of};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,16 +41,10 @@ pub struct Pipeline {
     pub flows: Flows,
     pub plugins: Plugins,
     pub secrets: Secrets,
+    pub users: Users,
     pub runner: Runner,
     /// Scheme, host and port under which callers reach the public listener.
     pub public_url: String,
-}
-
-/// What the body of a callback became.
-#[derive(Clone)]
-struct Data {
-    data: Arc<Value>,
-    fields: Arc<Map<String, Value>>,
 }
 
 /// What became of a callback that was not refused and did not fail.
@@ -117,19 +113,31 @@ impl Pipeline {
         let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;
         passage.verified = true;
         passage.passed(Stage::Verify, verified.proof().reason.clone());
+        match self.authenticate(passage, trigger) {
+            Ok(()) => {}
+            Err(stop) if stop.refused && trigger.auth.on_fail == OnFail::Ignore => {
+                passage.verified = false;
+                passage.note(Stage::Auth, Verdict::Ignored, format!("{}; the trigger ignores that", stop.reason));
+                return Ok(passage.ignored());
+            }
+            Err(stop) => {
+                passage.verified = false;
+                return Err((Stage::Auth, stop));
+            }
+        }
 
         passage.identity = Identity::of_delivery(passage, trigger, verified.proof());
         if let Some(end) = self.known(passage).await? {
             return Ok(end);
         }
 
-        let data = self.parse(passage, trigger, &verified, selector.is_some()).await;
-        let data = data.map_err(|stop| (Stage::Parse, stop))?;
+        let input = self.parse(passage, trigger, &verified, selector.is_some()).await;
+        let input = input.map_err(|stop| (Stage::Parse, stop))?;
         let reason = format!("{} bytes became data", passage.callback.request.body.len());
         passage.passed(Stage::Parse, reason);
 
         if let Some(identity) =
-            Identity::by_expression(passage, trigger, &data).map_err(|stop| (Stage::Dedupe, stop))?
+            Identity::by_expression(passage, trigger, &input).map_err(|stop| (Stage::Dedupe, stop))?
         {
             passage.identity = Some(identity);
             if let Some(end) = self.known(passage).await? {
@@ -138,8 +146,8 @@ impl Pipeline {
         }
 
         match selector {
-            None => self.start(passage, trigger, data).await,
-            Some(selector) => self.select(passage, trigger, &selector, data).await,
+            None => self.start(passage, trigger, input).await,
+            Some(selector) => self.select(passage, trigger, &selector, input).await,
         }
     }
 
@@ -153,6 +161,24 @@ impl Pipeline {
             _ => None,
         };
         verify(&trigger.verify, callback, &self.secrets, Timestamp::now(), plugin_verdict)
+    }
+
+    /// Finds out who calls, and whether that one may.
+    fn authenticate(&self, passage: &mut Passage, trigger: &Trigger) -> Result<(), Stop> {
+        if let Some(before) = passage.origin.record() {
+            passage.user = before.user.clone();
+            return Ok(());
+        }
+        let callback = Arc::clone(&passage.callback);
+        if let Some(basic) = &trigger.auth.basic {
+            check_basic(basic, &callback.workspace, &callback.request, &self.secrets)?;
+            passage.passed(Stage::Auth, format!("the password of {} is right", basic.username));
+        }
+        if let Some(user) = check_user(&trigger.auth, &callback.workspace, &callback.request, &self.users)? {
+            passage.passed(Stage::Auth, format!("the caller is the user {}", user.id));
+            passage.user = Some(user.object);
+        }
+        Ok(())
     }
 
     async fn ask_verifier(&self, passage: &mut Passage, call: &PluginCall) -> Result<Proof, Stop> {
@@ -177,15 +203,15 @@ impl Pipeline {
         trigger: &Trigger,
         verified: &Verified,
         selects: bool,
-    ) -> Result<Data, Stop> {
+    ) -> Result<Input, Stop> {
         let plugin_data = match &trigger.parse {
             Parse::Plugin(call) => Some(self.ask_parser(passage, call).await),
             _ => None,
         };
         let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
         let data = parse(&trigger.parse, verified, selectors, plugin_data)?;
-        let fields = pick_fields(&trigger.fields, &data)?;
-        Ok(Data { data: data.into(), fields: fields.into() })
+        let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?;
+        Ok(Input { data: data.into(), fields: fields.into(), user: passage.user.clone() })
     }
 
     async fn ask_parser(&self, passage: &mut Passage, call: &PluginCall) -> Result<Value, Stop> {
@@ -196,11 +222,11 @@ impl Pipeline {
     }
 
     /// Whether a callback counts that no execution is asked about.
-    async fn counts(&self, passage: &mut Passage, trigger: &Trigger, data: &Data) -> Result<bool, Stopped> {
+    async fn counts(&self, passage: &mut Passage, trigger: &Trigger, input: &Input) -> Result<bool, Stopped> {
         let Some(condition) = &trigger.when else { return Ok(true) };
-        let subject = crate::plugin::Subject { data: Some(Arc::clone(&data.data)), ..passage.subject() };
+        let subject = crate::plugin::Subject { data: Some(Arc::clone(&input.data)), ..passage.subject() };
         let (callback, flow) = (Arc::clone(&passage.callback), Arc::clone(&passage.flow));
-        let scope = scope_of(&callback, &flow, &data.data, &data.fields);
+        let scope = scope_of(&callback, &flow, input);
         let mut asking = Asking { plugins: &self.plugins, subject: &subject, uses: &mut passage.uses };
         let decision = condition.evaluate(&scope, &mut asking).await.map_err(|stop| (Stage::Condition, stop))?;
         let verdict = if decision.holds { Verdict::Passed } else { Verdict::Ignored };
@@ -209,13 +235,12 @@ impl Pipeline {
     }
 
     /// Starts an execution: nothing has happened until the whole change is durable.
-    async fn start(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
-        if !self.counts(passage, trigger, &data).await? {
+    async fn start(&self, passage: &mut Passage, trigger: &Trigger, input: Input) -> Result<End, Stopped> {
+        if !self.counts(passage, trigger, &input).await? {
             return Ok(passage.ignored());
         }
-        let Data { data, fields } = data;
         let (callback, environment) = (passage.callback.id, passage.callback.environment.clone());
-        let start = Start { id: ExecutionId::new(), callback, environment, data, fields };
+        let start = Start { id: ExecutionId::new(), callback, environment, input };
         let flow = Arc::clone(&passage.flow);
         let (execution, turn) = Execution::start(&flow, start, Timestamp::now());
         let id = execution.summary.id;

@@ -3,6 +3,7 @@
 //! Several may want to take an execution further at the same time: a callback, a timer, a cancellation. Each change says
 //! which state it starts from, so one of them wins, and the others see what became of it.
 
+use crate::callback::Input;
 use crate::condition::{Asking, Condition, Decision};
 use crate::execution::{Effect, Entry, Event, Execution, Status, Summary, Turn};
 use crate::flow::{Flow, PluginCall};
@@ -15,7 +16,6 @@ use crate::request::Sender as HttpSender;
 use crate::store::{Due, Mail, Store, StoreError, Write};
 use crate::sync::lock;
 use crate::time::Timestamp;
-use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -458,17 +458,17 @@ impl Runner {
         let (store, id) = (&self.inner.store, execution.summary.id);
         for mail in store.mailbox(workspace, id, trigger)? {
             let record = store.callback(workspace, mail.callback)?;
-            let Mail { callback, data, fields, .. } = mail.clone();
+            let Mail { callback, input, .. } = mail.clone();
             let mut uses = Vec::new();
             let seen = record
                 .clone()
                 .map(|record| Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone())));
             let subject = Subject {
                 callback: seen,
-                data: Some(Arc::clone(&data)),
+                data: Some(Arc::clone(&input.data)),
                 ..subject_for(flow, trigger, workspace, execution)
             };
-            let decision = self.counts(flow, execution, trigger, subject, &fields, &mut uses).await;
+            let decision = self.counts(flow, execution, trigger, subject, &input, &mut uses).await;
             let (outcome, verdict, reason) = match decision {
                 Ok(decision) if decision.holds => (Outcome::Resumed, Verdict::Passed, decision.reason),
                 Ok(decision) => (Outcome::Ignored, Verdict::Ignored, decision.reason),
@@ -483,7 +483,7 @@ impl Runner {
                 writes.push(Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) });
             }
             if outcome == Outcome::Resumed {
-                return Ok(Look::Found(Event::Resumed { callback, data, fields }, writes));
+                return Ok(Look::Found(Event::Resumed { callback, input }, writes));
             }
             match store.commit(writes).await {
                 Ok(()) | Err(StoreError::Conflict) => {}
@@ -504,16 +504,16 @@ impl Runner {
         execution: &Execution,
         trigger: &Name,
         subject: Subject,
-        fields: &Map<String, Value>,
+        input: &Input,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Decision, Stop> {
         let condition = flow.triggers.iter().find(|known| known.id == *trigger).and_then(|known| known.when.as_ref());
         let Some(condition) = condition else { return Ok(Decision::new(true, "there is no condition")) };
         let mut scope = execution.scope();
-        (scope.fields, scope.callback) = (fields, subject.callback.as_deref());
-        if let Some(data) = &subject.data {
-            scope.data = data;
-        }
+        // Whom the execution knows, it knows here too.
+        let user = input.user.clone().or_else(|| scope.input.user.clone());
+        let input = Input { user, ..input.clone() };
+        (scope.input, scope.callback) = (&input, subject.callback.as_deref());
         let mut asking = Asking { plugins: &self.inner.plugins, subject: &subject, uses };
         condition.evaluate(&scope, &mut asking).await
     }

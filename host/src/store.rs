@@ -22,6 +22,7 @@ pub use open::OpenError;
 pub use retention::Forgotten;
 pub use verify::Findings;
 
+use crate::callback::Input;
 use crate::execution::{Entry, Summary};
 use crate::face;
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -30,11 +31,11 @@ use crate::plugin::PluginRecord;
 use crate::secret::SecretRecord;
 use crate::time::Timestamp;
 use crate::token::TokenRecord;
+use crate::user::{UserRecord, UserTokenRecord};
 use base64::Engine as _;
 use engine::Engine;
 use recent::Recent;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
@@ -165,6 +166,24 @@ pub enum Write {
         workspace: Name,
         name: String,
     },
+    PutUser {
+        workspace: Name,
+        id: String,
+        record: UserRecord,
+    },
+    DeleteUser {
+        workspace: Name,
+        id: String,
+    },
+    PutUserToken {
+        workspace: Name,
+        hash: String,
+        record: UserTokenRecord,
+    },
+    DeleteUserToken {
+        workspace: Name,
+        hash: String,
+    },
     PutToken {
         id: String,
         record: TokenRecord,
@@ -189,8 +208,8 @@ pub enum Write {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mail {
     pub callback: CallbackId,
-    pub data: Arc<Value>,
-    pub fields: Arc<Map<String, Value>>,
+    #[serde(flatten)]
+    pub input: Input,
     pub expires_at: Timestamp,
 }
 
@@ -470,6 +489,32 @@ impl Store {
         self.engine
             .list_all(key::SECRET, key::workspace_and_text)
             .map(|secrets| secrets.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
+    }
+
+    pub fn user(&self, workspace: &Name, id: &str) -> Result<Option<UserRecord>, StoreError> {
+        self.engine.get(&key::user(workspace, id))
+    }
+
+    /// Users by their ids, from the one after `after` on.
+    pub fn users(
+        &self,
+        workspace: &Name,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, UserRecord)>, StoreError> {
+        let prefix = key::users(workspace);
+        let start = after.map_or_else(|| prefix.clone(), |after| [&key::user(workspace, after)[..], &[0]].concat());
+        self.engine.range(start, key::after_prefix(&prefix), prefix.len(), limit)
+    }
+
+    pub fn user_token(&self, workspace: &Name, hash: &str) -> Result<Option<UserTokenRecord>, StoreError> {
+        self.engine.get(&key::user_token(workspace, hash))
+    }
+
+    /// The tokens of all users, by their hashes.
+    pub fn user_tokens(&self, workspace: &Name) -> Result<Vec<(String, UserTokenRecord)>, StoreError> {
+        let prefix = key::user_tokens(workspace);
+        self.engine.range(prefix.clone(), key::after_prefix(&prefix), prefix.len(), usize::MAX)
     }
 
     pub fn tokens(&self) -> Result<Vec<(String, TokenRecord)>, StoreError> {

@@ -3,6 +3,7 @@
 //! or retries; and the process dies at any moment, so that only the journal is left.
 
 use super::{Effect, Entry, Event, Execution, Standing, Start, Status};
+use crate::callback::Input;
 use crate::flow::{Flow, parse};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::random::Random;
@@ -219,7 +220,10 @@ impl Wanted {
 }
 
 fn resumed(number: u64) -> Event {
-    Event::Resumed { callback: CallbackId::new(), data: json!({ "number": number }).into(), fields: Arc::default() }
+    Event::Resumed {
+        callback: CallbackId::new(),
+        input: Input { data: json!({ "number": number }).into(), ..Input::default() },
+    }
 }
 
 fn random_steps(random: &mut Random) -> Vec<ModelStep> {
@@ -277,8 +281,7 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
         id: ExecutionId::new(),
         callback: CallbackId::new(),
         environment: Name::default_name(),
-        data: Arc::new(Value::Null),
-        fields: Arc::new(Map::new()),
+        input: Input::default(),
     };
     let (execution, turn) = Execution::start(&flow, start, at(now));
     let id = execution.summary.id;
@@ -357,7 +360,7 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
         .journal
         .iter()
         .filter_map(|entry| match &entry.kind {
-            super::EntryKind::Resumed { data, .. } => data["number"].as_u64(),
+            super::EntryKind::Resumed { input, .. } => input.data["number"].as_u64(),
             _ => None,
         })
         .collect();

@@ -289,25 +289,18 @@ pub(super) fn count_values(value: &Value, max: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::Cel;
+    use crate::callback::Input;
     use crate::expression::Scope;
     use crate::name::Name;
-    use serde_json::{Map, Value, json};
+    use serde_json::{Value, json};
 
     fn refused(source: &str) -> String {
         Cel::compile(source).unwrap_err().message
     }
 
     fn with_scope<T>(data: &Value, act: impl FnOnce(&Scope<'_>) -> T) -> T {
-        let (name, fields) = (Name::default_name(), Map::new());
-        act(&Scope {
-            flow: &name,
-            environment: &name,
-            callback: None,
-            data,
-            fields: &fields,
-            execution: None,
-            secrets: None,
-        })
+        let (name, input) = (Name::default_name(), Input { data: data.clone().into(), ..Input::default() });
+        act(&Scope { flow: &name, environment: &name, callback: None, input: &input, execution: None, secrets: None })
     }
 
     fn evaluate(source: &str, data: Value) -> Value {

@@ -1,4 +1,4 @@
-use crate::callback::Callback;
+use crate::callback::{Callback, Input};
 use crate::execution::Activation;
 use crate::name::{ExecutionId, Name};
 use serde_json::{Map, Value, json};
@@ -10,10 +10,8 @@ pub struct Scope<'a> {
     pub flow: &'a Name,
     pub environment: &'a Name,
     pub callback: Option<&'a Callback>,
-    /// The data of the trigger that was activated last.
-    pub data: &'a Value,
-    /// Its picks, by alias.
-    pub fields: &'a Map<String, Value>,
+    /// What the trigger that was activated last brought.
+    pub input: &'a Input,
     pub execution: Option<ScopeOfExecution<'a>>,
     /// By name: only those that an http step names, and only there.
     pub secrets: Option<&'a Value>,
@@ -33,8 +31,9 @@ impl<'a> Scope<'a> {
     /// The value of a name, `None` when there is no such name.
     pub fn get(&self, name: &str) -> Option<Cow<'a, Value>> {
         Some(match name {
-            "data" => Cow::Borrowed(self.data),
-            "fields" => Cow::Owned(Value::Object(self.fields.clone())),
+            "data" => Cow::Borrowed(&*self.input.data),
+            "fields" => Cow::Owned(Value::Object(Map::clone(&self.input.fields))),
+            "user" => self.input.user.as_deref().map_or(Cow::Owned(Value::Null), Cow::Borrowed),
             "flow" => Cow::Owned(json!({ "name": self.flow })),
             "environment" => Cow::Owned(json!({ "name": self.environment })),
             "callback" => Cow::Owned(self.callback?.to_json()),
@@ -64,7 +63,7 @@ impl<'a> Scope<'a> {
 
     /// Everything as one object, as plugins see it.
     pub fn to_json(self) -> Value {
-        let names = ["data", "fields", "triggers", "execution", "flow", "environment", "callback"];
+        let names = ["data", "fields", "user", "triggers", "execution", "flow", "environment", "callback"];
         let results = self.execution.iter().flat_map(|execution| execution.results.keys().map(String::as_str));
         let members =
             names.into_iter().chain(results).filter_map(|name| Some((name.to_owned(), self.get(name)?.into_owned())));
@@ -74,8 +73,8 @@ impl<'a> Scope<'a> {
 
 fn triggers(activations: &[(String, Activation)]) -> Value {
     let members = activations.iter().map(|(name, activation)| {
-        let Activation { data, fields, timed_out } = activation;
-        (name.clone(), json!({ "data": **data, "fields": **fields, "timed_out": timed_out }))
+        let Activation { input: Input { data, fields, user }, timed_out } = activation;
+        (name.clone(), json!({ "data": **data, "fields": **fields, "user": user, "timed_out": timed_out }))
     });
     Value::Object(members.collect())
 }

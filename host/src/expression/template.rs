@@ -158,21 +158,16 @@ fn end_of_expression(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::Template;
+    use crate::callback::Input;
     use crate::expression::Scope;
     use crate::name::Name;
-    use serde_json::{Map, Value, json};
+    use serde_json::{Value, json};
 
     fn render(text: &str) -> Value {
-        let (name, fields, data) = (Name::default_name(), Map::new(), json!({ "n": 7, "s": "x", "b": 1, "a": 2 }));
-        let scope = Scope {
-            flow: &name,
-            environment: &name,
-            callback: None,
-            data: &data,
-            fields: &fields,
-            execution: None,
-            secrets: None,
-        };
+        let data = json!({ "n": 7, "s": "x", "b": 1, "a": 2 });
+        let (name, input) = (Name::default_name(), Input { data: data.into(), ..Input::default() });
+        let scope =
+            Scope { flow: &name, environment: &name, callback: None, input: &input, execution: None, secrets: None };
         Template::text(text).unwrap().render(&scope).unwrap()
     }
 

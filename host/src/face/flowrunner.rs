@@ -27,6 +27,11 @@ impl super::Face for Face {
         (plain(flow) && plain(trigger)).then(|| format!("{flow}/{trigger}"))
     }
 
+    /// FR-31.
+    fn knows_users(&self) -> bool {
+        true
+    }
+
     fn accepted(&self, _: CallbackId, _: ExecutionId) -> Reply {
         Reply::empty(200)
     }

@@ -7,8 +7,10 @@ mod executions;
 mod flows;
 mod health;
 mod plugins;
+mod samples;
 mod secrets;
 mod tokens;
+mod users;
 
 use super::error::Problem;
 use crate::app::App;
@@ -55,8 +57,10 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .merge(executions::router())
         .merge(backup::router())
         .merge(callbacks::router())
+        .merge(samples::router())
         .merge(secrets::router())
         .merge(tokens::router())
+        .merge(users::router())
         .merge(health::router())
 }
 

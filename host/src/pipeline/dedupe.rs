@@ -1,7 +1,8 @@
 //! The same delivery twice: the second gets the first one's answer, and nothing happens again.
 
 use super::passage::{Origin, Passage, scope_of};
-use super::{Data, End, Pipeline, Stopped, UNAVAILABLE, not_stored};
+use super::{End, Pipeline, Stopped, UNAVAILABLE, not_stored};
+use crate::callback::Input;
 use crate::face;
 use crate::flow::Trigger;
 use crate::name::Name;
@@ -31,10 +32,10 @@ impl Identity {
     }
 
     /// By an expression of the trigger.
-    pub(super) fn by_expression(passage: &Passage, trigger: &Trigger, data: &Data) -> Result<Option<Self>, Stop> {
+    pub(super) fn by_expression(passage: &Passage, trigger: &Trigger, input: &Input) -> Result<Option<Self>, Stop> {
         let Some(dedupe) = trigger.dedupe.as_ref().filter(|_| is_wanted(passage)) else { return Ok(None) };
         let Some(by) = &dedupe.by else { return Ok(None) };
-        let scope = scope_of(&passage.callback, &passage.flow, &data.data, &data.fields);
+        let scope = scope_of(&passage.callback, &passage.flow, input);
         let value = by.render_text(&scope).map_err(|error| Stop::expression(&error))?;
         let trigger = trigger.id.clone();
         Ok(Some(Self { trigger, hash: hash(b"by", &value), window: dedupe.window, over: None }))

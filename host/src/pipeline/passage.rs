@@ -2,7 +2,7 @@
 
 use super::dedupe::Identity;
 use super::{End, Stopped};
-use crate::callback::Callback;
+use crate::callback::{Callback, Input};
 use crate::expression::Scope;
 use crate::face::Face;
 use crate::flow::{Flow, Mode, PluginCall, Trigger};
@@ -12,7 +12,7 @@ use crate::outcome::{
 };
 use crate::plugin::Subject;
 use crate::store::Write;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,6 +64,8 @@ pub(super) struct Passage {
     /// Plugins used by the stage that is under way.
     pub(super) uses: Vec<PluginUse>,
     pub(super) verified: bool,
+    /// Who called, where that is known.
+    pub(super) user: Option<Arc<Value>>,
     /// The first callback of the same delivery.
     pub(super) repeats: Option<CallbackId>,
     /// How many executions it resumed, when it was for all.
@@ -87,6 +89,7 @@ impl Passage {
             trace: Vec::with_capacity(6),
             uses: Vec::new(),
             verified: false,
+            user: None,
             repeats: None,
             resumed_count: None,
             identity: None,
@@ -119,8 +122,8 @@ impl Passage {
 
     /// The configuration of a plugin that runs before there is data.
     pub(super) fn config_before_data<'c>(&self, call: &'c PluginCall) -> Result<std::borrow::Cow<'c, str>, Stop> {
-        let (data, fields) = (Value::Null, Map::new());
-        let config = call.config(&scope_of(&self.callback, &self.flow, &data, &fields));
+        let input = Input { user: self.user.clone(), ..Input::default() };
+        let config = call.config(&scope_of(&self.callback, &self.flow, &input));
         config.map_err(|error| Stop::expression(&error))
     }
 
@@ -217,6 +220,7 @@ impl Passage {
             outcome,
             execution,
             resumed_count: self.resumed_count,
+            user: self.user.clone(),
             replay_of,
             reply: reply.map(ReplyRecord::from),
             trace,
@@ -224,18 +228,12 @@ impl Passage {
     }
 }
 
-pub(super) fn scope_of<'a>(
-    callback: &'a Callback,
-    flow: &'a Flow,
-    data: &'a Value,
-    fields: &'a Map<String, Value>,
-) -> Scope<'a> {
+pub(super) fn scope_of<'a>(callback: &'a Callback, flow: &'a Flow, input: &'a Input) -> Scope<'a> {
     Scope {
         flow: &flow.name,
         environment: &callback.environment,
         callback: Some(callback),
-        data,
-        fields,
+        input,
         execution: None,
         secrets: None,
     }

@@ -1,7 +1,8 @@
 //! Which executions a callback of a later trigger is for: one by its id, any, or all that wait.
 
 use super::passage::Passage;
-use super::{Change, Data, End, Pipeline, Stopped, not_stored};
+use super::{Change, End, Pipeline, Stopped, not_stored};
+use crate::callback::Input;
 use crate::condition::Decision;
 use crate::execution::{Event, Standing};
 use crate::face::Selector;
@@ -44,16 +45,22 @@ impl Pipeline {
         passage: &mut Passage,
         trigger: &Trigger,
         selector: &Selector,
-        data: Data,
+        input: Input,
     ) -> Result<End, Stopped> {
         match selector {
-            Selector::One(id) => self.select_one(passage, trigger, id, data).await,
-            Selector::Any => self.select_any(passage, trigger, data).await,
-            Selector::All => self.select_all(passage, trigger, data).await,
+            Selector::One(id) => self.select_one(passage, trigger, id, input).await,
+            Selector::Any => self.select_any(passage, trigger, input).await,
+            Selector::All => self.select_all(passage, trigger, input).await,
         }
     }
 
-    async fn select_one(&self, passage: &mut Passage, trigger: &Trigger, id: &str, data: Data) -> Result<End, Stopped> {
+    async fn select_one(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        id: &str,
+        input: Input,
+    ) -> Result<End, Stopped> {
         let unknown =
             || refused("unknown_execution", "There is no such execution.", format!("there is no execution {id}"));
         let Ok(id) = id.parse::<ExecutionId>() else { return Err(unknown()) };
@@ -73,11 +80,11 @@ impl Pipeline {
                     return Err(refused("trigger_passed", "The execution does not wait here any more.", reason));
                 }
                 Standing::NotYet => {
-                    if let Some(end) = self.keep(passage, trigger, &run, &data).await? {
+                    if let Some(end) = self.keep(passage, trigger, &run, &input).await? {
                         return Ok(end);
                     }
                 }
-                Standing::WaitsHere => match self.resume(passage, trigger, run, &data).await? {
+                Standing::WaitsHere => match self.resume(passage, trigger, run, &input).await? {
                     Attempt::Resumed(end) => return Ok(end),
                     Attempt::DoesNotCount => return Ok(passage.ignored()),
                     Attempt::Gone => {}
@@ -88,11 +95,11 @@ impl Pipeline {
     }
 
     /// The execution that has waited longest and whose condition is true.
-    async fn select_any(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
+    async fn select_any(&self, passage: &mut Passage, trigger: &Trigger, input: Input) -> Result<End, Stopped> {
         let depends = trigger.when.as_ref().is_some_and(crate::condition::Condition::reads_execution);
         for _ in 0..ATTEMPTS_MAX {
             // Others may have begun to wait while someone else was faster.
-            if let Some(end) = self.try_any(passage, trigger, &data, depends).await? {
+            if let Some(end) = self.try_any(passage, trigger, &input, depends).await? {
                 return Ok(end);
             }
         }
@@ -104,7 +111,7 @@ impl Pipeline {
         &self,
         passage: &mut Passage,
         trigger: &Trigger,
-        data: &Data,
+        input: &Input,
         depends: bool,
     ) -> Result<Option<End>, Stopped> {
         let (mut after, mut examined, mut gone) = (None, 0, 0);
@@ -124,7 +131,7 @@ impl Pipeline {
                 let run = self.load(passage, *id)?;
                 let waits = |run: &Run| run.execution.standing(&run.flow, &trigger.id) == Standing::WaitsHere;
                 let attempt = match run.filter(waits) {
-                    Some(run) => self.resume(passage, trigger, run, data).await?,
+                    Some(run) => self.resume(passage, trigger, run, input).await?,
                     None => Attempt::Gone,
                 };
                 match attempt {
@@ -151,7 +158,7 @@ impl Pipeline {
     }
 
     /// Everyone who waits and whose condition is true, each as a change of its own.
-    async fn select_all(&self, passage: &mut Passage, trigger: &Trigger, data: Data) -> Result<End, Stopped> {
+    async fn select_all(&self, passage: &mut Passage, trigger: &Trigger, input: Input) -> Result<End, Stopped> {
         let (mut after, mut declined) = (None, 0_usize);
         let mut resumed: Vec<ExecutionId> = Vec::new();
         let mut failure = None;
@@ -160,7 +167,7 @@ impl Pipeline {
             after = page.last().copied().or(after);
             let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<OneOfAll, Stopped>>> = Vec::new();
             for (_, id) in &page {
-                attempts.push(Box::pin(self.resume_silently(&*passage, trigger, *id, &data)));
+                attempts.push(Box::pin(self.resume_silently(&*passage, trigger, *id, &input)));
             }
             for attempt in futures_util::future::join_all(attempts).await {
                 match attempt {
@@ -226,11 +233,11 @@ impl Pipeline {
         passage: &mut Passage,
         trigger: &Trigger,
         mut run: Run,
-        data: &Data,
+        input: &Input,
     ) -> Result<Attempt, Stopped> {
         let id = run.execution.summary.id;
         let mut uses = Vec::new();
-        let decision = self.asked(passage, trigger, &run, data, &mut uses).await;
+        let decision = self.asked(passage, trigger, &run, input, &mut uses).await;
         passage.uses.append(&mut uses);
         let decision = decision.map_err(|stop| (Stage::Condition, stop))?;
         if !decision.holds {
@@ -241,7 +248,7 @@ impl Pipeline {
         passage.passed(Stage::Condition, decision.reason);
         let before = run.execution.summary.clone();
         let flow = Arc::clone(&run.flow);
-        let turn = run.execution.handle(&flow, event(passage, data), Timestamp::now());
+        let turn = run.execution.handle(&flow, event(passage, input), Timestamp::now());
         if turn.entries.is_empty() {
             passage.trace.truncate(marks);
             return Ok(Attempt::Gone);
@@ -266,20 +273,20 @@ impl Pipeline {
         passage: &Passage,
         trigger: &Trigger,
         id: ExecutionId,
-        data: &Data,
+        input: &Input,
     ) -> Result<OneOfAll, Stopped> {
         for _ in 0..ATTEMPTS_MAX {
             let Some(mut run) = self.load(passage, id)? else { return Ok(OneOfAll::Gone) };
             if run.execution.standing(&run.flow, &trigger.id) != Standing::WaitsHere {
                 return Ok(OneOfAll::Gone);
             }
-            let decision = self.asked(passage, trigger, &run, data, &mut Vec::new()).await;
+            let decision = self.asked(passage, trigger, &run, input, &mut Vec::new()).await;
             if !decision.map_err(|stop| (Stage::Condition, stop))?.holds {
                 return Ok(OneOfAll::DoesNotCount);
             }
             let before = run.execution.summary.clone();
             let flow = Arc::clone(&run.flow);
-            let turn = run.execution.handle(&flow, event(passage, data), Timestamp::now());
+            let turn = run.execution.handle(&flow, event(passage, input), Timestamp::now());
             if turn.entries.is_empty() {
                 return Ok(OneOfAll::Gone);
             }
@@ -306,17 +313,17 @@ impl Pipeline {
         passage: &Passage,
         trigger: &Trigger,
         run: &Run,
-        data: &Data,
+        input: &Input,
         uses: &mut Vec<crate::outcome::PluginUse>,
     ) -> Result<Decision, Stop> {
         let workspace = &passage.callback.workspace;
         let subject = Subject {
             callback: Some(Arc::clone(&passage.callback)),
-            data: Some(Arc::clone(&data.data)),
+            data: Some(Arc::clone(&input.data)),
             dry_run: passage.origin.is_dry_run(),
             ..subject_for(&run.flow, &trigger.id, workspace, &run.execution)
         };
-        self.runner.counts(&run.flow, &run.execution, &trigger.id, subject, &data.fields, uses).await
+        self.runner.counts(&run.flow, &run.execution, &trigger.id, subject, input, uses).await
     }
 
     /// Keeps a callback for an execution that does not wait yet: `None` when it has gone on in the meantime.
@@ -325,7 +332,7 @@ impl Pipeline {
         passage: &mut Passage,
         trigger: &Trigger,
         run: &Run,
-        data: &Data,
+        input: &Input,
     ) -> Result<Option<End>, Stopped> {
         let id = run.execution.summary.id;
         let Some(ttl) = trigger.mailbox else {
@@ -340,8 +347,7 @@ impl Pipeline {
         if passage.origin.is_dry_run() {
             return Ok(Some(end));
         }
-        let Data { data, fields } = data.clone();
-        let mail = Mail { callback: passage.callback.id, data, fields, expires_at };
+        let mail = Mail { callback: passage.callback.id, input: input.clone(), expires_at };
         let mut writes = vec![Write::PutMail {
             workspace: passage.callback.workspace.clone(),
             execution: id,
@@ -361,9 +367,8 @@ impl Pipeline {
     }
 }
 
-fn event(passage: &Passage, data: &Data) -> Event {
-    let Data { data, fields } = data.clone();
-    Event::Resumed { callback: passage.callback.id, data, fields }
+fn event(passage: &Passage, input: &Input) -> Event {
+    Event::Resumed { callback: passage.callback.id, input: input.clone() }
 }
 
 fn refused(code: &'static str, detail: &'static str, reason: String) -> Stopped {

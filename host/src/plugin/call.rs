@@ -42,7 +42,7 @@ impl Subject {
             environment: execution.summary.environment.to_string(),
             scope: execution.scope().to_json(),
         };
-        let data = Some(Arc::new(execution.scope().data.clone()));
+        let data = Some(Arc::clone(&execution.scope().input.data));
         Self { workspace: workspace.clone(), callback: None, data, execution: Some(Arc::new(view)), dry_run: false }
     }
 }

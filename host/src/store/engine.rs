@@ -144,6 +144,25 @@ impl Engine {
         self.index.scan_prefix(prefix).take(max).try_fold(0, |count, item| item.map(|_| count + 1))
     }
 
+    /// Records of a range in order, at most so many, with what their keys end in after `prefix` bytes.
+    pub(super) fn range<T: DeserializeOwned>(
+        &self,
+        start: Vec<u8>,
+        end: Vec<u8>,
+        prefix: usize,
+        limit: usize,
+    ) -> Result<Vec<(String, T)>, StoreError> {
+        self.values(self.index.scan(start, end, false), parse)
+            .take(limit)
+            .map(|item| {
+                let (key, value) = item?;
+                let rest = key.get(prefix..).and_then(key::text);
+                let rest = rest.ok_or_else(|| StoreError::damaged(&key, "its key is not one".to_owned()))?;
+                Ok((rest, value))
+            })
+            .collect()
+    }
+
     /// Records under a prefix that `wanted` accepts, last first, before the id `before`.
     pub(super) fn page<T>(
         &self,
@@ -281,6 +300,14 @@ impl Engine {
                 }
                 Write::DeleteSecret { workspace, name } => {
                     operations.push(Operation::Delete(key::secret(workspace, name)));
+                }
+                Write::PutUser { workspace, id, record } => put(&mut operations, key::user(workspace, id), record)?,
+                Write::DeleteUser { workspace, id } => operations.push(Operation::Delete(key::user(workspace, id))),
+                Write::PutUserToken { workspace, hash, record } => {
+                    put(&mut operations, key::user_token(workspace, hash), record)?;
+                }
+                Write::DeleteUserToken { workspace, hash } => {
+                    operations.push(Operation::Delete(key::user_token(workspace, hash)));
                 }
                 Write::PutToken { id, record } => put(&mut operations, key::token(id), record)?,
                 Write::DeleteToken { id } => operations.push(Operation::Delete(key::token(id))),

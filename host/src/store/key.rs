@@ -14,6 +14,9 @@ pub(super) const SECRET: u8 = b'S';
 pub(super) const STATE: u8 = b'Q';
 pub(super) const TOKEN: u8 = b'T';
 pub(super) const FLOW_VERSION: u8 = b'V';
+pub(super) const USER: u8 = b'U';
+/// Tokens of users, by their hashes.
+pub(super) const USER_TOKEN: u8 = b'A';
 
 /// What is to be done at a time.
 pub(super) const DUE: u8 = b'D';
@@ -25,7 +28,7 @@ pub(super) const MAILBOX: u8 = b'M';
 /// Who waits for a callback of a trigger.
 pub(super) const WAIT: u8 = b'W';
 
-pub(super) const KINDS: [u8; 15] = [
+pub(super) const KINDS: [u8; 17] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -36,6 +39,8 @@ pub(super) const KINDS: [u8; 15] = [
     STATE,
     TOKEN,
     FLOW_VERSION,
+    USER,
+    USER_TOKEN,
     DUE,
     DELIVERY,
     DEFERRED,
@@ -105,6 +110,22 @@ pub(super) fn journal_entries(workspace: &Name, id: ExecutionId, first: u32) -> 
 
 pub(super) fn secret(workspace: &Name, name: &str) -> Vec<u8> {
     key(SECRET, workspace, name.as_bytes())
+}
+
+pub(super) fn users(workspace: &Name) -> Vec<u8> {
+    key(USER, workspace, &[])
+}
+
+pub(super) fn user(workspace: &Name, id: &str) -> Vec<u8> {
+    key(USER, workspace, id.as_bytes())
+}
+
+pub(super) fn user_tokens(workspace: &Name) -> Vec<u8> {
+    key(USER_TOKEN, workspace, &[])
+}
+
+pub(super) fn user_token(workspace: &Name, hash: &str) -> Vec<u8> {
+    key(USER_TOKEN, workspace, hash.as_bytes())
 }
 
 pub(super) fn token(id: &str) -> Vec<u8> {

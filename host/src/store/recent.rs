@@ -305,6 +305,7 @@ mod tests {
             outcome: Outcome::Ignored,
             execution: None,
             resumed_count: None,
+            user: None,
             replay_of: None,
             reply: None,
             trace: Vec::new(),

@@ -85,7 +85,7 @@ fn conditions_fields_and_replies_are_checked() {
         ("when: { all: ['true'], not: 'true' }", "exactly one of"),
         ("when: { every: [] }", "has no `every`"),
         ("fields: { a: 'b' }", "begin with `$`"),
-        ("fields: [a]", "aliases and JSONPaths"),
+        ("fields: [a]", "aliases and paths"),
         ("reply: { status: 100 }", "200 to 599"),
         ("reply: { json: 1, text: a }", "either `json` or `text`"),
         ("reply: { headers: { 'Content-Length': '1' } }", "host"),

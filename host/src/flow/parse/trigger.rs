@@ -1,12 +1,13 @@
 //! Triggers: who may call, what their callbacks become, which of them count, and how long an execution waits for one.
 
 use super::{Members, Parser, has};
+use crate::auth::{Auth, Basic, OnFail, UserRule};
 use crate::expression::JsonPath;
 use crate::face::{self, Face};
 use crate::flow::document::{Kind, Node};
 use crate::flow::{Action, Dedupe, Mode, OnTimeout, Trigger};
 use crate::name::Name;
-use crate::parse::Parse;
+use crate::parse::{Parse, Pick};
 use crate::plugin::Role;
 use crate::verify::{Encoding, Hmac, HmacAlgorithm, SignedPart, Verify};
 use http::Method;
@@ -19,6 +20,7 @@ pub(super) const TRIGGER_KEYS: &[&str] = &[
     "face",
     "methods",
     "verify",
+    "auth",
     "parse",
     "fields",
     "when",
@@ -31,6 +33,7 @@ pub(super) const TRIGGER_KEYS: &[&str] = &[
     "mailbox",
 ];
 const SCHEMES: &[&str] = &["none", "standard-webhooks", "github", "hmac"];
+const PICK_SOURCES: &[&str] = &["body", "query", "header"];
 const PARSERS: &[&str] = &["json", "form", "text", "auto"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// Keys that only make sense where an execution waits.
@@ -57,6 +60,8 @@ impl Parser {
         }
         let methods = members.get("methods").map(|node| self.methods(node));
         let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
+        let may_be_user = faces.iter().any(|face| face.knows_users());
+        let auth = self.auth(members.get("auth"), may_be_user);
         let parse = members.get("parse").map_or(Some(Parse::Json), |node| self.body_parser(node));
         let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node));
         let when = members.get("when").and_then(|node| self.condition(node, 0));
@@ -96,6 +101,7 @@ impl Parser {
             faces,
             methods,
             verify,
+            auth,
             parse,
             fields,
             when,
@@ -242,6 +248,66 @@ impl Parser {
         }
     }
 
+    /// What is asked of callers. On a face that knows users, a user may always say who it is (FR-31).
+    fn auth(&mut self, node: Option<&Node>, may_be_user: bool) -> Auth {
+        let mut auth = Auth { user: if may_be_user { UserRule::Optional } else { UserRule::Off }, ..Auth::default() };
+        let members = node.and_then(|node| self.object(node, "`auth`", &["basic", "user", "roles", "on_fail"]));
+        let Some(members) = members else { return auth };
+        auth.basic = members.get("basic").and_then(|node| self.basic(node));
+        if let Some(node) = members.get("user") {
+            let rule = self.choice(node, "a rule for users", &["required", "optional", "off"]);
+            auth.user = match rule {
+                Some("required") => UserRule::Required,
+                Some("optional") => UserRule::Optional,
+                _ => UserRule::Off,
+            };
+        }
+        if let Some(node) = members.get("roles") {
+            let Kind::List(items) = &node.kind else {
+                self.wrong(node, "a list of roles");
+                return auth;
+            };
+            auth.roles = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+            if members.get("user").is_none() {
+                auth.user = UserRule::Required;
+            } else if auth.user != UserRule::Required {
+                self.mistakes.push(node.mistake("`roles` needs `user: required`"));
+            }
+        }
+        if let Some(node) = members.get("on_fail")
+            && self.choice(node, "a way to fail", &["error", "ignore"]) == Some("ignore")
+        {
+            auth.on_fail = OnFail::Ignore;
+        }
+        auth
+    }
+
+    fn basic(&mut self, node: &Node) -> Option<Basic> {
+        let members = self.object(node, "`basic`", &["username", "password"])?;
+        let username = self.required(&members, "username")?;
+        let name = self.text(username)?.to_owned();
+        if name.contains(':') {
+            self.mistakes.push(username.mistake("a user name cannot contain `:`"));
+        }
+        let password = self.required(&members, "password")?;
+        let password = self.secret_name(password)?;
+        Some(Basic { username: name, password })
+    }
+
+    /// The name of a secret, which is noted.
+    fn secret_name(&mut self, node: &Node) -> Option<String> {
+        let name = self.text(node)?.to_owned();
+        if !crate::secret::is_name(&name) {
+            self.mistakes.push(node.mistake(format!(
+                "`{name}` is not the name of a secret: use 1 to 64 letters, digits and `_`, and store the value with \
+                 `ringback secret set NAME`"
+            )));
+            return None;
+        }
+        self.secrets.push(name.clone());
+        Some(name)
+    }
+
     fn hmac(&mut self, node: &Node) -> Option<Hmac> {
         const KEYS: &[&str] = &[
             "scheme",
@@ -342,27 +408,16 @@ impl Parser {
 
     fn secrets(&mut self, members: &Members<'_>) -> Option<Vec<String>> {
         let node = self.required(members, "secret")?;
-        let names: Vec<String> = match &node.kind {
+        match &node.kind {
             Kind::List(items) if !items.is_empty() && items.len() <= 4 => {
-                items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect()
+                items.iter().map(|item| self.secret_name(item)).collect()
             }
-            Kind::Scalar(Value::String(name)) => vec![name.clone()],
+            Kind::Scalar(Value::String(_)) => Some(vec![self.secret_name(node)?]),
             _ => {
                 self.wrong(node, "the name of a secret, or a list of 1 to 4 names");
-                return None;
-            }
-        };
-        for name in &names {
-            if !crate::secret::is_name(name) {
-                self.mistakes.push(node.mistake(format!(
-                    "`{name}` is not the name of a secret: use 1 to 64 letters, digits and `_`, and store the value \
-                     with `ringback secret set NAME`"
-                )));
-                return None;
+                None
             }
         }
-        self.secrets.extend(names.iter().cloned());
-        Some(names)
     }
 
     fn tolerance(&mut self, members: &Members<'_>) -> Duration {
@@ -383,18 +438,42 @@ impl Parser {
         })
     }
 
-    fn fields(&mut self, node: &Node) -> Vec<(String, JsonPath)> {
+    /// A JSONPath over the data, or where it is: `{body: b.c}`, `{query: 'a[0]'}`, `{header: X-Request-Id}`.
+    fn pick(&mut self, node: &Node) -> Option<Pick> {
+        let Kind::Object(_) = &node.kind else {
+            let path = JsonPath::compile(self.text(node)?);
+            return path.map_err(|error| self.compile_error(node, &error)).ok().map(Pick::Data);
+        };
+        let members = self.object(node, "a pick", PICK_SOURCES)?;
+        let (source, node) =
+            match PICK_SOURCES.iter().filter_map(|name| Some((*name, members.get(name)?))).collect::<Vec<_>>()[..] {
+                [one] => one,
+                _ => {
+                    self.mistakes.push(node.mistake("a pick is from one of body, query and header"));
+                    return None;
+                }
+            };
+        if source == "header" {
+            return self.header_name(node).and_then(|name| name.parse().ok()).map(Pick::Header);
+        }
+        match crate::path::compile(self.text(node)?) {
+            Ok(path) if source == "query" => Some(Pick::Query(path)),
+            Ok(path) => Some(Pick::Data(path)),
+            Err(error) => {
+                self.compile_error(node, &error);
+                None
+            }
+        }
+    }
+
+    fn fields(&mut self, node: &Node) -> Vec<(String, Pick)> {
         let Kind::Object(members) = &node.kind else {
-            self.wrong(node, "an object of aliases and JSONPaths");
+            self.wrong(node, "an object of aliases and paths");
             return Vec::new();
         };
         let mut fields = Vec::new();
         for member in members {
-            let Some(path) = self.text(&member.value) else { continue };
-            match JsonPath::compile(path) {
-                Ok(path) => fields.push((member.name.clone(), path)),
-                Err(error) => self.compile_error(&member.value, &error),
-            }
+            fields.extend(self.pick(&member.value).map(|pick| (member.name.clone(), pick)));
         }
         fields
     }

@@ -1,0 +1,122 @@
+//! Who may call a trigger beyond the proof of the request itself: a name and a password, or a user with roles.
+
+use crate::callback::Request;
+use crate::name::Name;
+use crate::outcome::Stop;
+use crate::secret::Secrets;
+use crate::store::StoreError;
+use crate::time::Timestamp;
+use crate::user::{User, Users};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// What a trigger asks of its callers.
+#[derive(Debug, Default)]
+pub struct Auth {
+    pub basic: Option<Basic>,
+    pub user: UserRule,
+    /// The user must have each of them.
+    pub roles: Vec<String>,
+    pub on_fail: OnFail,
+}
+
+/// HTTP Basic authentication (RFC 7617).
+#[derive(Debug)]
+pub struct Basic {
+    pub username: String,
+    /// The name of a secret.
+    pub password: String,
+}
+
+/// Whether a caller has to be a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserRule {
+    /// No one looks.
+    #[default]
+    Off,
+    /// A user who says so is known to the flow; a wrong token is as none.
+    Optional,
+    Required,
+}
+
+/// What a caller gets that was not accepted (FR-37).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFail {
+    #[default]
+    Error,
+    /// What a callback gets that does not count.
+    Ignore,
+}
+
+/// Checks the name and the password.
+///
+/// # Errors
+///
+/// They are missing or wrong (401), or the secret is missing (500).
+pub fn check_basic(basic: &Basic, workspace: &Name, request: &Request, secrets: &Secrets) -> Result<(), Stop> {
+    let refused = |reason: &str| {
+        Stop::refused(401, "credentials_wrong", "A valid user name and password are needed.", reason)
+            .with_header("www-authenticate", "Basic realm=\"ringback\", charset=\"UTF-8\"")
+    };
+    let Some(password) = secrets.find(workspace, &basic.password) else {
+        let reason = format!("there is no secret named {0}; store it with `ringback secret set {0}`", basic.password);
+        return Err(Stop::failed(500, "secret_missing", "The callback cannot be verified at the moment.", reason));
+    };
+    let header = request.header("authorization").ok_or_else(|| refused("there is no Authorization header"))?;
+    let given = header
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .and_then(|(_, credentials)| STANDARD.decode(credentials.trim()).ok())
+        .ok_or_else(|| refused("the Authorization header is not of the Basic scheme"))?;
+    let expected = [basic.username.as_bytes(), b":", password.bytes()].concat();
+    verify_slices_are_equal(&given, &expected).map_err(|_| refused("the user name or the password is wrong"))
+}
+
+/// Whom the caller proves to be, and whether that is enough.
+///
+/// # Errors
+///
+/// No known user (401) where one is needed, a role is missing (403), or the store failed (503).
+pub fn check_user(auth: &Auth, workspace: &Name, request: &Request, users: &Users) -> Result<Option<User>, Stop> {
+    if auth.user == UserRule::Off {
+        return Ok(None);
+    }
+    let failed = |error: StoreError| {
+        Stop::failed(503, "unavailable", "The server cannot take this callback now.", error.to_string())
+            .with_header("retry-after", "5")
+    };
+    let token = token(request);
+    let user = match &token {
+        Some(token) => users.find(workspace, token, Timestamp::now()).map_err(failed)?,
+        None => None,
+    };
+    let Some(user) = user else {
+        let reason = match token {
+            Some(_) => "the user token is unknown or has expired",
+            None => "there is no user token",
+        };
+        return match auth.user {
+            UserRule::Required => Err(Stop::refused(401, "user_unknown", "A valid user token is needed.", reason)
+                .with_header("www-authenticate", "Bearer realm=\"ringback\"")),
+            UserRule::Optional | UserRule::Off => Ok(None),
+        };
+    };
+    match auth.roles.iter().find(|role| !user.roles.contains(role)) {
+        None => Ok(Some(user)),
+        Some(role) => {
+            let reason = format!("the user {} does not have the role {role}", user.id);
+            Err(Stop::refused(403, "role_missing", "The user does not have the role that is needed.", reason))
+        }
+    }
+}
+
+/// `user-token: …` (FR-31), or `Authorization: Bearer …`.
+fn token(request: &Request) -> Option<String> {
+    if let Some(token) = request.header("user-token") {
+        return Some(token);
+    }
+    let header = request.header("authorization")?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}

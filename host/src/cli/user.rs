@@ -1,0 +1,102 @@
+//! `ringback user …`.
+
+use super::client::{Client, segment};
+use super::output::{items, json, line, table, text};
+use super::{CliError, read};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum User {
+    /// Make a user, or replace its properties and roles.
+    Set {
+        id: String,
+        /// A file with a JSON object, or - for standard input.
+        #[arg(long, value_name = "FILE")]
+        properties: Option<PathBuf>,
+        /// A role; may be repeated.
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+    },
+    /// List the users.
+    List,
+    /// Show a user with its properties.
+    Show { id: String },
+    /// Remove a user with its tokens.
+    Remove { id: String },
+    /// Make a token that proves the user to triggers; it is shown this once.
+    Token {
+        id: String,
+        /// Like 30d; without it the token does not expire.
+        #[arg(long, value_name = "DURATION")]
+        expires_in: Option<String>,
+    },
+    /// List the tokens of a user, without themselves.
+    Tokens { id: String },
+    /// Revoke a token of a user.
+    Revoke { id: String, token: String },
+}
+
+impl User {
+    pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
+        match self {
+            Self::Set { id, properties, roles } => {
+                let properties = match properties {
+                    None => serde_json::json!({}),
+                    Some(file) => serde_json::from_slice(&read(&file)?)
+                        .map_err(|error| CliError::Refused(format!("{} is not JSON: {error}", file.display())))?,
+                };
+                let body = serde_json::json!({ "properties": properties, "roles": roles });
+                let user = client.put(&path(&id), &body).await?;
+                if client.json { json(&user) } else { line(&format!("{id} is stored")) }
+            }
+            Self::List => {
+                let list = client.get("/v1/users?limit=200").await?;
+                let roles = |user: &serde_json::Value| {
+                    let roles = user["roles"].as_array().into_iter().flatten();
+                    roles.filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(", ")
+                };
+                show(client, &list, &["USER", "ROLES", "CHANGED"], "no users", |user| {
+                    vec![text(user, "id"), roles(user), text(user, "updated_at")]
+                });
+            }
+            Self::Show { id } => json(&client.get(&path(&id)).await?),
+            Self::Remove { id } => {
+                client.delete(&path(&id)).await?;
+                line(&format!("{id} is removed"));
+            }
+            Self::Token { id, expires_in } => {
+                let body = serde_json::json!({ "expires_in": expires_in });
+                let created = client.post(&format!("{}/tokens", path(&id)), &body).await?;
+                if client.json { json(&created) } else { line(&text(&created, "token")) }
+            }
+            Self::Tokens { id } => {
+                let list = client.get(&format!("{}/tokens", path(&id))).await?;
+                show(client, &list, &["TOKEN", "CREATED", "EXPIRES"], "no tokens", |token| {
+                    vec![text(token, "id"), text(token, "created_at"), text(token, "expires_at")]
+                });
+            }
+            Self::Revoke { id, token } => {
+                client.delete(&format!("{}/tokens/{}", path(&id), segment(&token))).await?;
+                line(&format!("{token} is revoked"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(
+    client: &Client,
+    list: &serde_json::Value,
+    head: &[&str],
+    nothing: &str,
+    row: impl Fn(&serde_json::Value) -> Vec<String>,
+) {
+    if client.json {
+        return json(list);
+    }
+    table(head, &items(list).iter().map(row).collect::<Vec<_>>(), nothing);
+}
+
+fn path(id: &str) -> String {
+    format!("/v1/users/{}", segment(id))
+}

@@ -1,0 +1,226 @@
+//! Users: who calls, with properties of any shape, roles, and tokens that prove who they are.
+
+use crate::name::{Name, hex, random_key};
+use crate::store::{Store, StoreError, Write};
+use crate::time::Timestamp;
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Most characters of an id.
+const ID_MAX: usize = 128;
+/// Largest properties of a user, in bytes of JSON: they go into the journal of every execution that the user takes part in.
+const PROPERTIES_BYTES_MAX: usize = 64 << 10;
+/// Most roles of a user, and most characters of one.
+const ROLES_MAX: usize = 64;
+const ROLE_MAX: usize = 128;
+
+/// A user as it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserRecord {
+    /// Types are kept (FR-32).
+    pub properties: Map<String, Value>,
+    pub roles: Vec<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl UserRecord {
+    /// What flows see: every property, with `objectId` and `roles` where the properties do not have them.
+    pub fn to_json(&self, id: &str) -> Value {
+        let mut user = self.properties.clone();
+        user.entry("objectId").or_insert_with(|| id.into());
+        user.entry("roles").or_insert_with(|| self.roles.clone().into());
+        Value::Object(user)
+    }
+}
+
+/// A token of a user as it is stored, under its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserTokenRecord {
+    pub user: String,
+    pub created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A user whom a token has proved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    pub id: String,
+    pub roles: Vec<String>,
+    /// As flows see it.
+    pub object: Arc<Value>,
+}
+
+/// Why users could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    #[error("`{0}` is no id of a user: use 1 to {ID_MAX} letters, digits and `.`, `_`, `-`, `@`, `+`")]
+    Id(String),
+    #[error("the properties have {0} bytes of JSON; at most {PROPERTIES_BYTES_MAX} are kept")]
+    TooLarge(usize),
+    #[error("a user has at most {ROLES_MAX} roles of 1 to {ROLE_MAX} characters")]
+    Roles,
+    #[error("there is no user {0}")]
+    Missing(String),
+    #[error("the operating system gave no random bytes")]
+    Random,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The directory of users. Cloning it is cheap and shares it.
+#[derive(Clone)]
+pub struct Users {
+    store: Store,
+}
+
+impl Users {
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Makes a user, or replaces its properties and roles: its record, and whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// The id, the properties or the roles are not acceptable, or the store failed.
+    pub async fn put(
+        &self,
+        workspace: &Name,
+        id: &str,
+        properties: Map<String, Value>,
+        roles: Vec<String>,
+    ) -> Result<(UserRecord, bool), UserError> {
+        if !is_id(id) {
+            return Err(UserError::Id(id.chars().take(200).collect()));
+        }
+        let bytes = serde_json::to_vec(&properties).map_or(usize::MAX, |json| json.len());
+        if bytes > PROPERTIES_BYTES_MAX {
+            return Err(UserError::TooLarge(bytes));
+        }
+        if roles.len() > ROLES_MAX || roles.iter().any(|role| role.is_empty() || role.chars().count() > ROLE_MAX) {
+            return Err(UserError::Roles);
+        }
+        let now = Timestamp::now();
+        let before = self.store.user(workspace, id)?;
+        let created_at = before.as_ref().map_or(now, |before| before.created_at);
+        let record = UserRecord { properties, roles, created_at, updated_at: now };
+        let put = Write::PutUser { workspace: workspace.clone(), id: id.to_owned(), record: record.clone() };
+        self.store.commit(vec![put]).await?;
+        Ok((record, before.is_none()))
+    }
+
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn get(&self, workspace: &Name, id: &str) -> Result<Option<UserRecord>, StoreError> {
+        self.store.user(workspace, id)
+    }
+
+    /// Users by their ids, from the one after `after` on.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn list(
+        &self,
+        workspace: &Name,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, UserRecord)>, StoreError> {
+        self.store.users(workspace, after, limit)
+    }
+
+    /// Removes a user and its tokens: whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn remove(&self, workspace: &Name, id: &str) -> Result<bool, StoreError> {
+        let existed = self.store.user(workspace, id)?.is_some();
+        let mut writes = vec![Write::DeleteUser { workspace: workspace.clone(), id: id.to_owned() }];
+        writes.extend(self.tokens(workspace, id)?.into_iter().map(|(hash, _)| delete_token(workspace, hash)));
+        self.store.commit(writes).await?;
+        Ok(existed)
+    }
+
+    /// Makes a token, which cannot be read again: it, its id, and when it expires.
+    ///
+    /// # Errors
+    ///
+    /// There is no such user, or the store failed.
+    pub async fn create_token(
+        &self,
+        workspace: &Name,
+        id: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(String, String), UserError> {
+        if self.store.user(workspace, id)?.is_none() {
+            return Err(UserError::Missing(id.to_owned()));
+        }
+        let token = format!("rbu_{}", random_key().map_err(|_| UserError::Random)?);
+        let hash = hash(&token);
+        let record = UserTokenRecord { user: id.to_owned(), created_at: Timestamp::now(), expires_at };
+        let put = Write::PutUserToken { workspace: workspace.clone(), hash: hash.clone(), record };
+        self.store.commit(vec![put]).await?;
+        Ok((token, token_id(&hash)))
+    }
+
+    /// The tokens of a user by their hashes.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn tokens(&self, workspace: &Name, id: &str) -> Result<Vec<(String, UserTokenRecord)>, StoreError> {
+        let tokens = self.store.user_tokens(workspace)?;
+        Ok(tokens.into_iter().filter(|(_, record)| record.user == id).collect())
+    }
+
+    /// Revokes a token of a user: whether there was one with this id.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn remove_token(&self, workspace: &Name, user: &str, id: &str) -> Result<bool, StoreError> {
+        let tokens = self.tokens(workspace, user)?;
+        let Some((hash, _)) = tokens.into_iter().find(|(hash, _)| token_id(hash) == id) else { return Ok(false) };
+        self.store.commit(vec![delete_token(workspace, hash)]).await?;
+        Ok(true)
+    }
+
+    /// Whom a token proves; `None` when it is unknown or expired. It is found by its hash: the time that takes tells nothing.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn find(&self, workspace: &Name, token: &str, now: Timestamp) -> Result<Option<User>, StoreError> {
+        let Some(record) = self.store.user_token(workspace, &hash(token))? else { return Ok(None) };
+        if record.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Ok(None);
+        }
+        let Some(user) = self.store.user(workspace, &record.user)? else { return Ok(None) };
+        let object = Arc::new(user.to_json(&record.user));
+        Ok(Some(User { id: record.user, roles: user.roles, object }))
+    }
+}
+
+/// What names a token in lists: the beginning of its hash, which tells nothing of it.
+pub fn token_id(hash: &str) -> String {
+    hash.get(..12).unwrap_or_default().to_owned()
+}
+
+fn delete_token(workspace: &Name, hash: String) -> Write {
+    Write::DeleteUserToken { workspace: workspace.clone(), hash }
+}
+
+fn hash(token: &str) -> String {
+    hex(digest(&SHA256, token.as_bytes()).as_ref())
+}
+
+fn is_id(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
+    (1..=ID_MAX).contains(&id.len()) && id.bytes().all(allowed)
+}

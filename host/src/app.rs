@@ -1,6 +1,7 @@
 //! The server, put together: opened in the order of dependence, stopped in the reverse.
 
 use crate::config::Config;
+use crate::environment::Environments;
 use crate::flows::Flows;
 use crate::http;
 use crate::pipeline::Pipeline;
@@ -27,6 +28,7 @@ pub struct App {
     pub secrets: Secrets,
     pub tokens: Tokens,
     pub users: Users,
+    pub environments: Environments,
     pub pipeline: Pipeline,
     pub public_url: String,
     pub metrics: Option<PrometheusHandle>,
@@ -90,6 +92,7 @@ pub async fn run(
     let secrets = Secrets::open(&store, &config.data.join("secret.key"))?;
     let tokens = Tokens::open(&store, &config.data.join("admin-token")).await?;
     let users = Users::new(store.clone());
+    let environments = Environments::open(store.clone())?;
     let settings = Settings {
         data: config.data.clone(),
         compiler,
@@ -102,7 +105,8 @@ pub async fn run(
     let flows = Flows::open(store.clone())?;
     let sender = Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned());
     let (executions_max, url) = (config.executions_max, public_url.clone());
-    let runner = Runner::new(store.clone(), flows.clone(), plugins.clone(), sender, executions_max, url);
+    let runner =
+        Runner::new(store.clone(), flows.clone(), plugins.clone(), environments.clone(), sender, executions_max, url);
     let resumed = runner.resume_all()?;
     let pipeline = Pipeline {
         store: store.clone(),
@@ -110,6 +114,7 @@ pub async fn run(
         plugins: plugins.clone(),
         secrets: secrets.clone(),
         users: users.clone(),
+        environments: environments.clone(),
         runner,
         public_url: public_url.clone(),
     };
@@ -121,6 +126,7 @@ pub async fn run(
         secrets,
         tokens,
         users,
+        environments,
         pipeline,
         public_url,
         metrics,

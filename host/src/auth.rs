@@ -1,7 +1,6 @@
 //! Who may call a trigger beyond the proof of the request itself: a name and a password, or a user with roles.
 
-use crate::callback::Request;
-use crate::name::Name;
+use crate::callback::{Callback, Request};
 use crate::outcome::Stop;
 use crate::secret::Secrets;
 use crate::store::StoreError;
@@ -54,16 +53,17 @@ pub enum OnFail {
 /// # Errors
 ///
 /// They are missing or wrong (401), or the secret is missing (500).
-pub fn check_basic(basic: &Basic, workspace: &Name, request: &Request, secrets: &Secrets) -> Result<(), Stop> {
+pub fn check_basic(basic: &Basic, callback: &Callback, secrets: &Secrets) -> Result<(), Stop> {
     let refused = |reason: &str| {
         Stop::refused(401, "credentials_wrong", "A valid user name and password are needed.", reason)
             .with_header("www-authenticate", "Basic realm=\"ringback\", charset=\"UTF-8\"")
     };
-    let Some(password) = secrets.find(workspace, &basic.password) else {
+    let Some(password) = secrets.find(&callback.workspace, &callback.environment, &basic.password) else {
         let reason = format!("there is no secret named {0}; store it with `ringback secret set {0}`", basic.password);
         return Err(Stop::failed(500, "secret_missing", "The callback cannot be verified at the moment.", reason));
     };
-    let header = request.header("authorization").ok_or_else(|| refused("there is no Authorization header"))?;
+    let header = callback.request.header("authorization");
+    let header = header.ok_or_else(|| refused("there is no Authorization header"))?;
     let given = header
         .split_once(' ')
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
@@ -78,7 +78,7 @@ pub fn check_basic(basic: &Basic, workspace: &Name, request: &Request, secrets: 
 /// # Errors
 ///
 /// No known user (401) where one is needed, a role is missing (403), or the store failed (503).
-pub fn check_user(auth: &Auth, workspace: &Name, request: &Request, users: &Users) -> Result<Option<User>, Stop> {
+pub fn check_user(auth: &Auth, callback: &Callback, users: &Users) -> Result<Option<User>, Stop> {
     if auth.user == UserRule::Off {
         return Ok(None);
     }
@@ -86,9 +86,9 @@ pub fn check_user(auth: &Auth, workspace: &Name, request: &Request, users: &User
         Stop::failed(503, "unavailable", "The server cannot take this callback now.", error.to_string())
             .with_header("retry-after", "5")
     };
-    let token = token(request);
+    let token = token(&callback.request);
     let user = match &token {
-        Some(token) => users.find(workspace, token, Timestamp::now()).map_err(failed)?,
+        Some(token) => users.find(&callback.workspace, token, Timestamp::now()).map_err(failed)?,
         None => None,
     };
     let Some(user) = user else {

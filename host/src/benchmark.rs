@@ -53,6 +53,7 @@ pub async fn condition_calls(
     let data_value = serde_json::from_slice(body)?;
     let subject = Subject {
         workspace,
+        environment: Name::default_name(),
         callback: Some(Arc::new(callback)),
         data: Some(Arc::new(data_value)),
         execution: None,

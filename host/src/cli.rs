@@ -5,6 +5,7 @@ mod callback;
 mod client;
 mod db;
 mod doctor;
+mod environment;
 mod execution;
 mod flow;
 mod output;
@@ -92,6 +93,12 @@ enum Command {
     /// Make and remove API tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Keep environments, each with variables and secrets of its own.
+    #[command(subcommand)]
+    Environment(environment::Environment),
+    /// Set variables that flows see.
+    #[command(subcommand)]
+    Var(environment::Var),
     /// Keep users, who prove themselves to triggers by tokens.
     #[command(subcommand)]
     User(user::User),
@@ -190,6 +197,8 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         Command::Sample(command) => command.run(connection.json),
         Command::Secret(command) => command.run(&client()?).await,
         Command::Token(command) => command.run(&client()?).await,
+        Command::Environment(command) => command.run(&client()?).await,
+        Command::Var(command) => command.run(&client()?).await,
         Command::User(command) => command.run(&client()?).await,
         Command::Backup { file } => backup::backup(&client()?, &file).await,
         Command::Restore { file } => backup::restore(&connection, &file).await,

@@ -43,7 +43,7 @@ type Evaluation<'a> = Pin<Box<dyn Future<Output = Result<Decision, Stop>> + Send
 impl Condition {
     /// Whether different executions can get different decisions for the same callback.
     pub fn reads_execution(&self) -> bool {
-        const OF_THE_CALLBACK: [&str; 6] = ["data", "fields", "user", "callback", "flow", "environment"];
+        const OF_THE_CALLBACK: [&str; 7] = ["data", "fields", "user", "vars", "callback", "flow", "environment"];
         match self {
             Self::Cel(cel) => cel.names().iter().any(|name| !OF_THE_CALLBACK.contains(&name.as_str())),
             Self::JsonPath(_) => false,

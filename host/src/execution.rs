@@ -13,6 +13,7 @@ use crate::reply;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where an execution stands.
@@ -270,6 +271,8 @@ pub struct Execution {
     failed_attempts: u32,
     /// What the trigger that was activated last brought, and the user that was last known.
     input: Input,
+    /// The variables of its environment, as they are now: not of the journal.
+    pub vars: Arc<Value>,
     /// By the trigger's name, in the order of their activation.
     triggers: Vec<(String, Activation)>,
     results: Map<String, Value>,
@@ -284,12 +287,13 @@ pub struct Start {
     pub callback: CallbackId,
     pub environment: Name,
     pub input: Input,
+    pub vars: Arc<Value>,
 }
 
 impl Execution {
     /// Starts an execution at the flow's first trigger and runs it up to its first effect, or to its end.
     pub fn start(flow: &Flow, start: Start, now: Timestamp) -> (Self, Turn<'_>) {
-        let Start { id, callback, environment, input } = start;
+        let Start { id, callback, environment, input, vars } = start;
         let mut execution = Self::empty(Summary {
             id,
             flow: flow.name.clone(),
@@ -303,6 +307,7 @@ impl Execution {
             wait: None,
             entries: 0,
         });
+        execution.vars = vars;
         let trigger = flow.triggers.first().map(|trigger| trigger.name.clone()).unwrap_or_default();
         let mut entries = Vec::new();
         let kind = EntryKind::Started { callback, trigger, input };
@@ -402,6 +407,7 @@ impl Execution {
             environment: &self.summary.environment,
             callback: None,
             input: &self.input,
+            vars: &self.vars,
             execution: Some(ScopeOfExecution { id: self.summary.id, triggers: &self.triggers, results: &self.results }),
             secrets: None,
         }
@@ -445,6 +451,7 @@ impl Execution {
             next: 0,
             failed_attempts: 0,
             input: Input::default(),
+            vars: Arc::default(),
             triggers: Vec::new(),
             results: Map::new(),
             reply: None,
@@ -716,6 +723,7 @@ mod tests {
             callback: CallbackId::new(),
             environment: Name::default_name(),
             input: Input { data: data.into(), ..Input::default() },
+            vars: std::sync::Arc::default(),
         }
     }
 

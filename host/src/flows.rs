@@ -212,7 +212,8 @@ impl Flows {
         if !mistakes.is_empty() {
             return Err(FlowError::Mistakes(mistakes));
         }
-        let missing = parsed.secrets.iter().filter(|name| secrets.find(workspace, name).is_none());
+        let missing =
+            parsed.secrets.iter().filter(|name| secrets.find(workspace, &Name::default_name(), name).is_none());
         let warnings = missing
             .map(|name| format!("there is no secret {name} yet: until `ringback secret set {name}`, callbacks get 500"))
             .collect();

@@ -7,6 +7,7 @@
 mod auth;
 mod callback;
 mod condition;
+mod environment;
 mod execution;
 mod expression;
 mod face;

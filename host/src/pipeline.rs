@@ -14,6 +14,7 @@ pub use again::{Replay, ReplayError};
 use crate::auth::{OnFail, check_basic, check_user};
 use crate::callback::{Callback, Input, Request};
 use crate::condition::Asking;
+use crate::environment::Environments;
 use crate::execution::{Execution, Start};
 use crate::face;
 use crate::flow::{Mode, PluginCall, Trigger};
@@ -42,6 +43,7 @@ pub struct Pipeline {
     pub plugins: Plugins,
     pub secrets: Secrets,
     pub users: Users,
+    pub environments: Environments,
     pub runner: Runner,
     /// Scheme, host and port under which callers reach the public listener.
     pub public_url: String,
@@ -77,11 +79,16 @@ impl Pipeline {
             request,
             base_url: self.public_url.clone(),
         };
-        let mut passage = Passage::new(callback, Place { flow, trigger, face }, Origin::Caller);
+        let mut passage = self.passage(callback, Place { flow, trigger, face }, Origin::Caller);
         let end = self.pass(&mut passage).await;
         metrics::counter!("ringback_callbacks_total", "outcome" => end.outcome.as_str()).increment(1);
         metrics::histogram!("ringback_callback_seconds").record(started.elapsed().as_secs_f64());
         end.reply.with_header("ringback-callback", passage.repeats.unwrap_or(passage.callback.id).to_string())
+    }
+
+    fn passage(&self, callback: Callback, place: Place, origin: Origin) -> Passage {
+        let vars = self.environments.vars(&callback.workspace, &callback.environment);
+        Passage::new(callback, place, vars, origin)
     }
 
     /// Takes a callback through all stages and keeps its record.
@@ -171,10 +178,10 @@ impl Pipeline {
         }
         let callback = Arc::clone(&passage.callback);
         if let Some(basic) = &trigger.auth.basic {
-            check_basic(basic, &callback.workspace, &callback.request, &self.secrets)?;
+            check_basic(basic, &callback, &self.secrets)?;
             passage.passed(Stage::Auth, format!("the password of {} is right", basic.username));
         }
-        if let Some(user) = check_user(&trigger.auth, &callback.workspace, &callback.request, &self.users)? {
+        if let Some(user) = check_user(&trigger.auth, &callback, &self.users)? {
             passage.passed(Stage::Auth, format!("the caller is the user {}", user.id));
             passage.user = Some(user.object);
         }
@@ -226,7 +233,8 @@ impl Pipeline {
         let Some(condition) = &trigger.when else { return Ok(true) };
         let subject = crate::plugin::Subject { data: Some(Arc::clone(&input.data)), ..passage.subject() };
         let (callback, flow) = (Arc::clone(&passage.callback), Arc::clone(&passage.flow));
-        let scope = scope_of(&callback, &flow, input);
+        let vars = Arc::clone(&passage.vars);
+        let scope = scope_of(&callback, &flow, input, &vars);
         let mut asking = Asking { plugins: &self.plugins, subject: &subject, uses: &mut passage.uses };
         let decision = condition.evaluate(&scope, &mut asking).await.map_err(|stop| (Stage::Condition, stop))?;
         let verdict = if decision.holds { Verdict::Passed } else { Verdict::Ignored };
@@ -240,7 +248,7 @@ impl Pipeline {
             return Ok(passage.ignored());
         }
         let (callback, environment) = (passage.callback.id, passage.callback.environment.clone());
-        let start = Start { id: ExecutionId::new(), callback, environment, input };
+        let start = Start { id: ExecutionId::new(), callback, environment, input, vars: Arc::clone(&passage.vars) };
         let flow = Arc::clone(&passage.flow);
         let (execution, turn) = Execution::start(&flow, start, Timestamp::now());
         let id = execution.summary.id;

@@ -74,7 +74,7 @@ impl Sender {
         idempotency_key: &str,
     ) -> Result<Event, SendError> {
         let started = Instant::now();
-        let secrets = self.secrets_of(workspace, call)?;
+        let secrets = self.secrets_of(workspace, scope.environment, call)?;
         let scope = Scope { secrets: Some(&secrets), ..*scope };
         let render = |template: &crate::expression::Template| {
             template.render_text(&scope).map_err(|error| SendError::Expression(error.to_string()))
@@ -127,10 +127,11 @@ impl Sender {
         })
     }
 
-    fn secrets_of(&self, workspace: &Name, call: &HttpCall) -> Result<Value, SendError> {
+    fn secrets_of(&self, workspace: &Name, environment: &Name, call: &HttpCall) -> Result<Value, SendError> {
         let mut secrets = Map::new();
         for name in &call.secrets {
-            let value = self.secrets.find(workspace, name).ok_or_else(|| SendError::Secret(name.clone()))?;
+            let value =
+                self.secrets.find(workspace, environment, name).ok_or_else(|| SendError::Secret(name.clone()))?;
             secrets.insert(name.clone(), String::from_utf8_lossy(value.bytes()).into());
         }
         Ok(Value::Object(secrets))

@@ -5,6 +5,7 @@
 
 use crate::callback::Input;
 use crate::condition::{Asking, Condition, Decision};
+use crate::environment::Environments;
 use crate::execution::{Effect, Entry, Event, Execution, Status, Summary, Turn};
 use crate::flow::{Flow, PluginCall};
 use crate::flows::Flows;
@@ -73,6 +74,7 @@ struct Inner {
     store: Store,
     flows: Flows,
     plugins: Plugins,
+    environments: Environments,
     http: HttpSender,
     places: Semaphore,
     public_url: String,
@@ -94,6 +96,7 @@ impl Runner {
         store: Store,
         flows: Flows,
         plugins: Plugins,
+        environments: Environments,
         http: HttpSender,
         executions_max: usize,
         public_url: String,
@@ -102,6 +105,7 @@ impl Runner {
             store,
             flows,
             plugins,
+            environments,
             http,
             places: Semaphore::new(executions_max),
             public_url,
@@ -142,7 +146,8 @@ impl Runner {
         let Inner { store, flows, .. } = &*self.inner;
         let Some((summary, journal)) = store.execution(workspace, id)? else { return Ok(None) };
         let flow = flows.version(workspace, &summary.flow, summary.flow_version)?.ok_or(ChangeError::FlowGone)?;
-        let execution = Execution::restore(&flow, summary, journal);
+        let mut execution = Execution::restore(&flow, summary, journal);
+        execution.vars = self.inner.environments.vars(workspace, &execution.summary.environment);
         Ok(Some(Run { workspace: workspace.clone(), flow, execution }))
     }
 
@@ -542,7 +547,7 @@ pub fn subject_for(flow: &Flow, trigger: &Name, workspace: &Name, execution: &Ex
     let condition = flow.triggers.iter().find(|known| known.id == *trigger).and_then(|known| known.when.as_ref());
     match condition.is_some_and(Condition::asks_plugin) {
         true => Subject::of_execution(workspace, execution),
-        false => Subject::unseen(workspace),
+        false => Subject::unseen(workspace, &execution.summary.environment),
     }
 }
 

@@ -65,6 +65,8 @@ pub enum SecretError {
 pub struct SecretEntry {
     /// Its name.
     pub name: String,
+    /// The environment that it is for.
+    pub environment: String,
     /// When its value was set.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
@@ -96,10 +98,13 @@ impl Secrets {
         Ok(Self { values: Arc::new(ArcSwap::from_pointee(values)), key: Arc::new(key) })
     }
 
-    /// The value of a secret.
-    pub fn find(&self, workspace: &Name, name: &str) -> Option<SecretValue> {
+    /// The value of a secret in an environment: its own, or that of `default`.
+    pub fn find(&self, workspace: &Name, environment: &Name, name: &str) -> Option<SecretValue> {
         // The map is small and the borrow of a tuple key would need a copy of the name in any case.
-        self.values.load().get(&(workspace.clone(), name.to_owned())).map(|(value, _)| value.clone())
+        let values = self.values.load();
+        let of = |name: String| values.get(&(workspace.clone(), name)).map(|(value, _)| value.clone());
+        let own = if *environment == Name::default_name() { None } else { of(name_in(environment, name)) };
+        own.or_else(|| of(name.to_owned()))
     }
 
     /// The names of a workspace's secrets.
@@ -108,7 +113,11 @@ impl Secrets {
         values
             .iter()
             .filter(|((owner, _), _)| owner == workspace)
-            .map(|((_, name), (_, updated_at))| SecretEntry { name: name.clone(), updated_at: *updated_at })
+            .map(|((_, name), (_, updated_at))| {
+                let (environment, name) = name.split_once(SEPARATOR).unwrap_or(("default", name));
+                let (name, environment) = (name.to_owned(), environment.to_owned());
+                SecretEntry { name, environment, updated_at: *updated_at }
+            })
             .collect()
     }
 
@@ -117,13 +126,21 @@ impl Secrets {
     /// # Errors
     ///
     /// The name or size is not allowed, or the store failed.
-    pub async fn set(&self, store: &Store, workspace: &Name, name: &str, value: Vec<u8>) -> Result<(), SecretError> {
+    pub async fn set(
+        &self,
+        store: &Store,
+        workspace: &Name,
+        environment: &Name,
+        name: &str,
+        value: Vec<u8>,
+    ) -> Result<(), SecretError> {
         if !is_name(name) {
             return Err(SecretError::Name(name.chars().take(80).collect()));
         }
         if value.is_empty() || value.len() > VALUE_BYTES_MAX {
             return Err(SecretError::Size(value.len()));
         }
+        let name = &name_in(environment, name);
         let value = SecretValue::new(value);
         let sealed = seal(&self.key, workspace, name, value.bytes())?;
         let updated_at = Timestamp::now();
@@ -138,11 +155,24 @@ impl Secrets {
     /// # Errors
     ///
     /// The store failed.
-    pub async fn remove(&self, store: &Store, workspace: &Name, name: &str) -> Result<bool, SecretError> {
-        let existed = self.find(workspace, name).is_some();
+    pub async fn remove(
+        &self,
+        store: &Store,
+        workspace: &Name,
+        environment: &Name,
+        name: &str,
+    ) -> Result<bool, SecretError> {
+        let name = &name_in(environment, name);
+        let existed = self.values.load().contains_key(&(workspace.clone(), name.clone()));
         store.commit(vec![Write::DeleteSecret { workspace: workspace.clone(), name: name.to_owned() }]).await?;
         self.update(|values| drop(values.remove(&(workspace.clone(), name.to_owned()))));
         Ok(existed)
+    }
+
+    /// Forgets the secrets of an environment that the store has removed.
+    pub fn forget_environment(&self, workspace: &Name, environment: &Name) {
+        let prefix = name_in(environment, "");
+        self.update(|values| values.retain(|(owner, name), _| owner != workspace || !name.starts_with(&prefix)));
     }
 
     /// Bytes as an opaque text for a URL, which only this server can make and read.
@@ -192,6 +222,14 @@ pub struct SecretRecord {
     /// Base64 of nonce, AES-256-GCM ciphertext and tag; workspace and name are authenticated with it.
     pub sealed: String,
     pub updated_at: Timestamp,
+}
+
+/// What separates the environment from the name of a secret; no name has it.
+const SEPARATOR: char = ':';
+
+/// The name under which the secret of an environment is kept.
+pub fn name_in(environment: &Name, name: &str) -> String {
+    if *environment == Name::default_name() { name.to_owned() } else { format!("{environment}{SEPARATOR}{name}") }
 }
 
 /// Whether a text can name a secret: 1 to 64 letters, digits and `_`.

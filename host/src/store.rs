@@ -23,6 +23,7 @@ pub use retention::Forgotten;
 pub use verify::Findings;
 
 use crate::callback::Input;
+use crate::environment::{EnvironmentRecord, VarRecord};
 use crate::execution::{Entry, Summary};
 use crate::face;
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -164,6 +165,27 @@ pub enum Write {
     },
     DeleteSecret {
         workspace: Name,
+        name: String,
+    },
+    PutEnvironment {
+        workspace: Name,
+        name: Name,
+        record: EnvironmentRecord,
+    },
+    /// With its variables and secrets.
+    DeleteEnvironment {
+        workspace: Name,
+        name: Name,
+    },
+    PutVar {
+        workspace: Name,
+        environment: Name,
+        name: String,
+        record: VarRecord,
+    },
+    DeleteVar {
+        workspace: Name,
+        environment: Name,
         name: String,
     },
     PutUser {
@@ -489,6 +511,20 @@ impl Store {
         self.engine
             .list_all(key::SECRET, key::workspace_and_text)
             .map(|secrets| secrets.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
+    }
+
+    pub fn environments(&self) -> Result<Vec<(Name, Name, EnvironmentRecord)>, StoreError> {
+        let list = self.engine.list_all(key::ENVIRONMENT, key::workspace_and_name)?;
+        Ok(list.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
+    }
+
+    /// All variables: workspace, environment, name.
+    pub fn vars(&self) -> Result<Vec<(Name, Name, String, VarRecord)>, StoreError> {
+        let list = self.engine.list_all(key::VAR, key::workspace_name_and_text)?;
+        Ok(list
+            .into_iter()
+            .map(|((workspace, environment, name), record)| (workspace, environment, name, record))
+            .collect())
     }
 
     pub fn user(&self, workspace: &Name, id: &str) -> Result<Option<UserRecord>, StoreError> {

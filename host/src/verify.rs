@@ -75,7 +75,12 @@ pub fn verify(
     plugin_verdict: Option<Result<Proof, Stop>>,
 ) -> Result<Verified, Stop> {
     let find = |names: &[String]| -> Result<Vec<SecretValue>, Stop> {
-        names.iter().map(|name| secrets.find(&callback.workspace, name).ok_or_else(|| missing_secret(name))).collect()
+        names
+            .iter()
+            .map(|name| {
+                secrets.find(&callback.workspace, &callback.environment, name).ok_or_else(|| missing_secret(name))
+            })
+            .collect()
     };
     let request = &callback.request;
     let verdict = match scheme {

@@ -14,17 +14,23 @@ pub(super) enum Secret {
         /// Read the value from a file instead.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        environment: String,
     },
     /// List the names of secrets.
     List,
     /// Remove a secret.
-    Remove { name: String },
+    Remove {
+        name: String,
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        environment: String,
+    },
 }
 
 impl Secret {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
-            Self::Set { name, file } => {
+            Self::Set { name, file, environment } => {
                 if file.is_none() && std::io::stdin().is_terminal() {
                     eprintln!("type the value of {name}, then ctrl-d:");
                 }
@@ -33,7 +39,7 @@ impl Secret {
                     String::from_utf8(bytes).map_err(|_| CliError::Refused("a secret must be text".to_owned()))?;
                 // The line break that ends the input is not meant.
                 let value = value.strip_suffix('\n').map(|v| v.strip_suffix('\r').unwrap_or(v)).unwrap_or(&value);
-                client.put(&path(&name), &serde_json::json!({ "value": value })).await?;
+                client.put(&path(&name, &environment), &serde_json::json!({ "value": value })).await?;
                 line(&format!("{name} is stored"));
             }
             Self::List => {
@@ -42,12 +48,14 @@ impl Secret {
                     json(&list);
                     return Ok(());
                 }
-                let rows: Vec<Vec<String>> =
-                    items(&list).iter().map(|entry| vec![text(entry, "name"), text(entry, "updated_at")]).collect();
-                table(&["SECRET", "CHANGED"], &rows, "no secrets");
+                let rows: Vec<Vec<String>> = items(&list)
+                    .iter()
+                    .map(|entry| vec![text(entry, "name"), text(entry, "environment"), text(entry, "updated_at")])
+                    .collect();
+                table(&["SECRET", "ENVIRONMENT", "CHANGED"], &rows, "no secrets");
             }
-            Self::Remove { name } => {
-                client.delete(&path(&name)).await?;
+            Self::Remove { name, environment } => {
+                client.delete(&path(&name, &environment)).await?;
                 line(&format!("{name} is removed"));
             }
         }
@@ -55,6 +63,6 @@ impl Secret {
     }
 }
 
-fn path(name: &str) -> String {
-    format!("/v1/secrets/{}", segment(name))
+fn path(name: &str, environment: &str) -> String {
+    format!("/v1/secrets/{}?environment={}", segment(name), segment(environment))
 }

@@ -282,6 +282,7 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
         callback: CallbackId::new(),
         environment: Name::default_name(),
         input: Input::default(),
+        vars: Arc::default(),
     };
     let (execution, turn) = Execution::start(&flow, start, at(now));
     let id = execution.summary.id;

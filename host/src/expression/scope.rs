@@ -12,6 +12,8 @@ pub struct Scope<'a> {
     pub callback: Option<&'a Callback>,
     /// What the trigger that was activated last brought.
     pub input: &'a Input,
+    /// The variables of the environment.
+    pub vars: &'a Value,
     pub execution: Option<ScopeOfExecution<'a>>,
     /// By name: only those that an http step names, and only there.
     pub secrets: Option<&'a Value>,
@@ -34,6 +36,7 @@ impl<'a> Scope<'a> {
             "data" => Cow::Borrowed(&*self.input.data),
             "fields" => Cow::Owned(Value::Object(Map::clone(&self.input.fields))),
             "user" => self.input.user.as_deref().map_or(Cow::Owned(Value::Null), Cow::Borrowed),
+            "vars" => Cow::Borrowed(self.vars),
             "flow" => Cow::Owned(json!({ "name": self.flow })),
             "environment" => Cow::Owned(json!({ "name": self.environment })),
             "callback" => Cow::Owned(self.callback?.to_json()),
@@ -63,7 +66,7 @@ impl<'a> Scope<'a> {
 
     /// Everything as one object, as plugins see it.
     pub fn to_json(self) -> Value {
-        let names = ["data", "fields", "user", "triggers", "execution", "flow", "environment", "callback"];
+        let names = ["data", "fields", "user", "vars", "triggers", "execution", "flow", "environment", "callback"];
         let results = self.execution.iter().flat_map(|execution| execution.results.keys().map(String::as_str));
         let members =
             names.into_iter().chain(results).filter_map(|name| Some((name.to_owned(), self.get(name)?.into_owned())));

@@ -416,7 +416,8 @@ impl Parser {
 
     /// A name that no earlier step can have set would fail every callback: better refused now.
     fn check_names(&mut self, node: &Node, cel: &Cel) -> bool {
-        const FIXED: &[&str] = &["data", "fields", "user", "callback", "execution", "flow", "environment", "triggers"];
+        const FIXED: &[&str] =
+            &["data", "fields", "user", "vars", "callback", "execution", "flow", "environment", "triggers"];
         let known_here = |name: &String| FIXED.contains(&name.as_str()) || self.results.contains(name);
         if let Some(secret) = cel.names().iter().find(|name| *name == "secrets") {
             if self.secrets_allowed {

@@ -3,6 +3,7 @@
 mod auth;
 mod backup;
 mod callbacks;
+mod environments;
 mod executions;
 mod flows;
 mod health;
@@ -54,6 +55,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(flows::router())
         .merge(plugins::router())
+        .merge(environments::router())
         .merge(executions::router())
         .merge(backup::router())
         .merge(callbacks::router())

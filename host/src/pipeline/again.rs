@@ -57,7 +57,7 @@ impl Pipeline {
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let callback = Callback { id: CallbackId::new(), ..callback };
         let origin = Origin::Replay { record: Box::new(record), dry_run };
-        let mut passage = Passage::new(callback, place, origin);
+        let mut passage = self.passage(callback, place, origin);
         let End { outcome, execution, reply, .. } = self.pass(&mut passage).await;
         let callback = passage.callback.id;
         let reply = ReplyRecord::from(&reply);
@@ -118,7 +118,7 @@ impl Pipeline {
             return self.store.commit(vec![taken, put]).await;
         };
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
-        let mut passage = Passage::new(callback, place, Origin::Deferred { record: Box::new(record) });
+        let mut passage = self.passage(callback, place, Origin::Deferred { record: Box::new(record) });
         passage.with = vec![taken];
         self.pass(&mut passage).await;
         Ok(())
@@ -177,7 +177,7 @@ impl Pipeline {
         };
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let flow = std::sync::Arc::clone(&place.flow);
-        let mut passage = Passage::new(callback, place, Origin::Deferred { record: Box::new(record) });
+        let mut passage = self.passage(callback, place, Origin::Deferred { record: Box::new(record) });
         passage.verified = true;
         let Some(trigger) = flow.triggers.get(passage.trigger) else { return Ok(respond::unknown()) };
         let reply = self.answer(&mut passage, trigger, answer).await;

@@ -35,7 +35,7 @@ impl Identity {
     pub(super) fn by_expression(passage: &Passage, trigger: &Trigger, input: &Input) -> Result<Option<Self>, Stop> {
         let Some(dedupe) = trigger.dedupe.as_ref().filter(|_| is_wanted(passage)) else { return Ok(None) };
         let Some(by) = &dedupe.by else { return Ok(None) };
-        let scope = scope_of(&passage.callback, &passage.flow, input);
+        let scope = scope_of(&passage.callback, &passage.flow, input, &passage.vars);
         let value = by.render_text(&scope).map_err(|error| Stop::expression(&error))?;
         let trigger = trigger.id.clone();
         Ok(Some(Self { trigger, hash: hash(b"by", &value), window: dedupe.window, over: None }))

@@ -66,6 +66,8 @@ pub(super) struct Passage {
     pub(super) verified: bool,
     /// Who called, where that is known.
     pub(super) user: Option<Arc<Value>>,
+    /// The variables of the environment.
+    pub(super) vars: Arc<Value>,
     /// The first callback of the same delivery.
     pub(super) repeats: Option<CallbackId>,
     /// How many executions it resumed, when it was for all.
@@ -78,7 +80,7 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    pub(super) fn new(callback: Callback, place: Place, origin: Origin) -> Self {
+    pub(super) fn new(callback: Callback, place: Place, vars: Arc<Value>, origin: Origin) -> Self {
         let Place { flow, trigger, face } = place;
         Self {
             callback: Arc::new(callback),
@@ -90,6 +92,7 @@ impl Passage {
             uses: Vec::new(),
             verified: false,
             user: None,
+            vars,
             repeats: None,
             resumed_count: None,
             identity: None,
@@ -123,7 +126,7 @@ impl Passage {
     /// The configuration of a plugin that runs before there is data.
     pub(super) fn config_before_data<'c>(&self, call: &'c PluginCall) -> Result<std::borrow::Cow<'c, str>, Stop> {
         let input = Input { user: self.user.clone(), ..Input::default() };
-        let config = call.config(&scope_of(&self.callback, &self.flow, &input));
+        let config = call.config(&scope_of(&self.callback, &self.flow, &input, &self.vars));
         config.map_err(|error| Stop::expression(&error))
     }
 
@@ -131,6 +134,7 @@ impl Passage {
     pub(super) fn subject(&self) -> Subject {
         Subject {
             workspace: self.callback.workspace.clone(),
+            environment: self.callback.environment.clone(),
             callback: Some(Arc::clone(&self.callback)),
             data: None,
             execution: None,
@@ -228,12 +232,13 @@ impl Passage {
     }
 }
 
-pub(super) fn scope_of<'a>(callback: &'a Callback, flow: &'a Flow, input: &'a Input) -> Scope<'a> {
+pub(super) fn scope_of<'a>(callback: &'a Callback, flow: &'a Flow, input: &'a Input, vars: &'a Value) -> Scope<'a> {
     Scope {
         flow: &flow.name,
         environment: &callback.environment,
         callback: Some(callback),
         input,
+        vars,
         execution: None,
         secrets: None,
     }

@@ -21,6 +21,8 @@ use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 #[derive(Clone, Debug)]
 pub struct Subject {
     pub workspace: Name,
+    /// Whose secrets it can use.
+    pub environment: Name,
     pub callback: Option<Arc<Callback>>,
     /// The parsed data, once it is parsed.
     pub data: Option<Arc<Value>>,
@@ -31,8 +33,15 @@ pub struct Subject {
 
 impl Subject {
     /// The subject of a condition that asks no plugin: nothing of it is seen.
-    pub fn unseen(workspace: &Name) -> Self {
-        Self { workspace: workspace.clone(), callback: None, data: None, execution: None, dry_run: false }
+    pub fn unseen(workspace: &Name, environment: &Name) -> Self {
+        Self {
+            workspace: workspace.clone(),
+            environment: environment.clone(),
+            callback: None,
+            data: None,
+            execution: None,
+            dry_run: false,
+        }
     }
 
     pub fn of_execution(workspace: &Name, execution: &Execution) -> Self {
@@ -43,7 +52,9 @@ impl Subject {
             scope: execution.scope().to_json(),
         };
         let data = Some(Arc::clone(&execution.scope().input.data));
-        Self { workspace: workspace.clone(), callback: None, data, execution: Some(Arc::new(view)), dry_run: false }
+        let environment = execution.summary.environment.clone();
+        let execution = Some(Arc::new(view));
+        Self { workspace: workspace.clone(), environment, callback: None, data, execution, dry_run: false }
     }
 }
 
@@ -147,6 +158,7 @@ impl Caller {
         let mut state = CallState::new(
             Arc::clone(&self.services),
             subject.workspace.clone(),
+            subject.environment.clone(),
             plugin.clone(),
             Timestamp::now(),
             memory_bytes,

@@ -46,6 +46,7 @@ pub struct ExecutionView {
 pub(super) struct CallState {
     pub(super) services: Arc<Services>,
     pub(super) workspace: Name,
+    pub(super) environment: Name,
     pub(super) plugin: Name,
     pub(super) callback: Option<Arc<Callback>>,
     pub(super) data: Option<Arc<Value>>,
@@ -97,6 +98,7 @@ impl CallState {
     pub(super) fn new(
         services: Arc<Services>,
         workspace: Name,
+        environment: Name,
         plugin: Name,
         now: Timestamp,
         memory_bytes_max: usize,
@@ -106,6 +108,7 @@ impl CallState {
         Self {
             services,
             workspace,
+            environment,
             plugin,
             callback: None,
             data: None,

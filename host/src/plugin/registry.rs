@@ -323,8 +323,7 @@ impl Plugins {
             return Err(name_at.mistake(detail));
         }
         let Some(config) = config else { return Ok(()) };
-        let subject =
-            Subject { workspace: workspace.clone(), callback: None, data: None, execution: None, dry_run: true };
+        let subject = Subject { dry_run: true, ..Subject::unseen(workspace, &Name::default_name()) };
         let (answer, _) =
             self.inner.caller.ask(plugin, linked, Question::Check(*role), &subject, &config.to_string()).await;
         match answer {

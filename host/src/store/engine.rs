@@ -301,6 +301,21 @@ impl Engine {
                 Write::DeleteSecret { workspace, name } => {
                     operations.push(Operation::Delete(key::secret(workspace, name)));
                 }
+                Write::PutEnvironment { workspace, name, record } => {
+                    put(&mut operations, key::environment(workspace, name), record)?;
+                }
+                Write::DeleteEnvironment { workspace, name } => {
+                    operations.push(Operation::Delete(key::environment(workspace, name)));
+                    operations.push(Operation::DeletePrefix(key::vars(workspace, name)));
+                    let secrets = crate::secret::name_in(name, "");
+                    operations.push(Operation::DeletePrefix(key::secret(workspace, &secrets)));
+                }
+                Write::PutVar { workspace, environment, name, record } => {
+                    put(&mut operations, key::var(workspace, environment, name), record)?;
+                }
+                Write::DeleteVar { workspace, environment, name } => {
+                    operations.push(Operation::Delete(key::var(workspace, environment, name)));
+                }
                 Write::PutUser { workspace, id, record } => put(&mut operations, key::user(workspace, id), record)?,
                 Write::DeleteUser { workspace, id } => operations.push(Operation::Delete(key::user(workspace, id))),
                 Write::PutUserToken { workspace, hash, record } => {

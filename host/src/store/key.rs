@@ -15,6 +15,9 @@ pub(super) const STATE: u8 = b'Q';
 pub(super) const TOKEN: u8 = b'T';
 pub(super) const FLOW_VERSION: u8 = b'V';
 pub(super) const USER: u8 = b'U';
+pub(super) const ENVIRONMENT: u8 = b'N';
+/// Variables, by environment.
+pub(super) const VAR: u8 = b'G';
 /// Tokens of users, by their hashes.
 pub(super) const USER_TOKEN: u8 = b'A';
 
@@ -28,7 +31,7 @@ pub(super) const MAILBOX: u8 = b'M';
 /// Who waits for a callback of a trigger.
 pub(super) const WAIT: u8 = b'W';
 
-pub(super) const KINDS: [u8; 17] = [
+pub(super) const KINDS: [u8; 19] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -41,6 +44,8 @@ pub(super) const KINDS: [u8; 17] = [
     FLOW_VERSION,
     USER,
     USER_TOKEN,
+    ENVIRONMENT,
+    VAR,
     DUE,
     DELIVERY,
     DEFERRED,
@@ -110,6 +115,24 @@ pub(super) fn journal_entries(workspace: &Name, id: ExecutionId, first: u32) -> 
 
 pub(super) fn secret(workspace: &Name, name: &str) -> Vec<u8> {
     key(SECRET, workspace, name.as_bytes())
+}
+
+pub(super) fn environment(workspace: &Name, name: &Name) -> Vec<u8> {
+    key(ENVIRONMENT, workspace, name.as_str().as_bytes())
+}
+
+pub(super) fn vars(workspace: &Name, environment: &Name) -> Vec<u8> {
+    key(VAR, workspace, &[environment.as_str().as_bytes(), &[0]].concat())
+}
+
+pub(super) fn var(workspace: &Name, environment: &Name, name: &str) -> Vec<u8> {
+    [&vars(workspace, environment)[..], name.as_bytes()].concat()
+}
+
+pub(super) fn workspace_name_and_text(key: &[u8]) -> Option<(Name, Name, String)> {
+    let (workspace, rest) = parts(key)?;
+    let (name, rest) = parts(rest)?;
+    Some((workspace, name, text(rest)?))
 }
 
 pub(super) fn users(workspace: &Name) -> Vec<u8> {

@@ -9,6 +9,7 @@ mod callbacks;
 mod chaos;
 mod command_line;
 mod disk;
+mod environments;
 mod examples;
 mod faults;
 mod flowrunner;

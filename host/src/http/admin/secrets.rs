@@ -1,7 +1,8 @@
 //! Secrets: set, list by name, remove. Their values are never shown.
 
 use super::auth::{Author, Viewer};
-use super::{Json, List, answer};
+use super::environments::EnvironmentQuery;
+use super::{Json, List, Query, answer};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::secret::SecretEntry;
@@ -32,25 +33,29 @@ async fn list_secrets(State(app): State<Arc<App>>, caller: Viewer) -> Response {
 }
 
 /// Sets a secret; it counts from the next callback on.
-#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path)), request_body = SecretBody, responses((status = 204), (status = "4XX", body = Problem)))]
+#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path), EnvironmentQuery), request_body = SecretBody, responses((status = 204), (status = "4XX", body = Problem)))]
 async fn set_secret(
     State(app): State<Arc<App>>,
     caller: Author,
     Path(name): Path<String>,
+    Query(query): Query<EnvironmentQuery>,
     Json(body): Json<SecretBody>,
 ) -> Result<StatusCode, Problem> {
-    app.secrets.set(&app.store, &caller.workspace, &name, body.value.into_bytes()).await?;
+    let environment = query.name(&app, &caller.workspace)?;
+    app.secrets.set(&app.store, &caller.workspace, &environment, &name, body.value.into_bytes()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Removes a secret. Callbacks that need it get 500 from then on.
-#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path), EnvironmentQuery), responses((status = 204), (status = "4XX", body = Problem)))]
 async fn remove_secret(
     State(app): State<Arc<App>>,
     caller: Author,
     Path(name): Path<String>,
+    Query(query): Query<EnvironmentQuery>,
 ) -> Result<StatusCode, Problem> {
-    if app.secrets.remove(&app.store, &caller.workspace, &name).await? {
+    let environment = query.name(&app, &caller.workspace)?;
+    if app.secrets.remove(&app.store, &caller.workspace, &environment, &name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found(format!("there is no secret {name}")))

@@ -16,7 +16,7 @@ use wasmtime::Result;
 impl CallState {
     fn secret(&self, name: &str) -> std::result::Result<SecretValue, Failure> {
         let unknown = || failure("unknown-secret", format!("there is no secret named {name:?}"));
-        self.services.secrets.find(&self.workspace, name).ok_or_else(unknown)
+        self.services.secrets.find(&self.workspace, &self.environment, name).ok_or_else(unknown)
     }
 }
 

@@ -1,0 +1,104 @@
+//! `ringback environment …` and `ringback var …`.
+
+use super::CliError;
+use super::client::{Client, segment};
+use super::output::{items, json, line, table, text};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Environment {
+    /// Make an environment, or change its prefix in URLs.
+    Set {
+        name: String,
+        #[arg(long, value_name = "PREFIX")]
+        url_prefix: Option<String>,
+    },
+    /// List the environments.
+    List,
+    /// Remove an environment with its variables and secrets.
+    Remove { name: String },
+}
+
+impl Environment {
+    pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
+        let path = |name: &str| format!("/v1/environments/{}", segment(name));
+        match self {
+            Self::Set { name, url_prefix } => {
+                client.put(&path(&name), &serde_json::json!({ "url_prefix": url_prefix })).await?;
+                line(&format!("{name} is stored"));
+            }
+            Self::List => {
+                let list = client.get("/v1/environments").await?;
+                if client.json {
+                    json(&list);
+                    return Ok(());
+                }
+                let rows: Vec<Vec<String>> =
+                    items(&list).iter().map(|entry| vec![text(entry, "name"), text(entry, "url_prefix")]).collect();
+                table(&["ENVIRONMENT", "URL PREFIX"], &rows, "no environments");
+            }
+            Self::Remove { name } => {
+                client.delete(&path(&name)).await?;
+                line(&format!("{name} is removed"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Var {
+    /// Set a variable, which flows see as `vars.NAME`.
+    Set {
+        name: String,
+        /// Text; with --as-json, JSON of any shape.
+        value: String,
+        #[arg(long)]
+        as_json: bool,
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        environment: String,
+    },
+    /// List the variables that an environment has itself.
+    List {
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        environment: String,
+    },
+    /// Remove a variable.
+    Remove {
+        name: String,
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        environment: String,
+    },
+}
+
+impl Var {
+    pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
+        let path =
+            |name: &str, environment: &str| format!("/v1/vars/{}?environment={}", segment(name), segment(environment));
+        match self {
+            Self::Set { name, value, as_json, environment } => {
+                let value: serde_json::Value = match as_json {
+                    false => value.into(),
+                    true => serde_json::from_str(&value)
+                        .map_err(|error| CliError::Refused(format!("the value is not JSON: {error}")))?,
+                };
+                client.put(&path(&name, &environment), &serde_json::json!({ "value": value })).await?;
+                line(&format!("{name} is stored"));
+            }
+            Self::List { environment } => {
+                let list = client.get(&format!("/v1/vars?environment={}", segment(&environment))).await?;
+                if client.json {
+                    json(&list);
+                    return Ok(());
+                }
+                let row = |entry: &serde_json::Value| vec![text(entry, "name"), entry["value"].to_string()];
+                let rows: Vec<Vec<String>> = items(&list).iter().map(row).collect();
+                table(&["VARIABLE", "VALUE"], &rows, "no variables");
+            }
+            Self::Remove { name, environment } => {
+                client.delete(&path(&name, &environment)).await?;
+                line(&format!("{name} is removed"));
+            }
+        }
+        Ok(())
+    }
+}

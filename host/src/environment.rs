@@ -1,0 +1,262 @@
+//! Environments: named sets of variables and secrets inside a workspace. `default` always exists; another one has its own
+//! values where it has them, and those of `default` where it has none.
+
+use crate::name::Name;
+use crate::store::{Store, StoreError, Write};
+use crate::time::Timestamp;
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Largest value of a variable, in bytes of JSON.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+/// Most characters of a prefix in a URL.
+const PREFIX_MAX: usize = 32;
+
+/// An environment as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentRecord {
+    /// What names it in a URL (PW-10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_prefix: Option<String>,
+    pub updated_at: Timestamp,
+}
+
+/// A variable as it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VarRecord {
+    pub value: Value,
+    pub updated_at: Timestamp,
+}
+
+/// Why an environment or a variable could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    #[error("there is no environment {0}; make it with `ringback environment set {0}`")]
+    Missing(Name),
+    #[error("the environment `default` cannot be removed, and its URLs have no prefix")]
+    Default,
+    #[error("`{0}` is no prefix for URLs: use 1 to {PREFIX_MAX} letters, digits, `_` and `-`")]
+    Prefix(String),
+    #[error("the prefix {prefix} belongs to the environment {owner}")]
+    PrefixTaken { prefix: String, owner: Name },
+    #[error("`{0}` is not the name of a variable: use a letter or `_`, then letters, digits and `_`, at most 64")]
+    VarName(String),
+    #[error("a variable has at most {VALUE_BYTES_MAX} bytes of JSON, not {0}")]
+    TooLarge(usize),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Clone, Default)]
+struct Environment {
+    record: EnvironmentRecord,
+    own: BTreeMap<String, VarRecord>,
+    /// With what it has from `default`, as flows see it.
+    vars: Arc<Value>,
+}
+
+type Table = BTreeMap<(Name, Name), Environment>;
+
+/// A handle to all environments. Cloning it is cheap and shares them.
+#[derive(Clone)]
+pub struct Environments {
+    store: Store,
+    table: Arc<ArcSwap<Table>>,
+    changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Environments {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn open(store: Store) -> Result<Self, StoreError> {
+        let mut table = Table::new();
+        for (workspace, name, record) in store.environments()? {
+            table.entry((workspace, name)).or_default().record = record;
+        }
+        for (workspace, environment, name, record) in store.vars()? {
+            table.entry((workspace, environment)).or_default().own.insert(name, record);
+        }
+        let workspaces: Vec<Name> = table.keys().map(|(workspace, _)| workspace.clone()).collect();
+        workspaces.iter().for_each(|workspace| merge(&mut table, workspace));
+        Ok(Self { store, table: Arc::new(ArcSwap::from_pointee(table)), changing: Arc::default() })
+    }
+
+    /// The variables that flows see in an environment: an object.
+    pub fn vars(&self, workspace: &Name, environment: &Name) -> Arc<Value> {
+        let table = self.table.load();
+        let of = |name: &Name| table.get(&(workspace.clone(), name.clone())).map(|known| Arc::clone(&known.vars));
+        let vars = of(environment).or_else(|| of(&Name::default_name()));
+        vars.unwrap_or_else(|| Arc::new(Value::Object(Map::new())))
+    }
+
+    /// The environment of a prefix in a URL.
+    pub fn of_prefix(&self, workspace: &Name, prefix: &str) -> Option<Name> {
+        let table = self.table.load();
+        let has = |known: &Environment| known.record.url_prefix.as_deref() == Some(prefix);
+        table.iter().find(|((owner, _), known)| owner == workspace && has(known)).map(|((_, name), _)| name.clone())
+    }
+
+    /// The environments of a workspace with their records; `default` is always there.
+    pub fn list(&self, workspace: &Name) -> Vec<(Name, EnvironmentRecord)> {
+        let table = self.table.load();
+        let known = table.iter().filter(|((owner, _), _)| owner == workspace);
+        let mut list: Vec<_> = known.map(|((_, name), known)| (name.clone(), known.record.clone())).collect();
+        if !list.iter().any(|(name, _)| *name == Name::default_name()) {
+            list.insert(0, (Name::default_name(), EnvironmentRecord::default()));
+        }
+        list
+    }
+
+    pub fn exists(&self, workspace: &Name, name: &Name) -> bool {
+        *name == Name::default_name() || self.table.load().contains_key(&(workspace.clone(), name.clone()))
+    }
+
+    /// An environment that was named by a user.
+    ///
+    /// # Errors
+    ///
+    /// There is none of this name.
+    pub fn expect(&self, workspace: &Name, name: &Name) -> Result<(), EnvironmentError> {
+        if self.exists(workspace, name) { Ok(()) } else { Err(EnvironmentError::Missing(name.clone())) }
+    }
+
+    /// Makes an environment, or changes its prefix: whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// The prefix is not acceptable or taken, or the store failed.
+    pub async fn put(&self, workspace: &Name, name: &Name, prefix: Option<String>) -> Result<bool, EnvironmentError> {
+        let _changing = self.changing.lock().await;
+        if let Some(prefix) = &prefix {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+            if !(1..=PREFIX_MAX).contains(&prefix.len()) || !prefix.bytes().all(allowed) {
+                return Err(EnvironmentError::Prefix(prefix.chars().take(80).collect()));
+            }
+            if *name == Name::default_name() {
+                return Err(EnvironmentError::Default);
+            }
+            if let Some(owner) = self.of_prefix(workspace, prefix).filter(|owner| owner != name) {
+                return Err(EnvironmentError::PrefixTaken { prefix: prefix.clone(), owner });
+            }
+        }
+        let is_new = !self.exists(workspace, name);
+        let record = EnvironmentRecord { url_prefix: prefix, updated_at: Timestamp::now() };
+        let put = Write::PutEnvironment { workspace: workspace.clone(), name: name.clone(), record: record.clone() };
+        self.store.commit(vec![put]).await?;
+        self.update(workspace, |table| {
+            table.entry((workspace.clone(), name.clone())).or_default().record = record.clone();
+        });
+        Ok(is_new)
+    }
+
+    /// Removes an environment with its variables and secrets: whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// It is `default`, or the store failed.
+    pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, EnvironmentError> {
+        let _changing = self.changing.lock().await;
+        if *name == Name::default_name() {
+            return Err(EnvironmentError::Default);
+        }
+        let existed = self.exists(workspace, name);
+        let delete = Write::DeleteEnvironment { workspace: workspace.clone(), name: name.clone() };
+        self.store.commit(vec![delete]).await?;
+        self.update(workspace, |table| drop(table.remove(&(workspace.clone(), name.clone()))));
+        Ok(existed)
+    }
+
+    /// The variables that an environment has itself.
+    pub fn own_vars(&self, workspace: &Name, environment: &Name) -> Vec<(String, VarRecord)> {
+        let table = self.table.load();
+        let known = table.get(&(workspace.clone(), environment.clone()));
+        known.into_iter().flat_map(|known| known.own.clone()).collect()
+    }
+
+    /// Sets a variable; it counts from the next expression on.
+    ///
+    /// # Errors
+    ///
+    /// There is no such environment, the name or the size is not acceptable, or the store failed.
+    pub async fn set_var(
+        &self,
+        workspace: &Name,
+        environment: &Name,
+        name: &str,
+        value: Value,
+    ) -> Result<(), EnvironmentError> {
+        let _changing = self.changing.lock().await;
+        self.expect(workspace, environment)?;
+        let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !starts || !plain || name.len() > 64 {
+            return Err(EnvironmentError::VarName(name.chars().take(80).collect()));
+        }
+        let bytes = value.to_string().len();
+        if bytes > VALUE_BYTES_MAX {
+            return Err(EnvironmentError::TooLarge(bytes));
+        }
+        let record = VarRecord { value, updated_at: Timestamp::now() };
+        let put = Write::PutVar {
+            workspace: workspace.clone(),
+            environment: environment.clone(),
+            name: name.to_owned(),
+            record: record.clone(),
+        };
+        self.store.commit(vec![put]).await?;
+        self.update(workspace, |table| {
+            let known = table.entry((workspace.clone(), environment.clone())).or_default();
+            known.own.insert(name.to_owned(), record.clone());
+        });
+        Ok(())
+    }
+
+    /// Removes a variable: whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn remove_var(&self, workspace: &Name, environment: &Name, name: &str) -> Result<bool, EnvironmentError> {
+        let _changing = self.changing.lock().await;
+        let existed = self.own_vars(workspace, environment).iter().any(|(known, _)| known == name);
+        let (workspace, environment, name) = (workspace.clone(), environment.clone(), name.to_owned());
+        let delete =
+            Write::DeleteVar { workspace: workspace.clone(), environment: environment.clone(), name: name.clone() };
+        self.store.commit(vec![delete]).await?;
+        self.update(&workspace, |table| {
+            if let Some(known) = table.get_mut(&(workspace.clone(), environment.clone())) {
+                known.own.remove(&name);
+            }
+        });
+        Ok(existed)
+    }
+
+    fn update(&self, workspace: &Name, change: impl Fn(&mut Table)) {
+        self.table.rcu(|table| {
+            let mut table = Table::clone(table);
+            change(&mut table);
+            merge(&mut table, workspace);
+            table
+        });
+    }
+}
+
+/// Gives every environment of a workspace what it has from `default`.
+fn merge(table: &mut Table, workspace: &Name) {
+    let values = |own: &BTreeMap<String, VarRecord>| -> Map<String, Value> {
+        own.iter().map(|(name, record)| (name.clone(), record.value.clone())).collect()
+    };
+    let default = table.get(&(workspace.clone(), Name::default_name())).map(|known| values(&known.own));
+    let default = default.unwrap_or_default();
+    for (_, known) in table.iter_mut().filter(|((owner, _), _)| owner == workspace) {
+        let mut vars = default.clone();
+        vars.extend(values(&known.own));
+        known.vars = Arc::new(Value::Object(vars));
+    }
+}

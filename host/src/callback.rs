@@ -102,8 +102,16 @@ pub fn append(object: &mut serde_json::Map<String, Value>, name: &str, value: St
 /// Whether a header may carry a secret, and so is neither stored nor logged nor shown to expressions. Signatures of one
 /// body are no secrets.
 pub fn carries_credentials(name: &str) -> bool {
-    matches!(name, "authorization" | "proxy-authorization" | "cookie" | "set-cookie" | "user-token")
-        || ["token", "api-key", "apikey", "secret", "password"].iter().any(|part| name.contains(part))
+    matches!(
+        name,
+        "authorization"
+            | "proxy-authorization"
+            | "cookie"
+            | "set-cookie"
+            | "user-token"
+            | "ringback-signature"
+            | "patchworks-signature"
+    ) || ["token", "api-key", "apikey", "secret", "password"].iter().any(|part| name.contains(part))
 }
 
 #[cfg(test)]

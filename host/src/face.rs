@@ -3,9 +3,10 @@
 
 use crate::callback::Request;
 use crate::flow::Mode;
-use crate::name::{CallbackId, ExecutionId};
+use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{Problem, Reply, Stop};
 use http::Method;
+use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ macro_rules! faces {
     };
 }
 
-faces!(native, flowrunner, nocobase);
+faces!(native, flowrunner, nocobase, patchworks);
 
 /// What the URLs of a trigger are made of; it outlives versions.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -31,17 +32,68 @@ pub struct Ids {
     pub flow: Uuid,
     /// Of the trigger.
     pub trigger: Uuid,
+    /// Of each of the trigger's callbacks, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub callbacks: BTreeMap<Name, CallbackIds>,
+}
+
+/// What the URLs of one of a trigger's callbacks are made of.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CallbackIds {
+    pub id: String,
+    /// Those that count, the newest first.
+    pub signatures: Vec<String>,
+}
+
+/// Where a path leads in a face: the same for all ways to write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// What tells one trigger, or one callback of a trigger, from another.
+    pub key: String,
+    /// What names an environment other than `default`.
+    pub prefix: Option<String>,
+}
+
+impl Address {
+    fn plain(key: impl Into<String>) -> Self {
+        Self { key: key.into(), prefix: None }
+    }
+}
+
+/// A URL that is to be written.
+pub struct Target<'t> {
+    pub workspace: &'t Name,
+    pub ids: &'t Ids,
+    /// For faces with callbacks.
+    pub callback: Option<&'t CallbackIds>,
+    /// The prefix of an environment other than `default`.
+    pub prefix: Option<&'t str>,
 }
 
 /// An outside form.
 pub trait Face: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// The path of a trigger's URL.
-    fn path(&self, ids: &Ids) -> String;
+    /// The path of a URL, and its query where it has one.
+    fn path(&self, target: &Target<'_>) -> String;
 
-    /// What in a path tells one trigger from another; `None` for a path of another form. The same for all ways to write it.
-    fn address(&self, path: &str) -> Option<String>;
+    /// Where a path leads; `None` for a path of another form.
+    fn address(&self, path: &str) -> Option<Address>;
+
+    /// Whether a trigger has a list of callbacks here, each with a URL and a content type of its own.
+    fn has_callbacks(&self) -> bool {
+        false
+    }
+
+    /// Whether a request has what the URL of a callback carries beyond its path.
+    fn admits(&self, _: &CallbackIds, _: &Request) -> bool {
+        true
+    }
+
+    /// Parameters of the query that prove something and are no data.
+    fn credentials(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// What a trigger takes that does not say it.
     fn methods(&self) -> &'static [Method] {
@@ -96,7 +148,7 @@ pub fn native() -> &'static dyn Face {
 }
 
 /// The faces that a path may belong to, each with the address that it is there.
-pub fn addresses(path: &str) -> impl Iterator<Item = (&'static dyn Face, String)> {
+pub fn addresses(path: &str) -> impl Iterator<Item = (&'static dyn Face, Address)> {
     FACES.iter().filter_map(move |face| Some((*face, face.address(path)?)))
 }
 
@@ -167,19 +219,26 @@ pub fn pending(callback: CallbackId, execution: Option<ExecutionId>, status_url:
 
 #[cfg(test)]
 mod tests {
-    use super::{FACES, Ids, addresses};
+    use super::{CallbackIds, FACES, Ids, Target, addresses};
+    use crate::name::Name;
+    use std::collections::BTreeMap;
     use uuid::Uuid;
 
     /// What a face writes into a path, it finds there; no other face takes the path for its own.
     #[test]
     fn every_path_belongs_to_one_face() {
-        let ids = Ids { key: "abc123".to_owned(), flow: Uuid::from_u128(1), trigger: Uuid::from_u128(2) };
+        let key = "abc123".to_owned();
+        let ids = Ids { key, flow: Uuid::from_u128(1), trigger: Uuid::from_u128(2), callbacks: BTreeMap::new() };
+        let callback = CallbackIds { id: "01k678es5y21ref5rgzszd6yvw".to_owned(), signatures: vec!["s".to_owned()] };
+        let workspace = &Name::default_name();
         for face in FACES {
-            let path = face.path(&ids);
-            let found: Vec<_> = addresses(&path).collect();
+            let target = Target { workspace, ids: &ids, callback: Some(&callback), prefix: None };
+            let path = face.path(&target);
+            let path = path.split('?').next().unwrap();
+            let found: Vec<_> = addresses(path).collect();
             assert_eq!(found.len(), 1, "{path}: {found:?}");
             assert_eq!(found[0].0.name(), face.name());
-            assert!(face.address(&format!("{path}/more")).is_none(), "{path}/more");
+            assert!(face.address(&format!("{path}/more/and/more")).is_none(), "{path}");
         }
         for path in ["/", "/h/", "/h/a/b", "/h", "/api/automation/flow//trigger//activate", "/api/webhook:trigger/"] {
             assert_eq!(addresses(path).count(), 0, "{path}");

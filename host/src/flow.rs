@@ -40,6 +40,10 @@ pub struct Trigger {
     pub name: String,
     /// At least one: each has a URL.
     pub faces: Vec<&'static dyn Face>,
+    /// Each with a URL of its own, at faces that have them.
+    pub callbacks: Vec<CallbackSpec>,
+    /// Environments other than `default` that it has URLs for, at faces that have a place for them.
+    pub environments: Vec<Name>,
     /// `None` for what the face takes.
     pub methods: Option<Vec<Method>>,
     pub verify: Verify,
@@ -54,6 +58,14 @@ pub struct Trigger {
     /// How long a callback is kept for an execution that does not wait yet; `None` when it is not kept.
     pub mailbox: Option<Duration>,
     pub dedupe: Option<Dedupe>,
+}
+
+/// One of a trigger's callbacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackSpec {
+    pub name: Name,
+    /// What its answers say that they are; nobody checks (PW-21).
+    pub content_type: String,
 }
 
 /// How a callback is known again.

@@ -1,7 +1,7 @@
 //! Deployed flows: from a file to routes, and from a route to the flow of its version.
 
-use crate::face::{self, Face};
-use crate::flow::{Flow, Mistake, parse};
+use crate::face::{self, Address, Face, Target};
+use crate::flow::{CallbackSpec, Flow, Mistake, parse};
 use crate::name::{Name, random_id, random_key};
 use crate::plugin::Plugins;
 use crate::secret::Secrets;
@@ -20,6 +20,17 @@ pub struct Route {
     pub trigger: usize,
     /// The form of the URL.
     pub face: &'static dyn Face,
+    /// The callback of the trigger, at a face that has them.
+    pub callback: Option<RoutedCallback>,
+    /// What names an environment other than `default`.
+    pub prefix: Option<String>,
+}
+
+/// One of a trigger's callbacks, with what its URL is made of.
+#[derive(Clone, Debug)]
+pub struct RoutedCallback {
+    pub ids: face::CallbackIds,
+    pub content_type: String,
 }
 
 /// A flow as it is deployed.
@@ -52,6 +63,12 @@ pub enum FlowError {
     OtherName { found: Name, expected: Name },
     #[error("there is no flow {0}")]
     Missing(Name),
+    #[error("the trigger {trigger} has no callback {callback}")]
+    NoCallback { trigger: Name, callback: Name },
+    #[error("a callback has at most {SIGNATURES_MAX} signatures; drop one first")]
+    SignaturesMax,
+    #[error("there is no signature {0}")]
+    NoSignature(String),
     #[error("the operating system gave no random bytes")]
     Random,
     #[error(transparent)]
@@ -100,9 +117,18 @@ impl Table {
         let Some(trigger) = flow.triggers.get(index) else { return };
         let Some(ids) = deployed.record.ids.get(&trigger.id) else { return };
         for face in &trigger.faces {
-            let Some(address) = face.address(&face.path(ids)) else { continue };
-            let route = Route { workspace: workspace.clone(), flow: Arc::clone(flow), trigger: index, face: *face };
-            self.routes.insert((face.name(), address), route);
+            let callbacks: Vec<Option<RoutedCallback>> = match face.has_callbacks() {
+                false => vec![None],
+                true => trigger.callbacks.iter().filter_map(|spec| routed(ids, spec)).map(Some).collect(),
+            };
+            for callback in callbacks {
+                let of = callback.as_ref().map(|callback| &callback.ids);
+                let path = face.path(&Target { workspace, ids, callback: of, prefix: None });
+                let Some(address) = path.split('?').next().and_then(|path| face.address(path)) else { continue };
+                let (workspace, flow) = (workspace.clone(), Arc::clone(flow));
+                let route = Route { workspace, flow, trigger: index, face: *face, callback, prefix: None };
+                self.routes.insert((face.name(), address.key), route);
+            }
         }
     }
 
@@ -146,7 +172,10 @@ impl Flows {
     /// Where a path leads. What has to be guessed in it is random: the time of a look-up tells nothing.
     pub fn route(&self, path: &str) -> Option<Route> {
         let deployed = self.inner.deployed.load();
-        face::addresses(path).find_map(|(face, address)| deployed.routes.get(&(face.name(), address)).cloned())
+        face::addresses(path).find_map(|(face, Address { key, prefix })| {
+            let route = deployed.routes.get(&(face.name(), key)).cloned()?;
+            Some(Route { prefix, ..route })
+        })
     }
 
     pub fn find(&self, workspace: &Name, name: &Name) -> Option<Deployed> {
@@ -229,7 +258,16 @@ impl Flows {
         for trigger in &parsed.flow.triggers {
             if !ids.contains_key(&trigger.id) {
                 let key = random_key().map_err(|_| FlowError::Random)?;
-                ids.insert(trigger.id.clone(), face::Ids { key, flow: flow_id, trigger: random()? });
+                let new = face::Ids { key, flow: flow_id, trigger: random()?, callbacks: BTreeMap::new() };
+                ids.insert(trigger.id.clone(), new);
+            }
+            let Some(ids) = ids.get_mut(&trigger.id) else { continue };
+            for spec in &trigger.callbacks {
+                if !ids.callbacks.contains_key(&spec.name) {
+                    let id = callback_id(random()?);
+                    let signatures = vec![signature().map_err(|_| FlowError::Random)?];
+                    ids.callbacks.insert(spec.name.clone(), face::CallbackIds { id, signatures });
+                }
             }
         }
         let enabled = current.is_none_or(|record| record.enabled);
@@ -246,6 +284,69 @@ impl Flows {
             self.update(|table| table.put(workspace, deployed.clone()));
         }
         Ok(Deployment { deployed, is_new, unchanged: false, warnings })
+    }
+
+    /// Gives a callback of a trigger another signature; those before it count until they are dropped (A-PW-6).
+    ///
+    /// # Errors
+    ///
+    /// There is no such callback, it has as many as it may have, or the store failed.
+    pub async fn add_signature(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        trigger: &Name,
+        callback: &Name,
+    ) -> Result<Deployed, FlowError> {
+        let signature = signature().map_err(|_| FlowError::Random)?;
+        self.change_callback(workspace, name, trigger, callback, |ids| {
+            if ids.signatures.len() >= SIGNATURES_MAX {
+                return Err(FlowError::SignaturesMax);
+            }
+            ids.signatures.insert(0, signature.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops a signature, by the beginning of it: its URL is unknown from then on.
+    ///
+    /// # Errors
+    ///
+    /// There is no such callback or signature, or the store failed.
+    pub async fn drop_signature(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        trigger: &Name,
+        callback: &Name,
+        id: &str,
+    ) -> Result<Deployed, FlowError> {
+        self.change_callback(workspace, name, trigger, callback, |ids| {
+            let before = ids.signatures.len();
+            ids.signatures.retain(|known| signature_id(known) != id);
+            if ids.signatures.len() == before { Err(FlowError::NoSignature(id.to_owned())) } else { Ok(()) }
+        })
+        .await
+    }
+
+    async fn change_callback(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        trigger: &Name,
+        callback: &Name,
+        change: impl FnOnce(&mut face::CallbackIds) -> Result<(), FlowError>,
+    ) -> Result<Deployed, FlowError> {
+        let _changing = self.inner.changing.lock().await;
+        let mut deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
+        let ids = deployed.record.ids.get_mut(trigger).and_then(|ids| ids.callbacks.get_mut(callback));
+        change(ids.ok_or_else(|| FlowError::NoCallback { trigger: trigger.clone(), callback: callback.clone() })?)?;
+        deployed.record.updated_at = Timestamp::now();
+        let put = Write::PutFlow { workspace: workspace.clone(), record: deployed.record.clone() };
+        self.inner.store.commit(vec![put]).await?;
+        self.update(|table| table.put(workspace, deployed.clone()));
+        Ok(deployed)
     }
 
     /// Lets a flow's URLs work, or not.
@@ -286,6 +387,35 @@ impl Flows {
             table
         });
     }
+}
+
+/// Most signatures of a callback that count at the same time.
+const SIGNATURES_MAX: usize = 4;
+/// Characters of a signature.
+const SIGNATURE_LENGTH: usize = 52;
+
+/// 260 random bits (PW-12).
+fn signature() -> Result<String, aws_lc_rs::error::Unspecified> {
+    let mut signature = random_key()? + &random_key()?;
+    signature.truncate(SIGNATURE_LENGTH);
+    Ok(signature)
+}
+
+/// What names a signature in lists: its beginning, from which the rest cannot be guessed.
+pub fn signature_id(signature: &str) -> &str {
+    signature.get(..8).unwrap_or_default()
+}
+
+/// An id of 26 characters (PW-09).
+fn callback_id(id: uuid::Uuid) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let digit = |place: u32| ALPHABET.get((id.as_u128() >> (5 * place)) as usize & 31).copied().map(char::from);
+    (0..26).rev().filter_map(digit).collect()
+}
+
+fn routed(ids: &face::Ids, spec: &CallbackSpec) -> Option<RoutedCallback> {
+    let ids = ids.callbacks.get(&spec.name)?.clone();
+    Some(RoutedCallback { ids, content_type: spec.content_type.clone() })
 }
 
 /// For each trigger that has a URL but is not in the deployed version: the last version that had it.

@@ -74,6 +74,11 @@ impl Reply {
         Self { status, headers, body: body.into() }
     }
 
+    pub fn set_content_type(&mut self, content_type: &str) {
+        self.headers.retain(|(name, _)| name != "content-type");
+        self.headers.push(("content-type".to_owned(), content_type.to_owned()));
+    }
+
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));

@@ -16,7 +16,7 @@ use crate::callback::{Callback, Input, Request};
 use crate::condition::Asking;
 use crate::environment::Environments;
 use crate::execution::{Execution, Start};
-use crate::face;
+use crate::face::{self, Face};
 use crate::flow::{Mode, PluginCall, Trigger};
 use crate::flows::{Flows, Route};
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -71,19 +71,31 @@ impl Pipeline {
             return respond::unknown();
         };
         let started = Instant::now();
-        let Route { workspace, flow, trigger, face } = route;
-        let callback = Callback {
-            id: CallbackId::new(),
-            workspace,
-            environment: Name::default_name(),
-            request,
-            base_url: self.public_url.clone(),
+        let Some(environment) = self.environment_of(&route).filter(|_| admits(&route, &request)) else {
+            metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
+            return respond::unknown();
         };
+        let Route { workspace, flow, trigger, face, callback: of, .. } = route;
+        let request = without_credentials(request, face);
+        let callback =
+            Callback { id: CallbackId::new(), workspace, environment, request, base_url: self.public_url.clone() };
         let mut passage = self.passage(callback, Place { flow, trigger, face }, Origin::Caller);
         let end = self.pass(&mut passage).await;
         metrics::counter!("ringback_callbacks_total", "outcome" => end.outcome.as_str()).increment(1);
         metrics::histogram!("ringback_callback_seconds").record(started.elapsed().as_secs_f64());
-        end.reply.with_header("ringback-callback", passage.repeats.unwrap_or(passage.callback.id).to_string())
+        let mut reply = end.reply;
+        if let Some(of) = of.filter(|_| reply.status < 400) {
+            reply.set_content_type(&of.content_type);
+        }
+        reply.with_header("ringback-callback", passage.repeats.unwrap_or(passage.callback.id).to_string())
+    }
+
+    /// The environment of a URL; `None` for one that it was not made for (A-PW-5).
+    fn environment_of(&self, route: &Route) -> Option<Name> {
+        let Some(prefix) = &route.prefix else { return Some(Name::default_name()) };
+        let environment = self.environments.of_prefix(&route.workspace, prefix)?;
+        let trigger = route.flow.triggers.get(route.trigger)?;
+        trigger.environments.contains(&environment).then_some(environment)
     }
 
     fn passage(&self, callback: Callback, place: Place, origin: Origin) -> Passage {
@@ -333,6 +345,24 @@ impl Pipeline {
             Err(error) => tracing::error!(callback.id = %passage.callback.id, %error, "a record could not be written"),
         }
     }
+}
+
+/// Whether a request has what its URL carries beyond the path.
+fn admits(route: &Route, request: &Request) -> bool {
+    route.callback.as_ref().is_none_or(|callback| route.face.admits(&callback.ids, request))
+}
+
+/// The request without the parameters that prove something: they are no data, and are not kept.
+fn without_credentials(mut request: Request, face: &dyn Face) -> Request {
+    let is_credential = |pair: &&str| {
+        let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned());
+        name.is_some_and(|name| face.credentials().contains(&name.as_str()))
+    };
+    if !face.credentials().is_empty() {
+        let kept: Vec<&str> = request.query.split('&').filter(|pair| !is_credential(pair)).collect();
+        request.query = kept.join("&");
+    }
+    request
 }
 
 /// A change to an execution that is to become durable.

@@ -26,6 +26,21 @@ pub(super) enum Flow {
     Enable { name: String },
     /// Let a flow's URLs answer 404; its executions go on.
     Disable { name: String },
+    /// Give a callback of a trigger another signature; those before it count until they are dropped.
+    AddSignature {
+        name: String,
+        trigger: String,
+        #[arg(long, default_value = "main")]
+        callback: String,
+    },
+    /// Drop a signature of a callback, by the characters that name it.
+    DropSignature {
+        name: String,
+        trigger: String,
+        signature: String,
+        #[arg(long, default_value = "main")]
+        callback: String,
+    },
     /// Remove a flow; its URLs are gone for good.
     Remove { name: String },
     /// Print the JSON Schema of flow files.
@@ -47,6 +62,14 @@ impl Flow {
             }
             Self::Disable { name } => {
                 show(client, &client.post(&format!("{}/disable", path(&name)), &Value::Null).await?, "is disabled");
+            }
+            Self::AddSignature { name, trigger, callback } => {
+                let changed = client.post(&signatures(&name, &trigger, &callback), &Value::Null).await?;
+                show(client, &changed, "has another signature");
+            }
+            Self::DropSignature { name, trigger, signature, callback } => {
+                client.delete(&format!("{}/{}", signatures(&name, &trigger, &callback), segment(&signature))).await?;
+                line(&format!("{signature} is dropped"));
             }
             Self::Remove { name } => {
                 client.delete(&path(&name)).await?;
@@ -109,4 +132,8 @@ fn show(client: &Client, flow: &Value, what: &str) {
     for warning in flow.get("warnings").and_then(Value::as_array).into_iter().flatten() {
         line(&format!("  warning: {}", warning.as_str().unwrap_or_default()));
     }
+}
+
+fn signatures(name: &str, trigger: &str, callback: &str) -> String {
+    format!("{}/triggers/{}/callbacks/{}/signatures", path(name), segment(trigger), segment(callback))
 }

@@ -1,7 +1,7 @@
 //! FlowRunner's External Callback: `/api/automation/flow/{flow-id}/trigger/{trigger-id}/activate` (FR-05). Who succeeds gets
 //! an empty 200 (FR-40), who does not a number and a message in JSON (FR-38, FR-42).
 
-use super::Ids;
+use super::{Address, Target};
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::{Problem, Reply};
 use serde_json::json;
@@ -15,16 +15,16 @@ impl super::Face for Face {
     }
 
     /// FR-07: in upper case.
-    fn path(&self, ids: &Ids) -> String {
+    fn path(&self, target: &Target<'_>) -> String {
         let upper = |id: Uuid| id.hyphenated().to_string().to_ascii_uppercase();
-        format!("/api/automation/flow/{}/trigger/{}/activate", upper(ids.flow), upper(ids.trigger))
+        format!("/api/automation/flow/{}/trigger/{}/activate", upper(target.ids.flow), upper(target.ids.trigger))
     }
 
-    fn address(&self, path: &str) -> Option<String> {
+    fn address(&self, path: &str) -> Option<Address> {
         let rest = path.strip_prefix("/api/automation/flow/")?.strip_suffix("/activate")?;
         let (flow, trigger) = rest.split_once("/trigger/")?;
         let plain = |id: &str| !id.is_empty() && !id.contains('/');
-        (plain(flow) && plain(trigger)).then(|| format!("{flow}/{trigger}"))
+        (plain(flow) && plain(trigger)).then(|| Address::plain(format!("{flow}/{trigger}")))
     }
 
     /// FR-31.

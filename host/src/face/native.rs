@@ -1,6 +1,6 @@
 //! Our own face: `/h/{key}`, answers in JSON.
 
-use super::Ids;
+use super::{Address, Target};
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::Reply;
 use serde_json::json;
@@ -14,12 +14,12 @@ impl super::Face for Face {
         "native"
     }
 
-    fn path(&self, ids: &Ids) -> String {
-        format!("{PREFIX}{}", ids.key)
+    fn path(&self, target: &Target<'_>) -> String {
+        format!("{PREFIX}{}", target.ids.key)
     }
 
-    fn address(&self, path: &str) -> Option<String> {
-        path.strip_prefix(PREFIX).filter(|key| !key.is_empty() && !key.contains('/')).map(str::to_owned)
+    fn address(&self, path: &str) -> Option<Address> {
+        path.strip_prefix(PREFIX).filter(|key| !key.is_empty() && !key.contains('/')).map(Address::plain)
     }
 
     fn accepted(&self, callback: CallbackId, execution: ExecutionId) -> Reply {

@@ -1,6 +1,6 @@
 //! NocoBase's webhook event: `/api/webhook:trigger/{key}` (NB-06), POST alone (NB-07).
 
-use super::Ids;
+use super::{Address, Target};
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::Reply;
 use http::Method;
@@ -15,12 +15,12 @@ impl super::Face for Face {
         "nocobase"
     }
 
-    fn path(&self, ids: &Ids) -> String {
-        format!("{PREFIX}{}", ids.key)
+    fn path(&self, target: &Target<'_>) -> String {
+        format!("{PREFIX}{}", target.ids.key)
     }
 
-    fn address(&self, path: &str) -> Option<String> {
-        path.strip_prefix(PREFIX).filter(|key| !key.is_empty() && !key.contains('/')).map(str::to_owned)
+    fn address(&self, path: &str) -> Option<Address> {
+        path.strip_prefix(PREFIX).filter(|key| !key.is_empty() && !key.contains('/')).map(Address::plain)
     }
 
     fn methods(&self) -> &'static [Method] {

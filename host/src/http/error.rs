@@ -150,7 +150,10 @@ impl From<FlowError> for Problem {
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "flow_mistakes", detail) }
             }
             FlowError::OtherName { .. } => Self::bad_request("other_name", error.to_string()),
-            FlowError::Missing(_) => Self::not_found(error.to_string()),
+            FlowError::Missing(_) | FlowError::NoCallback { .. } | FlowError::NoSignature(_) => {
+                Self::not_found(error.to_string())
+            }
+            FlowError::SignaturesMax => Self::new(StatusCode::CONFLICT, "signatures_max", error.to_string()),
             FlowError::Store(error) => error.into(),
             FlowError::Random => Self::internal(&error),
         }

@@ -155,20 +155,15 @@ impl Caller {
         let started = Instant::now();
         let limits = self.limits.of(&subject.workspace);
         let memory_bytes = if linked.large { limits.large_memory_bytes } else { limits.memory_bytes };
-        let mut state = CallState::new(
+        let state = CallState::new(
             Arc::clone(&self.services),
-            subject.workspace.clone(),
-            subject.environment.clone(),
+            subject,
             plugin.clone(),
             Timestamp::now(),
             memory_bytes,
             limits.log_lines,
             linked.wants_wasi,
         );
-        state.callback.clone_from(&subject.callback);
-        state.data.clone_from(&subject.data);
-        state.execution.clone_from(&subject.execution);
-        state.dry_run = subject.dry_run;
         let cpu = match question.role() {
             Role::Verifier | Role::Condition => limits.decide_cpu,
             Role::Parser | Role::Step | Role::Responder => limits.work_cpu,

@@ -14,6 +14,7 @@ use super::limits;
 use super::outbound::Outbound;
 use crate::callback::Callback;
 use crate::name::Name;
+use crate::plugin::call::Subject;
 use crate::secret::Secrets;
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -97,8 +98,7 @@ pub(super) struct Misuse(pub(super) String);
 impl CallState {
     pub(super) fn new(
         services: Arc<Services>,
-        workspace: Name,
-        environment: Name,
+        subject: &Subject,
         plugin: Name,
         now: Timestamp,
         memory_bytes_max: usize,
@@ -107,13 +107,13 @@ impl CallState {
     ) -> Self {
         Self {
             services,
-            workspace,
-            environment,
+            workspace: subject.workspace.clone(),
+            environment: subject.environment.clone(),
             plugin,
-            callback: None,
-            data: None,
-            execution: None,
-            dry_run: false,
+            callback: subject.callback.clone(),
+            data: subject.data.clone(),
+            execution: subject.execution.clone(),
+            dry_run: subject.dry_run,
             now,
             memory: Memory { limit_bytes: memory_bytes_max, largest_bytes: 0 },
             log: Log { lines_max: log_lines_max, ..Log::default() },

@@ -60,7 +60,10 @@ steps:
     let own = server.get("/v1/vars?environment=staging").await;
     assert_eq!((&own["items"][0]["name"], &own["items"][0]["value"]), (&json!("limit"), &json!({ "eur": 99 })));
     server.api(Method::DELETE, "/v1/environments/staging").send().await.unwrap();
-    assert_eq!(server.api(Method::GET, "/v1/vars?environment=staging").send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        server.api(Method::GET, "/v1/vars?environment=staging").send().await.unwrap().status(),
+        StatusCode::NOT_FOUND
+    );
     assert_eq!(put(&server, "/v1/environments/staging", json!({})).await, 201);
     assert_eq!(server.get("/v1/vars?environment=staging").await["items"], json!([]), "its variables went with it");
 }

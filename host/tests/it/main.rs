@@ -19,6 +19,7 @@ mod limits;
 mod linearizability;
 mod load;
 mod nocobase;
+mod patchworks;
 mod planted;
 mod process;
 mod restart;

@@ -5,7 +5,7 @@ use crate::auth::{Auth, Basic, OnFail, UserRule};
 use crate::expression::JsonPath;
 use crate::face::{self, Face};
 use crate::flow::document::{Kind, Node};
-use crate::flow::{Action, Dedupe, Mode, OnTimeout, Trigger};
+use crate::flow::{Action, CallbackSpec, Dedupe, Mode, OnTimeout, Trigger};
 use crate::name::Name;
 use crate::parse::{Parse, Pick};
 use crate::plugin::Role;
@@ -18,6 +18,8 @@ pub(super) const TRIGGER_KEYS: &[&str] = &[
     "trigger",
     "id",
     "face",
+    "callbacks",
+    "environments",
     "methods",
     "verify",
     "auth",
@@ -38,6 +40,7 @@ const PARSERS: &[&str] = &["json", "form", "text", "auto"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// Keys that only make sense where an execution waits.
 const WAITING_KEYS: [&str; 3] = ["timeout", "on_timeout", "mailbox"];
+const JSON: &str = "application/json";
 const DAY: Duration = Duration::from_hours(24);
 /// Longest that a wait, a pause or a memory may last.
 const LONGEST: Duration = Duration::from_hours(24 * 366);
@@ -58,6 +61,8 @@ impl Parser {
                 self.mistakes.push(member.name_at.mistake(detail));
             }
         }
+        let callbacks = self.callbacks(members.get("callbacks"), &faces);
+        let environments = members.get("environments").map_or_else(Vec::new, |node| self.environments(node));
         let methods = members.get("methods").map(|node| self.methods(node));
         let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
         let may_be_user = faces.iter().any(|face| face.knows_users());
@@ -99,6 +104,8 @@ impl Parser {
             id,
             name,
             faces,
+            callbacks,
+            environments,
             methods,
             verify,
             auth,
@@ -197,6 +204,54 @@ impl Parser {
             }
         }
         faces
+    }
+
+    /// PW-17, PW-19: one that is JSON, unless the flow lists others.
+    fn callbacks(&mut self, node: Option<&Node>, faces: &[&'static dyn Face]) -> Vec<CallbackSpec> {
+        let has_callbacks = faces.iter().any(|face| face.has_callbacks());
+        let Some(node) = node else {
+            let main = || "main".parse().ok().map(|name| CallbackSpec { name, content_type: JSON.to_owned() });
+            return has_callbacks.then(main).flatten().into_iter().collect();
+        };
+        if !has_callbacks {
+            self.mistakes.push(node.mistake("`callbacks` is for the face `patchworks`"));
+        }
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of callbacks");
+            return Vec::new();
+        };
+        let mut callbacks: Vec<CallbackSpec> = Vec::new();
+        for item in items {
+            let Some(members) = self.object(item, "a callback", &["name", "content_type"]) else { continue };
+            let Some(name) = self.required(&members, "name").and_then(|node| self.name(node)) else { continue };
+            if callbacks.iter().any(|known| known.name == name) {
+                self.mistakes.push(item.mistake("another callback of this trigger has the same name"));
+            }
+            let content_type = match members.get("content_type") {
+                None => JSON.to_owned(),
+                Some(node) => {
+                    let text = self.text(node).unwrap_or_default().to_owned();
+                    if http::HeaderValue::from_str(&text).is_err() || !text.contains('/') {
+                        self.mistakes.push(node.mistake("expected a content type such as application/xml"));
+                    }
+                    text
+                }
+            };
+            callbacks.push(CallbackSpec { name, content_type });
+        }
+        if callbacks.is_empty() {
+            self.mistakes.push(node.mistake("a trigger needs at least one callback"));
+        }
+        callbacks
+    }
+
+    fn environments(&mut self, node: &Node) -> Vec<Name> {
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of environments");
+            return Vec::new();
+        };
+        let names = items.iter().filter_map(|item| self.name(item));
+        names.filter(|name| *name != Name::default_name()).collect()
     }
 
     fn methods(&mut self, node: &Node) -> Vec<Method> {

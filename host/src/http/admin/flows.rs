@@ -3,9 +3,11 @@
 use super::auth::{Author, Viewer};
 use super::{List, Query, answer, parse_name};
 use crate::app::App;
-use crate::face::{self, Face};
-use crate::flows::Deployed;
+use crate::face::{self, Face, Ids, Target};
+use crate::flow::Trigger;
+use crate::flows::{Deployed, signature_id};
 use crate::http::error::Problem;
+use crate::name::Name;
 use crate::time::Timestamp;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -22,6 +24,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show_flow, apply_flow, remove_flow))
         .routes(routes!(enable_flow))
         .routes(routes!(disable_flow))
+        .routes(routes!(add_signature))
+        .routes(routes!(drop_signature))
 }
 
 /// A deployed flow.
@@ -49,6 +53,20 @@ struct TriggerView {
     methods: Vec<String>,
     /// By environment, then by face.
     urls: BTreeMap<String, BTreeMap<String, String>>,
+    /// At faces that have them, each with URLs of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    callbacks: Vec<CallbackView>,
+}
+
+/// One of a trigger's callbacks.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct CallbackView {
+    name: String,
+    content_type: String,
+    /// What names its signatures, the newest first; its URLs carry the newest.
+    signatures: Vec<String>,
+    /// By environment.
+    urls: BTreeMap<String, String>,
 }
 
 /// How to deploy.
@@ -60,26 +78,26 @@ struct ApplyQuery {
     dry_run: bool,
 }
 
-fn view(app: &App, deployed: &Deployed, warnings: Vec<String>) -> FlowView {
+fn view(app: &App, workspace: &Name, deployed: &Deployed, mut warnings: Vec<String>) -> FlowView {
     let Deployed { record, flow, .. } = deployed;
-    let triggers = flow
-        .triggers
-        .iter()
-        .map(|trigger| {
-            let url = |face: &&dyn Face| {
-                let path = record.ids.get(&trigger.id).map(|ids| face.path(ids)).unwrap_or_default();
-                (face.name().to_owned(), format!("{}{path}", app.public_url))
-            };
-            let face = trigger.faces.first().copied().unwrap_or_else(face::native);
-            TriggerView {
-                id: trigger.id.to_string(),
-                name: trigger.name.clone(),
-                face: face.name(),
-                methods: trigger.methods(face).iter().map(ToString::to_string).collect(),
-                urls: BTreeMap::from([("default".to_owned(), trigger.faces.iter().map(url).collect())]),
-            }
-        })
+    let known: BTreeMap<Name, Option<String>> = app
+        .environments
+        .list(workspace)
+        .into_iter()
+        .map(|(name, environment)| (name, environment.url_prefix))
         .collect();
+    for name in flow.triggers.iter().flat_map(|trigger| &trigger.environments) {
+        if known.get(name).is_none_or(Option::is_none) {
+            warnings.push(format!(
+                "the environment {name} has no URLs yet: until `ringback environment set {name} --url-prefix …`"
+            ));
+        }
+    }
+    let triggers = flow.triggers.iter().filter_map(|trigger| {
+        let ids = record.ids.get(&trigger.id)?;
+        Some(trigger_view(app, workspace, trigger, ids, &known))
+    });
+    let triggers = triggers.collect();
     FlowView {
         name: record.name.to_string(),
         version: record.version,
@@ -90,11 +108,60 @@ fn view(app: &App, deployed: &Deployed, warnings: Vec<String>) -> FlowView {
     }
 }
 
+fn trigger_view(
+    app: &App,
+    workspace: &Name,
+    trigger: &Trigger,
+    ids: &Ids,
+    known: &BTreeMap<Name, Option<String>>,
+) -> TriggerView {
+    let mut urls = BTreeMap::<String, BTreeMap<String, String>>::new();
+    let mut callbacks = Vec::new();
+    let url = |face: &dyn Face, callback, prefix| {
+        format!("{}{}", app.public_url, face.path(&Target { workspace, ids, callback, prefix }))
+    };
+    for face in &trigger.faces {
+        if !face.has_callbacks() {
+            urls.entry("default".to_owned()).or_default().insert(face.name().to_owned(), url(*face, None, None));
+            continue;
+        }
+        for spec in &trigger.callbacks {
+            let Some(callback) = ids.callbacks.get(&spec.name) else { continue };
+            let others = trigger.environments.iter();
+            let prefixes = others.filter_map(|name| Some((name.to_string(), known.get(name)?.as_deref()?)));
+            let mut of_callback = BTreeMap::from([("default".to_owned(), url(*face, Some(callback), None))]);
+            of_callback.extend(prefixes.map(|(name, prefix)| (name, url(*face, Some(callback), Some(prefix)))));
+            for (name, url) in &of_callback {
+                let of_face = urls.entry(name.clone()).or_default();
+                of_face.entry(face.name().to_owned()).or_insert_with(|| url.clone());
+            }
+            callbacks.push(CallbackView {
+                name: spec.name.to_string(),
+                content_type: spec.content_type.clone(),
+                signatures: callback.signatures.iter().map(|known| signature_id(known).to_owned()).collect(),
+                urls: of_callback,
+            });
+        }
+    }
+    let face = trigger.faces.first().copied().unwrap_or_else(face::native);
+    TriggerView {
+        id: trigger.id.to_string(),
+        name: trigger.name.clone(),
+        face: face.name(),
+        methods: trigger.methods(face).iter().map(ToString::to_string).collect(),
+        urls,
+        callbacks,
+    }
+}
+
 /// Lists the flows.
 #[utoipa::path(get, path = "/v1/flows", tag = "flows", responses((status = 200, body = List<FlowView>), (status = "4XX", body = Problem)))]
 async fn list_flows(State(app): State<Arc<App>>, caller: Viewer) -> Response {
     let flows = app.flows.list(&caller.workspace);
-    answer(StatusCode::OK, List::whole(flows.iter().map(|deployed| view(&app, deployed, Vec::new())).collect()))
+    answer(
+        StatusCode::OK,
+        List::whole(flows.iter().map(|deployed| view(&app, &caller.workspace, deployed, Vec::new())).collect()),
+    )
 }
 
 /// Shows one flow.
@@ -102,7 +169,7 @@ async fn list_flows(State(app): State<Arc<App>>, caller: Viewer) -> Response {
 async fn show_flow(State(app): State<Arc<App>>, caller: Viewer, Path(name): Path<String>) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
     let deployed = app.flows.find(&caller.workspace, &name).ok_or_else(|| missing(&name))?;
-    Ok(answer(StatusCode::OK, view(&app, &deployed, Vec::new())))
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, &deployed, Vec::new())))
 }
 
 /// Deploys a flow file, YAML or JSON. The same file again changes nothing.
@@ -122,7 +189,7 @@ async fn apply_flow(
     let deployment =
         app.flows.deploy(&caller.workspace, &name, &source, query.dry_run, &app.plugins, &app.secrets).await?;
     let status = if deployment.is_new && !query.dry_run { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(answer(status, view(&app, &deployment.deployed, deployment.warnings)))
+    Ok(answer(status, view(&app, &caller.workspace, &deployment.deployed, deployment.warnings)))
 }
 
 /// Lets the flow's URLs work again.
@@ -133,7 +200,7 @@ async fn enable_flow(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let deployed = app.flows.set_enabled(&caller.workspace, &parse_name(&name)?, true).await?;
-    Ok(answer(StatusCode::OK, view(&app, &deployed, Vec::new())))
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, &deployed, Vec::new())))
 }
 
 /// Lets the flow's URLs answer 404. Executions go on.
@@ -144,7 +211,7 @@ async fn disable_flow(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let deployed = app.flows.set_enabled(&caller.workspace, &parse_name(&name)?, false).await?;
-    Ok(answer(StatusCode::OK, view(&app, &deployed, Vec::new())))
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, &deployed, Vec::new())))
 }
 
 /// Removes a flow. Its URLs are gone for good.
@@ -158,6 +225,30 @@ async fn remove_flow(
     if app.flows.remove(&caller.workspace, &name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
 }
 
-fn missing(name: &crate::name::Name) -> Problem {
+/// Gives a callback of a trigger another signature; its URLs carry it from then on. Those before it count until dropped.
+#[utoipa::path(post, path = "/v1/flows/{name}/triggers/{trigger}/callbacks/{callback}/signatures", tag = "flows", params(("name" = String, Path), ("trigger" = String, Path), ("callback" = String, Path)), responses((status = 200, body = FlowView), (status = "4XX", body = Problem)))]
+async fn add_signature(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path((name, trigger, callback)): Path<(String, String, String)>,
+) -> Result<Response, Problem> {
+    let (name, trigger, callback) = (parse_name(&name)?, parse_name(&trigger)?, parse_name(&callback)?);
+    let deployed = app.flows.add_signature(&caller.workspace, &name, &trigger, &callback).await?;
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, &deployed, Vec::new())))
+}
+
+/// Drops a signature: URLs that carry it are unknown from then on.
+#[utoipa::path(delete, path = "/v1/flows/{name}/triggers/{trigger}/callbacks/{callback}/signatures/{signature}", tag = "flows", params(("name" = String, Path), ("trigger" = String, Path), ("callback" = String, Path), ("signature" = String, Path)), responses((status = 200, body = FlowView), (status = "4XX", body = Problem)))]
+async fn drop_signature(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path((name, trigger, callback, signature)): Path<(String, String, String, String)>,
+) -> Result<Response, Problem> {
+    let (name, trigger, callback) = (parse_name(&name)?, parse_name(&trigger)?, parse_name(&callback)?);
+    let deployed = app.flows.drop_signature(&caller.workspace, &name, &trigger, &callback, &signature).await?;
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, &deployed, Vec::new())))
+}
+
+fn missing(name: &Name) -> Problem {
     Problem::not_found(format!("there is no flow {name}"))
 }

@@ -1,0 +1,89 @@
+//! Patchworks' callbacks: `/api/v1/{workspace}/{callback-id}[/{environment-prefix}]?signature=…` (PW-06). The signature may
+//! also come in a header (PW-14). The caller waits for what the flow returns (PW-01).
+
+use super::{Address, CallbackIds, Target};
+use crate::callback::Request;
+use crate::flow::Mode;
+use crate::name::{CallbackId, ExecutionId};
+use crate::outcome::Reply;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use serde_json::{Value, json};
+
+pub(super) struct Face;
+
+const PREFIX: &str = "/api/v1/";
+const PARAMETERS: &[&str] = &["signature", "patchworks_signature"];
+const HEADERS: [&str; 2] = ["ringback-signature", "patchworks-signature"];
+
+impl super::Face for Face {
+    fn name(&self) -> &'static str {
+        "patchworks"
+    }
+
+    fn path(&self, target: &Target<'_>) -> String {
+        let Target { workspace, callback, prefix, .. } = target;
+        let Some(callback) = callback else { return String::new() };
+        let prefix = prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
+        let signature = callback.signatures.first().map(String::as_str).unwrap_or_default();
+        format!("{PREFIX}{workspace}/{}{prefix}?signature={signature}", callback.id)
+    }
+
+    /// A-PW-7: ids in any case, with or without a slash at the end.
+    fn address(&self, path: &str) -> Option<Address> {
+        let rest = path.strip_prefix(PREFIX)?;
+        let parts: Vec<&str> = rest.strip_suffix('/').unwrap_or(rest).split('/').collect();
+        let (workspace, id, prefix) = match parts[..] {
+            [workspace, id] => (workspace, id, None),
+            [workspace, id, prefix] => (workspace, id, Some(prefix)),
+            _ => return None,
+        };
+        let key = format!("{}/{}", workspace.to_ascii_lowercase(), id.to_ascii_lowercase());
+        (!parts.contains(&"")).then(|| Address { key, prefix: prefix.map(str::to_owned) })
+    }
+
+    fn has_callbacks(&self) -> bool {
+        true
+    }
+
+    /// A-PW-2: one is needed, and every one that is given must be right.
+    fn admits(&self, callback: &CallbackIds, request: &Request) -> bool {
+        let parameters = request.query_pairs().filter(|(name, _)| PARAMETERS.contains(&&**name));
+        let mut given: Vec<String> = parameters.map(|(_, value)| value.into_owned()).collect();
+        given.extend(HEADERS.iter().filter_map(|name| request.header(name)));
+        let is_right = |given: &String| {
+            let equal = |known: &String| verify_slices_are_equal(known.as_bytes(), given.as_bytes()).is_ok();
+            // Every one is compared: the time tells nothing of which.
+            callback.signatures.iter().filter(|known| equal(known)).count() > 0
+        };
+        !given.is_empty() && given.iter().filter(|given| is_right(given)).count() == given.len()
+    }
+
+    fn credentials(&self) -> &'static [&'static str] {
+        PARAMETERS
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Sync
+    }
+
+    fn accepted(&self, callback: CallbackId, execution: ExecutionId) -> Reply {
+        Reply::json(202, &json!({ "callback": callback, "execution": execution }))
+    }
+
+    fn resumed_all(&self, callback: CallbackId, executions: &[ExecutionId]) -> Reply {
+        Reply::json(202, &json!({ "callback": callback, "executions": executions }))
+    }
+
+    fn kept(&self, callback: CallbackId, _: Option<ExecutionId>) -> Reply {
+        Reply::json(202, &json!({ "callback": callback, "outcome": "kept" }))
+    }
+
+    fn ignored(&self) -> Reply {
+        Reply::json(200, &Value::Null)
+    }
+
+    /// A-PW-3.
+    fn completed(&self, _: CallbackId, _: ExecutionId) -> Reply {
+        Reply::json(200, &Value::Null)
+    }
+}

@@ -115,6 +115,7 @@ pub async fn run(
         secrets: secrets.clone(),
         users: users.clone(),
         environments: environments.clone(),
+        limiter: Arc::default(),
         runner,
         public_url: public_url.clone(),
     };

@@ -12,6 +12,7 @@ use crate::expression::{Cel, EvaluationError, Scope, Template};
 use crate::face::Face;
 use crate::name::Name;
 use crate::parse::{Parse, Pick};
+use crate::rate::Limit;
 use crate::time::{Timestamp, parse_duration};
 use crate::verify::Verify;
 use http::Method;
@@ -46,6 +47,8 @@ pub struct Trigger {
     pub environments: Vec<Name>,
     /// `None` for what the face takes.
     pub methods: Option<Vec<Method>>,
+    /// How often it may be called.
+    pub limit: Option<Limit>,
     pub verify: Verify,
     pub auth: Auth,
     pub parse: Parse,

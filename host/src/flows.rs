@@ -61,6 +61,11 @@ pub enum FlowError {
     Mistakes(Vec<Mistake>),
     #[error("the file is the flow {found}, but the URL names {expected}")]
     OtherName { found: Name, expected: Name },
+    #[error(
+        "{unended} executions of the flow {name} have not ended, and could not go on without it; cancel them, or disable \
+         the flow so that no more start"
+    )]
+    Unended { name: Name, unended: usize },
     #[error("there is no flow {0}")]
     Missing(Name),
     #[error("the trigger {trigger} has no callback {callback}")]
@@ -369,11 +374,15 @@ impl Flows {
     ///
     /// # Errors
     ///
-    /// The store failed.
+    /// Executions of it have not ended, or the store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, FlowError> {
         let _changing = self.inner.changing.lock().await;
         if self.inner.store.flow(workspace, name)?.is_none() {
             return Ok(false);
+        }
+        let unended = self.inner.store.unended(workspace, name)?;
+        if unended > 0 {
+            return Err(FlowError::Unended { name: name.clone(), unended });
         }
         self.inner.store.commit(vec![Write::DeleteFlow { workspace: workspace.clone(), name: name.clone() }]).await?;
         self.update(|table| table.remove(workspace, name));

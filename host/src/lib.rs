@@ -24,6 +24,7 @@ mod planted;
 mod plugin;
 #[cfg(test)]
 mod random;
+mod rate;
 mod reply;
 mod request;
 mod retention;

@@ -23,6 +23,7 @@ use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{CallbackRecord, Outcome, Problem, Reply, Stage, Stop, Verdict};
 use crate::parse::{Parse, parse, pick_fields};
 use crate::plugin::{Plugins, Role, VerifierVerdict};
+use crate::rate::Limiter;
 use crate::runner::{Answer, Run, Runner, advance};
 use crate::secret::Secrets;
 use crate::store::{Store, StoreError, Write};
@@ -44,6 +45,8 @@ pub struct Pipeline {
     pub secrets: Secrets,
     pub users: Users,
     pub environments: Environments,
+    /// By workspace, flow and trigger.
+    pub limiter: Arc<Limiter<(Name, Name, Name)>>,
     pub runner: Runner,
     /// Scheme, host and port under which callers reach the public listener.
     pub public_url: String,
@@ -124,6 +127,7 @@ impl Pipeline {
     /// The stages, in their order.
     async fn stages(&self, passage: &mut Passage, trigger: &Trigger) -> Result<End, Stopped> {
         passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
+        self.allow_rate(passage, trigger).map_err(|stop| (Stage::Face, stop))?;
         let selector = match passage.is_first_trigger() {
             true => None,
             false => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
@@ -168,6 +172,19 @@ impl Pipeline {
             None => self.start(passage, trigger, input).await,
             Some(selector) => self.select(passage, trigger, &selector, input).await,
         }
+    }
+
+    /// What a user sends again is not counted.
+    fn allow_rate(&self, passage: &Passage, trigger: &Trigger) -> Result<(), Stop> {
+        let Some(limit) = trigger.limit.filter(|_| passage.origin.record().is_none()) else { return Ok(()) };
+        let (workspace, flow) = (passage.callback.workspace.clone(), passage.flow.name.clone());
+        let key = (workspace, flow, trigger.id.clone());
+        self.limiter.take(key, limit, Instant::now()).map_err(|wait| {
+            let reason = format!("more than {} calls in {:?}", limit.calls, limit.per);
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            Stop::refused(429, "too_many", "There are too many callbacks.", reason)
+                .with_header("retry-after", seconds.to_string())
+        })
     }
 
     async fn verify(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Verified, Stop> {

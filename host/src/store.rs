@@ -434,6 +434,25 @@ impl Store {
         self.engine.keys(key::RUNNING, key::workspace_and_id)
     }
 
+    /// Executions of a flow that have not ended: those that wait for a callback; when there are none, the others.
+    pub fn unended(&self, workspace: &Name, flow: &Name) -> Result<usize, StoreError> {
+        let waits = self.engine.index.scan_prefix(&key::waits_of_flow(workspace, flow)).count();
+        if waits > 0 {
+            return Ok(waits);
+        }
+        let running = self.engine.index.scan_prefix(&key::running_of(workspace));
+        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
+        // Those that wait for a time have a timer.
+        let due = self.engine.index.scan_prefix(&[key::DUE]);
+        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
+        let mut unended = 0;
+        for id in running.chain(due) {
+            let summary = self.engine.value_as(&key::execution(workspace, id?), journal::summary)?;
+            unended += usize::from(summary.is_some_and(|summary| summary.flow == *flow));
+        }
+        Ok(unended)
+    }
+
     /// Who waits for a callback of a trigger, longest first, from `after` on.
     pub fn waits(
         &self,

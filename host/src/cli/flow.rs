@@ -122,10 +122,20 @@ fn show(client: &Client, flow: &Value, what: &str) {
     line(&format!("{} {what} (version {})", text(flow, "name"), text(flow, "version")));
     let triggers = flow.get("triggers").and_then(Value::as_array);
     for trigger in triggers.into_iter().flatten() {
+        let callbacks = || trigger.get("callbacks").and_then(Value::as_array).into_iter().flatten();
         for (environment, faces) in trigger.get("urls").and_then(Value::as_object).into_iter().flatten() {
             for (face, url) in faces.as_object().into_iter().flatten() {
-                let url = url.as_str().unwrap_or_default();
-                line(&format!("  {} ({face}, {environment})  {url}", text(trigger, "name")));
+                let of_callback = |callback: &&Value| callback["urls"][environment] == *url;
+                // A face with callbacks shows its first one here.
+                let mut rows = vec![(String::new(), url)];
+                if callbacks().any(|callback| of_callback(&callback)) {
+                    let named = |callback: &Value| format!(", {}", text(callback, "name"));
+                    rows = callbacks().map(|callback| (named(callback), &callback["urls"][environment])).collect();
+                }
+                for (callback, url) in rows {
+                    let (name, url) = (text(trigger, "name"), url.as_str().unwrap_or_default());
+                    line(&format!("  {name}{callback} ({face}, {environment})  {url}"));
+                }
             }
         }
     }

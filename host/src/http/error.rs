@@ -153,6 +153,7 @@ impl From<FlowError> for Problem {
             FlowError::Missing(_) | FlowError::NoCallback { .. } | FlowError::NoSignature(_) => {
                 Self::not_found(error.to_string())
             }
+            FlowError::Unended { .. } => Self::new(StatusCode::CONFLICT, "executions_unended", error.to_string()),
             FlowError::SignaturesMax => Self::new(StatusCode::CONFLICT, "signatures_max", error.to_string()),
             FlowError::Store(error) => error.into(),
             FlowError::Random => Self::internal(&error),

@@ -47,6 +47,15 @@ impl Engine {
         self.index.value(key)?.map(|value| parse(key, &value)).transpose()
     }
 
+    /// What `read` makes of a value.
+    pub(super) fn value_as<T>(
+        &self,
+        key: &[u8],
+        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.index.value(key)?.map(|value| read(key, &value)).transpose()
+    }
+
     /// The values of a scan, with their keys. What goes while it is read is left out.
     fn values<'e, T>(
         &'e self,

@@ -102,6 +102,21 @@ pub(super) fn running(workspace: &Name, id: ExecutionId) -> Vec<u8> {
     key(RUNNING, workspace, id.as_bytes())
 }
 
+pub(super) fn running_of(workspace: &Name) -> Vec<u8> {
+    key(RUNNING, workspace, &[])
+}
+
+/// The id at the end of a key of a workspace.
+pub(super) fn after_workspace(key: &[u8]) -> Option<ExecutionId> {
+    workspace_and_id(key.get(1..)?).map(|(_, id)| id)
+}
+
+/// The execution of a workspace that a timer is for.
+pub(super) fn due_execution(workspace: &Name, due: &[u8]) -> Option<ExecutionId> {
+    let (owner, id) = about(due)?.strip_prefix(&[EXECUTION]).and_then(workspace_and_id)?;
+    (owner == *workspace).then_some(id)
+}
+
 pub(super) fn journal(workspace: &Name, id: ExecutionId) -> Vec<u8> {
     key(JOURNAL, workspace, id.as_bytes())
 }
@@ -170,6 +185,11 @@ pub(super) fn state(workspace: &Name, plugin: &Name, name: &str) -> Vec<u8> {
 /// The waits for a trigger, oldest first.
 pub(super) fn waits(workspace: &Name, flow: &Name, trigger: &Name) -> Vec<u8> {
     key(WAIT, workspace, &[flow.as_str().as_bytes(), &[0], trigger.as_str().as_bytes(), &[0]].concat())
+}
+
+/// The waits for all triggers of a flow.
+pub(super) fn waits_of_flow(workspace: &Name, flow: &Name) -> Vec<u8> {
+    key(WAIT, workspace, &[flow.as_str().as_bytes(), &[0]].concat())
 }
 
 pub(super) fn wait(workspace: &Name, flow: &Name, trigger: &Name, since: Timestamp, id: ExecutionId) -> Vec<u8> {

@@ -171,3 +171,44 @@ async fn every_deployment_of_a_plugin_or_flow_counts_from_the_next_callback_on()
         executions["items"].as_array().unwrap().iter().map(|run| &run["flow_version"]).collect();
     assert_eq!(versions, [&json!(2), &json!(1)]);
 }
+
+/// A flow whose executions have not ended stays: they could not go on without it.
+#[tokio::test]
+async fn a_flow_with_executions_that_have_not_ended_is_not_removed() {
+    let server = TestServer::start().await;
+    for rest in ["  - trigger: Second\n", "  - delay: 1h\n"] {
+        let urls = server.deploy_all(&format!("flow: kept\nsteps:\n  - trigger: Start\n{rest}")).await;
+        let started: Value = server.post(&urls[0], &json!({})).await.json().await.unwrap();
+        let id = started["execution"].as_str().unwrap();
+        server.eventually(&format!("/v1/executions/{id}"), |run| run["status"] == "waiting").await;
+        let remove = async || server.api(Method::DELETE, "/v1/flows/kept").send().await.unwrap();
+        let refused = remove().await;
+        assert_eq!(refused.status(), StatusCode::CONFLICT);
+        let problem: Value = refused.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().starts_with("1 executions"), "{problem}");
+        server.api(Method::POST, &format!("/v1/executions/{id}/cancel")).send().await.unwrap();
+        assert_eq!(remove().await.status(), StatusCode::NO_CONTENT, "{rest}");
+    }
+}
+
+/// More calls than the limit of a trigger get 429 with the time to wait; another trigger is not concerned.
+#[tokio::test]
+async fn a_trigger_is_called_no_more_often_than_its_limit() {
+    let server = TestServer::start().await;
+    let limited = "steps:\n  - trigger: Start\n    limit: { calls: 3, per: 1h }\n";
+    let urls =
+        [server.deploy(&format!("flow: a\n{limited}")).await, server.deploy(&format!("flow: b\n{limited}")).await];
+    for _ in 0..3 {
+        assert_eq!(server.post(&urls[0], &json!({})).await.status(), StatusCode::ACCEPTED);
+    }
+    let refused = server.post(&urls[0], &json!({})).await;
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1190..=1200).contains(&seconds), "{seconds}");
+    let record = server.callback(&refused).await;
+    assert_eq!((refused.status(), &record["outcome"]), (StatusCode::TOO_MANY_REQUESTS, &json!("rejected")));
+    assert_eq!(server.post(&urls[1], &json!({})).await.status(), StatusCode::ACCEPTED);
+    for wrong in ["{ calls: 0, per: 1s }", "{ calls: 1 }", "{ calls: 1.5, per: 1s }", "{ calls: 1, per: 100ms }"] {
+        let source = format!("flow: c\nsteps:\n  - trigger: Start\n    limit: {wrong}\n");
+        assert_eq!(server.try_deploy(&source).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+}

@@ -9,6 +9,7 @@ use crate::flow::{Action, CallbackSpec, Dedupe, Mode, OnTimeout, Trigger};
 use crate::name::Name;
 use crate::parse::{Parse, Pick};
 use crate::plugin::Role;
+use crate::rate::Limit;
 use crate::verify::{Encoding, Hmac, HmacAlgorithm, SignedPart, Verify};
 use http::Method;
 use serde_json::Value;
@@ -21,6 +22,7 @@ pub(super) const TRIGGER_KEYS: &[&str] = &[
     "callbacks",
     "environments",
     "methods",
+    "limit",
     "verify",
     "auth",
     "parse",
@@ -64,6 +66,7 @@ impl Parser {
         let callbacks = self.callbacks(members.get("callbacks"), &faces);
         let environments = members.get("environments").map_or_else(Vec::new, |node| self.environments(node));
         let methods = members.get("methods").map(|node| self.methods(node));
+        let limit = members.get("limit").and_then(|node| self.limit(node));
         let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
         let may_be_user = faces.iter().any(|face| face.knows_users());
         let auth = self.auth(members.get("auth"), may_be_user);
@@ -107,6 +110,7 @@ impl Parser {
             callbacks,
             environments,
             methods,
+            limit,
             verify,
             auth,
             parse,
@@ -267,6 +271,22 @@ impl Parser {
             .filter_map(|item| self.choice(item, "a method", METHODS))
             .filter_map(|method| method.parse().ok())
             .collect()
+    }
+
+    fn limit(&mut self, node: &Node) -> Option<Limit> {
+        let members = self.object(node, "`limit`", &["calls", "per"])?;
+        let calls = self.required(&members, "calls")?;
+        let number = match &calls.kind {
+            Kind::Scalar(Value::Number(number)) => number.as_u64().and_then(|calls| u32::try_from(calls).ok()),
+            _ => None,
+        };
+        let Some(number) = number.filter(|calls| (1..=1_000_000).contains(calls)) else {
+            self.wrong(calls, "a number of calls from 1 to 1000000");
+            return None;
+        };
+        let per = self.required(&members, "per")?;
+        let per = self.duration(per, Duration::from_secs(1), DAY)?;
+        Some(Limit { calls: number, per })
     }
 
     fn verify(&mut self, node: &Node) -> Option<Verify> {

@@ -151,7 +151,8 @@ impl Flows {
     /// The store failed.
     pub fn open(store: Store) -> Result<Self, StoreError> {
         let mut table = Table::default();
-        for (workspace, record) in store.flows()? {
+        for (workspace, mut record) in store.flows()? {
+            take_over_keys(&mut record);
             let source = store.flow_source(&workspace, &record.name, record.version)?.unwrap_or_default();
             match parse(&source, record.version) {
                 Ok(parsed) => {
@@ -233,7 +234,10 @@ impl Flows {
         secrets: &Secrets,
     ) -> Result<Deployment, FlowError> {
         let _changing = self.inner.changing.lock().await;
-        let current = self.inner.store.flow(workspace, name)?;
+        let mut current = self.inner.store.flow(workspace, name)?;
+        if let Some(record) = &mut current {
+            take_over_keys(record);
+        }
         let version = current.as_ref().map_or(1, |record| record.version + 1);
         let parsed = parse(source, version).map_err(FlowError::Mistakes)?;
         if parsed.flow.name != *name {
@@ -276,7 +280,14 @@ impl Flows {
             }
         }
         let enabled = current.is_none_or(|record| record.enabled);
-        let record = FlowRecord { name: name.clone(), version, enabled, ids, updated_at: Timestamp::now() };
+        let record = FlowRecord {
+            name: name.clone(),
+            version,
+            enabled,
+            ids,
+            keys: BTreeMap::new(),
+            updated_at: Timestamp::now(),
+        };
         let flow = Arc::new(parsed.flow);
         let earlier = earlier_triggers(&self.inner.store, workspace, &record, &flow)?;
         let deployed = Deployed { record: record.clone(), flow, earlier };
@@ -398,6 +409,24 @@ impl Flows {
     }
 }
 
+/// Gives a record of before there were faces the ids that it needs. They follow from its keys, so that they stay the same.
+fn take_over_keys(record: &mut FlowRecord) {
+    let id = |what: &str, key: &str| uuid::Builder::from_random_bytes(hash16(what, key)).into_uuid();
+    let Some(first) = record.keys.values().next().cloned() else { return };
+    for (trigger, key) in std::mem::take(&mut record.keys) {
+        let (flow, of_trigger) = (id("flow", &first), id("trigger", &key));
+        let ids = face::Ids { key, flow, trigger: of_trigger, callbacks: BTreeMap::new() };
+        record.ids.entry(trigger).or_insert(ids);
+    }
+}
+
+fn hash16(what: &str, key: &str) -> [u8; 16] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{what}:{key}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest.as_ref()).for_each(|(byte, from)| *byte = *from);
+    bytes
+}
+
 /// Most signatures of a callback that count at the same time.
 const SIGNATURES_MAX: usize = 4;
 /// Characters of a signature.
@@ -453,4 +482,29 @@ fn earlier_triggers(
         });
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::take_over_keys;
+    use crate::store::FlowRecord;
+
+    /// Whoever has a URL keeps it: the key of an older record becomes the key of its ids, which are the same every time.
+    #[test]
+    fn records_of_before_there_were_faces_keep_their_urls() {
+        let old = r#"{"name": "a", "version": 2, "enabled": true, "keys": {"start": "k1", "second": "k2"}, "updated_at": "2026-01-01T00:00:00Z"}"#;
+        let read = || {
+            let mut record: FlowRecord = serde_json::from_str(old).unwrap();
+            take_over_keys(&mut record);
+            record
+        };
+        let record = read();
+        assert_eq!(record, read());
+        let ids: Vec<_> = record.ids.iter().map(|(trigger, ids)| (trigger.as_str(), ids.key.as_str())).collect();
+        assert_eq!(ids, [("second", "k2"), ("start", "k1")]);
+        let (second, start) = (&record.ids[&"second".parse().unwrap()], &record.ids[&"start".parse().unwrap()]);
+        assert!(second.flow == start.flow && second.trigger != start.trigger);
+        let again: FlowRecord = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+        assert_eq!(again, record, "from then on it is as any other");
+    }
 }

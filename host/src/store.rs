@@ -262,7 +262,11 @@ pub struct FlowRecord {
     pub version: u32,
     pub enabled: bool,
     /// What the URLs of each trigger are made of, by trigger id; it outlives versions.
+    #[serde(default)]
     pub ids: BTreeMap<Name, face::Ids>,
+    /// The keys alone, in records of before there were faces.
+    #[serde(default, skip_serializing)]
+    pub keys: BTreeMap<Name, String>,
     pub updated_at: Timestamp,
 }
 

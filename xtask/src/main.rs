@@ -26,7 +26,7 @@ Development commands of ringback
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
   cargo xtask wit                   check the WIT package: it parses, and every item is documented
-  cargo xtask readme                run the commands of README.md
+  cargo xtask readme [FILE]         run the commands of README.md, or of another file
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(10),
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
         ["wit"] => wit::check(),
+        ["readme", file] => readme::run(&process::root().join(file), &process::target().join("debug")),
         ["readme"] => readme::run(&process::root().join("README.md"), &process::target().join("debug")),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

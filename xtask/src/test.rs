@@ -36,7 +36,9 @@ pub fn run() -> Result<()> {
     dependencies()?;
     step("the README's commands");
     readme::run(&root().join("README.md"), &target().join("debug"))?;
-    readme::run(&root().join("examples/order-processing/README.md"), &target().join("debug"))?;
+    for example in ["order-processing", "price-quote", "payment-webhook"] {
+        readme::run(&root().join("examples").join(example).join("README.md"), &target().join("debug"))?;
+    }
     println!("\nEverything passed in {:.0} s.", started.elapsed().as_secs_f32());
     Ok(())
 }

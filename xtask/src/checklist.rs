@@ -1,0 +1,138 @@
+//! Which rows of the behaviour checklist have a test, and whether it passes: computed from the doc comments of the tests and
+//! from a run of them.
+
+use crate::process::{cargo, root, try_run};
+use anyhow::{Context, Result, ensure};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The rows, by their beginnings: FlowRunner, Grexx, Patchworks, NocoBase; then the decisions where they are silent.
+const ROWS: [(&str, usize); 4] = [("FR", 46), ("GX", 46), ("PW", 22), ("NB", 34)];
+const DECISIONS: [(&str, usize); 4] = [("A-FR", 16), ("A-GX", 13), ("A-PW", 8), ("A-NB", 8)];
+
+/// Prints every row with its tests; fails when one has none, or a test fails.
+pub fn run() -> Result<()> {
+    let covered = covered()?;
+    let results = results()?;
+    let rows = ids(&ROWS, 2);
+    let mut failed = BTreeSet::new();
+    let (mut with_test, mut decisions_with_test) = (0, 0);
+    for id in rows.iter().chain(&ids(&DECISIONS, 1)) {
+        let tests = covered.get(id).cloned().unwrap_or_default();
+        let passes = |test: &String| results.iter().any(|(name, passed)| *passed && is_named(name, test));
+        let passed = !tests.is_empty() && tests.iter().all(passes);
+        let word = match (tests.is_empty(), passed) {
+            (true, _) => "no test",
+            (false, true) => "ok",
+            (false, false) => "FAILED",
+        };
+        println!("{id:8} {word:8} {}", tests.iter().cloned().collect::<Vec<_>>().join(", "));
+        match (passed, rows.contains(id)) {
+            (true, true) => with_test += 1,
+            (true, false) => decisions_with_test += 1,
+            (false, _) => drop(failed.insert(id.clone())),
+        }
+    }
+    let decisions: usize = DECISIONS.iter().map(|(_, count)| count).sum();
+    println!("\n{with_test} of {} rows, {decisions_with_test} of {decisions} decisions", rows.len());
+    ensure!(failed.is_empty(), "{} have no passing test", failed.len());
+    Ok(())
+}
+
+/// `FR-01` … `FR-46`, with as many digits as the row has in the checklist.
+fn ids(families: &[(&str, usize)], digits: usize) -> Vec<String> {
+    families.iter().flat_map(|(name, count)| (1..=*count).map(move |row| format!("{name}-{row:0digits$}"))).collect()
+}
+
+/// The names of tests, module and function, by the rows that their comments name.
+fn covered() -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut files = Vec::new();
+    for directory in ["host/src", "host/tests/it", "plugins", "guest-sdk/rust/src"] {
+        collect(&root().join(directory), &mut files)?;
+    }
+    let mut covered: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let module = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for (comment, test) in tests(&text) {
+            for id in comment.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| is_id(word)) {
+                covered.entry(id.to_owned()).or_default().insert(format!("{module}::{test}"));
+            }
+        }
+    }
+    Ok(covered)
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => collect(&path, files)?,
+            false if path.extension().is_some_and(|extension| extension == "rs") => files.push(path),
+            false => {}
+        }
+    }
+    Ok(())
+}
+
+/// Each test with the comment before it.
+fn tests(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let (mut comment, mut is_test) = (String::new(), false);
+    for line in text.lines().map(str::trim) {
+        if let Some(words) = line.strip_prefix("///") {
+            comment.push_str(words);
+            comment.push('\n');
+        } else if line.starts_with("#[") {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        } else {
+            let name = line.split_once("fn ").and_then(|(_, rest)| rest.split(['(', '<']).next());
+            if let Some(name) = name.filter(|_| is_test) {
+                found.push((std::mem::take(&mut comment), name.to_owned()));
+            }
+            (comment, is_test) = (String::new(), false);
+        }
+    }
+    found
+}
+
+fn is_id(word: &str) -> bool {
+    let families = ROWS.iter().chain(&DECISIONS);
+    families.into_iter().any(|(name, count)| {
+        let row = word.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        row.and_then(|row| row.parse::<usize>().ok()).is_some_and(|row| (1..=*count).contains(&row))
+    })
+}
+
+/// Whether the path of a test that ran is this module and function.
+fn is_named(path: &str, test: &str) -> bool {
+    let (module, function) = test.split_once("::").unwrap_or(("", test));
+    let mut parts = path.rsplit("::");
+    parts.next() == Some(function) && parts.any(|part| part == module || part == "tests")
+}
+
+/// Every test that ran, and whether it passed.
+fn results() -> Result<Vec<(String, bool)>> {
+    let (_, output) = try_run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+    let of_line = |line: &str| {
+        let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
+        Some((name.to_owned(), result.starts_with("ok")))
+    };
+    let results: Vec<_> = output.lines().filter_map(of_line).collect();
+    ensure!(!results.is_empty(), "no test ran:\n{output}");
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ids, is_id, tests, ROWS};
+
+    #[test]
+    fn the_rows_that_a_test_names_are_found() {
+        let text = "/// FR-01, A-GX-3: words.\n#[tokio::test]\nasync fn one() {\n}\n/// FR-02\nfn helper() {}\n#[test]\nfn two() {}\n";
+        let found = tests(text);
+        assert_eq!(found, [(" FR-01, A-GX-3: words.\n".to_owned(), "one".to_owned()), (String::new(), "two".to_owned())]);
+        assert!(is_id("FR-46") && is_id("A-NB-8") && !is_id("FR-47") && !is_id("FR-") && !is_id("XX-1"));
+        assert_eq!(ids(&ROWS, 2).len(), 148);
+    }
+}

@@ -125,13 +125,16 @@ fn results() -> Result<Vec<(String, bool)>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ids, is_id, tests, ROWS};
+    use super::{ROWS, ids, is_id, tests};
 
     #[test]
     fn the_rows_that_a_test_names_are_found() {
         let text = "/// FR-01, A-GX-3: words.\n#[tokio::test]\nasync fn one() {\n}\n/// FR-02\nfn helper() {}\n#[test]\nfn two() {}\n";
         let found = tests(text);
-        assert_eq!(found, [(" FR-01, A-GX-3: words.\n".to_owned(), "one".to_owned()), (String::new(), "two".to_owned())]);
+        assert_eq!(
+            found,
+            [(" FR-01, A-GX-3: words.\n".to_owned(), "one".to_owned()), (String::new(), "two".to_owned())]
+        );
         assert!(is_id("FR-46") && is_id("A-NB-8") && !is_id("FR-47") && !is_id("FR-") && !is_id("XX-1"));
         assert_eq!(ids(&ROWS, 2).len(), 148);
     }

@@ -1,6 +1,7 @@
 //! Development commands: `cargo xtask help` lists them.
 
 mod bench;
+mod checklist;
 mod demo;
 mod http;
 mod orders;
@@ -24,6 +25,7 @@ Development commands of ringback
   cargo xtask helpers               build the binaries that tests start
   cargo xtask plugins               build the first-party plugins into target/plugins/
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
+  cargo xtask checklist             every row of the behaviour checklist, with its tests and their results
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
   cargo xtask wit                   check the WIT package: it parses, and every item is documented
   cargo xtask readme [FILE]         run the commands of README.md, or of another file
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["helpers"] => test::helpers(),
         ["plugins"] => plugins::build_all().map(drop),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
+        ["checklist"] => checklist::run(),
         ["bench"] => bench::run(10),
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
         ["wit"] => wit::check(),

@@ -9,6 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+const PAIR: &str = "flow: {name}
+steps:
+  - trigger: Start
+    dedupe: { by: '${{ data.n }}' }
+  - trigger: Second
+    timeout: {timeout}
+    on_timeout: continue
+";
 /// Each wait ends by itself after `{timeout}`, so that everything comes to its end.
 const FLOWS: [(&str, &str); 4] = [
     (
@@ -26,28 +34,8 @@ steps:
   - set: { late: '${{ triggers.Second.timed_out }}' }
 ",
     ),
-    (
-        "any",
-        "flow: any
-steps:
-  - trigger: Start
-    dedupe: { by: '${{ data.n }}' }
-  - trigger: Second
-    timeout: {timeout}
-    on_timeout: continue
-",
-    ),
-    (
-        "all",
-        "flow: all
-steps:
-  - trigger: Start
-    dedupe: { by: '${{ data.n }}' }
-  - trigger: Second
-    timeout: {timeout}
-    on_timeout: continue
-",
-    ),
+    ("any", PAIR),
+    ("all", PAIR),
     (
         "judged",
         "flow: judged
@@ -130,7 +118,10 @@ impl World {
         let mut paths = HashMap::new();
         for (name, source) in FLOWS {
             if name != "judged" || with_judged {
-                paths.insert(name, api.deploy(name, source.replace("{timeout}", timeout)).await?);
+                paths.insert(
+                    name,
+                    api.deploy(name, source.replace("{name}", name).replace("{timeout}", timeout)).await?,
+                );
             }
         }
         Some(Arc::new(Self { ledger, paths, next: AtomicU64::new(0) }))

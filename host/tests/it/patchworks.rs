@@ -62,7 +62,7 @@ async fn every_callback_has_a_signed_url_in_every_environment() {
     assert!(warned["warnings"][0].as_str().unwrap().contains("nowhere"), "{warned}");
 }
 
-/// PW-11, PW-13, PW-14, PW-22, A-PW-1, A-PW-2, A-PW-5: whatever is wrong about a URL, it is the same 404, and nothing starts.
+/// PW-04, PW-11, PW-13, PW-14, PW-22, A-PW-1, A-PW-2, A-PW-5: whatever is wrong about a URL, it is the same 404, and nothing starts.
 #[tokio::test]
 async fn a_url_without_the_right_signature_is_unknown() {
     let server = TestServer::start().await;

@@ -39,6 +39,7 @@ fn every_mistake_is_reported_with_line_and_column() {
     assert!(found[4].contains("did you mean `plugin`?"), "{}", found[4]);
 }
 
+/// A-FR-4: the first step is the one trigger that starts executions.
 #[test]
 fn what_a_flow_needs_is_said() {
     assert!(only("a").contains("expected a flow"));

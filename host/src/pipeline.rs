@@ -87,7 +87,8 @@ impl Pipeline {
         metrics::counter!("ringback_callbacks_total", "outcome" => end.outcome.as_str()).increment(1);
         metrics::histogram!("ringback_callback_seconds").record(started.elapsed().as_secs_f64());
         let mut reply = end.reply;
-        if let Some(of) = of.filter(|_| reply.status < 400) {
+        // What is not there yet, and what went wrong, is said in words of our own.
+        if let Some(of) = of.filter(|_| reply.status < 400 && reply.status != 202) {
             reply.set_content_type(&of.content_type);
         }
         reply.with_header("ringback-callback", passage.repeats.unwrap_or(passage.callback.id).to_string())

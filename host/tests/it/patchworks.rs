@@ -146,6 +146,7 @@ async fn a_flow_that_returns_nothing() {
 steps:
   - trigger: Start
     face: patchworks
+    callbacks: [{ name: main, content_type: text/csv }]
     respond_within: 300ms
   - if: data.fail
     then:
@@ -157,7 +158,7 @@ steps:
     let url = server.deploy_at("patchworks", source).await.remove(0);
     let post = async |fail: bool, slow: bool| server.post(&url, &json!({ "fail": fail, "slow": slow })).await;
     let completed = post(false, false).await;
-    assert_eq!(completed.headers()["content-type"], "application/json");
+    assert_eq!(completed.headers()["content-type"], "text/csv");
     assert_eq!((completed.status(), completed.text().await.unwrap()), (StatusCode::OK, "null".to_owned()));
     let failed = post(true, false).await;
     assert_eq!(
@@ -165,7 +166,10 @@ steps:
         (StatusCode::INTERNAL_SERVER_ERROR, "application/problem+json")
     );
     let late = post(false, true).await;
-    assert_eq!(late.status(), StatusCode::ACCEPTED);
+    assert_eq!(
+        (late.status(), late.headers()["content-type"].to_str().unwrap()),
+        (StatusCode::ACCEPTED, "application/json")
+    );
     let id = server.callback(&late).await["execution"].as_str().unwrap().to_owned();
     assert_eq!(server.ended(&id).await["status"], "completed", "it goes on");
 }

@@ -67,6 +67,10 @@ impl Callback {
         for (name, value) in self.request.query_pairs() {
             append(&mut query, &name, value.into_owned());
         }
+        // A-FR-9: what keys with brackets build, unless a parameter has this name.
+        if query.keys().any(|name| name.contains('[')) && !query.contains_key(NESTED) {
+            query.insert(NESTED.to_owned(), Value::Object(crate::path::structure(&self.request.query)));
+        }
         let mut named_headers = serde_json::Map::new();
         for name in headers.keys().filter(|name| !carries_credentials(name.as_str())) {
             named_headers.insert(name.to_string(), self.request.header(name.as_str()).into());
@@ -89,6 +93,9 @@ pub struct Input {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<Arc<Value>>,
 }
+
+/// The member of the query under which its structure is.
+const NESTED: &str = "nested";
 
 /// A repeated name becomes a list, in order (A-FR-9).
 pub fn append(object: &mut serde_json::Map<String, Value>, name: &str, value: String) {

@@ -89,10 +89,14 @@ impl Environments {
 
     /// The variables that flows see in an environment: an object.
     pub fn vars(&self, workspace: &Name, environment: &Name) -> Arc<Value> {
+        static NONE: std::sync::LazyLock<Arc<Value>> = std::sync::LazyLock::new(|| Arc::new(Value::Object(Map::new())));
         let table = self.table.load();
+        if table.is_empty() {
+            return Arc::clone(&NONE);
+        }
         let of = |name: &Name| table.get(&(workspace.clone(), name.clone())).map(|known| Arc::clone(&known.vars));
         let vars = of(environment).or_else(|| of(&Name::default_name()));
-        vars.unwrap_or_else(|| Arc::new(Value::Object(Map::new())))
+        vars.unwrap_or_else(|| Arc::clone(&NONE))
     }
 
     /// The environment of a prefix in a URL.

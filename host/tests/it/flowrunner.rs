@@ -145,6 +145,27 @@ async fn a_later_trigger_resumes_the_execution_of_the_query() {
     assert_eq!(data(&server, &id, "resumed").await, body);
 }
 
+/// A-FR-9: the query stays flat, repeated keys are lists, and keys with brackets build a structure beside it.
+#[tokio::test]
+async fn bracket_keys_build_structure_beside_the_flat_query() {
+    let server = TestServer::start().await;
+    let source = "flow: query
+steps:
+  - trigger: Start
+    face: flowrunner
+    reply: { status: 200, json: { query: '${{ callback.query }}', data: '${{ data }}' } }
+";
+    let url = server.deploy_at("flowrunner", source).await.remove(0);
+    let answer: Value = server.fetch(&format!("{url}?a%5B0%5D=1&a[1][b]=x+y&c=2&c=3")).await.json().await.unwrap();
+    let flat = json!({ "a[0]": "1", "a[1][b]": "x y", "c": ["2", "3"] });
+    assert_eq!(answer["data"], flat);
+    let mut query = flat;
+    query["nested"] = json!({ "a": ["1", { "b": "x y" }], "c": ["2", "3"] });
+    assert_eq!(answer["query"], query);
+    let own: Value = server.fetch(&format!("{url}?a[0]=1&nested=mine")).await.json().await.unwrap();
+    assert_eq!(own["query"], json!({ "a[0]": "1", "nested": "mine" }));
+}
+
 /// FR-24, FR-25, FR-26, FR-41, A-FR-12, A-FR-13.
 #[tokio::test]
 async fn any_resumes_the_longest_waiting_and_all_says_whom() {

@@ -3,9 +3,9 @@
 use crate::callback::{Callback, Request};
 use crate::outcome::Stop;
 use crate::secret::Secrets;
-use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::user::{User, Users};
+use crate::verify::missing_secret;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -58,10 +58,8 @@ pub fn check_basic(basic: &Basic, callback: &Callback, secrets: &Secrets) -> Res
         Stop::refused(401, "credentials_wrong", "A valid user name and password are needed.", reason)
             .with_header("www-authenticate", "Basic realm=\"ringback\", charset=\"UTF-8\"")
     };
-    let Some(password) = secrets.find(&callback.workspace, &callback.environment, &basic.password) else {
-        let reason = format!("there is no secret named {0}; store it with `ringback secret set {0}`", basic.password);
-        return Err(Stop::failed(500, "secret_missing", "The callback cannot be verified at the moment.", reason));
-    };
+    let password = secrets.find(&callback.workspace, &callback.environment, &basic.password);
+    let password = password.ok_or_else(|| missing_secret(&basic.password))?;
     let header = callback.request.header("authorization");
     let header = header.ok_or_else(|| refused("there is no Authorization header"))?;
     let given = header
@@ -82,13 +80,11 @@ pub fn check_user(auth: &Auth, callback: &Callback, users: &Users) -> Result<Opt
     if auth.user == UserRule::Off {
         return Ok(None);
     }
-    let failed = |error: StoreError| {
-        Stop::failed(503, "unavailable", "The server cannot take this callback now.", error.to_string())
-            .with_header("retry-after", "5")
-    };
     let token = token(&callback.request);
     let user = match &token {
-        Some(token) => users.find(&callback.workspace, token, Timestamp::now()).map_err(failed)?,
+        Some(token) => {
+            users.find(&callback.workspace, token, Timestamp::now()).map_err(|error| Stop::not_stored(&error))?
+        }
         None => None,
     };
     let Some(user) = user else {

@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Largest value of a variable, in bytes of JSON.
@@ -82,7 +82,7 @@ impl Environments {
         for (workspace, environment, name, record) in store.vars()? {
             table.entry((workspace, environment)).or_default().own.insert(name, record);
         }
-        let workspaces: Vec<Name> = table.keys().map(|(workspace, _)| workspace.clone()).collect();
+        let workspaces: BTreeSet<Name> = table.keys().map(|(workspace, _)| workspace.clone()).collect();
         workspaces.iter().for_each(|workspace| merge(&mut table, workspace));
         Ok(Self { store, table: Arc::new(ArcSwap::from_pointee(table)), changing: Arc::default() })
     }

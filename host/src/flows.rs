@@ -1,13 +1,18 @@
 //! Deployed flows: from a file to routes, and from a route to the flow of its version.
 
+mod ids;
+
+pub use ids::signature_id;
+
 use crate::face::{self, Address, Face, Target};
 use crate::flow::{CallbackSpec, Flow, Mistake, parse};
-use crate::name::{Name, random_id, random_key};
+use crate::name::Name;
 use crate::plugin::Plugins;
 use crate::secret::Secrets;
 use crate::store::{FlowRecord, Store, StoreError, Write};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
+use ids::{SIGNATURES_MAX, take_over_keys};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -262,23 +267,7 @@ impl Flows {
         }
         let is_new = current.is_none();
         let mut ids = current.as_ref().map(|record| record.ids.clone()).unwrap_or_default();
-        let random = || random_id().map_err(|_| FlowError::Random);
-        let flow_id = ids.values().next().map_or_else(random, |known| Ok(known.flow))?;
-        for trigger in &parsed.flow.triggers {
-            if !ids.contains_key(&trigger.id) {
-                let key = random_key().map_err(|_| FlowError::Random)?;
-                let new = face::Ids { key, flow: flow_id, trigger: random()?, callbacks: BTreeMap::new() };
-                ids.insert(trigger.id.clone(), new);
-            }
-            let Some(ids) = ids.get_mut(&trigger.id) else { continue };
-            for spec in &trigger.callbacks {
-                if !ids.callbacks.contains_key(&spec.name) {
-                    let id = callback_id(random()?);
-                    let signatures = vec![signature().map_err(|_| FlowError::Random)?];
-                    ids.callbacks.insert(spec.name.clone(), face::CallbackIds { id, signatures });
-                }
-            }
-        }
+        ids::complete(&mut ids, &parsed.flow).map_err(|_| FlowError::Random)?;
         let enabled = current.is_none_or(|record| record.enabled);
         let record = FlowRecord {
             name: name.clone(),
@@ -314,7 +303,7 @@ impl Flows {
         trigger: &Name,
         callback: &Name,
     ) -> Result<Deployed, FlowError> {
-        let signature = signature().map_err(|_| FlowError::Random)?;
+        let signature = ids::signature().map_err(|_| FlowError::Random)?;
         self.change_callback(workspace, name, trigger, callback, |ids| {
             if ids.signatures.len() >= SIGNATURES_MAX {
                 return Err(FlowError::SignaturesMax);
@@ -409,48 +398,6 @@ impl Flows {
     }
 }
 
-/// Gives a record of before there were faces the ids that it needs. They follow from its keys, so that they stay the same.
-fn take_over_keys(record: &mut FlowRecord) {
-    let id = |what: &str, key: &str| uuid::Builder::from_random_bytes(hash16(what, key)).into_uuid();
-    let Some(first) = record.keys.values().next().cloned() else { return };
-    for (trigger, key) in std::mem::take(&mut record.keys) {
-        let (flow, of_trigger) = (id("flow", &first), id("trigger", &key));
-        let ids = face::Ids { key, flow, trigger: of_trigger, callbacks: BTreeMap::new() };
-        record.ids.entry(trigger).or_insert(ids);
-    }
-}
-
-fn hash16(what: &str, key: &str) -> [u8; 16] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{what}:{key}").as_bytes());
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(digest.as_ref()).for_each(|(byte, from)| *byte = *from);
-    bytes
-}
-
-/// Most signatures of a callback that count at the same time.
-const SIGNATURES_MAX: usize = 4;
-/// Characters of a signature.
-const SIGNATURE_LENGTH: usize = 52;
-
-/// 260 random bits (PW-12).
-fn signature() -> Result<String, aws_lc_rs::error::Unspecified> {
-    let mut signature = random_key()? + &random_key()?;
-    signature.truncate(SIGNATURE_LENGTH);
-    Ok(signature)
-}
-
-/// What names a signature in lists: its beginning, from which the rest cannot be guessed.
-pub fn signature_id(signature: &str) -> &str {
-    signature.get(..8).unwrap_or_default()
-}
-
-/// An id of 26 characters (PW-09).
-fn callback_id(id: uuid::Uuid) -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let digit = |place: u32| ALPHABET.get((id.as_u128() >> (5 * place)) as usize & 31).copied().map(char::from);
-    (0..26).rev().filter_map(digit).collect()
-}
-
 fn routed(ids: &face::Ids, spec: &CallbackSpec) -> Option<RoutedCallback> {
     let ids = ids.callbacks.get(&spec.name)?.clone();
     Some(RoutedCallback { ids, content_type: spec.content_type.clone() })
@@ -482,29 +429,4 @@ fn earlier_triggers(
         });
     }
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::take_over_keys;
-    use crate::store::FlowRecord;
-
-    /// Whoever has a URL keeps it: the key of an older record becomes the key of its ids, which are the same every time.
-    #[test]
-    fn records_of_before_there_were_faces_keep_their_urls() {
-        let old = r#"{"name": "a", "version": 2, "enabled": true, "keys": {"start": "k1", "second": "k2"}, "updated_at": "2026-01-01T00:00:00Z"}"#;
-        let read = || {
-            let mut record: FlowRecord = serde_json::from_str(old).unwrap();
-            take_over_keys(&mut record);
-            record
-        };
-        let record = read();
-        assert_eq!(record, read());
-        let ids: Vec<_> = record.ids.iter().map(|(trigger, ids)| (trigger.as_str(), ids.key.as_str())).collect();
-        assert_eq!(ids, [("second", "k2"), ("start", "k1")]);
-        let (second, start) = (&record.ids[&"second".parse().unwrap()], &record.ids[&"start".parse().unwrap()]);
-        assert!(second.flow == start.flow && second.trigger != start.trigger);
-        let again: FlowRecord = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
-        assert_eq!(again, record, "from then on it is as any other");
-    }
 }

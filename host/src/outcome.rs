@@ -2,6 +2,7 @@
 
 use crate::callback::{Callback, Request};
 use crate::name::{CallbackId, ExecutionId, Name};
+use crate::store::StoreError;
 use crate::time::Timestamp;
 use base64::Engine;
 use bytes::Bytes;
@@ -110,6 +111,10 @@ impl Problem {
     }
 }
 
+/// What a caller is told who had better come again.
+pub const UNAVAILABLE: Problem =
+    Problem { status: 503, code: "unavailable", detail: "The server cannot take this callback now." };
+
 /// Why a stage did not let a callback pass: words for the caller in the problem, for the operator in the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
@@ -150,6 +155,12 @@ impl Stop {
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.header = Some((name, value.into()));
         self
+    }
+
+    /// The store could not be read or written.
+    pub fn not_stored(error: &StoreError) -> Self {
+        Self::failed(UNAVAILABLE.status, UNAVAILABLE.code, UNAVAILABLE.detail, error.to_string())
+            .with_header("retry-after", "5")
     }
 
     /// An expression of the flow had no value for this callback.

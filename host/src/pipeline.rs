@@ -20,7 +20,7 @@ use crate::face::{self, Face};
 use crate::flow::{Mode, PluginCall, Trigger};
 use crate::flows::{Flows, Route};
 use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{CallbackRecord, Outcome, Problem, Reply, Stage, Stop, Verdict};
+use crate::outcome::{CallbackRecord, Outcome, Reply, Stage, Stop, Verdict};
 use crate::parse::{Parse, parse, pick_fields};
 use crate::plugin::{Plugins, Role, VerifierVerdict};
 use crate::rate::Limiter;
@@ -326,7 +326,7 @@ impl Pipeline {
         match self.store.commit(writes).await {
             Ok(()) => {}
             Err(StoreError::Conflict) => return Ok(None),
-            Err(error) => return Err((Stage::Commit, not_stored(&error))),
+            Err(error) => return Err((Stage::Commit, Stop::not_stored(&error))),
         }
         let wait = reply.is_none().then(|| self.runner.wait_for_answer(id));
         self.runner.go_on(run, goes_on);
@@ -336,7 +336,7 @@ impl Pipeline {
         let put = passage.put_record(outcome, Some(id), reply.is_final.then_some(&reply.reply));
         if passage.identity.is_some() {
             // Who sends it again gets this answer.
-            self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, not_stored(&error)))?;
+            self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
         } else if !self.store.write_behind(&[put]) {
             metrics::counter!("ringback_records_dropped_total").increment(1);
         }
@@ -389,14 +389,6 @@ struct Change {
     writes: Vec<Write>,
     /// Whether the runner has something to do afterwards.
     goes_on: bool,
-}
-
-const UNAVAILABLE: Problem =
-    Problem { status: 503, code: "unavailable", detail: "The server cannot take this callback now." };
-
-fn not_stored(error: &StoreError) -> Stop {
-    Stop::failed(UNAVAILABLE.status, UNAVAILABLE.code, UNAVAILABLE.detail, error.to_string())
-        .with_header("retry-after", "5")
 }
 
 /// The flow and the trigger of a record, as they are deployed now.

@@ -115,7 +115,8 @@ pub fn not_genuine(reason: impl Into<String>) -> Stop {
     Stop::refused(401, "not_verified", "The callback could not be verified.", reason)
 }
 
-fn missing_secret(name: &str) -> Stop {
+/// A secret is not there that is needed to find out who calls.
+pub fn missing_secret(name: &str) -> Stop {
     Stop::failed(
         500,
         "secret_missing",

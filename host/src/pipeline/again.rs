@@ -83,7 +83,7 @@ impl Pipeline {
                 Ok(end) => end,
                 Err(stopped) => passage.stopped(stopped),
             },
-            Err(error) => passage.stopped((Stage::Commit, super::not_stored(&error))),
+            Err(error) => passage.stopped((Stage::Commit, Stop::not_stored(&error))),
         }
     }
 

@@ -1,12 +1,12 @@
 //! The same delivery twice: the second gets the first one's answer, and nothing happens again.
 
 use super::passage::{Origin, Passage, scope_of};
-use super::{End, Pipeline, Stopped, UNAVAILABLE, not_stored};
+use super::{End, Pipeline, Stopped};
 use crate::callback::Input;
 use crate::face;
 use crate::flow::Trigger;
 use crate::name::Name;
-use crate::outcome::{Outcome, Stage, Stop, Verdict};
+use crate::outcome::{Outcome, Stage, Stop, UNAVAILABLE, Verdict};
 use crate::store::{Delivery, Write};
 use crate::time::Timestamp;
 use crate::verify::Proof;
@@ -82,7 +82,7 @@ fn body_hash(passage: &Passage) -> String {
 impl Pipeline {
     /// What a delivery gets that came before; `None` for a new one, and for one that cannot be told from others.
     pub(super) async fn known(&self, passage: &mut Passage) -> Result<Option<End>, Stopped> {
-        let failed = |error| (Stage::Dedupe, not_stored(&error));
+        let failed = |error| (Stage::Dedupe, Stop::not_stored(&error));
         let Some(identity) = &mut passage.identity else { return Ok(None) };
         let (workspace, flow) = (passage.callback.workspace.clone(), &passage.flow.name);
         let known = self.store.delivery(&workspace, flow, &identity.trigger, &identity.hash).map_err(failed)?;

@@ -1,12 +1,12 @@
 //! What the caller gets: the trigger's own answer, a step's, or what became of the execution.
 
+use super::Pipeline;
 use super::passage::Passage;
-use super::{Pipeline, UNAVAILABLE};
 use crate::execution::Execution;
 use crate::face;
 use crate::flow::{ReplySpec, Trigger};
 use crate::name::ExecutionId;
-use crate::outcome::{Problem, Reply, Stage, Stop, Verdict};
+use crate::outcome::{Problem, Reply, Stage, Stop, UNAVAILABLE, Verdict};
 use crate::plugin::{Role, Subject};
 use crate::reply::{ReplyError, render};
 use crate::runner::Answer;

@@ -1,7 +1,7 @@
 //! Which executions a callback of a later trigger is for: one by its id, any, or all that wait.
 
 use super::passage::Passage;
-use super::{Change, End, Pipeline, Stopped, not_stored};
+use super::{Change, End, Pipeline, Stopped};
 use crate::callback::Input;
 use crate::condition::Decision;
 use crate::execution::{Event, Standing};
@@ -204,14 +204,14 @@ impl Pipeline {
         let reply = passage.face.resumed_all(passage.callback.id, &resumed);
         if !passage.origin.is_dry_run() {
             let writes = passage.writes(outcome, execution, Some(&reply));
-            self.store.commit(writes).await.map_err(|error| (Stage::Commit, not_stored(&error)))?;
+            self.store.commit(writes).await.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
         }
         Ok(End { outcome, execution, reply, recorded: true })
     }
 
     fn load(&self, passage: &Passage, id: ExecutionId) -> Result<Option<Run>, Stopped> {
         let failed = |error: ChangeError| match error {
-            ChangeError::Store(error) => (Stage::Select, not_stored(&error)),
+            ChangeError::Store(error) => (Stage::Select, Stop::not_stored(&error)),
             error => (Stage::Select, Stop::failed(500, "flow_gone", "The flow cannot go on.", error.to_string())),
         };
         self.runner.load(&passage.callback.workspace, id).map_err(failed)
@@ -224,7 +224,7 @@ impl Pipeline {
         after: Option<(Timestamp, ExecutionId)>,
     ) -> Result<Vec<(Timestamp, ExecutionId)>, Stopped> {
         let waits = self.store.waits(&passage.callback.workspace, &passage.flow.name, &trigger.id, after, PAGE);
-        waits.map_err(|error| (Stage::Select, not_stored(&error)))
+        waits.map_err(|error| (Stage::Select, Stop::not_stored(&error)))
     }
 
     /// Resumes an execution that waits here, if the condition of its own version holds for it.
@@ -301,7 +301,7 @@ impl Pipeline {
                     return Ok(OneOfAll::Resumed(id));
                 }
                 Err(StoreError::Conflict) => {}
-                Err(error) => return Err((Stage::Commit, not_stored(&error))),
+                Err(error) => return Err((Stage::Commit, Stop::not_stored(&error))),
             }
         }
         Ok(OneOfAll::Gone)
@@ -362,7 +362,7 @@ impl Pipeline {
                 passage.trace.truncate(marks);
                 Ok(None)
             }
-            Err(error) => Err((Stage::Commit, not_stored(&error))),
+            Err(error) => Err((Stage::Commit, Stop::not_stored(&error))),
         }
     }
 }

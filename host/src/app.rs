@@ -8,9 +8,10 @@ use crate::pipeline::Pipeline;
 use crate::plugin::{Outbound, Plugins, RegistryError, Settings};
 use crate::request::Sender;
 use crate::retention::forget_repeatedly;
-use crate::runner::Runner;
+use crate::runner::{Parts, Runner};
 use crate::secret::{SecretError, Secrets};
 use crate::store::{OpenError, Store, StoreError};
+use crate::ticket::Tickets;
 use crate::token::{TokenError, Tokens};
 use crate::user::Users;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -29,6 +30,7 @@ pub struct App {
     pub tokens: Tokens,
     pub users: Users,
     pub environments: Environments,
+    pub tickets: Tickets,
     pub pipeline: Pipeline,
     pub public_url: String,
     pub metrics: Option<PrometheusHandle>,
@@ -103,10 +105,19 @@ pub async fn run(
     let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned());
     let plugins = Plugins::open(settings, store.clone(), secrets.clone(), outbound).await?;
     let flows = Flows::open(store.clone())?;
-    let sender = Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned());
-    let (executions_max, url) = (config.executions_max, public_url.clone());
-    let runner =
-        Runner::new(store.clone(), flows.clone(), plugins.clone(), environments.clone(), sender, executions_max, url);
+    let origins = Arc::clone(&config.redirect_origins);
+    let tickets =
+        Tickets::new(store.clone(), flows.clone(), plugins.clone(), environments.clone(), origins, &public_url);
+    let parts = Parts {
+        store: store.clone(),
+        flows: flows.clone(),
+        plugins: plugins.clone(),
+        environments: environments.clone(),
+        tickets: tickets.clone(),
+        http: Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned()),
+        public_url: public_url.clone(),
+    };
+    let runner = Runner::new(parts, config.executions_max);
     let resumed = runner.resume_all()?;
     let pipeline = Pipeline {
         store: store.clone(),
@@ -115,6 +126,7 @@ pub async fn run(
         secrets: secrets.clone(),
         users: users.clone(),
         environments: environments.clone(),
+        tickets: tickets.clone(),
         limiter: Arc::default(),
         runner,
         public_url: public_url.clone(),
@@ -128,6 +140,7 @@ pub async fn run(
         tokens,
         users,
         environments,
+        tickets,
         pipeline,
         public_url,
         metrics,

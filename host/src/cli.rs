@@ -13,6 +13,7 @@ mod plugin;
 mod sample;
 mod secret;
 mod serve;
+mod ticket;
 mod token;
 mod user;
 
@@ -90,6 +91,9 @@ enum Command {
     /// Store secrets that verify callers.
     #[command(subcommand)]
     Secret(secret::Secret),
+    /// Make URLs at run time, each for one purpose.
+    #[command(subcommand)]
+    Ticket(ticket::Ticket),
     /// Make and remove API tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -196,6 +200,7 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         Command::Callback(command) => command.run(&client()?).await,
         Command::Sample(command) => command.run(connection.json),
         Command::Secret(command) => command.run(&client()?).await,
+        Command::Ticket(command) => command.run(&client()?).await,
         Command::Token(command) => command.run(&client()?).await,
         Command::Environment(command) => command.run(&client()?).await,
         Command::Var(command) => command.run(&client()?).await,

@@ -2,6 +2,7 @@
 
 use crate::name::Name;
 use crate::plugin::{CallLimits, Limits};
+use crate::redirect::RedirectOrigins;
 use crate::retention::Retention;
 use crate::store::StoreOptions;
 use crate::time::parse_duration;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How the server runs.
@@ -42,6 +44,8 @@ pub struct Config {
     pub plugin_http_hosts: Vec<String>,
     /// Hosts that flows may send requests to although their addresses are not public: `host` or `host:port`.
     pub http_private_hosts: Vec<String>,
+    /// Where callers may be sent besides paths of the same host.
+    pub redirect_origins: Arc<RedirectOrigins>,
     pub plugin_limits: Limits,
     /// Steps of executions that run at the same time.
     pub executions_max: usize,
@@ -81,6 +85,7 @@ struct RawConfig {
     large_plugins: bool,
     plugin_http_hosts: Vec<String>,
     http_private_hosts: Vec<String>,
+    redirect_origins: Vec<String>,
     plugin_decide_cpu: String,
     plugin_work_cpu: String,
     plugin_memory_bytes: usize,
@@ -94,7 +99,7 @@ struct RawConfig {
     log: LogForm,
 }
 
-/// What a workspace is given less of.
+/// What a workspace is given less of, and where its callers may be sent besides.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawWorkspace {
@@ -104,6 +109,8 @@ struct RawWorkspace {
     plugin_large_memory_bytes: Option<usize>,
     plugin_result_bytes: Option<usize>,
     plugin_log_lines: Option<usize>,
+    #[serde(default)]
+    redirect_origins: Vec<String>,
 }
 
 impl Default for RawConfig {
@@ -125,6 +132,7 @@ impl Default for RawConfig {
             large_plugins: false,
             plugin_http_hosts: Vec::new(),
             http_private_hosts: Vec::new(),
+            redirect_origins: Vec::new(),
             plugin_decide_cpu: "50ms".into(),
             plugin_work_cpu: "200ms".into(),
             plugin_memory_bytes: CallLimits::default().memory_bytes,
@@ -192,6 +200,7 @@ impl Config {
             large_plugins,
             plugin_http_hosts,
             http_private_hosts,
+            redirect_origins,
             plugin_decide_cpu,
             plugin_work_cpu,
             plugin_memory_bytes,
@@ -239,7 +248,7 @@ impl Config {
             result_bytes: between("plugin_result_bytes", plugin_result_bytes, 1024, 64 << 20)?,
             log_lines: between("plugin_log_lines", plugin_log_lines, 0, 10_000)?,
         };
-        let mut of_workspaces = BTreeMap::new();
+        let (mut of_workspaces, mut origins) = (BTreeMap::new(), BTreeMap::new());
         for (name, raw) in workspaces {
             let workspace: Name = name.parse().map_err(|error| ConfigError(format!("workspaces.{name}: {error}")))?;
             let at = |setting: &str| format!("workspaces.{name}.{setting}");
@@ -266,8 +275,11 @@ impl Config {
                 result_bytes: less("plugin_result_bytes", raw.plugin_result_bytes, 0, call.result_bytes)?,
                 log_lines: less("plugin_log_lines", raw.plugin_log_lines, 0, call.log_lines)?,
             };
+            origins.insert(workspace.clone(), raw.redirect_origins);
             of_workspaces.insert(workspace, limits);
         }
+        let redirect_origins = RedirectOrigins::new(redirect_origins, origins)
+            .map_err(|message| ConfigError(format!("redirect_origins: {message}")))?;
         Ok(Self {
             data,
             public,
@@ -292,6 +304,7 @@ impl Config {
             large_plugins,
             plugin_http_hosts,
             http_private_hosts,
+            redirect_origins: Arc::new(redirect_origins),
             plugin_limits: Limits {
                 call,
                 workspaces: of_workspaces,
@@ -301,6 +314,17 @@ impl Config {
             executions_max: between("executions_max", executions_max, 1, 100_000)?,
             log,
         })
+    }
+
+    /// Lets callers of every workspace be sent to these origins, and to no others.
+    ///
+    /// # Errors
+    ///
+    /// One of them is not an origin.
+    pub fn allow_redirects(&mut self, origins: Vec<String>) -> Result<(), ConfigError> {
+        let origins = RedirectOrigins::new(origins, BTreeMap::new()).map_err(ConfigError)?;
+        self.redirect_origins = Arc::new(origins);
+        Ok(())
     }
 
     /// Small settings on ports of the system's choice.

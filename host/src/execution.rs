@@ -5,7 +5,7 @@
 //! branch was taken, are in it, so that a restart evaluates nothing again.
 
 use crate::callback::Input;
-use crate::expression::{Scope, ScopeOfExecution};
+use crate::expression::{Scope, ScopeOfExecution, Template};
 use crate::flow::{Action, Flow, HttpCall, Mode, OnError, OnTimeout, PluginCall, ReplySpec};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{Reply, ReplyRecord};
@@ -13,6 +13,7 @@ use crate::reply;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,6 +158,13 @@ pub enum EntryKind {
         attempt: u32,
         duration_us: u64,
     },
+    /// A ticket was made.
+    Ticket {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// `url`, `state` and `id`.
+        result: Value,
+    },
     /// An http step got no useful answer, and tries again.
     HttpRetry { attempt: u32, problem: String, until: Timestamp },
     /// A pause began.
@@ -190,6 +198,8 @@ pub enum Effect<'f> {
     RunStep { call: &'f PluginCall },
     /// Let a plugin build the answer.
     BuildReply { call: &'f PluginCall },
+    /// Make a ticket.
+    MakeTicket { request: &'f Template },
     /// Send a request.
     SendHttp { call: &'f HttpCall, idempotency_key: String },
     /// It waits at this trigger: see whether its callback is there already.
@@ -207,6 +217,8 @@ pub enum Event {
         log: Vec<String>,
     },
     ReplyBuilt(Reply),
+    /// Its `url`, `state` and `id`.
+    TicketMade(Value),
     HttpAnswered {
         status: u16,
         headers: Map<String, Value>,
@@ -276,6 +288,8 @@ pub struct Execution {
     /// By the trigger's name, in the order of their activation.
     triggers: Vec<(String, Activation)>,
     results: Map<String, Value>,
+    /// The names of those that were set since a callback came last.
+    set_since: BTreeSet<String>,
     /// What the waiting caller was answered.
     reply: Option<Reply>,
 }
@@ -380,6 +394,10 @@ impl Execution {
                 let kind = EntryKind::Plugin { plugin, digest, duration_us, name: name.clone(), result, log };
                 self.record(flow, kind, now, &mut entries);
             }
+            (Event::TicketMade(result), Some(Action::Ticket { result: name, .. })) => {
+                let kind = EntryKind::Ticket { name: name.clone(), result };
+                self.record(flow, kind, now, &mut entries);
+            }
             (Event::ReplyBuilt(reply), Some(Action::Respond { end, .. })) => {
                 let kind = EntryKind::Responded { reply: ReplyRecord::from(&reply), end: *end };
                 self.record(flow, kind, now, &mut entries);
@@ -418,6 +436,11 @@ impl Execution {
         self.reply.as_ref()
     }
 
+    /// A result that was set after a callback came last.
+    pub fn set_by_last_callback(&self, name: &str) -> Option<&Value> {
+        self.results.get(name).filter(|_| self.set_since.contains(name))
+    }
+
     /// How it stands to a trigger of its flow that is not the first.
     pub fn standing(&self, flow: &Flow, id: &Name) -> Standing {
         if self.summary.status.is_ended() {
@@ -454,6 +477,7 @@ impl Execution {
             vars: Arc::default(),
             triggers: Vec::new(),
             results: Map::new(),
+            set_since: BTreeSet::new(),
             reply: None,
         }
     }
@@ -468,6 +492,7 @@ impl Execution {
             let kind = match &step.action {
                 Action::Plugin { call, .. } => return Some(Effect::RunStep { call }),
                 Action::Respond { reply: ReplySpec::Plugin(call), .. } => return Some(Effect::BuildReply { call }),
+                Action::Ticket { request, .. } => return Some(Effect::MakeTicket { request }),
                 Action::Http { call, .. } => {
                     let idempotency_key = format!("{}-{}", self.summary.id, self.next);
                     return Some(Effect::SendHttp { call, idempotency_key });
@@ -514,7 +539,7 @@ impl Execution {
     }
 
     /// Later values of one step see the earlier ones.
-    fn set(&self, values: &[(String, crate::expression::Template)]) -> Result<EntryKind, (&'static str, String)> {
+    fn set(&self, values: &[(String, Template)]) -> Result<EntryKind, (&'static str, String)> {
         let mut results = self.results.clone();
         let mut set = Map::new();
         for (name, template) in values {
@@ -603,6 +628,7 @@ impl Execution {
         match kind {
             EntryKind::Started { trigger, input, .. } | EntryKind::Resumed { trigger, input, .. } => {
                 self.triggers.push((trigger.clone(), Activation { input: input.clone(), timed_out: false }));
+                self.set_since.clear();
                 let user = input.user.clone().or_else(|| self.input.user.take());
                 self.input = Input { user, ..input.clone() };
                 // A caller who waits now gets an answer of its own.
@@ -628,9 +654,12 @@ impl Execution {
                     _ => self.go_on(flow, after),
                 }
             }
-            EntryKind::Plugin { name, result, .. } | EntryKind::Http { name, result, .. } => {
+            EntryKind::Plugin { name, result, .. }
+            | EntryKind::Http { name, result, .. }
+            | EntryKind::Ticket { name, result } => {
                 if let Some(name) = name {
                     self.results.insert(name.clone(), result.clone());
+                    self.set_since.insert(name.clone());
                 }
                 self.go_on(flow, after);
             }
@@ -648,6 +677,7 @@ impl Execution {
             },
             EntryKind::Set { values } => {
                 self.results.extend(values.clone());
+                self.set_since.extend(values.keys().cloned());
                 self.go_on(flow, after);
             }
             EntryKind::If { holds } => match action {

@@ -5,7 +5,9 @@ use crate::callback::Request;
 use crate::flow::Mode;
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{Problem, Reply, Stop};
+use crate::ticket::TicketRecord;
 use http::Method;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
@@ -21,7 +23,7 @@ macro_rules! faces {
     };
 }
 
-faces!(native, flowrunner, nocobase, patchworks);
+faces!(native, flowrunner, grexx, nocobase, patchworks);
 
 /// What the URLs of a trigger are made of; it outlives versions.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -60,6 +62,14 @@ impl Address {
     }
 }
 
+/// What names a ticket in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TicketAddress {
+    pub state: Uuid,
+    /// The parameter that carries the state, when it is not in the path.
+    pub parameter: Option<String>,
+}
+
 /// A URL that is to be written.
 pub struct Target<'t> {
     pub workspace: &'t Name,
@@ -74,11 +84,16 @@ pub struct Target<'t> {
 pub trait Face: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// The path of a URL, and its query where it has one.
-    fn path(&self, target: &Target<'_>) -> String;
+    /// The path of a trigger's URL, and its query where it has one; `None` where triggers have no URLs of their own.
+    fn path(&self, target: &Target<'_>) -> Option<String>;
 
     /// Where a path leads; `None` for a path of another form.
     fn address(&self, path: &str) -> Option<Address>;
+
+    /// The ticket that a request names, or why it names none; `None` for a path of another form.
+    fn ticket(&self, _: &Request) -> Option<Result<TicketAddress, Problem>> {
+        None
+    }
 
     /// Whether a trigger has a list of callbacks here, each with a URL and a content type of its own.
     fn has_callbacks(&self) -> bool {
@@ -150,6 +165,21 @@ pub fn native() -> &'static dyn Face {
 /// The faces that a path may belong to, each with the address that it is there.
 pub fn addresses(path: &str) -> impl Iterator<Item = (&'static dyn Face, Address)> {
     FACES.iter().filter_map(move |face| Some((*face, face.address(path)?)))
+}
+
+/// The ticket that a request names, with the face that it is called in; `None` for the URL of a trigger.
+pub fn ticket(request: &Request) -> Option<(&'static dyn Face, Result<TicketAddress, Problem>)> {
+    FACES.iter().find_map(|face| Some((*face, face.ticket(request)?)))
+}
+
+/// The path of a ticket's URL, and its query where it has one.
+pub fn ticket_path(state: Uuid, parameter: Option<&str>) -> String {
+    grexx::ticket_path(state, parameter)
+}
+
+/// What handlers get of a call of a ticket.
+pub fn ticket_data(request: &Request, ticket: &TicketRecord) -> Value {
+    Value::Object(grexx::ticket_data(request, ticket))
 }
 
 /// What every unknown address answers: the same bytes for a wrong key, a disabled flow and no such path.
@@ -233,14 +263,23 @@ mod tests {
         let workspace = &Name::default_name();
         for face in FACES {
             let target = Target { workspace, ids: &ids, callback: Some(&callback), prefix: None };
-            let path = face.path(&target);
+            let Some(path) = face.path(&target) else { continue };
             let path = path.split('?').next().unwrap();
             let found: Vec<_> = addresses(path).collect();
             assert_eq!(found.len(), 1, "{path}: {found:?}");
             assert_eq!(found[0].0.name(), face.name());
             assert!(face.address(&format!("{path}/more/and/more")).is_none(), "{path}");
         }
-        for path in ["/", "/h/", "/h/a/b", "/h", "/api/automation/flow//trigger//activate", "/api/webhook:trigger/"] {
+        for path in [
+            "/cb/33931129-8459-4714-8c9b-ad9d15090289",
+            "/cbq/state",
+            "/",
+            "/h/",
+            "/h/a/b",
+            "/h",
+            "/api/automation/flow//trigger//activate",
+            "/api/webhook:trigger/",
+        ] {
             assert_eq!(addresses(path).count(), 0, "{path}");
         }
     }

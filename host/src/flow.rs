@@ -245,6 +245,11 @@ pub enum Action {
         call: PluginCall,
         result: Option<String>,
     },
+    /// Makes a ticket; the template becomes what the API takes.
+    Ticket {
+        request: Template,
+        result: Option<String>,
+    },
     Set(Vec<(String, Template)>),
     /// Goes on with the next step when true, else at `otherwise`.
     If {
@@ -270,6 +275,7 @@ impl Action {
             Self::Http { .. } => "http",
             Self::Delay(_) => "delay",
             Self::Plugin { .. } => "plugin",
+            Self::Ticket { .. } => "ticket",
             Self::Set(_) => "set",
             Self::If { .. } | Self::Jump(_) => "if",
             Self::Respond { .. } => "respond",

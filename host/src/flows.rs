@@ -47,6 +47,20 @@ pub struct Deployed {
     earlier: Vec<(Name, Arc<Flow>)>,
 }
 
+impl Deployed {
+    /// A trigger by its id, with the flow of the last version that has it.
+    pub fn trigger(&self, id: &str) -> Option<(Arc<Flow>, usize)> {
+        let place_in = |flow: &Arc<Flow>| {
+            let place = flow.triggers.iter().position(|trigger| trigger.id.as_str() == id)?;
+            Some((Arc::clone(flow), place))
+        };
+        place_in(&self.flow).or_else(|| {
+            let (_, flow) = self.earlier.iter().find(|(gone, _)| gone.as_str() == id)?;
+            place_in(flow)
+        })
+    }
+}
+
 /// What a deployment did.
 #[derive(Debug)]
 pub struct Deployment {
@@ -134,7 +148,8 @@ impl Table {
             for callback in callbacks {
                 let of = callback.as_ref().map(|callback| &callback.ids);
                 let path = face.path(&Target { workspace, ids, callback: of, prefix: None });
-                let Some(address) = path.split('?').next().and_then(|path| face.address(path)) else { continue };
+                let address = path.and_then(|path| face.address(path.split('?').next()?));
+                let Some(address) = address else { continue };
                 let (workspace, flow) = (workspace.clone(), Arc::clone(flow));
                 let route = Route { workspace, flow, trigger: index, face: *face, callback, prefix: None };
                 self.routes.insert((face.name(), address.key), route);

@@ -25,6 +25,7 @@ mod plugin;
 #[cfg(test)]
 mod random;
 mod rate;
+mod redirect;
 mod reply;
 mod request;
 mod retention;
@@ -33,6 +34,7 @@ mod sample;
 mod secret;
 mod store;
 mod sync;
+mod ticket;
 mod time;
 mod token;
 mod user;

@@ -98,6 +98,10 @@ id!(
     /// The id of an execution.
     ExecutionId
 );
+id!(
+    /// The id of a ticket; not what its URL has.
+    TicketId
+);
 
 /// A capability in a URL or a token: 160 random bits, as 32 characters of RFC 4648's base32 in lower case.
 ///

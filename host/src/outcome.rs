@@ -1,7 +1,7 @@
 //! What became of a callback, what its caller was answered, and the trace of the stages in between.
 
 use crate::callback::{Callback, Request};
-use crate::name::{CallbackId, ExecutionId, Name};
+use crate::name::{CallbackId, ExecutionId, Name, TicketId};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 use base64::Engine;
@@ -21,6 +21,8 @@ pub enum Outcome {
     Resumed,
     /// It waits in the mailbox of an execution.
     Kept,
+    /// The answer of its ticket was all.
+    Answered,
     /// Its condition was false.
     Ignored,
     /// It was received before.
@@ -37,6 +39,7 @@ impl Outcome {
             Self::Started => "started",
             Self::Resumed => "resumed",
             Self::Kept => "kept",
+            Self::Answered => "answered",
             Self::Ignored => "ignored",
             Self::Duplicate => "duplicate",
             Self::Rejected => "rejected",
@@ -249,8 +252,15 @@ pub struct CallbackRecord {
     pub id: CallbackId,
     pub received_at: Timestamp,
     pub face: String,
-    pub flow: Name,
+    /// `None` for a ticket without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Name>,
+    /// The id of the trigger; empty for a ticket without a flow.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trigger: String,
+    /// The ticket whose URL was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<TicketId>,
     pub environment: Name,
     pub method: String,
     pub path: String,
@@ -290,6 +300,42 @@ impl CallbackRecord {
 }
 
 impl CallbackRecord {
+    /// The record of a callback of which nothing is known yet but what was received, with so much of its body.
+    pub fn received(callback: &Callback, face: &str, body_bytes_max: usize) -> Self {
+        let Callback { id, environment, request, .. } = callback;
+        let kept = request.body.len().min(body_bytes_max);
+        let (body, body_base64) = text_or_base64(request.body.get(..kept).unwrap_or_default());
+        let headers = request
+            .headers
+            .iter()
+            .filter(|(name, _)| !crate::callback::carries_credentials(name.as_str()))
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        Self {
+            id: *id,
+            received_at: request.received_at,
+            face: face.to_owned(),
+            flow: None,
+            trigger: String::new(),
+            ticket: None,
+            environment: environment.clone(),
+            method: request.method.to_string(),
+            path: request.path.clone(),
+            query: request.query.clone(),
+            headers,
+            body,
+            body_base64,
+            body_bytes: request.body.len() as u64,
+            outcome: Outcome::Failed,
+            execution: None,
+            user: None,
+            resumed_count: None,
+            replay_of: None,
+            reply: None,
+            trace: Vec::new(),
+        }
+    }
+
     /// Whether its caller proved itself.
     pub fn was_verified(&self) -> bool {
         let refused = |entry: &TraceEntry| entry.stage == Stage::Auth && entry.verdict != Verdict::Passed;

@@ -8,6 +8,7 @@ mod dedupe;
 mod passage;
 mod respond;
 mod select;
+mod ticket;
 
 pub use again::{Replay, ReplayError};
 
@@ -16,7 +17,7 @@ use crate::callback::{Callback, Input, Request};
 use crate::condition::Asking;
 use crate::environment::Environments;
 use crate::execution::{Execution, Start};
-use crate::face::{self, Face};
+use crate::face::{self, Face, Selector};
 use crate::flow::{Mode, PluginCall, Trigger};
 use crate::flows::{Flows, Route};
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -27,6 +28,7 @@ use crate::rate::Limiter;
 use crate::runner::{Answer, Run, Runner, advance};
 use crate::secret::Secrets;
 use crate::store::{Store, StoreError, Write};
+use crate::ticket::Tickets;
 use crate::time::Timestamp;
 use crate::user::Users;
 use crate::verify::{Proof, Verified, Verify, not_genuine, verified_before, verify};
@@ -35,6 +37,7 @@ use passage::{Origin, Passage, Place, scope_of};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
+use ticket::TicketCall;
 
 /// Everything that the stages need.
 #[derive(Clone)]
@@ -45,6 +48,7 @@ pub struct Pipeline {
     pub secrets: Secrets,
     pub users: Users,
     pub environments: Environments,
+    pub tickets: Tickets,
     /// By workspace, flow and trigger.
     pub limiter: Arc<Limiter<(Name, Name, Name)>>,
     pub runner: Runner,
@@ -69,6 +73,9 @@ impl Pipeline {
         if let Some(token) = face::status_token(&request.path) {
             return self.status(token).await;
         }
+        if let Some((face, address)) = face::ticket(&request) {
+            return self.handle_ticket(face, address, request).await;
+        }
         let Some(route) = self.flows.route(&request.path) else {
             metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
             return respond::unknown();
@@ -82,7 +89,7 @@ impl Pipeline {
         let request = without_credentials(request, face);
         let callback =
             Callback { id: CallbackId::new(), workspace, environment, request, base_url: self.public_url.clone() };
-        let mut passage = self.passage(callback, Place { flow, trigger, face }, Origin::Caller);
+        let mut passage = self.passage(callback, Place { flow, trigger, face, ticket: None }, Origin::Caller);
         let end = self.pass(&mut passage).await;
         metrics::counter!("ringback_callbacks_total", "outcome" => end.outcome.as_str()).increment(1);
         metrics::histogram!("ringback_callback_seconds").record(started.elapsed().as_secs_f64());
@@ -92,6 +99,18 @@ impl Pipeline {
             reply.set_content_type(&of.content_type);
         }
         reply.with_header("ringback-callback", passage.repeats.unwrap_or(passage.callback.id).to_string())
+    }
+
+    /// The flow and the trigger of a record, as they are deployed now.
+    fn place_of(&self, workspace: &Name, record: &CallbackRecord) -> Result<Option<Place>, StoreError> {
+        let deployed = record.flow.as_ref().and_then(|flow| self.flows.find(workspace, flow));
+        let found = deployed.and_then(|deployed| deployed.trigger(&record.trigger));
+        let (Some((flow, trigger)), Some(face)) = (found, face::by_name(&record.face)) else { return Ok(None) };
+        let ticket = match record.ticket {
+            Some(id) => self.tickets.get(workspace, id)?.map(TicketCall::again),
+            None => None,
+        };
+        Ok(Some(Place { flow, trigger, face, ticket }))
     }
 
     /// The environment of a URL; `None` for one that it was not made for (A-PW-5).
@@ -119,7 +138,7 @@ impl Pipeline {
             Err((_, stop)) if stop.temporary && passage.may_be_deferred(trigger) => self.defer(passage, stop).await,
             Err(stopped) => passage.stopped(stopped),
         };
-        if !end.recorded {
+        if !end.recorded && !passage.has_lost() {
             self.record(passage, &end).await;
         }
         end
@@ -129,9 +148,10 @@ impl Pipeline {
     async fn stages(&self, passage: &mut Passage, trigger: &Trigger) -> Result<End, Stopped> {
         passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
         self.allow_rate(passage, trigger).map_err(|stop| (Stage::Face, stop))?;
-        let selector = match passage.is_first_trigger() {
-            true => None,
-            false => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
+        let selector = match (&passage.ticket, passage.is_first_trigger()) {
+            (_, true) => None,
+            (Some(call), _) if call.execution().is_some() => call.execution().map(|id| Selector::One(id.to_string())),
+            _ => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
         };
 
         let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;
@@ -171,7 +191,10 @@ impl Pipeline {
 
         match selector {
             None => self.start(passage, trigger, input).await,
-            Some(selector) => self.select(passage, trigger, &selector, input).await,
+            Some(selector) => {
+                let end = self.select(passage, trigger, &selector, input).await;
+                end.map_err(|stopped| self.gone_with_execution(passage, stopped))
+            }
         }
     }
 
@@ -241,6 +264,11 @@ impl Pipeline {
         verified: &Verified,
         selects: bool,
     ) -> Result<Input, Stop> {
+        let of_ticket = passage.ticket.as_ref().map(|call| face::ticket_data(&passage.callback.request, &call.ticket));
+        if let Some(data) = of_ticket.as_ref().filter(|_| trigger.fields.is_empty()) {
+            // Any body will do: it is a text.
+            return Ok(Input { data: data.clone().into(), user: passage.user.clone(), ..Input::default() });
+        }
         let plugin_data = match &trigger.parse {
             Parse::Plugin(call) => Some(self.ask_parser(passage, call).await),
             _ => None,
@@ -248,7 +276,7 @@ impl Pipeline {
         let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
         let data = parse(&trigger.parse, verified, selectors, plugin_data)?;
         let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?;
-        Ok(Input { data: data.into(), fields: fields.into(), user: passage.user.clone() })
+        Ok(Input { data: of_ticket.unwrap_or(data).into(), fields: fields.into(), user: passage.user.clone() })
     }
 
     async fn ask_parser(&self, passage: &mut Passage, call: &PluginCall) -> Result<Value, Stop> {
@@ -312,7 +340,10 @@ impl Pipeline {
             (Mode::Async, _) => {
                 let reply = self.build_reply(passage, trigger, &run.execution).await;
                 let reply = reply.map_err(|stop| (Stage::Respond, stop))?;
-                let reply = reply.unwrap_or_else(|| passage.face.accepted(passage.callback.id, id));
+                let reply = match reply {
+                    Some(reply) => reply,
+                    None => self.accepted(passage, &run.execution).map_err(|stop| (Stage::Respond, stop))?,
+                };
                 passage.passed(Stage::Respond, format!("answers {}", reply.status));
                 Some(reply)
             }
@@ -334,9 +365,16 @@ impl Pipeline {
         passage.passed(Stage::Commit, "the change is durable".to_owned());
         let reply = self.wait(passage, trigger, id, wait).await;
         let put = passage.put_record(outcome, Some(id), reply.is_final.then_some(&reply.reply));
-        if passage.identity.is_some() {
+        let call = passage.ticket.as_ref().filter(|_| reply.is_final);
+        let settled = call.and_then(|call| call.settled_by(passage, id, &reply.reply));
+        if passage.identity.is_some() || settled.is_some() {
             // Who sends it again gets this answer.
-            self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
+            let stored = match self.store.commit([put.clone()].into_iter().chain(settled).collect()).await {
+                // The ticket was closed by hand in the meantime.
+                Err(StoreError::Conflict) => self.store.commit(vec![put]).await,
+                stored => stored,
+            };
+            stored.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
         } else if !self.store.write_behind(&[put]) {
             metrics::counter!("ringback_records_dropped_total").increment(1);
         }
@@ -389,11 +427,4 @@ struct Change {
     writes: Vec<Write>,
     /// Whether the runner has something to do afterwards.
     goes_on: bool,
-}
-
-/// The flow and the trigger of a record, as they are deployed now.
-fn place_of(flows: &Flows, workspace: &Name, record: &CallbackRecord) -> Option<Place> {
-    let flow = flows.find(workspace, &record.flow)?.flow;
-    let trigger = flow.triggers.iter().position(|known| known.id.as_str() == record.trigger)?;
-    Some(Place { flow, trigger, face: face::by_name(&record.face)? })
 }

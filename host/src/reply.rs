@@ -30,6 +30,7 @@ const FORBIDDEN: &[&str] = &[
     "set-cookie",
     "refresh",
     "clear-site-data",
+    "content-security-policy",
     "service-worker-allowed",
     "location",
 ];
@@ -68,7 +69,27 @@ pub fn check_header_name(name: &str) -> Result<(), String> {
 /// # Errors
 ///
 /// What is not allowed, in a sentence.
-pub fn check(mut reply: Reply) -> Result<Reply, String> {
+pub fn check(reply: Reply) -> Result<Reply, String> {
+    check_by(reply, check_header_name)
+}
+
+/// The same for an answer that may send the caller to another URL, which is not checked.
+///
+/// # Errors
+///
+/// What is not allowed, in a sentence.
+pub fn check_redirecting(reply: Reply) -> Result<Reply, String> {
+    let redirects = matches!(reply.status, 301 | 302 | 303 | 307 | 308);
+    check_by(reply, |name| match name {
+        name if redirects && name.eq_ignore_ascii_case("location") => Ok(()),
+        name if name.eq_ignore_ascii_case("location") => {
+            Err("`location` is only for the statuses 301, 302, 303, 307 and 308".to_owned())
+        }
+        name => check_header_name(name),
+    })
+}
+
+fn check_by(mut reply: Reply, check_name: impl Fn(&str) -> Result<(), String>) -> Result<Reply, String> {
     if !(200..=599).contains(&reply.status) {
         return Err(format!("the status must be 200 to 599, not {}", reply.status));
     }
@@ -86,7 +107,7 @@ pub fn check(mut reply: Reply) -> Result<Reply, String> {
         return Err(format!("the headers have {bytes} bytes, more than {HEADER_BYTES_MAX}"));
     }
     for (name, value) in &mut reply.headers {
-        check_header_name(name)?;
+        check_name(name)?;
         name.make_ascii_lowercase();
         if http::HeaderValue::from_str(value).is_err() {
             return Err(format!("the value of the header `{name}` has characters that are not allowed"));
@@ -144,7 +165,14 @@ mod tests {
         assert!(refused(200, &[("x-a", &"b".repeat(17_000))], 0).contains("bytes"));
         assert!(refused(200, &[("x-a", "b\r\nset-cookie: c")], 0).contains("not allowed"));
         assert!(refused(200, &[("x a", "b")], 0).contains("name of a header"));
-        for name in ["Content-Length", "transfer-encoding", "set-cookie", "Access-Control-Allow-Origin", "Location"] {
+        for name in [
+            "Content-Length",
+            "transfer-encoding",
+            "set-cookie",
+            "Access-Control-Allow-Origin",
+            "Location",
+            "Content-Security-Policy",
+        ] {
             assert!(refused(200, &[(name, "b")], 0).contains("host's to set"), "{name}");
         }
     }

@@ -24,8 +24,10 @@ pub async fn forget_repeatedly(store: &Store, retention: Retention) -> Infallibl
         let Retention { keep_for, executions_max } = retention;
         let cutoff = keep_for.map_or(Timestamp::default(), |keep| Timestamp::now().saturating_sub(keep));
         match store.forget(cutoff, executions_max).await {
-            Ok(Forgotten { executions: 0, callbacks: 0 }) => {}
-            Ok(Forgotten { executions, callbacks }) => tracing::info!(executions, callbacks, "forgot what is old"),
+            Ok(Forgotten { executions: 0, callbacks: 0, tickets: 0 }) => {}
+            Ok(Forgotten { executions, callbacks, tickets }) => {
+                tracing::info!(executions, callbacks, tickets, "forgot what is old");
+            }
             // The store has stopped, and says so itself.
             Err(StoreError::Stopped(_)) => std::future::pending().await,
             Err(error) => tracing::error!(%error, "what is old could not be forgotten"),

@@ -7,6 +7,7 @@ use crate::callback::Input;
 use crate::condition::{Asking, Condition, Decision};
 use crate::environment::Environments;
 use crate::execution::{Effect, Entry, Event, Execution, Status, Summary, Turn};
+use crate::expression::Template;
 use crate::flow::{Flow, PluginCall};
 use crate::flows::Flows;
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -16,7 +17,9 @@ use crate::plugin::{CallError, Plugins, Subject};
 use crate::request::Sender as HttpSender;
 use crate::store::{Due, Mail, Store, StoreError, Write};
 use crate::sync::lock;
+use crate::ticket::{self, TicketError, TicketRequest, Tickets};
 use crate::time::Timestamp;
+use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -75,6 +78,7 @@ struct Inner {
     flows: Flows,
     plugins: Plugins,
     environments: Environments,
+    tickets: Tickets,
     http: HttpSender,
     places: Semaphore,
     public_url: String,
@@ -82,6 +86,17 @@ struct Inner {
     waiters: Mutex<HashMap<ExecutionId, Vec<oneshot::Sender<Answer>>>>,
     /// Executions whose timer is being handled.
     waking: Mutex<HashSet<ExecutionId>>,
+}
+
+/// What a runner needs.
+pub struct Parts {
+    pub store: Store,
+    pub flows: Flows,
+    pub plugins: Plugins,
+    pub environments: Environments,
+    pub tickets: Tickets,
+    pub http: HttpSender,
+    pub public_url: String,
 }
 
 /// An execution on its way.
@@ -92,20 +107,14 @@ pub struct Run {
 }
 
 impl Runner {
-    pub fn new(
-        store: Store,
-        flows: Flows,
-        plugins: Plugins,
-        environments: Environments,
-        http: HttpSender,
-        executions_max: usize,
-        public_url: String,
-    ) -> Self {
+    pub fn new(parts: Parts, executions_max: usize) -> Self {
+        let Parts { store, flows, plugins, environments, tickets, http, public_url } = parts;
         let inner = Inner {
             store,
             flows,
             plugins,
             environments,
+            tickets,
             http,
             places: Semaphore::new(executions_max),
             public_url,
@@ -394,6 +403,10 @@ impl Runner {
             let result = match effect {
                 Effect::RunStep { call } => self.run_step(workspace, execution, call, &mut uses).await,
                 Effect::BuildReply { call } => self.build_reply(workspace, execution, call, &mut uses).await,
+                Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
+                    Ok((event, write)) => return Ok(Some((event, vec![write]))),
+                    Err(failure) => Err(failure),
+                },
                 Effect::SendHttp { call, idempotency_key } => {
                     Ok(self.inner.http.send(workspace, call, &execution.scope(), idempotency_key).await)
                 }
@@ -405,6 +418,10 @@ impl Runner {
             };
             match result {
                 Ok(event) => return Ok(Some((event, Vec::new()))),
+                Err(Failure::Ticket(message)) => {
+                    let event = Event::Failed { code: "ticket_refused".to_owned(), message, log: Vec::new() };
+                    return Ok(Some((event, Vec::new())));
+                }
                 Err(Failure::Expression(message)) => {
                     let event = Event::Failed { code: "expression_failed".to_owned(), message, log: Vec::new() };
                     return Ok(Some((event, Vec::new())));
@@ -434,6 +451,36 @@ impl Runner {
         let (digest, duration_us, log) =
             usage.map(|usage| (usage.digest, usage.duration_us, usage.log)).unwrap_or_default();
         Ok(Event::StepDone { plugin: call.plugin.clone(), digest, duration_us, result, log })
+    }
+
+    /// A ticket, and the write that makes it together with the step's line in the journal.
+    async fn make_ticket(
+        &self,
+        workspace: &Name,
+        execution: &Execution,
+        request: &Template,
+    ) -> Result<Result<(Event, Write), Failure>, StoreError> {
+        let request = match request.render(&execution.scope()) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(Failure::Expression(error.to_string()))),
+        };
+        let mut request: TicketRequest = match serde_json::from_value(request) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(Failure::Ticket(error.to_string()))),
+        };
+        request.environment = Some(execution.summary.environment.clone());
+        if let Some(handler) = request.handler.as_mut().filter(|handler| handler.trigger.is_some()) {
+            handler.execution = Some(execution.summary.id);
+        }
+        let tickets = &self.inner.tickets;
+        match tickets.prepare(workspace, request, Timestamp::now()).await {
+            Ok(ticket) => {
+                let made = json!({ "url": tickets.url(&ticket), "state": ticket.state, "id": ticket.id });
+                Ok(Ok((Event::TicketMade(made), ticket::new(workspace, &ticket))))
+            }
+            Err(TicketError::Store(error)) => Err(error),
+            Err(error) => Ok(Err(Failure::Ticket(error.to_string()))),
+        }
     }
 
     async fn build_reply(
@@ -533,6 +580,7 @@ enum Look {
 
 enum Failure {
     Expression(String),
+    Ticket(String),
     Call(CallError),
 }
 

@@ -26,10 +26,11 @@ use crate::callback::Input;
 use crate::environment::{EnvironmentRecord, VarRecord};
 use crate::execution::{Entry, Summary};
 use crate::face;
-use crate::name::{CallbackId, ExecutionId, Name};
+use crate::name::{CallbackId, ExecutionId, Name, TicketId};
 use crate::outcome::CallbackRecord;
 use crate::plugin::PluginRecord;
 use crate::secret::SecretRecord;
+use crate::ticket::TicketRecord;
 use crate::time::Timestamp;
 use crate::token::TokenRecord;
 use crate::user::{UserRecord, UserTokenRecord};
@@ -41,6 +42,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The directory of the records that nobody was promised.
 const RECENT: &str = "recent";
@@ -205,6 +207,17 @@ pub enum Write {
     DeleteUserToken {
         workspace: Name,
         hash: String,
+    },
+    /// Conflicts when the ticket does not have the revision `before`, or, without one, is there already.
+    PutTicket {
+        workspace: Name,
+        before: Option<u32>,
+        record: Box<TicketRecord>,
+    },
+    DeleteTicket {
+        workspace: Name,
+        id: TicketId,
+        state: Uuid,
     },
     PutToken {
         id: String,
@@ -576,6 +589,26 @@ impl Store {
         self.engine.range(prefix.clone(), key::after_prefix(&prefix), prefix.len(), usize::MAX)
     }
 
+    pub fn ticket(&self, workspace: &Name, id: TicketId) -> Result<Option<TicketRecord>, StoreError> {
+        self.engine.get(&key::ticket(workspace, id))
+    }
+
+    /// The workspace and the id of the ticket with this state.
+    pub fn ticket_of_state(&self, state: Uuid) -> Result<Option<(Name, TicketId)>, StoreError> {
+        self.engine.get(&key::ticket_state(state))
+    }
+
+    /// Tickets that `wanted` accepts, newest first, older than `before`.
+    pub fn tickets(
+        &self,
+        workspace: &Name,
+        before: Option<[u8; 16]>,
+        limit: usize,
+        wanted: impl Fn(&TicketRecord) -> bool,
+    ) -> Result<Page<TicketRecord>, StoreError> {
+        self.engine.page(&key::tickets(workspace), before, limit, engine::parse, wanted)
+    }
+
     pub fn tokens(&self) -> Result<Vec<(String, TokenRecord)>, StoreError> {
         self.engine.list_all(key::TOKEN, key::text)
     }
@@ -594,7 +627,7 @@ impl Store {
     }
 
     /// Forgets executions that ended before `cutoff`, the oldest of those that have ended while there are more than
-    /// `executions_max`, and the callbacks that belong to nothing any more. In batches: others go on in between.
+    /// `executions_max`, the callbacks that belong to nothing any more, and tickets whose time was over before `cutoff`. In batches: others go on in between.
     ///
     /// # Errors
     ///

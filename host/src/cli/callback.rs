@@ -13,7 +13,7 @@ pub(super) enum Callback {
         /// Only this flow's.
         #[arg(long)]
         flow: Option<String>,
-        /// Only with this outcome: started, ignored, rejected, failed, ….
+        /// Only with this outcome: started, resumed, answered, ignored, rejected, failed, ….
         #[arg(long)]
         outcome: Option<String>,
         /// Most callbacks, 1 to 200.
@@ -104,10 +104,14 @@ fn explain(record: &CallbackRecord) {
     let reason = record.deciding().map(|entry| format!(" by {}: {}", entry.stage, entry.reason)).unwrap_or_default();
     line(&format!("{}{reason}", record.outcome));
     line("");
-    line(&format!(
-        "{} {} to the trigger {} of {}, {} bytes, received {}",
-        record.method, record.path, record.trigger, record.flow, record.body_bytes, record.received_at
-    ));
+    let to = match (&record.flow, &record.ticket) {
+        (Some(flow), None) => format!("to the trigger {} of {flow}", record.trigger),
+        (Some(flow), Some(ticket)) => format!("of the ticket {ticket} to the trigger {} of {flow}", record.trigger),
+        (None, Some(ticket)) => format!("of the ticket {ticket}"),
+        (None, None) => String::new(),
+    };
+    let CallbackRecord { method, path, body_bytes, received_at, .. } = record;
+    line(&format!("{method} {path} {to}, {body_bytes} bytes, received {received_at}"));
     if let Some(reply) = &record.reply {
         line(&format!("answered {}", reply.status));
     }

@@ -15,9 +15,10 @@ impl super::Face for Face {
     }
 
     /// FR-07: in upper case.
-    fn path(&self, target: &Target<'_>) -> String {
+    fn path(&self, target: &Target<'_>) -> Option<String> {
         let upper = |id: Uuid| id.hyphenated().to_string().to_ascii_uppercase();
-        format!("/api/automation/flow/{}/trigger/{}/activate", upper(target.ids.flow), upper(target.ids.trigger))
+        let Target { ids, .. } = target;
+        Some(format!("/api/automation/flow/{}/trigger/{}/activate", upper(ids.flow), upper(ids.trigger)))
     }
 
     fn address(&self, path: &str) -> Option<Address> {

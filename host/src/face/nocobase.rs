@@ -15,8 +15,8 @@ impl super::Face for Face {
         "nocobase"
     }
 
-    fn path(&self, target: &Target<'_>) -> String {
-        format!("{PREFIX}{}", target.ids.key)
+    fn path(&self, target: &Target<'_>) -> Option<String> {
+        Some(format!("{PREFIX}{}", target.ids.key))
     }
 
     fn address(&self, path: &str) -> Option<Address> {

@@ -20,12 +20,12 @@ impl super::Face for Face {
         "patchworks"
     }
 
-    fn path(&self, target: &Target<'_>) -> String {
+    fn path(&self, target: &Target<'_>) -> Option<String> {
         let Target { workspace, callback, prefix, .. } = target;
-        let Some(callback) = callback else { return String::new() };
+        let callback = (*callback)?;
         let prefix = prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
         let signature = callback.signatures.first().map(String::as_str).unwrap_or_default();
-        format!("{PREFIX}{workspace}/{}{prefix}?signature={signature}", callback.id)
+        Some(format!("{PREFIX}{workspace}/{}{prefix}?signature={signature}", callback.id))
     }
 
     /// A-PW-7: ids in any case, with or without a slash at the end.

@@ -1,11 +1,13 @@
 //! From a document to a flow: every mistake that can be seen is reported at once.
 
 mod http;
+mod ticket;
 mod trigger;
 
 use super::document::{Kind, Member, Node};
 use super::{
-    Action, BodySpec, Flow, Mistake, Mode, OnTimeout, Parsed, PluginCall, PluginMention, ReplySpec, Step, Trigger,
+    Action, BodySpec, Flow, Mistake, Mode, OnTimeout, Parsed, Place, PluginCall, PluginMention, ReplySpec, Step,
+    Trigger,
 };
 use crate::condition::Condition;
 use crate::expression::{Cel, CompileError, JsonPath, Scope, Template};
@@ -21,7 +23,7 @@ const STEPS_MAX: usize = 500;
 const NESTING_MAX: usize = 16;
 
 const FLOW_KEYS: &[&str] = &["flow", "description", "steps"];
-const STEP_KINDS: &[&str] = &["trigger", "plugin", "http", "set", "if", "respond", "delay", "fail"];
+const STEP_KINDS: &[&str] = &["trigger", "plugin", "http", "ticket", "set", "if", "respond", "delay", "fail"];
 const PLUGIN_STEP_KEYS: &[&str] = &["plugin", "with", "as"];
 const IF_KEYS: &[&str] = &["if", "then", "else"];
 const PLUGIN_KEYS: &[&str] = &["plugin", "with"];
@@ -38,6 +40,7 @@ pub fn parse(source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
     let mut parser = Parser::default();
     let flow = parser.flow(&document, version);
     parser.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
+    parser.mistakes.dedup();
     match flow {
         Some(flow) if parser.mistakes.is_empty() => {
             Ok(Parsed { flow, plugins: parser.plugins, secrets: parser.secrets })
@@ -55,6 +58,8 @@ struct Parser {
     steps: Vec<Step>,
     /// Names that expressions may use, beyond the fixed ones: results of earlier steps.
     results: Vec<String>,
+    /// Triggers that tickets are for, each with the number of triggers before the ticket.
+    ticket_triggers: Vec<(Place, String, usize)>,
     /// Whether expressions may use secrets here.
     secrets_allowed: bool,
 }
@@ -97,6 +102,7 @@ impl Parser {
         for (index, item) in items.iter().enumerate() {
             self.step(item, index == 0, 0);
         }
+        self.check_ticket_triggers();
         if self.steps.len() > STEPS_MAX {
             self.mistakes.push(steps.mistake(format!("the flow has more than {STEPS_MAX} steps")));
         }
@@ -123,6 +129,7 @@ impl Parser {
         match *kind {
             "trigger" => self.trigger(node, first, depth),
             "http" => self.http(node),
+            "ticket" => self.ticket(node),
             "delay" => self.delay(node),
             "plugin" => self.plugin_step(node),
             "set" => self.set(node),

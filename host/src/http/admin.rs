@@ -10,6 +10,7 @@ mod health;
 mod plugins;
 mod samples;
 mod secrets;
+mod tickets;
 mod tokens;
 mod users;
 
@@ -61,6 +62,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .merge(callbacks::router())
         .merge(samples::router())
         .merge(secrets::router())
+        .merge(tickets::router())
         .merge(tokens::router())
         .merge(users::router())
         .merge(health::router())

@@ -73,13 +73,14 @@ fn response(reply: Reply) -> Response<Body> {
     response
 }
 
-/// The URL of a callback is a capability: it must not leak, and what answers it must not become a page of ours.
+/// The URL of a callback is a capability: it must not leak, and what answers it must not become a page of ours. Only a page
+/// that is ours has a policy by now: flows and plugins cannot set one.
 fn secure(headers: &mut HeaderMap) {
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'; sandbox"));
     for (name, value) in [
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -1,7 +1,7 @@
 //! Callbacks that come a second time: sent again by a user, kept until a plugin is back, or asked about later.
 
 use super::passage::{Origin, Passage};
-use super::{End, Pipeline, place_of, respond};
+use super::{End, Pipeline, respond};
 use crate::callback::Callback;
 use crate::face;
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -35,6 +35,8 @@ pub enum ReplayError {
     Missing(CallbackId),
     #[error("the callback was not verified when it came; only its sender can send it again")]
     NotVerified,
+    #[error("the callback was answered by its ticket; there is no flow that could run again")]
+    NoFlow,
     #[error("the trigger {trigger} of the flow {flow} is not deployed any more")]
     TriggerGone { flow: Name, trigger: String },
     #[error(transparent)]
@@ -52,8 +54,9 @@ impl Pipeline {
         if !record.was_verified() {
             return Err(ReplayError::NotVerified);
         }
-        let place = place_of(&self.flows, workspace, &record)
-            .ok_or_else(|| ReplayError::TriggerGone { flow: record.flow.clone(), trigger: record.trigger.clone() })?;
+        let flow = record.flow.clone().ok_or(ReplayError::NoFlow)?;
+        let place = self.place_of(workspace, &record)?;
+        let place = place.ok_or_else(|| ReplayError::TriggerGone { flow, trigger: record.trigger.clone() })?;
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let callback = Callback { id: CallbackId::new(), ..callback };
         let origin = Origin::Replay { record: Box::new(record), dry_run };
@@ -66,7 +69,7 @@ impl Pipeline {
 
     /// Keeps a genuine callback until the plugin that could not be asked is back.
     pub(super) async fn defer(&self, passage: &mut Passage, stop: Stop) -> End {
-        let reply = passage.face.kept(passage.callback.id, None);
+        let reply = self.kept(passage, None);
         let end = End { outcome: Outcome::Kept, execution: None, reply, recorded: true };
         if matches!(passage.origin, Origin::Deferred { .. }) {
             // It stays where it is.
@@ -111,7 +114,7 @@ impl Pipeline {
         let Some(mut record) = self.store.callback(workspace, id)? else {
             return self.store.commit(vec![taken]).await;
         };
-        let Some(place) = place_of(&self.flows, workspace, &record) else {
+        let Some(place) = self.place_of(workspace, &record)? else {
             let reason = "its trigger is not deployed any more".to_owned();
             record.decide(Outcome::Rejected, Verdict::Refused, reason);
             let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
@@ -167,7 +170,7 @@ impl Pipeline {
         record: CallbackRecord,
         answer: Answer,
     ) -> Result<Reply, StoreError> {
-        let place = place_of(&self.flows, workspace, &record);
+        let place = self.place_of(workspace, &record)?;
         let (outcome, execution) = (record.outcome, record.execution);
         let Some(place) = place else {
             return Ok(match answer {

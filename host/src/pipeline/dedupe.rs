@@ -82,6 +82,7 @@ fn body_hash(passage: &Passage) -> String {
 impl Pipeline {
     /// What a delivery gets that came before; `None` for a new one, and for one that cannot be told from others.
     pub(super) async fn known(&self, passage: &mut Passage) -> Result<Option<End>, Stopped> {
+        self.still_good(passage)?;
         let failed = |error| (Stage::Dedupe, Stop::not_stored(&error));
         let Some(identity) = &mut passage.identity else { return Ok(None) };
         let (workspace, flow) = (passage.callback.workspace.clone(), &passage.flow.name);

@@ -1,15 +1,14 @@
 //! What is known of a callback on its way, and its record.
 
 use super::dedupe::Identity;
+use super::ticket::TicketCall;
 use super::{End, Stopped};
 use crate::callback::{Callback, Input};
 use crate::expression::Scope;
 use crate::face::Face;
 use crate::flow::{Flow, Mode, PluginCall, Trigger};
 use crate::name::{CallbackId, ExecutionId};
-use crate::outcome::{
-    CallbackRecord, Outcome, PluginUse, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict, text_or_base64,
-};
+use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict};
 use crate::plugin::Subject;
 use crate::store::Write;
 use serde_json::Value;
@@ -51,6 +50,8 @@ pub(super) struct Place {
     pub(super) flow: Arc<Flow>,
     pub(super) trigger: usize,
     pub(super) face: &'static dyn Face,
+    /// The ticket whose URL was called.
+    pub(super) ticket: Option<TicketCall>,
 }
 
 /// What has been found out about a callback so far.
@@ -59,6 +60,8 @@ pub(super) struct Passage {
     pub(super) flow: Arc<Flow>,
     pub(super) trigger: usize,
     pub(super) face: &'static dyn Face,
+    /// The ticket whose URL was called.
+    pub(super) ticket: Option<TicketCall>,
     pub(super) origin: Origin,
     pub(super) trace: Vec<TraceEntry>,
     /// Plugins used by the stage that is under way.
@@ -81,12 +84,13 @@ pub(super) struct Passage {
 
 impl Passage {
     pub(super) fn new(callback: Callback, place: Place, vars: Arc<Value>, origin: Origin) -> Self {
-        let Place { flow, trigger, face } = place;
+        let Place { flow, trigger, face, ticket } = place;
         Self {
             callback: Arc::new(callback),
             flow,
             trigger,
             face,
+            ticket,
             origin,
             trace: Vec::with_capacity(6),
             uses: Vec::new(),
@@ -99,6 +103,11 @@ impl Passage {
             with: Vec::new(),
             stage_started: Instant::now(),
         }
+    }
+
+    /// Whether another call of its ticket was faster: it is tried again, as if it had not been.
+    pub(super) fn has_lost(&self) -> bool {
+        self.ticket.as_ref().is_some_and(TicketCall::has_lost)
     }
 
     pub(super) fn is_first_trigger(&self) -> bool {
@@ -158,6 +167,9 @@ impl Passage {
     pub(super) fn stopped(&mut self, (stage, stop): Stopped) -> End {
         let (outcome, verdict) =
             if stop.refused { (Outcome::Rejected, Verdict::Refused) } else { (Outcome::Failed, Verdict::Failed) };
+        if let Some(call) = &self.ticket {
+            self.with.extend(call.spent_by(self, stage, &stop));
+        }
         self.note(stage, verdict, stop.reason);
         let mut reply = self.face.stopped(&stop.problem, self.callback.id);
         if let Some((name, value)) = stop.header {
@@ -175,6 +187,7 @@ impl Passage {
     pub(super) fn writes(&self, outcome: Outcome, execution: Option<ExecutionId>, reply: Option<&Reply>) -> Vec<Write> {
         let mut writes = self.with.clone();
         writes.extend(self.identity.as_ref().map(|identity| identity.write(self)));
+        writes.extend(self.ticket.as_ref().and_then(|call| call.used_by(self, execution, reply)));
         writes.push(self.put_record(outcome, execution, reply));
         writes
     }
@@ -190,16 +203,8 @@ impl Passage {
         execution: Option<ExecutionId>,
         reply: Option<&Reply>,
     ) -> CallbackRecord {
-        let Callback { id, environment, request, .. } = &*self.callback;
         let trigger = self.flow.triggers.get(self.trigger);
-        let kept = if self.verified { request.body.len() } else { request.body.len().min(UNVERIFIED_BODY_BYTES_MAX) };
-        let (body, body_base64) = text_or_base64(request.body.get(..kept).unwrap_or_default());
-        let headers = request
-            .headers
-            .iter()
-            .filter(|(name, _)| !crate::callback::carries_credentials(name.as_str()))
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect();
+        let body_bytes_max = if self.verified { usize::MAX } else { UNVERIFIED_BODY_BYTES_MAX };
         let (replay_of, mut trace) = match &self.origin {
             Origin::Caller => (self.repeats, Vec::new()),
             Origin::Replay { record, .. } => (Some(record.id), Vec::new()),
@@ -208,19 +213,9 @@ impl Passage {
         };
         trace.extend_from_slice(&self.trace);
         CallbackRecord {
-            id: *id,
-            received_at: request.received_at,
-            face: self.face.name().to_owned(),
-            flow: self.flow.name.clone(),
+            flow: Some(self.flow.name.clone()),
             trigger: trigger.map(|trigger| trigger.id.to_string()).unwrap_or_default(),
-            environment: environment.clone(),
-            method: request.method.to_string(),
-            path: request.path.clone(),
-            query: request.query.clone(),
-            headers,
-            body,
-            body_base64,
-            body_bytes: request.body.len() as u64,
+            ticket: self.ticket.as_ref().map(|call| call.ticket.id),
             outcome,
             execution,
             resumed_count: self.resumed_count,
@@ -228,6 +223,7 @@ impl Passage {
             replay_of,
             reply: reply.map(ReplyRecord::from),
             trace,
+            ..CallbackRecord::received(&self.callback, self.face.name(), body_bytes_max)
         }
     }
 }

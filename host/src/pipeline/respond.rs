@@ -70,13 +70,34 @@ impl Pipeline {
             return EXECUTION_FAILED.reply(id);
         }
         passage.passed(Stage::Run, "the execution ran to its end".to_owned());
-        match self.build_reply(passage, trigger, execution).await {
-            Ok(reply) => reply.unwrap_or_else(|| passage.face.completed(id, execution.summary.id)),
+        let reply = match self.build_reply(passage, trigger, execution).await {
+            Ok(None) => match self.ticket_reply(passage, Some(execution)) {
+                None => Ok(passage.face.completed(id, execution.summary.id)),
+                Some(reply) => reply,
+            },
+            Ok(Some(reply)) => Ok(reply),
+            Err(stop) => Err(stop),
+        };
+        match reply {
+            Ok(reply) => reply,
             Err(stop) => {
                 passage.note(Stage::Respond, Verdict::Failed, stop.reason);
                 stop.problem.reply(id)
             }
         }
+    }
+
+    /// What the caller of an asynchronous trigger gets that says nothing.
+    pub(super) fn accepted(&self, passage: &Passage, execution: &Execution) -> Result<Reply, Stop> {
+        let accepted = || passage.face.accepted(passage.callback.id, execution.summary.id);
+        self.ticket_reply(passage, Some(execution)).unwrap_or_else(|| Ok(accepted()))
+    }
+
+    /// What the caller gets whose callback is kept for later.
+    pub(super) fn kept(&self, passage: &Passage, execution: Option<ExecutionId>) -> Reply {
+        // What is kept is acknowledged, whatever the stored answer is worth.
+        let stored = self.ticket_reply(passage, None).and_then(Result::ok);
+        stored.unwrap_or_else(|| passage.face.kept(passage.callback.id, execution))
     }
 
     /// The trigger's own answer, `None` when it has none.

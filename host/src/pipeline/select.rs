@@ -342,7 +342,7 @@ impl Pipeline {
         let expires_at = Timestamp::now().saturating_add(ttl);
         let marks = passage.trace.len();
         passage.passed(Stage::Select, format!("the execution {id} does not wait here yet: kept until {expires_at}"));
-        let reply = passage.face.kept(passage.callback.id, Some(id));
+        let reply = self.kept(passage, Some(id));
         let end = End { outcome: Outcome::Kept, execution: Some(id), reply, recorded: true };
         if passage.origin.is_dry_run() {
             return Ok(Some(end));

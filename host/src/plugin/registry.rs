@@ -423,6 +423,32 @@ impl Plugins {
         config: &str,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Reply, CallError> {
+        self.respond_checked(plugin, subject, config, uses, reply::check).await
+    }
+
+    /// The same, where the plugin may send the caller to another URL, which is not checked here.
+    ///
+    /// # Errors
+    ///
+    /// As [`respond`](Self::respond).
+    pub async fn respond_to_ticket(
+        &self,
+        plugin: &Name,
+        subject: &Subject,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Reply, CallError> {
+        self.respond_checked(plugin, subject, config, uses, reply::check_redirecting).await
+    }
+
+    async fn respond_checked(
+        &self,
+        plugin: &Name,
+        subject: &Subject,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+        check: fn(Reply) -> Result<Reply, String>,
+    ) -> Result<Reply, CallError> {
         match self.inner.ask(plugin, Question::Respond, subject, config, uses).await? {
             Answer::Reply(exports::responder::Reply { status, headers, body }) => {
                 let max = self.inner.settings.limits.of(&subject.workspace).result_bytes;
@@ -430,7 +456,7 @@ impl Plugins {
                     let reason = format!("the body has {} bytes, more than {max}", body.len());
                     return Err(self.inner.bad_output(plugin, subject, reason, uses));
                 }
-                reply::check(Reply { status, headers, body: body.into() })
+                check(Reply { status, headers, body: body.into() })
                     .map_err(|reason| self.inner.bad_output(plugin, subject, reason, uses))
             }
             _ => Err(wrong_answer(plugin)),

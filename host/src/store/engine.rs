@@ -327,6 +327,19 @@ impl Engine {
                 }
                 Write::PutUser { workspace, id, record } => put(&mut operations, key::user(workspace, id), record)?,
                 Write::DeleteUser { workspace, id } => operations.push(Operation::Delete(key::user(workspace, id))),
+                Write::PutTicket { workspace, before, record } => {
+                    let ticket_key = key::ticket(workspace, record.id);
+                    operations.push(Operation::Expect { key: ticket_key.clone(), revision: *before });
+                    if before.is_none() {
+                        put(&mut operations, key::ticket_state(record.state), &(workspace, record.id))?;
+                    }
+                    let value = to_json(&ticket_key, record)?;
+                    operations.push(Operation::Put { key: ticket_key, revision: record.revision, value });
+                }
+                Write::DeleteTicket { workspace, id, state } => {
+                    operations.push(Operation::Delete(key::ticket(workspace, *id)));
+                    operations.push(Operation::Delete(key::ticket_state(*state)));
+                }
                 Write::PutUserToken { workspace, hash, record } => {
                     put(&mut operations, key::user_token(workspace, hash), record)?;
                 }

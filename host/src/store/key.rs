@@ -1,8 +1,9 @@
 //! The layout of keys: one byte of kind, the workspace, a zero byte, and what identifies the record. Numbers are
 //! big-endian, so that records sort by them. Names have no zero bytes.
 
-use crate::name::{CallbackId, ExecutionId, Name};
+use crate::name::{CallbackId, ExecutionId, Name, TicketId};
 use crate::time::Timestamp;
+use uuid::Uuid;
 
 pub(super) const CALLBACK: u8 = b'C';
 pub(super) const EXECUTION: u8 = b'E';
@@ -20,6 +21,9 @@ pub(super) const ENVIRONMENT: u8 = b'N';
 pub(super) const VAR: u8 = b'G';
 /// Tokens of users, by their hashes.
 pub(super) const USER_TOKEN: u8 = b'A';
+pub(super) const TICKET: u8 = b'I';
+/// Tickets of all workspaces, by their states.
+pub(super) const TICKET_STATE: u8 = b'H';
 
 /// What is to be done at a time.
 pub(super) const DUE: u8 = b'D';
@@ -31,7 +35,7 @@ pub(super) const MAILBOX: u8 = b'M';
 /// Who waits for a callback of a trigger.
 pub(super) const WAIT: u8 = b'W';
 
-pub(super) const KINDS: [u8; 19] = [
+pub(super) const KINDS: [u8; 21] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -46,6 +50,8 @@ pub(super) const KINDS: [u8; 19] = [
     USER_TOKEN,
     ENVIRONMENT,
     VAR,
+    TICKET,
+    TICKET_STATE,
     DUE,
     DELIVERY,
     DEFERRED,
@@ -164,6 +170,18 @@ pub(super) fn user_tokens(workspace: &Name) -> Vec<u8> {
 
 pub(super) fn user_token(workspace: &Name, hash: &str) -> Vec<u8> {
     key(USER_TOKEN, workspace, hash.as_bytes())
+}
+
+pub(super) fn tickets(workspace: &Name) -> Vec<u8> {
+    key(TICKET, workspace, &[])
+}
+
+pub(super) fn ticket(workspace: &Name, id: TicketId) -> Vec<u8> {
+    key(TICKET, workspace, id.as_bytes())
+}
+
+pub(super) fn ticket_state(state: Uuid) -> Vec<u8> {
+    [&[TICKET_STATE], &state.as_bytes()[..]].concat()
 }
 
 pub(super) fn token(id: &str) -> Vec<u8> {

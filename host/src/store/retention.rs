@@ -5,6 +5,7 @@ use super::engine::{Engine, parse};
 use super::{StoreError, Write, journal, key};
 use crate::name::Name;
 use crate::outcome::CallbackRecord;
+use crate::ticket::{TicketRecord, TicketStatus};
 use crate::time::Timestamp;
 
 /// Records that are forgotten as one change.
@@ -15,10 +16,11 @@ const BATCH: usize = 500;
 pub struct Forgotten {
     pub executions: usize,
     pub callbacks: usize,
+    pub tickets: usize,
 }
 
 /// Forgets executions that ended before `cutoff`, the oldest of those that have ended while there are more than
-/// `executions_max`, and the callbacks of what is gone.
+/// `executions_max`, the callbacks of what is gone, and tickets that were closed or expired before `cutoff`.
 pub(super) async fn forget(
     engine: &Engine,
     cutoff: Timestamp,
@@ -30,7 +32,8 @@ pub(super) async fn forget(
         executions += sweep(engine, key::EXECUTION, Timestamp::from_millis(u64::MAX >> 16), surplus, is_over).await?;
     }
     let callbacks = sweep(engine, key::CALLBACK, cutoff, usize::MAX, belongs_to_nobody).await?;
-    Ok(Forgotten { executions, callbacks })
+    let tickets = sweep(engine, key::TICKET, cutoff, usize::MAX, has_no_use).await?;
+    Ok(Forgotten { executions, callbacks, tickets })
 }
 
 type Forgettable = fn(&Engine, &Name, &[u8], &[u8], Timestamp) -> Result<Option<Write>, StoreError>;
@@ -106,6 +109,20 @@ fn is_over(
     let summary = journal::summary(key, value)?;
     let over = summary.ended_at.is_some_and(|ended| ended <= cutoff);
     Ok(over.then(|| Write::DeleteExecution { workspace: workspace.clone(), id: summary.id }))
+}
+
+fn has_no_use(
+    _: &Engine,
+    workspace: &Name,
+    key: &[u8],
+    value: &[u8],
+    cutoff: Timestamp,
+) -> Result<Option<Write>, StoreError> {
+    let ticket: TicketRecord = parse(key, value)?;
+    let closed = matches!(ticket.status, TicketStatus::Closed { closed_at, .. } if closed_at <= cutoff);
+    let over = closed || ticket.is_expired(cutoff);
+    let (id, state) = (ticket.id, ticket.state);
+    Ok(over.then(|| Write::DeleteTicket { workspace: workspace.clone(), id, state }))
 }
 
 fn belongs_to_nobody(

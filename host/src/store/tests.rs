@@ -2,6 +2,7 @@ use super::{OpenError, Store, StoreError, StoreOptions, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::random::Random;
+use crate::ticket::{TicketRecord, TicketStatus};
 use crate::time::Timestamp;
 use std::path::{Path, PathBuf};
 
@@ -408,6 +409,38 @@ async fn what_is_old_and_over_is_forgotten() {
         store.forget(Timestamp::now().saturating_add(std::time::Duration::from_secs(9)), None).await.unwrap();
     assert_eq!((forgotten.executions, left(&store).await), (700, 400 * 10_000 + 400));
     assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
+/// Tickets whose time is over are forgotten, with the way to find them; the others stay, however old.
+#[tokio::test]
+async fn tickets_are_forgotten_when_they_have_no_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let closed = |at: u64| TicketStatus::Closed { closed_at: Timestamp::from_millis(at), callback: None };
+    let at = |millis| Some(Timestamp::from_millis(millis));
+    let open = TicketStatus::Open;
+    for (number, (status, expires_at)) in [
+        (closed(1), None),
+        (open.clone(), at(1)),
+        (open.clone(), None),
+        (closed(4_000_000_000_000), at(4_000_000_000_000)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let state = uuid::Uuid::from_u128(number as u128);
+        let record = Box::new(TicketRecord { state, status, expires_at, ..TicketRecord::for_testing() });
+        let put = Write::PutTicket { workspace: workspace(), before: None, record };
+        store.commit(vec![put]).await.unwrap();
+    }
+    let later = Timestamp::now().saturating_add(std::time::Duration::from_secs(9));
+    assert_eq!(store.forget(later, None).await.unwrap().tickets, 2);
+    assert_eq!(store.tickets(&workspace(), None, 9, |_| true).unwrap().items.len(), 2);
+    let found = |number| store.ticket_of_state(uuid::Uuid::from_u128(number)).unwrap().is_some();
+    assert_eq!([0, 1, 2, 3].map(found), [false, false, true, true]);
+    let again = store.tickets(&workspace(), None, 1, |_| true).unwrap().items.remove(0);
+    let stale = Write::PutTicket { workspace: workspace(), before: Some(7), record: Box::new(again) };
+    assert!(matches!(store.commit(vec![stale]).await, Err(StoreError::Conflict)));
 }
 
 /// A power failure keeps what was synced. Of the frame that was being written, each sector may be there, or zeros, or what

@@ -63,7 +63,8 @@ impl TestServer {
         });
         is_ready.await.expect("the server did not start");
         let token = std::fs::read_to_string(data.path().join("admin-token")).unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let none = reqwest::redirect::Policy::none();
+        let client = reqwest::Client::builder().no_proxy().redirect(none).build().unwrap();
         Self {
             public,
             admin,
@@ -160,6 +161,18 @@ impl TestServer {
     /// The URLs of a deployed flow's triggers.
     pub async fn urls(&self, flow: &str) -> Vec<String> {
         urls(&self.get(&format!("/v1/flows/{flow}")).await)
+    }
+
+    pub async fn try_ticket(&self, request: &Value) -> (StatusCode, Value) {
+        let response = self.api(Method::POST, "/v1/tickets").json(request).send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+
+    /// Makes a ticket.
+    pub async fn ticket(&self, request: &Value) -> Value {
+        let (status, ticket) = self.try_ticket(request).await;
+        assert_eq!(status, StatusCode::CREATED, "{ticket:#}");
+        ticket
     }
 
     pub fn call(&self, method: Method, url: &str) -> RequestBuilder {

@@ -100,7 +100,7 @@ fn conditions_fields_and_replies_are_checked() {
         ("dedupe: { window: 0s }", "a duration from"),
         ("dedupe: { by: 1 }", "expected a text"),
         ("mode: sinc", "did you mean `sync`?"),
-        ("face: grexx", "allowed: native"),
+        ("face: grex", "allowed: native"),
         ("reply: { json: '${{ execution.id' }", "not closed"),
     ] {
         let found = mistakes(&trigger(lines)).join("\n");
@@ -180,6 +180,11 @@ fn the_schema_knows_the_same_keys() {
     assert_eq!(keys("/$defs/pluginCall/properties"), sorted(super::PLUGIN_KEYS));
     assert_eq!(keys("/$defs/httpStep/properties"), sorted(super::http::HTTP_KEYS));
     assert_eq!(keys("/$defs/httpStep/properties/http/properties"), sorted(super::http::REQUEST_KEYS));
+    assert_eq!(keys("/$defs/ticketStep/properties"), sorted(super::ticket::TICKET_STEP_KEYS));
+    let ticket = "/$defs/ticketStep/properties/ticket/properties";
+    assert_eq!(keys(ticket), sorted(super::ticket::TICKET_KEYS));
+    assert_eq!(keys(&format!("{ticket}/handler/properties")), sorted(super::ticket::HANDLER_KEYS));
+    assert_eq!(keys(&format!("{ticket}/response/properties")), sorted(super::ticket::RESPONSE_KEYS));
     assert_eq!(keys("/$defs/reply/properties"), sorted(super::REPLY_KEYS));
     assert_eq!(keys("/$defs/respondStep/properties/respond/properties"), sorted(super::RESPOND_KEYS));
 }

@@ -28,7 +28,9 @@ struct Filter {
     flow: Option<String>,
     /// Only this trigger's, by its id.
     trigger: Option<String>,
-    /// Only with this outcome: `started`, `resumed`, `kept`, `ignored`, `duplicate`, `rejected`, `failed`.
+    /// Only this ticket's, by its id.
+    ticket: Option<String>,
+    /// Only with this outcome: `started`, `resumed`, `kept`, `answered`, `ignored`, `duplicate`, `rejected`, `failed`.
     outcome: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
@@ -41,21 +43,22 @@ async fn list_callbacks(
     caller: Viewer,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let Filter { flow, trigger, outcome, limit, cursor } = filter;
+    let Filter { flow, trigger, ticket, outcome, limit, cursor } = filter;
     let page = PageQuery { limit, cursor };
     let outcome: Option<Outcome> = outcome
         .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_outcome(&text)))
         .transpose()?;
     let page = app.store.callbacks(&caller.workspace, page.before()?, page.limit()?, |record| {
-        flow.as_ref().is_none_or(|flow| record.flow.as_str() == flow)
+        flow.as_ref().is_none_or(|flow| record.flow.as_ref().is_some_and(|known| known.as_str() == flow))
             && trigger.as_ref().is_none_or(|trigger| record.trigger == *trigger)
+            && ticket.as_ref().is_none_or(|ticket| record.ticket.is_some_and(|known| known.to_string() == *ticket))
             && outcome.is_none_or(|outcome| record.outcome == outcome)
     })?;
     Ok(answer(StatusCode::OK, List::page(page, |record| record)))
 }
 
 fn unknown_outcome(text: &str) -> Problem {
-    let allowed = "started, resumed, kept, ignored, duplicate, rejected, failed";
+    let allowed = "started, resumed, kept, answered, ignored, duplicate, rejected, failed";
     Problem::bad_request("invalid_outcome", format!("`{text}` is not an outcome; allowed: {allowed}"))
 }
 
@@ -119,6 +122,7 @@ impl From<ReplayError> for Problem {
         match error {
             ReplayError::Missing(_) => Self::not_found(error.to_string()),
             ReplayError::NotVerified => Self::new(StatusCode::CONFLICT, "not_verified", error.to_string()),
+            ReplayError::NoFlow => Self::new(StatusCode::CONFLICT, "no_flow", error.to_string()),
             ReplayError::TriggerGone { .. } => Self::new(StatusCode::CONFLICT, "trigger_gone", error.to_string()),
             ReplayError::Store(error) => error.into(),
         }

@@ -118,19 +118,24 @@ fn trigger_view(
     let mut urls = BTreeMap::<String, BTreeMap<String, String>>::new();
     let mut callbacks = Vec::new();
     let url = |face: &dyn Face, callback, prefix| {
-        format!("{}{}", app.public_url, face.path(&Target { workspace, ids, callback, prefix }))
+        let path = face.path(&Target { workspace, ids, callback, prefix })?;
+        Some(format!("{}{path}", app.public_url))
     };
     for face in &trigger.faces {
         if !face.has_callbacks() {
-            urls.entry("default".to_owned()).or_default().insert(face.name().to_owned(), url(*face, None, None));
+            if let Some(url) = url(*face, None, None) {
+                urls.entry("default".to_owned()).or_default().insert(face.name().to_owned(), url);
+            }
             continue;
         }
         for spec in &trigger.callbacks {
             let Some(callback) = ids.callbacks.get(&spec.name) else { continue };
             let others = trigger.environments.iter();
-            let prefixes = others.filter_map(|name| Some((name.to_string(), known.get(name)?.as_deref()?)));
-            let mut of_callback = BTreeMap::from([("default".to_owned(), url(*face, Some(callback), None))]);
-            of_callback.extend(prefixes.map(|(name, prefix)| (name, url(*face, Some(callback), Some(prefix)))));
+            let prefixes = others.filter_map(|name| Some((name.to_string(), known.get(name)?.as_deref())));
+            let prefixes = prefixes.filter(|(_, prefix)| prefix.is_some());
+            let all = [("default".to_owned(), None)].into_iter().chain(prefixes);
+            let of_callback: BTreeMap<String, String> =
+                all.filter_map(|(name, prefix)| Some((name, url(*face, Some(callback), prefix)?))).collect();
             for (name, url) in &of_callback {
                 let of_face = urls.entry(name.clone()).or_default();
                 of_face.entry(face.name().to_owned()).or_insert_with(|| url.clone());

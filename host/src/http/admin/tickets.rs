@@ -1,0 +1,170 @@
+//! Tickets: make, look, close.
+
+use super::auth::{Author, Viewer};
+use super::{Json, List, PageQuery, Query, answer};
+use crate::app::App;
+use crate::http::error::Problem;
+use crate::name::{CallbackId, ExecutionId, TicketId};
+use crate::ticket::{TicketError, TicketRecord, TicketRequest, TicketResponse, TicketStatus};
+use crate::time::Timestamp;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list_tickets, create_ticket)).routes(routes!(show_ticket, close_ticket))
+}
+
+/// A ticket.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct TicketView {
+    /// What names it in this API.
+    #[schema(value_type = String)]
+    id: TicketId,
+    /// What its URL has, to send it by itself.
+    #[schema(value_type = String)]
+    state: Uuid,
+    url: String,
+    /// `open`; `called`, while an execution decides whether a call was successful; `closed`; `expired`.
+    status: &'static str,
+    environment: String,
+    /// What is done on a call.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handler: Option<Value>,
+    retryable: bool,
+    allow_multiple: bool,
+    confirm: bool,
+    response: TicketResponse,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    closed_at: Option<Timestamp>,
+    /// The call that used it up, or is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    callback: Option<CallbackId>,
+    /// The execution that decides about the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    execution: Option<ExecutionId>,
+}
+
+/// Which tickets are wanted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only with this status: `open`, `called`, `closed`, `expired`.
+    status: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+fn status(ticket: &TicketRecord, now: Timestamp) -> &'static str {
+    match ticket.status {
+        TicketStatus::Closed { .. } => "closed",
+        _ if ticket.is_expired(now) => "expired",
+        TicketStatus::Called { .. } => "called",
+        TicketStatus::Open => "open",
+    }
+}
+
+fn view(app: &App, ticket: TicketRecord) -> TicketView {
+    let (url, status) = (app.tickets.url(&ticket), status(&ticket, Timestamp::now()));
+    let (closed_at, callback, execution) = match ticket.status {
+        TicketStatus::Open => (None, None, None),
+        TicketStatus::Called { execution, callback } => (None, Some(callback), Some(execution)),
+        TicketStatus::Closed { closed_at, callback } => (Some(closed_at), callback, None),
+    };
+    TicketView {
+        id: ticket.id,
+        state: ticket.state,
+        url,
+        status,
+        environment: ticket.environment.to_string(),
+        handler: ticket.handler.and_then(|handler| serde_json::to_value(handler).ok()),
+        retryable: ticket.retryable,
+        allow_multiple: ticket.allow_multiple,
+        confirm: ticket.confirm,
+        response: ticket.response,
+        created_at: ticket.created_at,
+        expires_at: ticket.expires_at,
+        closed_at,
+        callback,
+        execution,
+    }
+}
+
+/// Lists tickets, newest first.
+#[utoipa::path(get, path = "/v1/tickets", tag = "tickets", params(Filter), responses((status = 200, body = List<TicketView>), (status = "4XX", body = Problem)))]
+async fn list_tickets(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Query(filter): Query<Filter>,
+) -> Result<Response, Problem> {
+    let Filter { status: wanted, limit, cursor } = filter;
+    const ALLOWED: [&str; 4] = ["open", "called", "closed", "expired"];
+    if let Some(other) = wanted.as_ref().filter(|wanted| !ALLOWED.contains(&wanted.as_str())) {
+        let detail = format!("`{other}` is not a status; allowed: {}", ALLOWED.join(", "));
+        return Err(Problem::bad_request("invalid_status", detail));
+    }
+    let (page, now) = (PageQuery { limit, cursor }, Timestamp::now());
+    let page = app.tickets.list(&caller.workspace, page.before()?, page.limit()?, |ticket| {
+        wanted.as_ref().is_none_or(|wanted| status(ticket, now) == wanted)
+    })?;
+    Ok(answer(StatusCode::OK, List::page(page, |ticket| view(&app, ticket))))
+}
+
+/// Makes a ticket: a URL for one purpose.
+#[utoipa::path(post, path = "/v1/tickets", tag = "tickets", request_body = TicketRequest, responses((status = 201, body = TicketView), (status = "4XX", body = Problem)))]
+async fn create_ticket(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Json(request): Json<TicketRequest>,
+) -> Result<Response, Problem> {
+    let ticket = app.tickets.create(&caller.workspace, request).await?;
+    Ok(answer(StatusCode::CREATED, view(&app, ticket)))
+}
+
+/// Shows one ticket.
+#[utoipa::path(get, path = "/v1/tickets/{id}", tag = "tickets", params(("id" = String, Path)), responses((status = 200, body = TicketView), (status = "4XX", body = Problem)))]
+async fn show_ticket(State(app): State<Arc<App>>, caller: Viewer, Path(id): Path<String>) -> Result<Response, Problem> {
+    let found = id.parse::<TicketId>().ok().map(|id| app.tickets.get(&caller.workspace, id)).transpose()?.flatten();
+    let ticket = found.ok_or_else(|| missing(&id))?;
+    Ok(answer(StatusCode::OK, view(&app, ticket)))
+}
+
+/// Closes a ticket: its URL answers 410 from then on.
+#[utoipa::path(delete, path = "/v1/tickets/{id}", tag = "tickets", params(("id" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+async fn close_ticket(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let ticket: TicketId = id.parse().map_err(|_| missing(&id))?;
+    if app.tickets.close(&caller.workspace, ticket).await? { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&id)) }
+}
+
+fn missing(id: &str) -> Problem {
+    Problem::not_found(format!("there is no ticket {id}"))
+}
+
+impl From<TicketError> for Problem {
+    fn from(error: TicketError) -> Self {
+        match error {
+            TicketError::Random => Self::internal(&error),
+            TicketError::Store(error) => error.into(),
+            error => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "ticket_refused", error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The call of a ticket: whether it is still good, who answers it, and what becomes of it.
+//!
+//! What a call does and that the ticket is used up become durable together, so that of two calls at the same time one
+//! wins. A ticket that may be tried again after an error stays called until its execution has decided.
+
+use super::passage::{Origin, Passage, Place};
+use super::{End, Pipeline, Stopped, respond};
+use crate::callback::{Callback, Request};
+use crate::execution::Execution;
+use crate::face::{self, Face, TicketAddress};
+use crate::name::{CallbackId, ExecutionId, Name};
+use crate::outcome::{
+    CallbackRecord, Outcome, PluginUse, Problem, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict,
+};
+use crate::plugin::{Role, Subject};
+use crate::runner::Answer;
+use crate::store::{StoreError, Write};
+use crate::ticket::{Handler, TicketRecord, TicketStatus, is_redirect, redirect_not_allowed};
+use crate::time::Timestamp;
+use http::Method;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a call is tried again that someone else was faster than.
+const ATTEMPTS_MAX: usize = 20;
+/// How long a call waits for the one before it, which may leave the ticket open.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The page that a person confirms (see `confirm` of a ticket): nothing in it comes from outside.
+const CONFIRMATION: &str = include_str!("confirmation.html");
+/// It needs its form, and a style of its own; nobody may put it into a frame.
+const CONFIRMATION_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The ticket whose URL was called, on the way of the call.
+pub(super) struct TicketCall {
+    pub(super) ticket: TicketRecord,
+    /// Whether the call may use it up: not when a user sends it again, or when it was kept and comes back.
+    counts: bool,
+    /// Whether another call was faster.
+    lost: bool,
+}
+
+impl TicketCall {
+    /// A call that came before, and is looked at again.
+    pub(super) fn again(ticket: TicketRecord) -> Self {
+        Self { ticket, counts: false, lost: false }
+    }
+
+    /// The execution that the call is for.
+    pub(super) fn execution(&self) -> Option<ExecutionId> {
+        match &self.ticket.handler {
+            Some(Handler::Trigger { execution, .. }) => Some(*execution),
+            _ => None,
+        }
+    }
+
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost
+    }
+
+    fn may_close(&self) -> bool {
+        self.counts && !self.ticket.allow_multiple
+    }
+
+    /// What a change that the call makes does to the ticket; `reply` is `None` while the execution has not answered.
+    pub(super) fn used_by(
+        &self,
+        passage: &Passage,
+        execution: Option<ExecutionId>,
+        reply: Option<&Reply>,
+    ) -> Option<Write> {
+        let status = match (self.ticket.retryable, reply, execution) {
+            (false, ..) => closed_by(passage.callback.id),
+            (true, Some(reply), _) if is_success(reply) => closed_by(passage.callback.id),
+            (true, None, Some(execution)) => TicketStatus::Called { execution, callback: passage.callback.id },
+            _ => return None,
+        };
+        self.may_close().then(|| self.ticket.becomes(&passage.callback.workspace, status))
+    }
+
+    /// What the answer of the execution does to a ticket that was called and may be tried again.
+    pub(super) fn settled_by(&self, passage: &Passage, execution: ExecutionId, reply: &Reply) -> Option<Write> {
+        if !self.may_close() || !self.ticket.retryable {
+            return None;
+        }
+        let revision = self.ticket.revision + 1;
+        let called = TicketStatus::Called { execution, callback: passage.callback.id };
+        let called = TicketRecord { status: called, revision, ..self.ticket.clone() };
+        let status = if is_success(reply) { closed_by(passage.callback.id) } else { TicketStatus::Open };
+        Some(called.becomes(&passage.callback.workspace, status))
+    }
+
+    /// What a call does to the ticket that did not get through: one whose caller was not accepted does not count (A-GX-1).
+    pub(super) fn spent_by(&self, passage: &Passage, stage: Stage, stop: &Stop) -> Option<Write> {
+        let counts = matches!(stage, Stage::Parse | Stage::Condition | Stage::Select | Stage::Respond | Stage::Run);
+        let spent = (counts && !stop.temporary && !self.ticket.retryable) || stop.problem == GONE;
+        let status = closed_by(passage.callback.id);
+        (spent && !self.lost && self.may_close()).then(|| self.ticket.becomes(&passage.callback.workspace, status))
+    }
+}
+
+/// A-GX-4.
+const GONE: Problem = Problem { status: 410, code: "ticket_closed", detail: "This address is not used any more." };
+const EXPIRED: Problem = Problem { status: 410, code: "ticket_expired", detail: "This address has expired." };
+const UNDER_WAY: Problem =
+    Problem { status: 409, code: "call_under_way", detail: "Another call of this address is under way." };
+
+/// A-GX-1.
+fn is_success(reply: &Reply) -> bool {
+    reply.status < 400
+}
+
+fn closed_by(callback: CallbackId) -> TicketStatus {
+    TicketStatus::Closed { closed_at: Timestamp::now(), callback: Some(callback) }
+}
+
+fn refused(problem: Problem, reason: impl Into<String>) -> Stop {
+    Stop::refused(problem.status, problem.code, problem.detail, reason)
+}
+
+/// What became of one attempt to call a ticket.
+enum Attempt {
+    Done(Reply),
+    /// Someone else was faster: the ticket has changed.
+    Again,
+}
+
+impl Pipeline {
+    /// Takes the call of a ticket to its answer.
+    pub(super) async fn handle_ticket(
+        &self,
+        face: &'static dyn Face,
+        address: Result<TicketAddress, Problem>,
+        request: Request,
+    ) -> Reply {
+        let id = CallbackId::new();
+        let started = Instant::now();
+        let unknown = || {
+            metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
+            respond::unknown()
+        };
+        let address = match address {
+            Ok(address) => address,
+            Err(problem) if problem == face::UNKNOWN => return unknown(),
+            Err(problem) => return problem.reply(id),
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            let (workspace, ticket) = match self.tickets.of_state(address.state) {
+                Ok(Some(found)) if found.1.state_parameter == address.parameter => found,
+                Ok(_) => return unknown(),
+                Err(error) => return unavailable(id, &error),
+            };
+            let callback = Callback {
+                id,
+                workspace,
+                environment: ticket.environment.clone(),
+                request: request.clone(),
+                base_url: ticket.alternative_domain.clone().unwrap_or_else(|| self.public_url.clone()),
+            };
+            match self.call_ticket(face, ticket, callback).await {
+                Ok(Attempt::Done(reply)) => {
+                    metrics::histogram!("ringback_callback_seconds").record(started.elapsed().as_secs_f64());
+                    return reply.with_header("ringback-callback", id.to_string());
+                }
+                Ok(Attempt::Again) => {}
+                Err(error) => return unavailable(id, &error),
+            }
+        }
+        UNDER_WAY.reply(id).with_header("retry-after", "1")
+    }
+
+    async fn call_ticket(
+        &self,
+        face: &'static dyn Face,
+        ticket: TicketRecord,
+        callback: Callback,
+    ) -> Result<Attempt, StoreError> {
+        let workspace = callback.workspace.clone();
+        let stop = match &ticket.status {
+            TicketStatus::Closed { callback: None, .. } => Some(refused(GONE, "the ticket was closed by hand")),
+            TicketStatus::Closed { callback: Some(by), .. } => {
+                Some(refused(GONE, format!("the ticket was used up by the callback {by}")))
+            }
+            _ if ticket.is_expired(Timestamp::now()) => Some(refused(EXPIRED, "the time of the ticket is over")),
+            TicketStatus::Called { execution, callback: by } => {
+                match self.settle(&workspace, &ticket, *execution, *by).await? {
+                    true => return Ok(Attempt::Again),
+                    false => {
+                        let reason = format!("the execution {execution} of another call has not answered yet");
+                        Some(refused(UNDER_WAY, reason).with_header("retry-after", "5"))
+                    }
+                }
+            }
+            TicketStatus::Open if !face.methods().contains(&callback.request.method) => {
+                let allowed: Vec<&str> = face.methods().iter().map(Method::as_str).collect();
+                let reason = format!("the method is {}", callback.request.method);
+                let stop = Stop::refused(405, "method_not_allowed", "This method is not allowed here.", reason);
+                Some(stop.with_header("allow", allowed.join(", ")))
+            }
+            TicketStatus::Open => None,
+        };
+        if let Some(stop) = stop {
+            return Ok(Attempt::Done(self.refuse_ticket(face, &ticket, &callback, stop)));
+        }
+        if ticket.confirm && callback.request.method == Method::GET {
+            return Ok(Attempt::Done(self.ask_to_confirm(face, &ticket, &callback)));
+        }
+        let deployed = match &ticket.handler {
+            None | Some(Handler::Plugin { .. }) => return self.answer_ticket(face, ticket, callback).await,
+            Some(Handler::Flow { flow } | Handler::Trigger { flow, .. }) => self.flows.find(&workspace, flow),
+        };
+        let found = deployed.filter(|deployed| deployed.record.enabled).and_then(|deployed| match &ticket.handler {
+            Some(Handler::Trigger { trigger, .. }) => deployed.trigger(trigger.as_str()),
+            _ => Some((deployed.flow, 0)),
+        });
+        // As the URL of a trigger whose flow is disabled.
+        let Some((flow, trigger)) = found else { return Ok(Attempt::Done(respond::unknown())) };
+        let call = TicketCall { ticket, counts: true, lost: false };
+        let mut passage = self.passage(callback, Place { flow, trigger, face, ticket: Some(call) }, Origin::Caller);
+        let End { outcome, reply, .. } = self.pass(&mut passage).await;
+        if passage.has_lost() {
+            return Ok(Attempt::Again);
+        }
+        metrics::counter!("ringback_callbacks_total", "outcome" => outcome.as_str()).increment(1);
+        Ok(Attempt::Done(reply))
+    }
+
+    /// Lets a plugin answer, or gives the stored answer.
+    async fn answer_ticket(
+        &self,
+        face: &'static dyn Face,
+        ticket: TicketRecord,
+        callback: Callback,
+    ) -> Result<Attempt, StoreError> {
+        let (started, callback) = (Instant::now(), Arc::new(callback));
+        let mut uses = Vec::new();
+        let (outcome, verdict, reason, reply) = match self.reply_of(&ticket, &callback, &mut uses).await {
+            Ok(reply) => (Outcome::Answered, Verdict::Passed, format!("answers {}", reply.status), reply),
+            Err(stop) => {
+                let reply = stopped(&stop, callback.id);
+                (Outcome::Failed, Verdict::Failed, stop.reason, reply)
+            }
+        };
+        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let entry = TraceEntry { stage: Stage::Respond, verdict, reason, duration_us, plugins: uses };
+        let record = record(face, &ticket, &callback, outcome, &reply, entry);
+        let workspace = &callback.workspace;
+        let mut writes = vec![Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) }];
+        if !ticket.allow_multiple && (!ticket.retryable || is_success(&reply)) {
+            writes.push(ticket.becomes(workspace, closed_by(callback.id)));
+        }
+        match self.store.commit(writes).await {
+            Ok(()) => {
+                metrics::counter!("ringback_callbacks_total", "outcome" => outcome.as_str()).increment(1);
+                Ok(Attempt::Done(reply))
+            }
+            Err(StoreError::Conflict) => Ok(Attempt::Again),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn reply_of(
+        &self,
+        ticket: &TicketRecord,
+        callback: &Arc<Callback>,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Reply, Stop> {
+        let (workspace, request) = (&callback.workspace, &callback.request);
+        let Some(Handler::Plugin { plugin, with }) = &ticket.handler else {
+            return ticket.response.reply(&request.method, |target| self.tickets.may_redirect(workspace, target));
+        };
+        let subject = Subject {
+            callback: Some(Arc::clone(callback)),
+            data: Some(face::ticket_data(request, ticket).into()),
+            ..Subject::unseen(workspace, &callback.environment)
+        };
+        let reply = self.plugins.respond_to_ticket(plugin, &subject, &with.to_string(), uses).await;
+        let reply = reply.map_err(|error| error.stop(Role::Responder))?;
+        match reply.headers.iter().find(|(name, _)| name == "location") {
+            None if is_redirect(reply.status) => {
+                let reason = format!("the plugin {plugin} answered {} without `location`", reply.status);
+                Err(Stop::failed(500, "redirect_missing", "There is nowhere to go on to.", reason))
+            }
+            None => Ok(reply),
+            Some((_, target)) => match self.tickets.may_redirect(workspace, target) {
+                Ok(()) => Ok(reply),
+                Err(reason) => Err(redirect_not_allowed(reason)),
+            },
+        }
+    }
+
+    /// Finds out what a call made of a ticket that may be tried again: false when that is not decided yet.
+    async fn settle(
+        &self,
+        workspace: &Name,
+        ticket: &TicketRecord,
+        id: ExecutionId,
+        by: CallbackId,
+    ) -> Result<bool, StoreError> {
+        let wait = self.runner.wait_for_answer(id);
+        let Ok(run) = self.runner.load(workspace, id) else { return Ok(false) };
+        let answer = match run {
+            // It has ended long ago, and was forgotten.
+            None => None,
+            Some(run) => match Answer::of(&run.execution) {
+                Some(answer) => Some(answer),
+                None => match tokio::time::timeout(WAIT_MAX, wait).await {
+                    Ok(Ok(answer)) => Some(answer),
+                    Ok(Err(_)) | Err(_) => return Ok(false),
+                },
+            },
+        };
+        let successful = match answer {
+            None => true,
+            Some(Answer::Responded(reply)) => is_success(&reply),
+            Some(Answer::Ended(execution)) => {
+                let response = ticket.response.adjusted(|name| execution.set_by_last_callback(name));
+                let allowed = |target: &str| self.tickets.may_redirect(workspace, target);
+                execution.summary.status == crate::execution::Status::Completed
+                    && response.and_then(|response| response.reply(&Method::GET, allowed)).is_ok_and(|r| is_success(&r))
+            }
+        };
+        let status = match successful {
+            true => closed_by(by),
+            false => TicketStatus::Open,
+        };
+        match self.store.commit(vec![ticket.becomes(workspace, status)]).await {
+            Ok(()) | Err(StoreError::Conflict) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The answer of the ticket, as the execution has left it; `None` for the call of a trigger's own URL.
+    pub(super) fn ticket_reply(&self, passage: &Passage, execution: Option<&Execution>) -> Option<Result<Reply, Stop>> {
+        let stored = &passage.ticket.as_ref()?.ticket.response;
+        let callback = &passage.callback;
+        let response = match execution {
+            Some(execution) => stored.adjusted(|name| execution.set_by_last_callback(name)),
+            None => Ok(stored.clone()),
+        };
+        Some(response.and_then(|response| {
+            let allowed = |target: &str| self.tickets.may_redirect(&callback.workspace, target);
+            response.reply(&callback.request.method, allowed)
+        }))
+    }
+
+    /// Whether the ticket is still as it was when the call came; `Err` when another call was faster.
+    pub(super) fn still_good(&self, passage: &mut Passage) -> Result<(), Stopped> {
+        let Some(call) = passage.ticket.as_mut().filter(|call| call.may_close()) else { return Ok(()) };
+        let now = self.tickets.get(&passage.callback.workspace, call.ticket.id);
+        let now = now.map_err(|error| (Stage::Face, Stop::not_stored(&error)))?;
+        if now.is_some_and(|now| now.revision == call.ticket.revision) {
+            return Ok(());
+        }
+        call.lost = true;
+        Err((Stage::Face, refused(GONE, "another call was faster")))
+    }
+
+    /// Where the execution is gone that a ticket is for, the ticket has no use any more.
+    pub(super) fn gone_with_execution(&self, passage: &Passage, (stage, stop): Stopped) -> Stopped {
+        let gone = matches!(stop.problem.code, "unknown_execution" | "execution_ended" | "trigger_passed");
+        let problem = if gone && passage.ticket.is_some() { GONE } else { stop.problem };
+        (stage, Stop { problem, ..stop })
+    }
+
+    fn refuse_ticket(&self, face: &dyn Face, ticket: &TicketRecord, callback: &Callback, stop: Stop) -> Reply {
+        let reply = stopped(&stop, callback.id);
+        let (stage, verdict) = (Stage::Face, Verdict::Refused);
+        let entry = TraceEntry { stage, verdict, reason: stop.reason, duration_us: 0, plugins: Vec::new() };
+        self.keep_record(callback, record(face, ticket, callback, Outcome::Rejected, &reply, entry));
+        reply
+    }
+
+    fn ask_to_confirm(&self, face: &dyn Face, ticket: &TicketRecord, callback: &Callback) -> Reply {
+        let headers = [("content-type", "text/html; charset=utf-8"), ("content-security-policy", CONFIRMATION_POLICY)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let reply = Reply { status: 200, headers, body: CONFIRMATION.into() };
+        let reason = "it asks for a click, which comes as a POST".to_owned();
+        let (stage, verdict) = (Stage::Face, Verdict::Ignored);
+        let entry = TraceEntry { stage, verdict, reason, duration_us: 0, plugins: Vec::new() };
+        self.keep_record(callback, record(face, ticket, callback, Outcome::Ignored, &reply, entry));
+        reply
+    }
+
+    fn keep_record(&self, callback: &Callback, record: CallbackRecord) {
+        metrics::counter!("ringback_callbacks_total", "outcome" => record.outcome.as_str()).increment(1);
+        if !self.store.keep_recent(&callback.workspace, &record) {
+            metrics::counter!("ringback_records_dropped_total").increment(1);
+        }
+    }
+}
+
+fn record(
+    face: &dyn Face,
+    ticket: &TicketRecord,
+    callback: &Callback,
+    outcome: Outcome,
+    reply: &Reply,
+    entry: TraceEntry,
+) -> CallbackRecord {
+    CallbackRecord {
+        ticket: Some(ticket.id),
+        outcome,
+        reply: Some(ReplyRecord::from(reply)),
+        trace: vec![entry],
+        ..CallbackRecord::received(callback, face.name(), usize::MAX)
+    }
+}
+
+fn stopped(stop: &Stop, callback: CallbackId) -> Reply {
+    let reply = stop.problem.reply(callback);
+    match &stop.header {
+        Some((name, value)) => reply.with_header(name, value),
+        None => reply,
+    }
+}
+
+fn unavailable(callback: CallbackId, error: &StoreError) -> Reply {
+    tracing::error!(callback.id = %callback, %error, "the call of a ticket could not be stored");
+    stopped(&Stop::not_stored(error), callback)
+}

@@ -1,7 +1,7 @@
 //! Everything that CI runs, in one command.
 
 use crate::process::{cargo, root, run as run_command, target, try_run};
-use crate::{plugins, readme, wit};
+use crate::{checklist, plugins, readme, wit};
 use anyhow::Result;
 use std::process::Command;
 use std::time::Instant;
@@ -21,11 +21,16 @@ pub fn run() -> Result<()> {
     // The binary first: tests start it, and it must be the one that the other commands use, too.
     helpers()?;
     let mut tests = cargo();
-    tests.args(["test", "--workspace", "--locked", "--quiet", "--"]);
+    tests.args(["test", "--workspace", "--locked", "--no-fail-fast", "--"]);
     tests.args(PROOFS.iter().flat_map(|proof| ["--skip", proof]));
-    run_command(tests.env("RUST_BACKTRACE", "0"))?;
+    let (passed, output) = try_run(tests.env("RUST_BACKTRACE", "0"))?;
+    anyhow::ensure!(passed, "a test failed:\n{output}");
+    let mut results = checklist::results(&output);
+    println!("{} tests, 0 failures", results.len());
     step("proofs that nothing is lost");
-    prove(None)?;
+    results.extend(prove(None)?);
+    step("behaviour checklist");
+    checklist::check(&results, false)?;
     step("templates of new plugins");
     templates()?;
     step("documentation");
@@ -36,8 +41,11 @@ pub fn run() -> Result<()> {
     dependencies()?;
     step("the README's commands");
     readme::run(&root().join("README.md"), &target().join("debug"))?;
-    for example in ["order-processing", "price-quote", "payment-webhook"] {
+    for example in ["order-processing", "price-quote", "payment-webhook", "ideal-payment"] {
         readme::run(&root().join("examples").join(example).join("README.md"), &target().join("debug"))?;
+    }
+    for face in ["flowrunner", "grexx", "patchworks", "nocobase"] {
+        readme::run(&root().join(format!("docs/faces/{face}.md")), &target().join("debug"))?;
     }
     println!("\nEverything passed in {:.0} s.", started.elapsed().as_secs_f32());
     Ok(())
@@ -60,16 +68,16 @@ pub fn helpers() -> Result<()> {
 pub fn chaos(minutes: Option<&str>) -> Result<()> {
     plugins::build_all()?;
     helpers()?;
-    prove(minutes)
+    prove(minutes).map(drop)
 }
 
 /// Tests that take minutes, and say in one line what they tried.
 const PROOFS: [&str; 4] = ["chaos::", "faults::", "linearizability::", "planted::"];
 
-/// One after the other: each uses what the machine has.
-fn prove(minutes: Option<&str>) -> Result<()> {
+/// One after the other: each uses what the machine has. Its results by the names of the tests.
+fn prove(minutes: Option<&str>) -> Result<Vec<(String, bool)>> {
     let mut test = cargo();
-    test.args(["test", "--package", "ringback", "--test", "it", "--locked", "--quiet", "--"]);
+    test.args(["test", "--package", "ringback", "--test", "it", "--locked", "--"]);
     test.args(PROOFS).args(["--show-output", "--test-threads", "1"]).env("RUST_BACKTRACE", "0");
     if let Some(minutes) = minutes {
         test.env("RINGBACK_CHAOS_MINUTES", minutes);
@@ -79,7 +87,7 @@ fn prove(minutes: Option<&str>) -> Result<()> {
     let says =
         |line: &&str| [" 0 failures", " 0 impossible", " noticed", " notices "].iter().any(|end| line.contains(end));
     output.lines().filter(says).for_each(|line| println!("{line}"));
-    Ok(())
+    Ok(checklist::results(&output))
 }
 
 /// What `ringback plugin new` writes: each role builds, and its own test passes.

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::environment::Environments;
 use crate::flows::Flows;
 use crate::http;
+use crate::jwt::JwtUsers;
 use crate::pipeline::Pipeline;
 use crate::plugin::{Outbound, Plugins, RegistryError, Settings};
 use crate::request::Sender;
@@ -108,13 +109,14 @@ pub async fn run(
     let origins = Arc::clone(&config.redirect_origins);
     let tickets =
         Tickets::new(store.clone(), flows.clone(), plugins.clone(), environments.clone(), origins, &public_url);
+    let sender = Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned());
     let parts = Parts {
         store: store.clone(),
         flows: flows.clone(),
         plugins: plugins.clone(),
         environments: environments.clone(),
         tickets: tickets.clone(),
-        http: Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned()),
+        http: sender.clone(),
         public_url: public_url.clone(),
     };
     let runner = Runner::new(parts, config.executions_max);
@@ -125,6 +127,7 @@ pub async fn run(
         plugins: plugins.clone(),
         secrets: secrets.clone(),
         users: users.clone(),
+        jwt_users: JwtUsers::new(secrets.clone(), sender.clone()),
         environments: environments.clone(),
         tickets: tickets.clone(),
         limiter: Arc::default(),

@@ -1,6 +1,7 @@
 //! Who may call a trigger beyond the proof of the request itself: a name and a password, or a user with roles.
 
 use crate::callback::{Callback, Request};
+use crate::jwt::{Jwt, JwtUsers};
 use crate::outcome::Stop;
 use crate::secret::Secrets;
 use crate::time::Timestamp;
@@ -14,6 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 #[derive(Debug, Default)]
 pub struct Auth {
     pub basic: Option<Basic>,
+    /// What proves a user, in place of a token of ours.
+    pub jwt: Option<Jwt>,
     pub user: UserRule,
     /// The user must have each of them.
     pub roles: Vec<String>,
@@ -75,28 +78,32 @@ pub fn check_basic(basic: &Basic, callback: &Callback, secrets: &Secrets) -> Res
 ///
 /// # Errors
 ///
-/// No known user (401) where one is needed, a role is missing (403), or the store failed (503).
-pub fn check_user(auth: &Auth, callback: &Callback, users: &Users) -> Result<Option<User>, Stop> {
+/// No known user (401) where one is needed, a role is missing (403), or nobody can tell at the moment (500, 503).
+pub async fn check_user(
+    auth: &Auth,
+    callback: &Callback,
+    users: &Users,
+    jwt_users: &JwtUsers,
+) -> Result<Option<User>, Stop> {
     if auth.user == UserRule::Off {
         return Ok(None);
     }
-    let token = token(&callback.request);
-    let user = match &token {
-        Some(token) => {
-            users.find(&callback.workspace, token, Timestamp::now()).map_err(|error| Stop::not_stored(&error))?
+    let user = match (token(&callback.request), &auth.jwt) {
+        (None, _) => Err("there is no user token".to_owned()),
+        (Some(token), Some(jwt)) => jwt_users.find(jwt, callback, &token).await?,
+        (Some(token), None) => {
+            let found = users.find(&callback.workspace, &token, Timestamp::now());
+            let found = found.map_err(|error| Stop::not_stored(&error))?;
+            found.ok_or_else(|| "the user token is unknown or has expired".to_owned())
         }
-        None => None,
     };
-    let Some(user) = user else {
-        let reason = match token {
-            Some(_) => "the user token is unknown or has expired",
-            None => "there is no user token",
-        };
-        return match auth.user {
-            UserRule::Required => Err(Stop::refused(401, "user_unknown", "A valid user token is needed.", reason)
-                .with_header("www-authenticate", "Bearer realm=\"ringback\"")),
-            UserRule::Optional | UserRule::Off => Ok(None),
-        };
+    let user = match (user, auth.user) {
+        (Ok(user), _) => user,
+        (Err(_), UserRule::Optional | UserRule::Off) => return Ok(None),
+        (Err(reason), UserRule::Required) => {
+            let stop = Stop::refused(401, "user_unknown", "A valid user token is needed.", reason);
+            return Err(stop.with_header("www-authenticate", "Bearer realm=\"ringback\""));
+        }
     };
     match auth.roles.iter().find(|role| !user.roles.contains(role)) {
         None => Ok(Some(user)),

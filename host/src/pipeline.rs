@@ -20,6 +20,7 @@ use crate::execution::{Execution, Start};
 use crate::face::{self, Face, Selector};
 use crate::flow::{Mode, PluginCall, Trigger};
 use crate::flows::{Flows, Route};
+use crate::jwt::JwtUsers;
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{CallbackRecord, Outcome, Reply, Stage, Stop, Verdict};
 use crate::parse::{Parse, parse, pick_fields};
@@ -47,6 +48,7 @@ pub struct Pipeline {
     pub plugins: Plugins,
     pub secrets: Secrets,
     pub users: Users,
+    pub jwt_users: JwtUsers,
     pub environments: Environments,
     pub tickets: Tickets,
     /// By workspace, flow and trigger.
@@ -157,7 +159,7 @@ impl Pipeline {
         let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;
         passage.verified = true;
         passage.passed(Stage::Verify, verified.proof().reason.clone());
-        match self.authenticate(passage, trigger) {
+        match self.authenticate(passage, trigger).await {
             Ok(()) => {}
             Err(stop) if stop.refused && trigger.auth.on_fail == OnFail::Ignore => {
                 passage.verified = false;
@@ -224,7 +226,7 @@ impl Pipeline {
     }
 
     /// Finds out who calls, and whether that one may.
-    fn authenticate(&self, passage: &mut Passage, trigger: &Trigger) -> Result<(), Stop> {
+    async fn authenticate(&self, passage: &mut Passage, trigger: &Trigger) -> Result<(), Stop> {
         if let Some(before) = passage.origin.record() {
             passage.user = before.user.clone();
             return Ok(());
@@ -234,7 +236,7 @@ impl Pipeline {
             check_basic(basic, &callback, &self.secrets)?;
             passage.passed(Stage::Auth, format!("the password of {} is right", basic.username));
         }
-        if let Some(user) = check_user(&trigger.auth, &callback, &self.users)? {
+        if let Some(user) = check_user(&trigger.auth, &callback, &self.users, &self.jwt_users).await? {
             passage.passed(Stage::Auth, format!("the caller is the user {}", user.id));
             passage.user = Some(user.object);
         }

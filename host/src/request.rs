@@ -66,6 +66,32 @@ impl Sender {
         }
     }
 
+    /// Gets what another system publishes, with the same rules; without TLS only from hosts that an operator has named.
+    ///
+    /// # Errors
+    ///
+    /// It was not answered with 200, in words.
+    pub async fn get(&self, url: &str, timeout: Duration) -> Result<Vec<u8>, String> {
+        let url: reqwest::Url = url.parse().map_err(|error| format!("the URL is not valid: {error}"))?;
+        self.check(&url).map_err(|error| error.to_string())?;
+        let (host, with_port) = host_and_port(&url);
+        if url.scheme() != "https" && !self.private.contains(&host) && !self.private.contains(&with_port) {
+            return Err("it must be https".to_owned());
+        }
+        let request = self.client().map_err(|error| error.to_string())?.get(url).timeout(timeout);
+        let mut response = request.send().await.map_err(|error| unreachable(&error).to_string())?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(format!("the answer was {}", response.status().as_u16()));
+        }
+        read_body(&mut response).await.map_err(|error| body_error(error).to_string())
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, SendError> {
+        let resolver = || Arc::new(Resolver { private: Arc::clone(&self.private) });
+        let client = self.client.get(|builder| builder.dns_resolver(resolver()));
+        client.map_err(|_| SendError::Unreachable("TLS could not be set up"))
+    }
+
     async fn try_send(
         &self,
         workspace: &Name,
@@ -81,9 +107,7 @@ impl Sender {
         };
         let url: reqwest::Url = render(&call.url)?.parse().map_err(|error| SendError::Url(format!("{error}")))?;
         self.check(&url)?;
-        let resolver = || Arc::new(Resolver { private: Arc::clone(&self.private) });
-        let client = self.client.get(|builder| builder.dns_resolver(resolver()));
-        let client = client.map_err(|_| SendError::Unreachable("TLS could not be set up"))?;
+        let client = self.client()?;
         let mut request = client.request(call.method.clone(), url).timeout(call.timeout);
         let mut typed = false;
         for (name, template) in &call.headers {
@@ -114,10 +138,7 @@ impl Sender {
             crate::callback::append(&mut headers, name.as_str(), value);
         }
         let is_json = headers.get("content-type").and_then(Value::as_str).is_some_and(|kind| kind.contains("json"));
-        let body = read_body(&mut response).await.map_err(|error| match error {
-            BodyError::TooLarge => SendError::TooLarge,
-            BodyError::BrokenOff(error) => unreachable(&error),
-        })?;
+        let body = read_body(&mut response).await.map_err(body_error)?;
         Ok(Event::HttpAnswered {
             status: response.status().as_u16(),
             headers,
@@ -166,6 +187,13 @@ fn body_value(body: Bytes, is_json: bool) -> Value {
 
 fn without_url(error: reqwest::Error) -> String {
     error.without_url().to_string()
+}
+
+fn body_error(error: BodyError) -> SendError {
+    match error {
+        BodyError::TooLarge => SendError::TooLarge,
+        BodyError::BrokenOff(error) => unreachable(&error),
+    }
 }
 
 /// Without the URL, which may hold a secret.

@@ -15,6 +15,7 @@ mod faults;
 mod flowrunner;
 mod flows;
 mod grexx;
+mod jwt;
 mod ledger;
 mod limits;
 mod linearizability;

@@ -180,6 +180,9 @@ fn the_schema_knows_the_same_keys() {
     assert_eq!(keys("/$defs/pluginCall/properties"), sorted(super::PLUGIN_KEYS));
     assert_eq!(keys("/$defs/httpStep/properties"), sorted(super::http::HTTP_KEYS));
     assert_eq!(keys("/$defs/httpStep/properties/http/properties"), sorted(super::http::REQUEST_KEYS));
+    let auth = "/$defs/trigger/properties/auth/properties";
+    assert_eq!(keys(auth), sorted(super::trigger::AUTH_KEYS));
+    assert_eq!(keys(&format!("{auth}/jwt/properties")), sorted(super::trigger::JWT_KEYS));
     assert_eq!(keys("/$defs/ticketStep/properties"), sorted(super::ticket::TICKET_STEP_KEYS));
     let ticket = "/$defs/ticketStep/properties/ticket/properties";
     assert_eq!(keys(ticket), sorted(super::ticket::TICKET_KEYS));

@@ -6,6 +6,7 @@ use crate::expression::JsonPath;
 use crate::face::{self, Face};
 use crate::flow::document::{Kind, Node};
 use crate::flow::{Action, CallbackSpec, Dedupe, Mode, OnTimeout, Trigger};
+use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
 use crate::name::Name;
 use crate::parse::{Parse, Pick};
 use crate::plugin::Role;
@@ -36,6 +37,9 @@ pub(super) const TRIGGER_KEYS: &[&str] = &[
     "on_timeout",
     "mailbox",
 ];
+pub(super) const AUTH_KEYS: &[&str] = &["basic", "jwt", "user", "roles", "on_fail"];
+pub(super) const JWT_KEYS: &[&str] =
+    &["secret", "jwks", "algorithms", "issuer", "audience", "user", "roles", "tolerance"];
 const SCHEMES: &[&str] = &["none", "standard-webhooks", "github", "hmac"];
 const PICK_SOURCES: &[&str] = &["body", "query", "header"];
 const PARSERS: &[&str] = &["json", "form", "text", "auto"];
@@ -326,9 +330,13 @@ impl Parser {
     /// What is asked of callers. On a face that knows users, a user may always say who it is (FR-31).
     fn auth(&mut self, node: Option<&Node>, may_be_user: bool) -> Auth {
         let mut auth = Auth { user: if may_be_user { UserRule::Optional } else { UserRule::Off }, ..Auth::default() };
-        let members = node.and_then(|node| self.object(node, "`auth`", &["basic", "user", "roles", "on_fail"]));
+        let members = node.and_then(|node| self.object(node, "`auth`", &AUTH_KEYS));
         let Some(members) = members else { return auth };
         auth.basic = members.get("basic").and_then(|node| self.basic(node));
+        if let Some(node) = members.get("jwt") {
+            auth.jwt = self.jwt(node);
+            auth.user = UserRule::Required;
+        }
         if let Some(node) = members.get("user") {
             let rule = self.choice(node, "a rule for users", &["required", "optional", "off"]);
             auth.user = match rule {
@@ -355,6 +363,62 @@ impl Parser {
             auth.on_fail = OnFail::Ignore;
         }
         auth
+    }
+
+    fn jwt(&mut self, node: &Node) -> Option<Jwt> {
+        let members = self.object(node, "`jwt`", JWT_KEYS)?;
+        let (keys, allowed) = match (members.get("secret"), members.get("jwks")) {
+            (Some(_), None) => (JwtKeys::Secret(self.secrets(&members)?), OF_SECRETS),
+            (None, Some(node)) => {
+                let url = self.text(node)?;
+                let is_url = url.parse().is_ok_and(|url: reqwest::Url| matches!(url.scheme(), "http" | "https"));
+                if !is_url {
+                    self.wrong(node, "the https URL of a key set, like https://id.example.com/.well-known/jwks.json");
+                    return None;
+                }
+                (JwtKeys::Published(url.to_owned()), OF_KEYS)
+            }
+            _ => {
+                self.mistakes.push(node.mistake("`jwt` has either `secret` or `jwks`"));
+                return None;
+            }
+        };
+        let algorithms: Vec<&str> = match members.get("algorithms") {
+            None => allowed.to_vec(),
+            Some(node) => match &node.kind {
+                Kind::List(items) if !items.is_empty() => {
+                    items.iter().filter_map(|item| self.choice(item, "an algorithm here", allowed)).collect()
+                }
+                _ => {
+                    self.wrong(node, "a list of algorithms");
+                    return None;
+                }
+            },
+        };
+        let issuer = members.get("issuer").and_then(|node| self.text(node)).map(str::to_owned);
+        let audience = members.get("audience").and_then(|node| self.text(node)).map(str::to_owned);
+        if audience.is_none() && matches!(keys, JwtKeys::Published(_)) {
+            let detail = "`audience` is missing: without it a token that was made for another service would do; `any` allows that";
+            self.mistakes.push(node.mistake(detail));
+        }
+        let claim = |parser: &mut Self, name: &str, default: &str| {
+            let path = members.get(name).map_or(Some(default), |node| parser.text(node))?;
+            let compiled = crate::path::compile(path);
+            compiled.map_err(|error| parser.compile_error(members.get(name).unwrap_or(node), &error)).ok()
+        };
+        let (user, roles) = (claim(self, "user", "sub"), claim(self, "roles", "roles"));
+        let tolerance = members
+            .get("tolerance")
+            .map_or(Some(Duration::from_mins(1)), |node| self.duration(node, Duration::ZERO, Duration::from_mins(10)));
+        Some(Jwt {
+            keys,
+            algorithms: algorithms.iter().filter_map(|name| name.parse().ok()).collect(),
+            issuer,
+            audience: audience.filter(|audience| audience != "any"),
+            user: user?,
+            roles: roles?,
+            tolerance: tolerance?,
+        })
     }
 
     fn basic(&mut self, node: &Node) -> Option<Basic> {

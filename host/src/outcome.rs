@@ -21,7 +21,7 @@ pub enum Outcome {
     Resumed,
     /// It waits in the mailbox of an execution.
     Kept,
-    /// The answer of its ticket was all.
+    /// Its answer was all: that of a ticket, or to a provider's question during set-up.
     Answered,
     /// Its condition was false.
     Ignored,

@@ -32,7 +32,7 @@ use crate::store::{Store, StoreError, Write};
 use crate::ticket::Tickets;
 use crate::time::Timestamp;
 use crate::user::Users;
-use crate::verify::{Proof, Verified, Verify, not_genuine, verified_before, verify};
+use crate::verify::{Proof, Verified, Verify, challenge, not_genuine, verified_before, verify};
 use dedupe::Identity;
 use passage::{Origin, Passage, Place, scope_of};
 use serde_json::Value;
@@ -148,8 +148,12 @@ impl Pipeline {
 
     /// The stages, in their order.
     async fn stages(&self, passage: &mut Passage, trigger: &Trigger) -> Result<End, Stopped> {
-        passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
         self.allow_rate(passage, trigger).map_err(|stop| (Stage::Face, stop))?;
+        if let Some(answer) = challenge::unsigned(&trigger.verify, &passage.callback, &self.secrets) {
+            let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
+            return Ok(passage.answered_question(reply));
+        }
+        passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
         let selector = match (&passage.ticket, passage.is_first_trigger()) {
             (_, true) => None,
             (Some(call), _) if call.execution().is_some() => call.execution().map(|id| Selector::One(id.to_string())),
@@ -159,6 +163,10 @@ impl Pipeline {
         let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;
         passage.verified = true;
         passage.passed(Stage::Verify, verified.proof().reason.clone());
+        if let Some(answer) = challenge::signed(&trigger.verify, &passage.callback.request) {
+            let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
+            return Ok(passage.answered_question(reply));
+        }
         match self.authenticate(passage, trigger).await {
             Ok(()) => {}
             Err(stop) if stop.refused && trigger.auth.on_fail == OnFail::Ignore => {

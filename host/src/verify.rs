@@ -1,9 +1,12 @@
 //! Who called: proved on the raw bytes, before anything is parsed.
 
+pub mod challenge;
 mod hmac;
+mod provider;
 mod standard_webhooks;
 
 pub use hmac::{Encoding, Hmac, HmacAlgorithm, SignedPart};
+pub use provider::{PROVIDERS, Provider};
 
 use crate::callback::{Callback, Request};
 use crate::flow::PluginCall;
@@ -26,9 +29,17 @@ pub enum Verify {
         secrets: Vec<String>,
         tolerance: Duration,
     },
-    /// `X-Hub-Signature-256: sha256=<hex>` over the body.
-    GitHub {
+    /// As a provider documents it.
+    Provider {
+        provider: Provider,
         secrets: Vec<String>,
+        tolerance: Duration,
+        /// What Meta sends when the URL is set up: the names of secrets.
+        verify_tokens: Vec<String>,
+    },
+    /// The URL's key is the only proof; these origins are told that they may send events.
+    CloudEvents {
+        origins: Vec<String>,
     },
     /// A keyed hash in a form that the flow describes.
     Hmac(Hmac),
@@ -84,11 +95,15 @@ pub fn verify(
     };
     let request = &callback.request;
     let verdict = match scheme {
-        Verify::None => Ok(Proof { delivery_id: None, reason: "no verification is configured".into() }),
+        Verify::None | Verify::CloudEvents { .. } => {
+            Ok(Proof { delivery_id: None, reason: "no verification is configured".into() })
+        }
         Verify::StandardWebhooks { secrets, tolerance } => {
             find(secrets).and_then(|secrets| standard_webhooks::verify(request, &secrets, *tolerance, now))
         }
-        Verify::GitHub { secrets } => find(secrets).and_then(|secrets| github(request, &secrets)),
+        Verify::Provider { provider, secrets, tolerance, .. } => {
+            find(secrets).and_then(|secrets| provider.verify(request, &secrets, *tolerance, now))
+        }
         Verify::Hmac(hmac) => find(&hmac.secrets).and_then(|secrets| hmac.verify(&callback, &secrets, now)),
         Verify::Plugin(call) => {
             plugin_verdict.unwrap_or_else(|| Err(not_genuine(format!("the plugin {} was not asked", call.plugin))))
@@ -123,19 +138,6 @@ pub fn missing_secret(name: &str) -> Stop {
         "The callback cannot be verified at the moment.",
         format!("there is no secret named {name}; store it with `ringback secret set {name}`"),
     )
-}
-
-fn github(request: &Request, secrets: &[SecretValue]) -> Result<Proof, Stop> {
-    let signature = single_header(request, "x-hub-signature-256")?;
-    let Some(hex) = signature.strip_prefix("sha256=") else {
-        return Err(not_genuine("X-Hub-Signature-256 does not begin with `sha256=`"));
-    };
-    let mac = Encoding::Hex.decode(hex).ok_or_else(|| not_genuine("X-Hub-Signature-256 is not hexadecimal"))?;
-    if !hmac::matches(HmacAlgorithm::Sha256, secrets, &[&request.body], &[mac]) {
-        return Err(not_genuine("X-Hub-Signature-256 does not match the body under the secret"));
-    }
-    let delivery_id = request.header("x-github-delivery");
-    Ok(Proof { delivery_id, reason: "X-Hub-Signature-256 matches".into() })
 }
 
 /// The one value of a header that must not be repeated.

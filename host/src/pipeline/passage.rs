@@ -178,6 +178,12 @@ impl Passage {
         End { outcome, execution: None, reply, recorded: false }
     }
 
+    /// The end of what was no callback, but a provider's question whether it may send some.
+    pub(super) fn answered_question(&mut self, reply: Reply) -> End {
+        self.note(Stage::Verify, Verdict::Passed, "it asked whether the URL may be used, and was answered".to_owned());
+        End { outcome: Outcome::Answered, execution: None, reply, recorded: false }
+    }
+
     /// The end of a callback that does not count.
     pub(super) fn ignored(&self) -> End {
         End { outcome: Outcome::Ignored, execution: None, reply: self.face.ignored(), recorded: false }

@@ -51,6 +51,12 @@ pub enum SignedPart {
     Path,
 }
 
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if *self == Self::Hex { "hexadecimal" } else { "base64" })
+    }
+}
+
 impl Encoding {
     pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
@@ -75,7 +81,7 @@ impl Hmac {
             return Err(not_genuine(format!("{} does not begin with `{}`", self.header, self.prefix)));
         };
         let Some(mac) = self.encoding.decode(text) else {
-            return Err(not_genuine(format!("{} is not {:?}", self.header, self.encoding)));
+            return Err(not_genuine(format!("{} is not {}", self.header, self.encoding)));
         };
         let optional = |name: &Option<String>| name.as_ref().map(|name| single_header(request, name)).transpose();
         let timestamp = optional(&self.timestamp_header)?;

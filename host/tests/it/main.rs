@@ -24,6 +24,7 @@ mod nocobase;
 mod patchworks;
 mod planted;
 mod process;
+mod providers;
 mod restart;
 mod support;
 mod tickets;

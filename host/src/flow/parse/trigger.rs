@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::parse::{Parse, Pick};
 use crate::plugin::Role;
 use crate::rate::Limit;
-use crate::verify::{Encoding, Hmac, HmacAlgorithm, SignedPart, Verify};
+use crate::verify::{Encoding, Hmac, HmacAlgorithm, PROVIDERS, Provider, SignedPart, Verify};
 use http::Method;
 use serde_json::Value;
 use std::time::Duration;
@@ -40,7 +40,19 @@ pub(super) const TRIGGER_KEYS: &[&str] = &[
 pub(super) const AUTH_KEYS: &[&str] = &["basic", "jwt", "user", "roles", "on_fail"];
 pub(super) const JWT_KEYS: &[&str] =
     &["secret", "jwks", "algorithms", "issuer", "audience", "user", "roles", "tolerance"];
-const SCHEMES: &[&str] = &["none", "standard-webhooks", "github", "hmac"];
+const SCHEMES: &[&str] = &[
+    "none",
+    "standard-webhooks",
+    "github",
+    "stripe",
+    "slack",
+    "shopify",
+    "meta",
+    "twitter",
+    "microsoft-graph",
+    "cloudevents",
+    "hmac",
+];
 const PICK_SOURCES: &[&str] = &["body", "query", "header"];
 const PARSERS: &[&str] = &["json", "form", "text", "auto"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -317,20 +329,44 @@ impl Parser {
             "standard-webhooks" => {
                 let members = self.object(node, "`scheme: standard-webhooks`", &["scheme", "secret", "tolerance"])?;
                 let tolerance = self.tolerance(&members);
-                Some(Verify::StandardWebhooks { secrets: self.secrets(&members)?, tolerance })
+                Some(Verify::StandardWebhooks { secrets: self.secrets(&members, "secret")?, tolerance })
             }
-            "github" => {
-                let members = self.object(node, "`scheme: github`", &["scheme", "secret"])?;
-                Some(Verify::GitHub { secrets: self.secrets(&members)? })
+            "cloudevents" => {
+                let members = self.object(node, "`scheme: cloudevents`", &["scheme", "origins"])?;
+                let list = self.required(&members, "origins")?;
+                let Kind::List(items) = &list.kind else {
+                    self.wrong(list, "a list of origins, such as [eventgrid.azure.net], or ['*']");
+                    return None;
+                };
+                let origins = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+                Some(Verify::CloudEvents { origins })
             }
-            _ => self.hmac(node).map(Verify::Hmac),
+            "hmac" => self.hmac(node).map(Verify::Hmac),
+            name => {
+                let (_, provider) = PROVIDERS.into_iter().find(|(known, _)| *known == name)?;
+                self.provider(node, name, provider)
+            }
         }
+    }
+
+    fn provider(&mut self, node: &Node, name: &str, provider: Provider) -> Option<Verify> {
+        let mut keys = vec!["scheme", "secret"];
+        keys.extend(provider.signs_time().then_some("tolerance"));
+        keys.extend((provider == Provider::Meta).then_some("verify_token"));
+        let members = self.object(node, &format!("`scheme: {name}`"), &keys)?;
+        let secrets = self.secrets(&members, "secret");
+        let tolerance = self.tolerance(&members);
+        let verify_tokens = match provider {
+            Provider::Meta => self.secrets(&members, "verify_token")?,
+            _ => Vec::new(),
+        };
+        Some(Verify::Provider { provider, secrets: secrets?, tolerance, verify_tokens })
     }
 
     /// What is asked of callers. On a face that knows users, a user may always say who it is (FR-31).
     fn auth(&mut self, node: Option<&Node>, may_be_user: bool) -> Auth {
         let mut auth = Auth { user: if may_be_user { UserRule::Optional } else { UserRule::Off }, ..Auth::default() };
-        let members = node.and_then(|node| self.object(node, "`auth`", &AUTH_KEYS));
+        let members = node.and_then(|node| self.object(node, "`auth`", AUTH_KEYS));
         let Some(members) = members else { return auth };
         auth.basic = members.get("basic").and_then(|node| self.basic(node));
         if let Some(node) = members.get("jwt") {
@@ -368,7 +404,7 @@ impl Parser {
     fn jwt(&mut self, node: &Node) -> Option<Jwt> {
         let members = self.object(node, "`jwt`", JWT_KEYS)?;
         let (keys, allowed) = match (members.get("secret"), members.get("jwks")) {
-            (Some(_), None) => (JwtKeys::Secret(self.secrets(&members)?), OF_SECRETS),
+            (Some(_), None) => (JwtKeys::Secret(self.secrets(&members, "secret")?), OF_SECRETS),
             (None, Some(node)) => {
                 let url = self.text(node)?;
                 let is_url = url.parse().is_ok_and(|url: reqwest::Url| matches!(url.scheme(), "http" | "https"));
@@ -461,7 +497,7 @@ impl Parser {
             "id_header",
         ];
         let members = self.object(node, "`scheme: hmac`", KEYS)?;
-        let secrets = self.secrets(&members);
+        let secrets = self.secrets(&members, "secret");
         let header = self.required(&members, "header").and_then(|node| self.header_name(node));
         let algorithm = match members.get("algorithm") {
             None => HmacAlgorithm::Sha256,
@@ -545,8 +581,9 @@ impl Parser {
         Some(parts)
     }
 
-    fn secrets(&mut self, members: &Members<'_>) -> Option<Vec<String>> {
-        let node = self.required(members, "secret")?;
+    /// The names of secrets that may stand for each other.
+    fn secrets(&mut self, members: &Members<'_>, key: &str) -> Option<Vec<String>> {
+        let node = self.required(members, key)?;
         match &node.kind {
             Kind::List(items) if !items.is_empty() && items.len() <= 4 => {
                 items.iter().map(|item| self.secret_name(item)).collect()

@@ -32,10 +32,14 @@ pub struct Config {
     pub header_read_timeout: Duration,
     /// Time for the body of a request to arrive.
     pub body_read_timeout: Duration,
+    /// Time for a caller to take a part of its answer.
+    pub write_timeout: Duration,
     /// Time for requests under way to end when the server stops.
     pub drain_timeout: Duration,
     /// Most connections at a time, per listener.
     pub connections_max: usize,
+    /// Most connections at a time of one address, or one IPv6 network of 64 bits, per listener.
+    pub connections_per_address_max: usize,
     pub store: StoreOptions,
     pub retention: Retention,
     /// Whether components that embed an interpreter may be uploaded.
@@ -76,8 +80,10 @@ struct RawConfig {
     body_bytes_max: usize,
     header_read_timeout: String,
     body_read_timeout: String,
+    write_timeout: String,
     drain_timeout: String,
     connections_max: usize,
+    connections_per_address_max: usize,
     store_cache_bytes: u64,
     store_segment_bytes: usize,
     keep_for: String,
@@ -123,8 +129,10 @@ impl Default for RawConfig {
             body_bytes_max: 1 << 20,
             header_read_timeout: "10s".into(),
             body_read_timeout: "30s".into(),
+            write_timeout: "15s".into(),
             drain_timeout: "10s".into(),
             connections_max: 4096,
+            connections_per_address_max: 512,
             store_cache_bytes: 128 << 20,
             store_segment_bytes: 64 << 20,
             keep_for: "30d".into(),
@@ -191,8 +199,10 @@ impl Config {
             body_bytes_max,
             header_read_timeout,
             body_read_timeout,
+            write_timeout,
             drain_timeout,
             connections_max,
+            connections_per_address_max,
             store_cache_bytes,
             store_segment_bytes,
             keep_for,
@@ -288,8 +298,15 @@ impl Config {
             body_bytes_max: between("body_bytes_max", body_bytes_max, 1024, 64 << 20)?,
             header_read_timeout: duration("header_read_timeout", &header_read_timeout)?,
             body_read_timeout: duration("body_read_timeout", &body_read_timeout)?,
+            write_timeout: duration("write_timeout", &write_timeout)?,
             drain_timeout: duration("drain_timeout", &drain_timeout)?,
             connections_max: between("connections_max", connections_max, 1, 1 << 20)?,
+            connections_per_address_max: between(
+                "connections_per_address_max",
+                connections_per_address_max,
+                1,
+                1 << 20,
+            )?,
             store: StoreOptions {
                 cache_bytes: store_cache_bytes.max(8 << 20),
                 segment_bytes: between("store_segment_bytes", store_segment_bytes, 1 << 20, 1 << 30)? as u64,
@@ -336,6 +353,7 @@ impl Config {
             body_bytes_max: 64 * 1024,
             header_read_timeout: "1s".into(),
             body_read_timeout: "1s".into(),
+            write_timeout: "1s".into(),
             drain_timeout: "2s".into(),
             store_cache_bytes: 16 << 20,
             // Tests run side by side: a call may wait for a processor.

@@ -20,7 +20,9 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(false);
     let settings = listener::Settings {
         header_read_timeout: app.config.header_read_timeout,
+        write_timeout: app.config.write_timeout,
         connections_max: app.config.connections_max,
+        connections_per_address_max: app.config.connections_per_address_max,
         drain_timeout: app.config.drain_timeout,
     };
     let public = listener::serve(listeners.public, public::router(Arc::clone(&app)), settings, stopped.clone());

@@ -1,14 +1,19 @@
-//! Accepting connections, with a limit on their number and on the time of their headers, and letting them end.
+//! Accepting connections, with limits on their number, in all and by address, and on how long each may keep us waiting; and
+//! letting them end.
 
+use crate::sync::lock;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 /// Most headers of a request, and their bytes.
 const HEADERS_MAX: usize = 100;
@@ -19,7 +24,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) header_read_timeout: Duration,
+    /// For a part of an answer to be taken.
+    pub(super) write_timeout: Duration,
     pub(super) connections_max: usize,
+    pub(super) connections_per_address_max: usize,
     pub(super) drain_timeout: Duration,
 }
 
@@ -30,6 +38,7 @@ pub(super) async fn serve(
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let places = Arc::new(Semaphore::new(settings.connections_max));
+    let addresses = Arc::new(Addresses { counts: Mutex::default(), max: settings.connections_per_address_max });
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -37,9 +46,9 @@ pub(super) async fn serve(
             place = Arc::clone(&places).acquire_owned() => place,
             () = is_set(&mut stopped) => break,
         };
-        let stream = tokio::select! {
+        let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, address)) => (stream, address.ip()),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -48,17 +57,26 @@ pub(super) async fn serve(
             },
             () = is_set(&mut stopped) => break,
         };
+        let Some(counted) = addresses.enter(address) else {
+            metrics::counter!("ringback_connections_refused_total").increment(1);
+            tracing::debug!(%address, "an address has too many connections");
+            continue;
+        };
         let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(settings.write_timeout));
         let service = TowerToHyperService::new(router.clone());
         let mut stopped = stopped.clone();
         connections.spawn(async move {
-            let _place = place;
+            let _held = (place, counted);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(settings.header_read_timeout)
+                // A caller that has said everything may still want the answer.
+                .half_close(true)
                 .max_headers(HEADERS_MAX)
                 .max_buf_size(HEADER_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(Box::pin(stream)), service);
             tokio::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
@@ -79,6 +97,52 @@ pub(super) async fn serve(
         tracing::warn!(connections = connections.len(), "some connections did not end in time and are closed");
     }
     Ok(())
+}
+
+/// How many connections each address has.
+struct Addresses {
+    counts: Mutex<HashMap<IpAddr, usize>>,
+    max: usize,
+}
+
+/// A connection that is counted until this is dropped.
+struct Counted {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Addresses {
+    /// `None` when the address has as many as it may have.
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
+        let address = group(address);
+        let mut counts = lock(&self.counts);
+        let count = counts.entry(address).or_default();
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { addresses: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.addresses.counts);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What counts as one address: of version 6, the network that one customer gets.
+fn group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
 }
 
 async fn is_set(stopped: &mut watch::Receiver<bool>) {

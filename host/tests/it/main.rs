@@ -8,6 +8,7 @@ mod boundaries;
 mod callbacks;
 mod chaos;
 mod command_line;
+mod connections;
 mod disk;
 mod environments;
 mod examples;

@@ -87,7 +87,7 @@ steps:
   - trigger: Call
     face: grexx
     methods: [POST]
-    limit: { calls: 4, per: 1h }
+    limit: { calls: 5, per: 1h }
     auth: { basic: { username: grexx, password: PASSWORD } }
     fields: { n: { body: n } }
   - set: { responseBody: 'n is ${{ fields.n }}' }

@@ -22,6 +22,7 @@ Development commands of ringback
   cargo xtask order-processing      the scenario of examples/order-processing, with a kill in the middle
   cargo xtask test                  everything that CI runs: format, lints, tests, documentation, README commands
   cargo xtask chaos [--minutes N]   the proofs that nothing is lost: kills, faults at every write, power failures, histories
+  cargo xtask hostile [--count N]   plugins that want to hurt: written by hand, generated, damaged
   cargo xtask helpers               build the binaries that tests start
   cargo xtask plugins               build the first-party plugins into target/plugins/
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["chaos"] => test::chaos(None),
         ["chaos", "--minutes", minutes] => test::chaos(Some(minutes)),
+        ["hostile"] => test::hostile(None),
+        ["hostile", "--count", count] => test::hostile(Some(count)),
         ["helpers"] => test::helpers(),
         ["plugins"] => plugins::build_all().map(drop),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),

@@ -27,8 +27,8 @@ pub fn run() -> Result<()> {
     anyhow::ensure!(passed, "a test failed:\n{output}");
     let mut results = checklist::results(&output);
     println!("{} tests, 0 failures", results.len());
-    step("proofs that nothing is lost");
-    results.extend(prove(None)?);
+    step("proofs that nothing is lost, and that nothing hurts");
+    results.extend(prove(&PROOFS, None)?);
     step("behaviour checklist");
     checklist::check(&results, false)?;
     step("templates of new plugins");
@@ -68,20 +68,25 @@ pub fn helpers() -> Result<()> {
 pub fn chaos(minutes: Option<&str>) -> Result<()> {
     plugins::build_all()?;
     helpers()?;
-    prove(minutes).map(drop)
+    prove(&PROOFS[..4], minutes.map(|minutes| ("CHAOS_MINUTES", minutes))).map(drop)
+}
+
+/// Hostile components by themselves: as CI tries them, or so many generated ones.
+pub fn hostile(count: Option<&str>) -> Result<()> {
+    plugins::build_all()?;
+    helpers()?;
+    prove(&PROOFS[4..], count.map(|count| ("HOSTILE_COUNT", count))).map(drop)
 }
 
 /// Tests that take minutes, and say in one line what they tried.
-const PROOFS: [&str; 4] = ["chaos::", "faults::", "linearizability::", "planted::"];
+const PROOFS: [&str; 5] = ["chaos::", "faults::", "linearizability::", "planted::", "hostile::"];
 
 /// One after the other: each uses what the machine has. Its results by the names of the tests.
-fn prove(minutes: Option<&str>) -> Result<Vec<(String, bool)>> {
+fn prove(proofs: &[&str], setting: Option<(&str, &str)>) -> Result<Vec<(String, bool)>> {
     let mut test = cargo();
     test.args(["test", "--package", "ringback", "--test", "it", "--locked", "--"]);
-    test.args(PROOFS).args(["--show-output", "--test-threads", "1"]).env("RUST_BACKTRACE", "0");
-    if let Some(minutes) = minutes {
-        test.env("RINGBACK_CHAOS_MINUTES", minutes);
-    }
+    test.args(proofs).args(["--show-output", "--test-threads", "1"]).env("RUST_BACKTRACE", "0");
+    test.envs(setting);
     let (passed, output) = try_run(&mut test)?;
     anyhow::ensure!(passed, "a proof failed:\n{output}");
     let says =

@@ -200,8 +200,7 @@ impl Plugins {
     /// What is wrong with the file.
     pub async fn check_file(&self, bytes: &[u8]) -> Result<VersionRecord, UploadError> {
         let (compiled, large) = self.inner.compile(bytes).await?;
-        let component = deserialize(&self.inner.caller.engine, &compiled.artifact)
-            .map_err(|error| UploadError::Host(one_line(&error)))?;
+        let component = self.inner.just_compiled(&compiled.artifact)?;
         let linked = self.inner.link(&component, digest_of(&compiled.component), large)?;
         Ok(self.inner.version(1, &component, &linked, &compiled.component, large))
     }
@@ -222,8 +221,7 @@ impl Plugins {
         let inner = &self.inner;
         let (compiled, large) = inner.compile(bytes).await?;
         let digest = digest_of(&compiled.component);
-        let component = deserialize(&inner.caller.engine, &compiled.artifact)
-            .map_err(|error| UploadError::Host(one_line(&error)))?;
+        let component = inner.just_compiled(&compiled.artifact)?;
         let linked = inner.link(&component, digest.clone(), large)?;
         let _changing = inner.changing.lock().await;
         let current = inner.find(workspace, name);
@@ -470,6 +468,11 @@ fn wrong_answer(plugin: &Name) -> CallError {
 }
 
 impl Inner {
+    /// What the compiler has made a moment ago: what the engine does not take of it is too much for a call.
+    fn just_compiled(&self, artifact: &[u8]) -> Result<Component, UploadError> {
+        deserialize(&self.caller.engine, artifact).map_err(|error| UploadError::TooComplex(one_line(&error)))
+    }
+
     fn find(&self, workspace: &Name, name: &Name) -> Option<Arc<Active>> {
         self.active.load().get(&(workspace.clone(), name.clone())).cloned()
     }

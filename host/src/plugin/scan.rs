@@ -2,7 +2,7 @@
 
 use super::engine::features;
 use super::error::UploadError;
-use super::limits::UploadLimits;
+use super::limits::{TABLE_ELEMENTS_MAX, UploadLimits};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 /// What a file is.
@@ -83,6 +83,14 @@ fn survey(bytes: &[u8], limits: &UploadLimits) -> Result<Form, UploadError> {
                     let max = limits.memory_bytes_max as u64;
                     if bytes > max && !memory.memory64 && !memory.shared {
                         return Err(UploadError::TooMuchMemory { found: bytes, max });
+                    }
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    let entries = table.map_err(malformed)?.ty.initial;
+                    if entries > TABLE_ELEMENTS_MAX as u64 {
+                        return too_complex(format!("a table of {entries} entries, at most {TABLE_ELEMENTS_MAX}"));
                     }
                 }
             }

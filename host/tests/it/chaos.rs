@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Kills in a run without `RINGBACK_CHAOS_MINUTES`.
+/// Kills in a run without `CHAOS_MINUTES`.
 const CYCLES: usize = 60;
 const SENDERS: u64 = 8;
 
 #[expect(clippy::disallowed_methods, reason = "a setting of the test, not of the server")]
 pub fn minutes() -> Option<u64> {
-    std::env::var("RINGBACK_CHAOS_MINUTES").ok()?.parse().ok()
+    std::env::var("CHAOS_MINUTES").ok()?.parse().ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,6 +106,10 @@ pub struct Process {
 }
 
 impl Process {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: nothing is flushed, nothing is closed.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

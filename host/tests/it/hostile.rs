@@ -1,0 +1,217 @@
+//! Components that want to hurt: written by hand, generated, and damaged. For each the server lives, says what was wrong, and
+//! has its memory and handles back afterwards; a well-behaved trigger is answered all the while.
+//! `cargo xtask hostile --count N` tries more of the generated ones.
+
+use crate::corpus;
+use crate::load::{Api, Random};
+use crate::process::{Process, Server};
+use crate::support::plugin;
+use arbitrary::Unstructured;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Generated components in a run without `HOSTILE_COUNT`.
+const GENERATED: usize = 500;
+/// What may stay behind after all of them: the allocator keeps some.
+const GROWTH_KIB_MAX: u64 = 96 * 1024;
+
+/// A configuration that the plugin is asked about when the flow is deployed, and one that it is not.
+const CHECKED: &str = "{ a: 1 }";
+const UNCHECKED: &str = "'${{ data.a }}'";
+
+#[expect(clippy::disallowed_methods, reason = "a setting of the test, not of the server")]
+fn count() -> usize {
+    std::env::var("HOSTILE_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(GENERATED)
+}
+
+/// A server, and what it has of the system's.
+struct Target {
+    process: Process,
+    api: Api,
+    client: reqwest::Client,
+}
+
+/// What became of one component: the codes of the answers, in order.
+type Classes = BTreeMap<String, usize>;
+
+impl Target {
+    fn status(&self, name: &str) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the server is alive");
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    fn handles(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+    }
+
+    fn children(&self) -> String {
+        let id = self.process.id();
+        std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default()
+    }
+
+    async fn code(response: reqwest::Response) -> String {
+        let status = response.status().as_u16();
+        let body: Value = response.json().await.unwrap_or_default();
+        let code = body["code"].as_str().map(str::to_owned);
+        code.unwrap_or_else(|| format!("{status}"))
+    }
+
+    /// Uploads a component, lets a flow use it with this configuration, calls the flow, and removes both.
+    async fn try_out(&self, bytes: Vec<u8>, with: &str) -> Vec<String> {
+        let upload = self.api.request(Method::POST, "/v1/plugins/hostile/versions").body(bytes);
+        let uploaded = upload.send().await.expect("the server answers an upload");
+        if !uploaded.status().is_success() {
+            return vec![Self::code(uploaded).await];
+        }
+        let mut codes = vec!["uploaded".to_owned()];
+        let flow = format!("flow: hostile\nsteps:\n  - trigger: T\n    when: {{ plugin: hostile, with: {with} }}\n");
+        let deployed = self.api.request(Method::PUT, "/v1/flows/hostile").body(flow).send().await.unwrap();
+        if deployed.status().is_success() {
+            let deployed: Value = deployed.json().await.unwrap();
+            let url = deployed["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
+            let called = self.client.post(url).json(&json!({ "a": "ä".repeat(1000) })).send().await;
+            codes.push(Self::code(called.expect("the server answers a call")).await);
+            self.api.request(Method::DELETE, "/v1/flows/hostile").send().await.unwrap();
+        } else {
+            codes.push(Self::code(deployed).await);
+        }
+        let removed = self.api.request(Method::DELETE, "/v1/plugins/hostile").send().await.unwrap();
+        assert!(removed.status().is_success(), "{}", removed.status());
+        codes
+    }
+}
+
+/// Calls a good trigger until it is told to stop: how many calls were answered, and how many were not as they should be.
+async fn good_calls(client: reqwest::Client, url: String, stop: Arc<AtomicBool>, wrong: Arc<AtomicUsize>) -> usize {
+    let mut calls = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let answered = client.post(&url).json(&json!({ "a": 1 })).timeout(Duration::from_secs(20)).send().await;
+        if !answered.is_ok_and(|answered| answered.status().as_u16() == 202) {
+            wrong.fetch_add(1, Ordering::Relaxed);
+        }
+        calls += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    calls
+}
+
+async fn start(data: &Path) -> (Target, String) {
+    let process = Server::new(data).start();
+    let api = Api::new(&process, data);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let upload = api.request(Method::POST, "/v1/plugins/field-match/versions").body(plugin("field-match"));
+    assert!(upload.send().await.unwrap().status().is_success());
+    let flow = "flow: good\nsteps:\n  - trigger: T\n    when: { plugin: field-match, with: { all: [{ path: $.a, op: exists }] } }\n";
+    let deployed = api.request(Method::PUT, "/v1/flows/good").body(flow).send().await.unwrap();
+    let deployed: Value = deployed.json().await.unwrap();
+    let url = deployed["triggers"][0]["urls"]["default"]["native"].as_str().unwrap().to_owned();
+    (Target { process, api, client }, url)
+}
+
+/// What was wrong with a component is always said with one of these.
+fn is_classified(code: &str) -> bool {
+    code.starts_with("plugin_") || matches!(code, "uploaded" | "202" | "204" | "flow_mistakes")
+}
+
+fn flipped(good: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut bytes = good[usize::try_from(random.below(good.len() as u64)).unwrap()].clone();
+    for _ in 0..=random.below(3) {
+        let place = usize::try_from(random.below(bytes.len() as u64)).unwrap();
+        bytes[place] ^= 1 << random.below(8);
+    }
+    if random.below(4) == 0 {
+        bytes.truncate(usize::try_from(random.below(bytes.len() as u64)).unwrap());
+    }
+    bytes
+}
+
+fn seed(random: &mut Random) -> Vec<u8> {
+    (0..16_384).map(|_| u8::try_from(random.below(256)).unwrap()).collect()
+}
+
+/// A module with the right exports and random insides, or any component at all.
+fn generated(random: &mut Random) -> Option<Vec<u8>> {
+    let seed = seed(random);
+    let mut input = Unstructured::new(&seed);
+    if random.below(4) == 0 {
+        let config = wasm_smith::Config::default();
+        return wasm_smith::Component::new(config, &mut input).ok().map(|component| component.to_bytes());
+    }
+    let config = wasm_smith::Config {
+        exports: Some(corpus::exports()),
+        gc_enabled: false,
+        threads_enabled: false,
+        memory64_enabled: false,
+        exceptions_enabled: false,
+        relaxed_simd_enabled: false,
+        max_memories: 0,
+        max_memory32_bytes: 1 << 20,
+        max_table_elements: 1000,
+        max_imports: 0,
+        memory_max_size_required: false,
+        ..wasm_smith::Config::default()
+    };
+    let module = wasm_smith::Module::new(config, &mut input).ok()?;
+    Some(corpus::with_type(module.to_bytes()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let (target, good_url) = start(&data).await;
+    let (stop, wrong) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let good = tokio::spawn(good_calls(target.client.clone(), good_url, Arc::clone(&stop), Arc::clone(&wrong)));
+    // What is made once is there before it is measured.
+    target.try_out(corpus::with_type(corpus::module("unreachable", "")), CHECKED).await;
+    let (memory, handles) = (target.status("VmRSS:"), target.handles());
+
+    let (mut failures, mut by_hand, mut classes) = (Vec::new(), 0, Classes::new());
+    for (name, bytes, expected) in corpus::by_hand() {
+        let codes = target.try_out(bytes, CHECKED).await;
+        let last = codes.last().cloned().unwrap_or_default();
+        if !expected.contains(&last.as_str()) {
+            failures.push(format!("{name}: {codes:?}, expected one of {expected:?}"));
+        }
+        by_hand += 1;
+    }
+    let good_plugins = ["field-match", "misbehave", "json-reshape", "template-reply"].map(plugin);
+    let mut random = Random(0x5eed);
+    let mut tried = 0;
+    while tried < count() {
+        let bytes = match tried % 2 {
+            0 => Some(flipped(&good_plugins, &mut random)),
+            _ => generated(&mut random),
+        };
+        let Some(bytes) = bytes else { continue };
+        for code in target.try_out(bytes, UNCHECKED).await {
+            if !is_classified(&code) {
+                failures.push(format!("generated {tried}: {code}"));
+            }
+            *classes.entry(code).or_default() += 1;
+        }
+        tried += 1;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let calls = good.await.unwrap();
+    let (grown, more) = (target.status("VmRSS:").saturating_sub(memory), target.handles().saturating_sub(handles));
+    if grown > GROWTH_KIB_MAX || more > 8 || !target.children().is_empty() {
+        failures.push(format!("{grown} KiB and {more} handles stayed, children: {:?}", target.children()));
+    }
+    if wrong.load(Ordering::Relaxed) > 0 {
+        failures.push(format!("{} of {calls} good calls were not answered", wrong.load(Ordering::Relaxed)));
+    }
+    println!(
+        "hostile components: {by_hand} by hand, {tried} generated {classes:?}, {calls} good calls meanwhile, {grown} KiB and {more} \
+         handles more, {} failures",
+        failures.len()
+    );
+    assert!(by_hand >= 80 && failures.is_empty(), "{failures:#?}");
+}

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing_subscriber::EnvFilter;
 
 /// How the server runs.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub struct Config {
     /// Steps of executions that run at the same time.
     pub executions_max: usize,
     pub log: LogForm,
+    /// Which lines are logged, as `tracing_subscriber::EnvFilter` has it.
+    pub log_filter: String,
 }
 
 /// How log lines look.
@@ -103,6 +106,7 @@ struct RawConfig {
     workspaces: BTreeMap<String, RawWorkspace>,
     executions_max: usize,
     log: LogForm,
+    log_filter: String,
 }
 
 /// What a workspace is given less of, and where its callers may be sent besides.
@@ -151,6 +155,7 @@ impl Default for RawConfig {
             workspaces: BTreeMap::new(),
             executions_max: 256,
             log: LogForm::Text,
+            log_filter: "info".into(),
         }
     }
 }
@@ -221,6 +226,7 @@ impl Config {
             workspaces,
             executions_max,
             log,
+            log_filter,
         } = raw;
         let address = |name: &str, text: &str| {
             text.parse::<SocketAddr>().map_err(|_| {
@@ -258,6 +264,11 @@ impl Config {
             result_bytes: between("plugin_result_bytes", plugin_result_bytes, 1024, 64 << 20)?,
             log_lines: between("plugin_log_lines", plugin_log_lines, 0, 10_000)?,
         };
+        if let Err(error) = log_filter.parse::<EnvFilter>() {
+            return Err(ConfigError(format!(
+                "log_filter = {log_filter:?} is not a filter ({error}); write it like info or warn,ringback=debug"
+            )));
+        }
         let (mut of_workspaces, mut origins) = (BTreeMap::new(), BTreeMap::new());
         for (name, raw) in workspaces {
             let workspace: Name = name.parse().map_err(|error| ConfigError(format!("workspaces.{name}: {error}")))?;
@@ -330,6 +341,7 @@ impl Config {
             },
             executions_max: between("executions_max", executions_max, 1, 100_000)?,
             log,
+            log_filter,
         })
     }
 

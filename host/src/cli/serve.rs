@@ -31,7 +31,7 @@ impl Serve {
         let Self { config, public, admin, public_url } = self;
         let data = connection.data.clone();
         let config = Config::load(config.as_deref(), &Flags { data, public, admin, public_url })?;
-        start_log(config.log);
+        start_log(config.log, &config.log_filter);
         let metrics = start_metrics();
         let bind = |address| async move {
             TcpListener::bind(address).await.map_err(|error| {
@@ -51,8 +51,8 @@ impl Serve {
     }
 }
 
-fn start_log(form: LogForm) {
-    let filter = EnvFilter::try_from_env("RINGBACK_LOG_FILTER").unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_log(form: LogForm, filter: &str) {
+    let filter = EnvFilter::new(filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match form {
         LogForm::Text => builder.with_ansi(false).try_init(),

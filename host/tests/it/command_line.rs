@@ -173,6 +173,22 @@ fn a_workspace_is_not_given_more_than_all() {
 }
 
 #[test]
+fn a_wrong_setting_stops_the_start_and_is_named() {
+    for (settings, expected) in [
+        ("log_filter = \"ringback=loud\"", "log_filter = \"ringback=loud\" is not a filter"),
+        ("redirect_origins = [\"shop.example\"]", "redirect_origins: \"shop.example\" is not an origin"),
+        ("[workspaces.shop]\nredirect_origins = [\"https://shop.example/path\"]", "redirect_origins"),
+        ("connections_per_address_max = 0", "connections_per_address_max = 0 must be from 1"),
+        ("write_timeout = \"0s\"", "write_timeout must be longer"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ringback.toml"), settings).unwrap();
+        let output = Command::new(BINARY).args(["serve"]).env_clear().current_dir(directory.path()).output().unwrap();
+        fails(&output, 78, expected);
+    }
+}
+
+#[test]
 fn a_damaged_store_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("store/log");

@@ -1,5 +1,6 @@
 //! Callers who are slow, rude or wrong on the wire: each is ended on time, and the next good caller is answered.
 
+use crate::process::Server;
 use crate::support::TestServer;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -223,6 +224,56 @@ async fn who_does_not_read_is_ended() {
     let started = Instant::now();
     assert_eq!(server.fetch(&url).await.status(), StatusCode::OK);
     assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+/// Without a handle left, callers wait; when handles are given back, they are answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn handles_may_run_out_and_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::new(&directory.path().join("data")).after("ulimit -n 120");
+    let process = server.start();
+    let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
+    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+    let put = client.put(format!("{}/v1/flows/hook", process.admin)).bearer_auth(&token).body(FLOW);
+    let deployed: serde_json::Value = put.send().await.unwrap().json().await.unwrap();
+    let url = deployed["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
+    let address: SocketAddr = process.public.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let waiting = client.post(url).timeout(Duration::from_millis(500)).send().await;
+    assert!(waiting.is_err(), "there is no handle for it");
+    held.clear();
+    let answered = client.post(url).timeout(Duration::from_secs(20)).send().await.unwrap();
+    assert_eq!(answered.status(), StatusCode::ACCEPTED);
+}
+
+/// SIGTERM: what is under way is answered, and what was accepted is there after the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_answers_what_is_under_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::new(&directory.path().join("data"));
+    let mut process = server.start();
+    let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let slow = "flow: slow\nsteps:\n  - trigger: Slow\n    mode: sync\n  - delay: 1s\n  - respond: { text: done }\n";
+    let put = client.put(format!("{}/v1/flows/slow", process.admin)).bearer_auth(&token).body(slow);
+    let deployed: serde_json::Value = put.send().await.unwrap().json().await.unwrap();
+    let url = deployed["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
+    let calls = (0..20).map(|_| async { client.post(url).send().await.unwrap().text().await.unwrap() });
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        process.terminate();
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(calls), stop);
+    assert_eq!(answers, ["done"; 20]);
+    assert_eq!(process.wait(Duration::from_secs(20)), Some(0));
+    let process = server.start();
+    let list = client.get(format!("{}/v1/executions?limit=200", process.admin)).bearer_auth(&token);
+    let list: serde_json::Value = list.send().await.unwrap().json().await.unwrap();
+    let items = list["items"].as_array().unwrap();
+    assert_eq!((items.len(), items.iter().filter(|run| run["status"] == "completed").count()), (20, 20));
 }
 
 /// One address cannot have all the places.

@@ -215,6 +215,29 @@ async fn large_bodies_are_kept_whole_and_outside_no_log() {
     assert_eq!(std::fs::read_dir(blobs).map(Iterator::count).unwrap_or_default(), 0);
 }
 
+/// A thousand traps in a row: each is answered, and neither the next good call nor another plugin notices.
+#[tokio::test]
+async fn a_storm_of_traps_is_weathered() {
+    let server = server().await.with_plugins(&["field-match"]).await;
+    let trap = server.deploy(&condition("trap")).await;
+    let good = server.deploy("flow: good\nsteps:\n  - trigger: Hook\n    when: { plugin: field-match, with: { all: [{ path: $.a, op: exists }] } }\n").await;
+    let body = json!({ "a": 1 });
+    let (mut trapped, mut rests) = (0, 0);
+    for _ in 0..50 {
+        let calls = (0..20).map(|_| server.post(&trap, &body));
+        for answered in futures_util::future::join_all(calls).await {
+            match answered.status() {
+                StatusCode::INTERNAL_SERVER_ERROR => trapped += 1,
+                // Kept for later: the plugin rests.
+                StatusCode::ACCEPTED | StatusCode::SERVICE_UNAVAILABLE => rests += 1,
+                status => panic!("{status}"),
+            }
+        }
+        assert_eq!(server.post(&good, &body).await.status(), StatusCode::ACCEPTED);
+    }
+    assert!(trapped >= 5 && trapped + rests == 1000, "{trapped} {rests}");
+}
+
 #[tokio::test]
 async fn wasi_grants_nothing_but_time_and_random_values() {
     let server = TestServer::start().await.with_plugins(&["uses-wasi"]).await;

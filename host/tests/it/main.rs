@@ -18,6 +18,7 @@ mod flowrunner;
 mod flows;
 mod grexx;
 mod hostile;
+mod isolation;
 mod jwt;
 mod ledger;
 mod limits;

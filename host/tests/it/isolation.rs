@@ -1,0 +1,216 @@
+//! What belongs to a workspace, and what is secret, is seen by nobody else: tried on every route, and searched for everywhere.
+
+use crate::process::Server;
+use crate::support::{TestServer, plugin};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+/// In everything that acme has.
+const MARK: &str = "canary-of-acme";
+
+/// Ids of acme's things, by the route that names them.
+struct Known {
+    callback: String,
+    execution: String,
+    ticket: String,
+    token: String,
+    user_token: String,
+    signature: String,
+}
+
+impl Known {
+    fn in_path(&self, path: &str) -> String {
+        let id = match path.split('/').nth(2) {
+            Some("callbacks") => &self.callback,
+            Some("executions") => &self.execution,
+            Some("tickets") => &self.ticket,
+            Some("tokens") => &self.token,
+            _ => "jane",
+        };
+        let name = match path.split('/').nth(2) {
+            Some("flows") => "mine",
+            Some("plugins") => "field-match",
+            Some("environments") => "staging",
+            _ => "MINE",
+        };
+        let path = path.replace("{id}", id).replace("{name}", name).replace("{trigger}", "quote");
+        path.replace("{callback}", "quote").replace("{signature}", &self.signature).replace("{token}", &self.user_token)
+    }
+}
+
+/// Something of every kind, in the workspace of the server.
+async fn fill(server: &TestServer) -> Known {
+    let put = async |path: &str, body: Value| {
+        let answered = server.api(Method::PUT, path).json(&body).send().await.unwrap();
+        assert!(answered.status().is_success(), "{path}: {}", answered.text().await.unwrap());
+    };
+    let (status, _) = server.upload("field-match", plugin("field-match")).await;
+    assert_eq!(status, StatusCode::CREATED);
+    put("/v1/environments/staging", json!({ "url_prefix": "canary1" })).await;
+    put("/v1/vars/MINE", json!({ "value": MARK })).await;
+    put("/v1/secrets/MINE", json!({ "value": MARK })).await;
+    put("/v1/users/jane", json!({ "properties": { "name": MARK }, "roles": [MARK] })).await;
+    let token = server.api(Method::POST, "/v1/users/jane/tokens").json(&json!({})).send().await.unwrap();
+    let user_token: Value = token.json().await.unwrap();
+    let flow = format!(
+        "flow: mine\ndescription: {MARK}\nsteps:\n  - trigger: Quote\n    face: [native, patchworks]\n    mode: async\n    callbacks: [{{ name: quote }}]\n  - set: {{ mark: {MARK} }}\n  - trigger: Later\n"
+    );
+    let (status, deployed) = server.try_deploy(&flow).await;
+    assert!(status.is_success(), "{deployed}");
+    let trigger = &deployed["triggers"][0];
+    let url = trigger["urls"]["default"]["native"].as_str().unwrap();
+    let started: Value = server.post(url, &json!({ "mark": MARK })).await.json().await.unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let ticket = server.ticket(&json!({ "response": { "body": MARK } })).await;
+    let token = server.api(Method::POST, "/v1/tokens").json(&json!({ "name": "of acme", "access": "viewer" }));
+    let token: Value = token.send().await.unwrap().json().await.unwrap();
+    Known {
+        callback: text(&started["callback"]),
+        execution: text(&started["execution"]),
+        ticket: text(&ticket["id"]),
+        token: text(&token["id"]),
+        user_token: text(&user_token["id"]),
+        signature: text(&trigger["callbacks"][0]["signatures"][0]),
+    }
+}
+
+/// Everything that a workspace has, as its own admin sees it.
+async fn everything(server: &TestServer) -> Value {
+    let mut all = serde_json::Map::new();
+    for path in
+        ["flows", "plugins", "executions", "callbacks", "secrets", "vars", "environments", "users", "tickets", "tokens"]
+    {
+        all.insert(path.to_owned(), server.get(&format!("/v1/{path}")).await);
+    }
+    all.into()
+}
+
+/// Every operation of the API, with the ids of another workspace: nothing is told, nothing is changed.
+#[tokio::test]
+async fn no_route_leads_into_another_workspace() {
+    let server = TestServer::start().await.in_workspace("acme");
+    let known = fill(&server).await;
+    let server = server.in_workspace("other");
+    let token = server.api(Method::POST, "/v1/tokens").json(&json!({ "name": "of other", "access": "author" }));
+    let token: Value = token.send().await.unwrap().json().await.unwrap();
+    let token = token["token"].as_str().unwrap().to_owned();
+    let server = server.in_workspace("acme");
+    let before = everything(&server).await;
+    assert!(before.to_string().contains(MARK));
+    let document: Value = server.get("/v1/openapi.json").await;
+    let bodies = [
+        json!({}),
+        json!({ "value": "x", "version": 1, "roles": [], "properties": {}, "response": {}, "name": "n", "access": "viewer" }),
+    ];
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys().filter(|_| path.starts_with("/v1/")) {
+            let (method, url) = (method.to_uppercase(), format!("{}{}", server.admin, known.in_path(path)));
+            let call = || server.call(method.parse::<Method>().unwrap(), &url).bearer_auth(&token);
+            let elsewhere = call().header("ringback-workspace", "acme").json(&bodies[1]).send().await.unwrap();
+            assert_eq!(elsewhere.status(), StatusCode::FORBIDDEN, "{method} {path}");
+            for body in &bodies {
+                let answered = call().json(body).send().await.unwrap();
+                let status = answered.status();
+                assert!(!status.is_server_error(), "{method} {path}: {status}");
+                let said = answered.text().await.unwrap();
+                assert!(!said.contains(MARK), "{method} {path}: {said}");
+                // Who is called jane in acme may be made in the other workspace, too.
+                let of_one = path.contains("{id}") && !path.starts_with("/v1/users");
+                assert!(!of_one || status.is_client_error(), "{method} {path}: {status}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 80, "{tried}");
+    assert_eq!(everything(&server).await, before, "nothing of acme has changed");
+}
+
+/// A secret is nowhere but in memory: not in the data, the log, a backup, the API, the metrics, or what callers are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_found_nowhere() {
+    const SECRET: &str = "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5";
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let server = Server::new(&directory.path().join("data")).log_to(&log).with("RINGBACK_LOG_FILTER", "trace");
+    let mut process = server.start();
+    let admin_token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let api = |method: Method, path: &str| {
+        client.request(method, format!("{}{path}", process.admin)).bearer_auth(&admin_token)
+    };
+    let mut said = Vec::new();
+    for (name, value) in [("S", SECRET), ("P", SECRET)] {
+        let put =
+            api(Method::PUT, &format!("/v1/secrets/{name}")).json(&json!({ "value": value })).send().await.unwrap();
+        assert_eq!(put.status(), StatusCode::NO_CONTENT);
+    }
+    let upload = api(Method::POST, "/v1/plugins/misbehave/versions").body(plugin("misbehave")).send().await.unwrap();
+    assert!(upload.status().is_success());
+    let flow = "flow: f\nsteps:\n  - trigger: T\n    verify: { scheme: standard-webhooks, secret: S }\n    auth: { basic: { username: u, password: P } }\n  - http: { url: 'http://127.0.0.1:9/${{ secrets.S }}', headers: { x-secret: '${{ secrets.P }}' }, on_error: continue }\n";
+    let deployed: Value = api(Method::PUT, "/v1/flows/f").body(flow).send().await.unwrap().json().await.unwrap();
+    let url = deployed["triggers"][0]["urls"]["default"]["native"].as_str().unwrap().to_owned();
+    let open = flow.replace("flow: f", "flow: g").replace(
+        "    verify: { scheme: standard-webhooks, secret: S }\n    auth: { basic: { username: u, password: P } }\n",
+        "",
+    );
+    let deployed: Value = api(Method::PUT, "/v1/flows/g").body(open).send().await.unwrap().json().await.unwrap();
+    let open = deployed["triggers"][0]["urls"]["default"]["native"].as_str().unwrap().to_owned();
+    for request in [
+        client
+            .post(&url)
+            .header("webhook-id", "1")
+            .header("webhook-timestamp", "1")
+            .header("webhook-signature", "v1,AAAA"),
+        client.post(&url),
+        client.post(&open).json(&json!({})),
+        client
+            .post(&open)
+            .basic_auth("u", Some(SECRET))
+            .header("x-api-key", SECRET)
+            .header("cookie", SECRET)
+            .json(&json!({})),
+    ] {
+        said.push(request.send().await.unwrap().text().await.unwrap());
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    for path in ["secrets", "callbacks", "executions", "flows", "openapi.json", "vars"] {
+        said.push(api(Method::GET, &format!("/v1/{path}")).send().await.unwrap().text().await.unwrap());
+    }
+    let executions: Value = api(Method::GET, "/v1/executions").send().await.unwrap().json().await.unwrap();
+    let run = executions["items"][0]["id"].as_str().unwrap();
+    let execution = api(Method::GET, &format!("/v1/executions/{run}")).send().await.unwrap().text().await.unwrap();
+    assert!(execution.contains("\"http\""), "the request was tried: {execution}");
+    said.push(execution);
+    said.push(client.get(format!("{}/metrics", process.admin)).send().await.unwrap().text().await.unwrap());
+    let backup = api(Method::GET, "/v1/backup").send().await.unwrap().bytes().await.unwrap();
+    process.terminate();
+    assert_eq!(process.wait(std::time::Duration::from_secs(20)), Some(0));
+    let found = |bytes: &[u8]| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+    assert!(found(format!("x{SECRET}y").as_bytes()), "the search finds what is there");
+    for text in &said {
+        assert!(!found(text.as_bytes()), "{text}");
+    }
+    assert!(!backup.is_empty() && !found(&backup), "a backup has it");
+    let mut files = vec![log];
+    collect(server.data(), &mut files);
+    assert!(files.len() > 5, "{files:?}");
+    for file in files {
+        assert!(!found(&std::fs::read(&file).unwrap()), "{} has it", file.display());
+    }
+    let shown =
+        Command::new(crate::support::BINARY).args(["db", "verify", "--data"]).arg(server.data()).output().unwrap();
+    assert!(!found(&shown.stdout) && !found(&shown.stderr));
+}
+
+fn collect(directory: &Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => collect(&path, files),
+            false => files.push(path),
+        }
+    }
+}

@@ -14,6 +14,7 @@ use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, Stage, Stop, TraceEntry, Verdict};
 use crate::planted::{Fault, is_planted};
 use crate::plugin::{CallError, Plugins, Subject};
+use crate::reply;
 use crate::request::Sender as HttpSender;
 use crate::store::{Due, Mail, Store, StoreError, Write};
 use crate::sync::lock;
@@ -495,7 +496,12 @@ impl Runner {
         let callback =
             record.map(|record| Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone())));
         let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
-        let reply = self.inner.plugins.respond(&call.plugin, &subject, &config, uses).await.map_err(Failure::Call)?;
+        let reply = self
+            .inner
+            .plugins
+            .respond(&call.plugin, &subject, &config, reply::check, uses)
+            .await
+            .map_err(Failure::Call)?;
         Ok(Event::ReplyBuilt(reply))
     }
 

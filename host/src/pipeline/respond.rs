@@ -8,7 +8,7 @@ use crate::flow::{ReplySpec, Trigger};
 use crate::name::ExecutionId;
 use crate::outcome::{Problem, Reply, Stage, Stop, UNAVAILABLE, Verdict};
 use crate::plugin::{Role, Subject};
-use crate::reply::{ReplyError, render};
+use crate::reply::{ReplyError, check, render};
 use crate::runner::Answer;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -129,7 +129,7 @@ impl Pipeline {
             ..Subject::of_execution(&passage.callback.workspace, execution)
         };
         self.plugins
-            .respond(&call.plugin, &subject, &config, &mut passage.uses)
+            .respond(&call.plugin, &subject, &config, check, &mut passage.uses)
             .await
             .map(Some)
             .map_err(|error| error.stop(Role::Responder))

@@ -13,6 +13,7 @@ use crate::outcome::{
     CallbackRecord, Outcome, PluginUse, Problem, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict,
 };
 use crate::plugin::{Role, Subject};
+use crate::reply::check_redirecting;
 use crate::runner::Answer;
 use crate::store::{StoreError, Write};
 use crate::ticket::{Handler, TicketRecord, TicketStatus, is_redirect, redirect_not_allowed};
@@ -275,7 +276,7 @@ impl Pipeline {
             data: Some(face::ticket_data(request, ticket).into()),
             ..Subject::unseen(workspace, &callback.environment)
         };
-        let reply = self.plugins.respond_to_ticket(plugin, &subject, &with.to_string(), uses).await;
+        let reply = self.plugins.respond(plugin, &subject, &with.to_string(), check_redirecting, uses).await;
         let reply = reply.map_err(|error| error.stop(Role::Responder))?;
         match reply.headers.iter().find(|(name, _)| name == "location") {
             None if is_redirect(reply.status) => {

@@ -13,7 +13,6 @@ use super::outbound::Outbound;
 use crate::flow::PluginMention;
 use crate::name::Name;
 use crate::outcome::{PluginUse, Reply};
-use crate::reply;
 use crate::secret::Secrets;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
@@ -409,7 +408,7 @@ impl Plugins {
         }
     }
 
-    /// Asks a responder.
+    /// Asks a responder. `check` says whether its answer is allowed.
     ///
     /// # Errors
     ///
@@ -419,33 +418,8 @@ impl Plugins {
         plugin: &Name,
         subject: &Subject,
         config: &str,
-        uses: &mut Vec<PluginUse>,
-    ) -> Result<Reply, CallError> {
-        self.respond_checked(plugin, subject, config, uses, reply::check).await
-    }
-
-    /// The same, where the plugin may send the caller to another URL, which is not checked here.
-    ///
-    /// # Errors
-    ///
-    /// As [`respond`](Self::respond).
-    pub async fn respond_to_ticket(
-        &self,
-        plugin: &Name,
-        subject: &Subject,
-        config: &str,
-        uses: &mut Vec<PluginUse>,
-    ) -> Result<Reply, CallError> {
-        self.respond_checked(plugin, subject, config, uses, reply::check_redirecting).await
-    }
-
-    async fn respond_checked(
-        &self,
-        plugin: &Name,
-        subject: &Subject,
-        config: &str,
-        uses: &mut Vec<PluginUse>,
         check: fn(Reply) -> Result<Reply, String>,
+        uses: &mut Vec<PluginUse>,
     ) -> Result<Reply, CallError> {
         match self.inner.ask(plugin, Question::Respond, subject, config, uses).await? {
             Answer::Reply(exports::responder::Reply { status, headers, body }) => {

@@ -44,7 +44,7 @@ pub fn run() -> Result<()> {
     for example in ["order-processing", "price-quote", "payment-webhook", "ideal-payment"] {
         readme::run(&root().join("examples").join(example).join("README.md"), &target().join("debug"))?;
     }
-    for face in ["flowrunner", "grexx", "patchworks", "nocobase"] {
+    for face in ["native", "flowrunner", "grexx", "patchworks", "nocobase"] {
         readme::run(&root().join(format!("docs/faces/{face}.md")), &target().join("debug"))?;
     }
     println!("\nEverything passed in {:.0} s.", started.elapsed().as_secs_f32());

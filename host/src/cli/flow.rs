@@ -122,6 +122,9 @@ fn show(client: &Client, flow: &Value, what: &str) {
     line(&format!("{} {what} (version {})", text(flow, "name"), text(flow, "version")));
     let triggers = flow.get("triggers").and_then(Value::as_array);
     for trigger in triggers.into_iter().flatten() {
+        if trigger["face"] == "grexx" {
+            line(&format!("  {} (grexx)  by tickets: `ringback ticket create`", text(trigger, "name")));
+        }
         let callbacks = || trigger.get("callbacks").and_then(Value::as_array).into_iter().flatten();
         for (environment, faces) in trigger.get("urls").and_then(Value::as_object).into_iter().flatten() {
             for (face, url) in faces.as_object().into_iter().flatten() {

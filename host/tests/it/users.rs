@@ -239,3 +239,41 @@ async fn a_name_and_a_password() {
     let with_credentials = url.replace("http://", "http://shop:pass%3Aw%C3%B6rd@");
     assert_eq!(server.post(&with_credentials, &json!({})).await.text().await.unwrap(), "ok");
 }
+
+/// What a trigger asks of its callers, it asks on every face: a password, a user, a role, a method, and not too often.
+#[tokio::test]
+async fn every_face_asks_the_same() {
+    let server = TestServer::start().await;
+    server.set_secret("SHOP", "right").await;
+    let (manager, buyer) =
+        (user(&server, "m", jane(), &["manager"]).await, user(&server, "b", json!({}), &["buyer"]).await);
+    for face in ["native", "flowrunner", "grexx", "nocobase", "patchworks"] {
+        let url = async |keys: &str| {
+            let source = format!(
+                "flow: {face}\nsteps:\n  - trigger: Start\n    face: {face}\n{keys}  - set: {{ done: true }}\n"
+            );
+            if face != "grexx" {
+                return server.deploy_at(face, &source).await.remove(0);
+            }
+            let (status, deployed) = server.try_deploy(&source).await;
+            assert!(status.is_success(), "{deployed}");
+            let ticket = server.ticket(&json!({ "handler": { "flow": face }, "allow_multiple": true })).await;
+            ticket["url"].as_str().unwrap().to_owned()
+        };
+        let guarded = url("    auth: { basic: { username: shop, password: SHOP } }\n").await;
+        let post = |url: &str| server.call(Method::POST, url).json(&json!({}));
+        let status = async |request: reqwest::RequestBuilder| request.send().await.unwrap().status().as_u16();
+        assert_eq!(status(post(&guarded)).await, 401, "{face}");
+        assert_eq!(status(post(&guarded).basic_auth("shop", Some("wrong"))).await, 401, "{face}");
+        assert!(status(post(&guarded).basic_auth("shop", Some("right"))).await < 300, "{face}");
+        let of_users = url("    auth: { roles: [manager] }\n").await;
+        let role_missing = if face == "flowrunner" { 400 } else { 403 };
+        assert_eq!(status(post(&of_users)).await, 401, "{face}");
+        assert_eq!(status(post(&of_users).header("user-token", &buyer)).await, role_missing, "{face}");
+        assert!(status(post(&of_users).bearer_auth(&manager)).await < 300, "{face}");
+        let seldom = url("    methods: [POST]\n    limit: { calls: 2, per: 1h }\n").await;
+        assert_eq!(status(server.call(Method::GET, &seldom)).await, 405, "{face}");
+        let answers = [status(post(&seldom)).await, status(post(&seldom)).await, status(post(&seldom)).await];
+        assert_eq!((answers[0] < 300, answers[2]), (true, 429), "{face}: {answers:?}");
+    }
+}

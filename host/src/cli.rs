@@ -210,7 +210,7 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         Command::Db(command) => command.run(&connection),
         Command::Doctor => doctor::run(&connection).await,
         Command::Openapi => {
-            let document = crate::http::openapi().to_pretty_json().map_err(std::io::Error::other)?;
+            let document = serde_json::to_string_pretty(&crate::http::openapi()).map_err(std::io::Error::other)?;
             output::line(&document);
             Ok(())
         }

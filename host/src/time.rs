@@ -4,6 +4,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The beginning of the year 9999: what lies behind it has no text in RFC 3339 that could be read again.
+const LAST: u64 = 253_370_764_800_000;
+/// Longest duration that people write, in days: a hundred years.
+const DAYS_MAX: u64 = 36_500;
+
 /// Milliseconds since 1970-01-01T00:00:00Z. As text and JSON: RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(u64);
@@ -34,7 +39,7 @@ impl Timestamp {
     }
 
     pub fn saturating_add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)).min(LAST))
     }
 }
 
@@ -87,6 +92,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => 0,
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis_per_unit)) {
+        Some(millis) if millis > DAYS_MAX * 86_400_000 => Err(format!("`{text}` is longer than {DAYS_MAX}d")),
         Some(millis) if millis_per_unit > 0 => Ok(Duration::from_millis(millis)),
         _ => Err(format!("`{text}` is not a duration; write a whole number and a unit: 500ms, 30s, 5m, 72h, 30d")),
     }
@@ -102,6 +108,10 @@ mod tests {
         for wrong in ["", "5", "s", "1.5h", "-1s", "5 s", "5w", "99999999999999999999d", "18446744073709551615d"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
+        for long in ["36501d", "2240914485022h", "18446744073709551615ms"] {
+            assert!(parse_duration(long).unwrap_err().contains("longer than 36500d"), "{long}");
+        }
+        assert!(parse_duration("36500d").is_ok());
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("72h"), Ok(Duration::from_hours(72)));
         assert_eq!(parse_duration("30d"), Ok(Duration::from_hours(720)));
@@ -113,5 +123,9 @@ mod tests {
         assert_eq!(time.to_string(), "2026-01-01T00:00:00.007Z");
         let json = serde_json::to_string(&time).unwrap();
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), time);
+        // What is stored can be read again, however far away it is.
+        let far = time.saturating_add(Duration::MAX);
+        let json = serde_json::to_string(&far).unwrap();
+        assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), far, "{json}");
     }
 }

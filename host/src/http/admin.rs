@@ -3,6 +3,7 @@
 mod auth;
 mod backup;
 mod callbacks;
+mod document;
 mod environments;
 mod executions;
 mod flows;
@@ -68,13 +69,13 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .merge(health::router())
 }
 
-pub(super) fn document() -> utoipa::openapi::OpenApi {
-    documented().split_for_parts().1
+pub(super) fn document() -> serde_json::Value {
+    document::publish(&documented().split_for_parts().1)
 }
 
 pub(super) fn router(app: Arc<App>) -> Router {
     let (router, document) = documented().split_for_parts();
-    let document = document.to_json().unwrap_or_default();
+    let document = document::publish(&document).to_string();
     router
         .route(
             "/v1/openapi.json",

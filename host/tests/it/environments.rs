@@ -11,7 +11,7 @@ async fn put(server: &TestServer, path: &str, body: Value) -> u16 {
 #[tokio::test]
 async fn what_is_no_environment_and_no_variable_is_refused() {
     let server = TestServer::start().await;
-    assert_eq!(put(&server, "/v1/environments/default", json!({ "url_prefix": "1" })).await, 400);
+    assert_eq!(put(&server, "/v1/environments/default", json!({ "url_prefix": "1" })).await, 409);
     assert_eq!(put(&server, "/v1/environments/staging", json!({ "url_prefix": "a/b" })).await, 400);
     assert_eq!(put(&server, "/v1/environments/staging", json!({ "url_prefix": "2" })).await, 201);
     assert_eq!(put(&server, "/v1/environments/other", json!({ "url_prefix": "2" })).await, 409);
@@ -23,7 +23,7 @@ async fn what_is_no_environment_and_no_variable_is_refused() {
     }
     assert_eq!(put(&server, "/v1/vars/a", json!({ "value": "x".repeat(70_000) })).await, 400);
     let remove = async |path: &str| server.api(Method::DELETE, path).send().await.unwrap().status();
-    assert_eq!(remove("/v1/environments/default").await, StatusCode::BAD_REQUEST);
+    assert_eq!(remove("/v1/environments/default").await, StatusCode::CONFLICT);
     assert_eq!(remove("/v1/environments/nowhere").await, StatusCode::NOT_FOUND);
     assert_eq!(remove("/v1/vars/a").await, StatusCode::NOT_FOUND);
 }

@@ -175,7 +175,7 @@ async fn a_sample_becomes_fields_of_a_flow() {
     assert_eq!((status, &body["part"]), (StatusCode::OK, &json!("body")));
     let paths: Vec<_> = body["paths"].as_array().unwrap().iter().map(|path| path["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["a", "b", "b.c"]);
-    assert_eq!(parse("no sample").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(parse("no sample").await.0, StatusCode::UNPROCESSABLE_ENTITY);
     let url = "http://localhost:13000/api/webhook:trigger/1hfmkioou0d?query=1&list[0][a]=2";
     let printed = std::process::Command::new(BINARY).args(["sample", "parse", url]).output().unwrap();
     let fields = String::from_utf8(printed.stdout).unwrap();

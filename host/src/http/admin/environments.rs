@@ -55,6 +55,7 @@ struct EnvironmentView {
 #[serde(deny_unknown_fields)]
 struct EnvironmentBody {
     /// What names it in URLs: 1 to 32 letters, digits, `_` and `-`.
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,32}$")]
     url_prefix: Option<String>,
 }
 
@@ -157,7 +158,7 @@ impl From<EnvironmentError> for Problem {
     fn from(error: EnvironmentError) -> Self {
         match error {
             EnvironmentError::Missing(_) => Self::not_found(error.to_string()),
-            EnvironmentError::Default => Self::bad_request("environment_default", error.to_string()),
+            EnvironmentError::Default => Self::new(StatusCode::CONFLICT, "environment_default", error.to_string()),
             EnvironmentError::Prefix(_) => Self::bad_request("invalid_prefix", error.to_string()),
             EnvironmentError::PrefixTaken { .. } => Self::new(StatusCode::CONFLICT, "prefix_taken", error.to_string()),
             EnvironmentError::VarName(_) => Self::bad_request("invalid_name", error.to_string()),

@@ -21,12 +21,14 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[serde(deny_unknown_fields)]
 struct SampleBody {
     /// A URL, a query string, or JSON.
+    #[schema(min_length = 1)]
     sample: String,
 }
 
 /// Lists the parts of a sample, ready to be pasted into a flow.
 #[utoipa::path(post, path = "/v1/samples/parse", tag = "samples", request_body = SampleBody, responses((status = 200, body = Sample), (status = "4XX", body = Problem)))]
 async fn parse_sample(_: Viewer, Json(body): Json<SampleBody>) -> Result<Response, Problem> {
-    let sample = parse(&body.sample).map_err(|message| Problem::bad_request("invalid_sample", message))?;
+    let sample = parse(&body.sample)
+        .map_err(|message| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_sample", message))?;
     Ok(answer(StatusCode::OK, sample))
 }

@@ -23,6 +23,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[serde(deny_unknown_fields)]
 struct SecretBody {
     /// Text; 1 to 16,384 bytes.
+    #[schema(min_length = 1, max_length = 16384)]
     value: String,
 }
 

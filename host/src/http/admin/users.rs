@@ -54,6 +54,7 @@ struct UserBody {
 #[serde(deny_unknown_fields)]
 struct UserTokenBody {
     /// Like `30d`; without it the token does not expire.
+    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     expires_in: Option<String>,
 }
 
@@ -184,7 +185,7 @@ impl From<UserError> for Problem {
         match error {
             UserError::Id(_) => Self::bad_request("invalid_user_id", error.to_string()),
             UserError::TooLarge(_) => Self::bad_request("user_too_large", error.to_string()),
-            UserError::Roles => Self::bad_request("invalid_roles", error.to_string()),
+            UserError::Roles => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_roles", error.to_string()),
             UserError::Missing(_) => Self::not_found(error.to_string()),
             UserError::Random => Self::internal(&error),
             UserError::Store(error) => error.into(),

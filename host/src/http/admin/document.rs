@@ -1,0 +1,72 @@
+//! The OpenAPI document, with what the handlers' types do not say: problems have a media type of their own, and names, ids and
+//! limits have a form.
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+/// What a problem document is sent as.
+const PROBLEM: &str = "application/problem+json";
+const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+
+/// The document as it is published.
+pub(super) fn publish(document: &OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    for (path, item) in document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten() {
+        let operations = item.as_object_mut().into_iter().flatten();
+        for (_, operation) in operations.filter(|(method, _)| METHODS.contains(&method.as_str())) {
+            for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+                describe(path, parameter);
+            }
+            for (_, response) in operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten() {
+                name_problem(response);
+            }
+        }
+    }
+    document
+}
+
+fn name_problem(response: &mut Value) {
+    let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) else { return };
+    let is_problem = |body: &Value| body.pointer("/schema/$ref").is_some_and(|to| to == "#/components/schemas/Problem");
+    if content.get("application/json").is_some_and(is_problem)
+        && let Some(body) = content.remove("application/json")
+    {
+        content.insert(PROBLEM.to_owned(), body);
+    }
+}
+
+/// Adds the form of a parameter to its schema.
+fn describe(path: &str, parameter: &mut Value) {
+    let text = |name: &str| parameter.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (name, place) = (text("name"), text("in"));
+    let of = path.split('/').nth(2).unwrap_or_default();
+    let is_name = json!({ "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$" });
+    let form = match (place.as_str(), of, name.as_str()) {
+        ("path", "secrets", "name") => json!({ "pattern": "^[A-Za-z0-9_]{1,64}$" }),
+        ("path", "vars", "name") => json!({ "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$" }),
+        ("path", "users", "id") => json!({ "pattern": "^[A-Za-z0-9._@+-]{1,128}$" }),
+        ("path", "callbacks" | "executions" | "tickets", "id") => json!({ "format": "uuid" }),
+        ("path", _, "name" | "trigger" | "callback") | ("query", _, "environment") => is_name,
+        ("path", _, "signature" | "token" | "id") => json!({ "pattern": "^[A-Za-z0-9_-]{1,64}$" }),
+        ("query", _, "limit") => json!({ "minimum": 1, "maximum": super::PAGE_MAX }),
+        ("query", "users", "cursor") => json!({ "pattern": "^[A-Za-z0-9._@+-]{0,128}$" }),
+        ("query", _, "cursor") => json!({ "format": "uuid" }),
+        ("query", "callbacks", "outcome") => {
+            json!({ "enum": ["started", "resumed", "kept", "answered", "ignored", "duplicate", "rejected", "failed"] })
+        }
+        ("query", "executions", "status") => {
+            json!({ "enum": ["running", "waiting", "completed", "failed", "timed-out", "cancelled"] })
+        }
+        ("query", "tickets", "status") => json!({ "enum": ["open", "called", "closed", "expired"] }),
+        _ => return,
+    };
+    let Some(parameter) = parameter.as_object_mut() else { return };
+    let schema = parameter.entry("schema").or_insert_with(|| Value::Object(Map::new()));
+    // Optional parameters are of a type or null; in a query there is no null.
+    if let (Some(schema), Value::Object(form)) = (schema.as_object_mut(), form) {
+        if let Some(kind) = schema.get("type").and_then(Value::as_array).and_then(|kinds| kinds.first().cloned()) {
+            schema.insert("type".to_owned(), kind);
+        }
+        schema.extend(form);
+    }
+}

@@ -35,7 +35,6 @@ pub struct SamplePath {
     /// A name for it that expressions can use: `fields.b_c`.
     pub alias: String,
     /// What it is in the sample.
-    #[schema(value_type = Object)]
     pub example: Value,
 }
 

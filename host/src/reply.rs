@@ -44,6 +44,11 @@ pub enum ReplyError {
     NotAllowed(String),
 }
 
+/// Whether a status sends the caller to another URL.
+pub fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
 /// Whether flows and plugins may set a header.
 ///
 /// # Errors
@@ -79,7 +84,7 @@ pub fn check(reply: Reply) -> Result<Reply, String> {
 ///
 /// What is not allowed, in a sentence.
 pub fn check_redirecting(reply: Reply) -> Result<Reply, String> {
-    let redirects = matches!(reply.status, 301 | 302 | 303 | 307 | 308);
+    let redirects = is_redirect(reply.status);
     check_by(reply, |name| match name {
         name if redirects && name.eq_ignore_ascii_case("location") => Ok(()),
         name if name.eq_ignore_ascii_case("location") => {

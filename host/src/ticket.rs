@@ -5,7 +5,7 @@
 
 mod response;
 
-pub use response::{TicketResponse, is_redirect, redirect_not_allowed};
+pub use response::{TicketResponse, redirect_not_allowed};
 
 use crate::environment::Environments;
 use crate::execution::Status;

@@ -13,10 +13,10 @@ use crate::outcome::{
     CallbackRecord, Outcome, PluginUse, Problem, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict,
 };
 use crate::plugin::{Role, Subject};
-use crate::reply::check_redirecting;
+use crate::reply::{check_redirecting, is_redirect};
 use crate::runner::Answer;
 use crate::store::{StoreError, Write};
-use crate::ticket::{Handler, TicketRecord, TicketStatus, is_redirect, redirect_not_allowed};
+use crate::ticket::{Handler, TicketRecord, TicketStatus, redirect_not_allowed};
 use crate::time::Timestamp;
 use http::Method;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The answer that is stored with a ticket, what a handler changes of it, and what becomes of it over HTTP.
 
 use crate::outcome::{Reply, Stop};
-use crate::reply;
+use crate::reply::{self, is_redirect};
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -160,11 +160,6 @@ impl TicketResponse {
 /// A redirect to where callers may not be sent.
 pub fn redirect_not_allowed(reason: String) -> Stop {
     Stop::failed(502, "redirect_not_allowed", "The place to go on to is not allowed.", reason)
-}
-
-/// Whether a status sends the caller to another URL.
-pub fn is_redirect(code: u16) -> bool {
-    matches!(code, 301 | 302 | 303 | 307 | 308)
 }
 
 #[cfg(test)]

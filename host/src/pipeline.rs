@@ -151,7 +151,8 @@ impl Pipeline {
         self.allow_rate(passage, trigger).map_err(|stop| (Stage::Face, stop))?;
         if let Some(answer) = challenge::unsigned(&trigger.verify, &passage.callback, &self.secrets) {
             let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
-            return Ok(passage.answered_question(reply));
+            // Nobody has proved anything: its record must not say so.
+            return Ok(passage.answered_question(Stage::Face, reply));
         }
         passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
         let selector = match (&passage.ticket, passage.is_first_trigger()) {
@@ -165,7 +166,7 @@ impl Pipeline {
         passage.passed(Stage::Verify, verified.proof().reason.clone());
         if let Some(answer) = challenge::signed(&trigger.verify, &passage.callback.request) {
             let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
-            return Ok(passage.answered_question(reply));
+            return Ok(passage.answered_question(Stage::Verify, reply));
         }
         match self.authenticate(passage, trigger).await {
             Ok(()) => {}

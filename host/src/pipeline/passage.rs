@@ -179,8 +179,8 @@ impl Passage {
     }
 
     /// The end of what was no callback, but a provider's question whether it may send some.
-    pub(super) fn answered_question(&mut self, reply: Reply) -> End {
-        self.note(Stage::Verify, Verdict::Passed, "it asked whether the URL may be used, and was answered".to_owned());
+    pub(super) fn answered_question(&mut self, stage: Stage, reply: Reply) -> End {
+        self.note(stage, Verdict::Passed, "it asked whether the URL may be used, and was answered".to_owned());
         End { outcome: Outcome::Answered, execution: None, reply, recorded: false }
     }
 

@@ -185,6 +185,8 @@ async fn the_answer_is_what_was_stored_and_changed() {
     let answered = server.post(ticket["url"].as_str().unwrap(), &json!({ "status": "paid" })).await;
     let record = server.callback(&answered).await;
     assert_eq!((&record["outcome"], &record["body"]), (&json!("answered"), &json!("{\"status\":\"paid\"}")));
+    let replay = server.api(Method::POST, &format!("/v1/callbacks/{}/replay", record["id"].as_str().unwrap()));
+    assert_eq!(replay.send().await.unwrap().json::<Value>().await.unwrap()["code"], "no_flow");
     assert_eq!(
         (answered.status().as_u16(), answered.headers()["content-type"].to_str().unwrap()),
         (203, "application/xml")

@@ -105,7 +105,10 @@ async fn microsoft_graph_wants_its_token_back() {
     let (server, url) = server("{ scheme: microsoft-graph, secret: S }").await;
     let answered =
         server.call(Method::POST, &format!("{url}?validationToken=Validation%3A%20a%2Bb")).send().await.unwrap();
+    let record = server.callback(&answered).await;
     assert_eq!(text(answered).await, (200, "Validation: a+b".to_owned()));
+    let replay = server.api(Method::POST, &format!("/v1/callbacks/{}/replay", record["id"].as_str().unwrap()));
+    assert_eq!(replay.send().await.unwrap().status().as_u16(), 409, "it proved nothing: {record}");
     let control = server.call(Method::POST, &format!("{url}?validationToken=a%0D%0Ab")).send().await.unwrap();
     assert_eq!(control.status().as_u16(), 400);
     nothing_started(&server).await;

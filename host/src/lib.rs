@@ -14,6 +14,7 @@ mod face;
 mod file;
 mod flow;
 mod flows;
+mod json;
 mod jwt;
 mod name;
 mod outcome;

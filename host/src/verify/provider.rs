@@ -4,6 +4,7 @@
 use super::hmac::{Encoding, HmacAlgorithm, matches};
 use super::{Proof, SIGNATURES_MAX, check_age, not_genuine, single_header};
 use crate::callback::Request;
+use crate::json;
 use crate::outcome::Stop;
 use crate::secret::SecretValue;
 use crate::time::Timestamp;
@@ -129,7 +130,7 @@ fn stripe(request: &Request, secrets: &[SecretValue], tolerance: Duration, now: 
     }
     check_age(time, tolerance, now)?;
     // The event is what Stripe sends again; its id is signed with the body.
-    let event: Option<Value> = serde_json::from_slice(&request.body).ok();
+    let event: Option<Value> = json::from_slice(&request.body).ok();
     let delivery_id = event.and_then(|event| event.get("id")?.as_str().map(str::to_owned));
     Ok(Proof { delivery_id, reason: "stripe-signature matches".into() })
 }
@@ -149,7 +150,7 @@ fn slack(request: &Request, secrets: &[SecretValue], tolerance: Duration, now: T
 }
 
 fn microsoft_graph(request: &Request, secrets: &[SecretValue]) -> Result<Proof, Stop> {
-    let body: Value = serde_json::from_slice(&request.body).map_err(|_| not_genuine("the body is not JSON"))?;
+    let body: Value = json::from_slice(&request.body).map_err(|_| not_genuine("the body is not JSON"))?;
     let list = body.get("value").and_then(Value::as_array).filter(|list| !list.is_empty());
     let list = list.ok_or_else(|| not_genuine("the body has no list of notifications as `value`"))?;
     for notification in list {

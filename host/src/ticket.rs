@@ -52,7 +52,6 @@ pub struct TicketRequest {
     /// `https://host` or `https://host:port`, in place of the server's own.
     pub alternative_domain: Option<String>,
     /// Like `1h`; without it the ticket does not expire.
-    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     pub expires_in: Option<String>,
     pub response: Option<TicketResponse>,
 }

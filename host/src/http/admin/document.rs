@@ -1,11 +1,14 @@
 //! The OpenAPI document, with what the handlers' types do not say: problems have a media type of their own, and names, ids and
 //! limits have a form.
 
+use crate::time::DURATION_PATTERN;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 /// What a problem document is sent as.
 const PROBLEM: &str = "application/problem+json";
+/// The members of bodies that are durations.
+const DURATIONS: [&str; 2] = ["expires_in", "keep_previous"];
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
 /// The document as it is published.
@@ -19,6 +22,14 @@ pub(super) fn publish(document: &OpenApi) -> Value {
             }
             for (_, response) in operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten() {
                 name_problem(response);
+            }
+        }
+    }
+    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    for (_, schema) in schemas.into_iter().flatten() {
+        for name in DURATIONS {
+            if let Some(property) = schema.pointer_mut(&format!("/properties/{name}")).and_then(Value::as_object_mut) {
+                property.insert("pattern".to_owned(), DURATION_PATTERN.into());
             }
         }
     }

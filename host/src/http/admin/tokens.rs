@@ -40,7 +40,6 @@ struct TokenBody {
     name: String,
     access: Access,
     /// Like `30d`; without it the token does not expire.
-    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     expires_in: Option<String>,
 }
 

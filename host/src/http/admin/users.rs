@@ -54,7 +54,6 @@ struct UserBody {
 #[serde(deny_unknown_fields)]
 struct UserTokenBody {
     /// Like `30d`; without it the token does not expire.
-    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     expires_in: Option<String>,
 }
 

@@ -11,6 +11,7 @@ use crate::name::Name;
 use crate::outgoing::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
 use crate::secret::Secrets;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Resolve, Resolving};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -26,7 +27,18 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 pub struct Sender {
     secrets: Secrets,
     private: Arc<BTreeSet<String>>,
+    look_up: LookUp,
     client: LazyClient,
+}
+
+/// What finds the addresses of a name.
+type LookUp = fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>>;
+
+fn look_up_in_the_system(host: String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
+    Box::pin(async move {
+        let found = tokio::net::lookup_host((host, 0)).await?;
+        Ok(found.map(|address| address.ip()).collect())
+    })
 }
 
 /// Why a request was not answered.
@@ -52,7 +64,7 @@ impl Sender {
     /// `private_hosts`: `host` or `host:port` that may be reached although they are not public.
     pub fn new(secrets: Secrets, private_hosts: impl IntoIterator<Item = String>) -> Self {
         let private = private_hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { secrets, private: Arc::new(private), client: LazyClient::default() }
+        Self { secrets, private: Arc::new(private), look_up: look_up_in_the_system, client: LazyClient::default() }
     }
 
     /// Sends a request once: its answer, or why there is none.
@@ -87,7 +99,7 @@ impl Sender {
     }
 
     fn client(&self) -> Result<&reqwest::Client, SendError> {
-        let resolver = || Arc::new(Resolver { private: Arc::clone(&self.private) });
+        let resolver = || Arc::new(Resolver { private: Arc::clone(&self.private), look_up: self.look_up });
         let client = self.client.get(|builder| builder.dns_resolver(resolver()));
         client.map_err(|_| SendError::Unreachable("TLS could not be set up"))
     }
@@ -215,15 +227,17 @@ struct NotPublic(String);
 /// Resolves names and leaves out what is not public.
 struct Resolver {
     private: Arc<BTreeSet<String>>,
+    look_up: LookUp,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> Resolving {
         let host = name.as_str().to_ascii_lowercase();
         let allowed = self.private.iter().any(|known| *known == host || known.starts_with(&format!("{host}:")));
+        let found = (self.look_up)(host.clone());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let addresses: Vec<SocketAddr> = found.filter(|address| allowed || is_public(address.ip())).collect();
+            let public = found.await?.into_iter().filter(|address| allowed || is_public(*address));
+            let addresses: Vec<SocketAddr> = public.map(|address| SocketAddr::new(address, 0)).collect();
             if addresses.is_empty() {
                 return Err(Box::new(NotPublic(host)) as Box<dyn std::error::Error + Send + Sync>);
             }
@@ -281,9 +295,53 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{SendError, Sender, is_public};
+    use super::{BoxFuture, SendError, Sender, is_public, unreachable};
     use crate::name::Name;
     use crate::secret::Secrets;
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    /// A resolver whose answers change, as one does that wants to lead where it must not: nowhere at first (a public
+    /// network that nobody has), then this machine, then both.
+    fn rebind(_: String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let (nowhere, here) = ("3ffe::1".parse().unwrap(), "127.0.0.1".parse().unwrap());
+        let answer = match ASKED.fetch_add(1, Ordering::Relaxed) % 4 {
+            0 => vec![nowhere],
+            1 => vec![here],
+            2 => vec![here, nowhere],
+            _ => vec!["::ffff:127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+        };
+        Box::pin(async move { Ok(answer) })
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_address_leads_nowhere() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sender = Sender { look_up: rebind, ..Sender::new(Secrets::for_testing(&Name::default_name(), &[]), []) };
+        let url: reqwest::Url = format!("http://rebind.example:{port}/").parse().unwrap();
+        assert_eq!(sender.check(&url), Ok(()), "the name itself says nothing");
+        for attempt in 0..8 {
+            let request = sender.client().unwrap().get(url.clone()).timeout(Duration::from_millis(100));
+            let error = unreachable(&request.send().await.unwrap_err());
+            let refused = matches!(&error, SendError::Private(host) if host == "rebind.example");
+            assert_eq!(refused, attempt % 2 == 1, "{attempt}: {error}");
+        }
+        let arrived = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(arrived.is_err(), "nobody has called this machine");
+        let named = Sender {
+            look_up: rebind,
+            ..Sender::new(Secrets::for_testing(&Name::default_name(), &[]), ["rebind.example".to_owned()])
+        };
+        let calls = (0..4).map(|_| named.client().unwrap().get(url.clone()).timeout(Duration::from_millis(100)).send());
+        let (_, arrived) = tokio::join!(
+            futures_util::future::join_all(calls),
+            tokio::time::timeout(Duration::from_secs(5), listener.accept())
+        );
+        assert!(arrived.unwrap().is_ok(), "one that an operator has named is called");
+    }
 
     #[test]
     fn addresses_of_other_networks_are_not_public() {

@@ -92,7 +92,7 @@ pub async fn run(
         None => format!("http://{}", http::reachable(listeners.public.local_addr()?)),
     };
     let store = Store::open(&config.data, config.store)?;
-    let secrets = Secrets::open(&store, &config.data.join("secret.key"))?;
+    let secrets = Secrets::open(&store, &config.secret_key)?;
     let tokens = Tokens::open(&store, &config.data.join("admin-token")).await?;
     let users = Users::new(store.clone());
     let environments = Environments::open(store.clone())?;

@@ -61,8 +61,9 @@ pub fn check_basic(basic: &Basic, callback: &Callback, secrets: &Secrets) -> Res
         Stop::refused(401, "credentials_wrong", "A valid user name and password are needed.", reason)
             .with_header("www-authenticate", "Basic realm=\"ringback\", charset=\"UTF-8\"")
     };
-    let password = secrets.find(&callback.workspace, &callback.environment, &basic.password);
-    let password = password.ok_or_else(|| missing_secret(&basic.password))?;
+    let now = callback.request.received_at;
+    let passwords = secrets.find_all(&callback.workspace, &callback.environment, &basic.password, now);
+    let passwords = passwords.ok_or_else(|| missing_secret(&basic.password))?;
     let header = callback.request.header("authorization");
     let header = header.ok_or_else(|| refused("there is no Authorization header"))?;
     let given = header
@@ -70,8 +71,12 @@ pub fn check_basic(basic: &Basic, callback: &Callback, secrets: &Secrets) -> Res
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
         .and_then(|(_, credentials)| STANDARD.decode(credentials.trim()).ok())
         .ok_or_else(|| refused("the Authorization header is not of the Basic scheme"))?;
-    let expected = [basic.username.as_bytes(), b":", password.bytes()].concat();
-    verify_slices_are_equal(&given, &expected).map_err(|_| refused("the user name or the password is wrong"))
+    let mut is_right = false;
+    for password in passwords {
+        let expected = [basic.username.as_bytes(), b":", password.bytes()].concat();
+        is_right |= verify_slices_are_equal(&given, &expected).is_ok();
+    }
+    if is_right { Ok(()) } else { Err(refused("the user name or the password is wrong")) }
 }
 
 /// Whom the caller proves to be, and whether that is enough.

@@ -3,7 +3,7 @@
 use crate::callback::{Callback, Request};
 use crate::name::{CallbackId, Name};
 use crate::plugin::{Limits, Outbound, Plugins, Settings, Subject};
-use crate::secret::Secrets;
+use crate::secret::{KeySource, Secrets};
 use crate::store::{Store, StoreOptions};
 use crate::time::Timestamp;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub async fn condition_calls(
 ) -> Result<f64, Box<dyn std::error::Error>> {
     let data = std::env::temp_dir().join(format!("ringback-benchmark-{}", std::process::id()));
     let store = Store::open(&data, StoreOptions::default())?;
-    let secrets = Secrets::open(&store, &data.join("secret.key"))?;
+    let secrets = Secrets::open(&store, &KeySource::File(data.join("secret.key")))?;
     let settings = Settings {
         data: data.clone(),
         compiler: compiler.to_owned(),

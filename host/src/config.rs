@@ -4,6 +4,7 @@ use crate::name::Name;
 use crate::plugin::{CallLimits, Limits};
 use crate::redirect::RedirectOrigins;
 use crate::retention::Retention;
+use crate::secret::KeySource;
 use crate::store::StoreOptions;
 use crate::time::parse_duration;
 use figment::Figment;
@@ -21,6 +22,8 @@ use tracing_subscriber::EnvFilter;
 pub struct Config {
     /// Where everything is kept.
     pub data: PathBuf,
+    /// What secrets are encrypted with.
+    pub secret_key: KeySource,
     /// Where callbacks arrive.
     pub public: SocketAddr,
     /// Where the API listens.
@@ -73,10 +76,12 @@ pub enum LogForm {
 pub struct ConfigError(String);
 
 /// Every setting as it is written; the defaults are [`RawConfig::default`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
     data: PathBuf,
+    secret_key: Option<String>,
+    secret_key_file: Option<PathBuf>,
     public: String,
     admin: String,
     public_url: Option<String>,
@@ -127,6 +132,8 @@ impl Default for RawConfig {
     fn default() -> Self {
         Self {
             data: "ringback-data".into(),
+            secret_key: None,
+            secret_key_file: None,
             public: "0.0.0.0:8080".into(),
             admin: "127.0.0.1:8081".into(),
             public_url: None,
@@ -198,6 +205,8 @@ impl Config {
     fn check(raw: RawConfig) -> Result<Self, ConfigError> {
         let RawConfig {
             data,
+            secret_key,
+            secret_key_file,
             public,
             admin,
             public_url,
@@ -256,6 +265,16 @@ impl Config {
             return Err(ConfigError("public and admin must not be the same address".to_owned()));
         }
         let public_url = public_url.map(|url| check_public_url(&url)).transpose()?;
+        let secret_key = match (secret_key, secret_key_file) {
+            (Some(_), Some(_)) => {
+                return Err(ConfigError("there is one key: set secret_key or secret_key_file, not both".to_owned()));
+            }
+            (Some(key), None) => {
+                KeySource::given(&key).map_err(|problem| ConfigError(format!("secret_key: {problem}")))?
+            }
+            (None, Some(file)) => KeySource::File(file),
+            (None, None) => KeySource::File(data.join("secret.key")),
+        };
         let call = CallLimits {
             decide_cpu: duration("plugin_decide_cpu", &plugin_decide_cpu)?,
             work_cpu: duration("plugin_work_cpu", &plugin_work_cpu)?,
@@ -303,6 +322,7 @@ impl Config {
             .map_err(|message| ConfigError(format!("redirect_origins: {message}")))?;
         Ok(Self {
             data,
+            secret_key,
             public,
             admin,
             public_url,

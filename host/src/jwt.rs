@@ -10,8 +10,9 @@ use crate::outcome::Stop;
 use crate::request::Sender;
 use crate::secret::Secrets;
 use crate::sync::lock;
+use crate::time::Timestamp;
 use crate::user::User;
-use crate::verify::missing_secret;
+use crate::verify::secret_values;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
@@ -119,14 +120,10 @@ impl JwtUsers {
         }
         let validation = jwt.validation(header.alg);
         let keys = match &jwt.keys {
-            JwtKeys::Secret(names) => names
-                .iter()
-                .map(|name| {
-                    let found = self.secrets.find(&callback.workspace, &callback.environment, name);
-                    let secret = found.ok_or_else(|| Failure::Stop(missing_secret(name)))?;
-                    Ok(DecodingKey::from_secret(secret.bytes()))
-                })
-                .collect::<Result<Vec<_>, Failure>>()?,
+            JwtKeys::Secret(names) => {
+                let values = secret_values(&self.secrets, callback, names, Timestamp::now()).map_err(Failure::Stop)?;
+                values.iter().map(|value| DecodingKey::from_secret(value.bytes())).collect::<Vec<_>>()
+            }
             JwtKeys::Published(url) => {
                 let keys = self.published(url, &header).await?;
                 keys.iter().filter(|key| fits(key, &header)).filter_map(|key| DecodingKey::from_jwk(key).ok()).collect()

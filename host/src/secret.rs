@@ -1,24 +1,26 @@
 //! Secrets: named values that verify callers. Encrypted on disk, never shown, never given to a plugin.
 
-use crate::file::write_durably;
+mod key;
+
+pub use key::KeySource;
+
 use crate::name::Name;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use key::Key;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Largest secret, in bytes: a PEM key fits.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
-const KEY_BYTES: usize = 32;
-/// Tells references from sealed secrets.
-const REFERENCE: &[u8] = b"reference";
+/// Most versions of a secret that count at the same time: each is tried for every callback.
+const VERSIONS_MAX: usize = 4;
 
 /// A secret's bytes. Its `Debug` shows none of them, and they are overwritten when the last copy is dropped.
 #[derive(Clone)]
@@ -54,6 +56,11 @@ pub enum SecretError {
          remove the secret and store it again"
     )]
     Undecryptable(String),
+    #[error(
+        "{VERSIONS_MAX} versions of {0} count at the same time, the most that are tried; end the earlier ones with \
+         `ringback secret retire {0}`, or leave `keep_previous` out"
+    )]
+    TooManyVersions(String),
     #[error("encryption failed")]
     Encryption,
     #[error(transparent)]
@@ -67,65 +74,122 @@ pub struct SecretEntry {
     pub name: String,
     /// The environment that it is for.
     pub environment: String,
+    /// The number of its value: 1 for the first.
+    pub version: u32,
     /// When its value was set.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+    /// Earlier values that still count, newest first.
+    pub previous: Vec<PreviousEntry>,
 }
 
-type ByName = BTreeMap<(Name, String), (SecretValue, Timestamp)>;
+/// An earlier value of a secret, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PreviousEntry {
+    pub version: u32,
+    /// Until when it counts.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+}
+
+/// A secret with the values that count.
+#[derive(Clone)]
+struct Secret {
+    value: SecretValue,
+    /// In the order of the record's.
+    previous: Vec<SecretValue>,
+    record: SecretRecord,
+}
+
+type ByName = BTreeMap<(Name, String), Secret>;
 
 /// A handle to all secrets. Cloning it is cheap and shares them.
 #[derive(Clone)]
 pub struct Secrets {
     values: Arc<ArcSwap<ByName>>,
-    key: Arc<RandomizedNonceKey>,
+    key: Arc<Key>,
+    /// Held while a secret is changed.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Secrets {
-    /// Reads and decrypts every secret. The key is made on the first start, readable for the owner alone.
+    /// Reads and decrypts every secret.
     ///
     /// # Errors
     ///
-    /// The key file cannot be used, or a secret was stored with another key.
-    pub fn open(store: &Store, key_file: &Path) -> Result<Self, SecretError> {
-        let key =
-            RandomizedNonceKey::new(&AES_256_GCM, &read_or_make_key(key_file)?).map_err(|_| SecretError::Encryption)?;
+    /// The key cannot be used, or a secret was stored with another key.
+    pub fn open(store: &Store, key: &KeySource) -> Result<Self, SecretError> {
+        let key = Key::open(key)?;
         let mut values = ByName::new();
         for (workspace, name, record) in store.secrets()? {
-            let value = open_sealed(&key, &workspace, &name, &record.sealed)?;
-            values.insert((workspace, name), (value, record.updated_at));
+            let open = |sealed: &str| {
+                key.unseal(&workspace, &name, sealed).ok_or_else(|| SecretError::Undecryptable(name.clone()))
+            };
+            let value = open(&record.sealed)?;
+            let previous = record.previous.iter().map(|previous| open(&previous.sealed)).collect::<Result<_, _>>()?;
+            values.insert((workspace, name), Secret { value, previous, record });
         }
-        Ok(Self { values: Arc::new(ArcSwap::from_pointee(values)), key: Arc::new(key) })
+        Ok(Self::of(values, key))
     }
 
-    /// The value of a secret in an environment: its own, or that of `default`.
+    fn of(values: ByName, key: Key) -> Self {
+        Self { values: Arc::new(ArcSwap::from_pointee(values)), key: Arc::new(key), changing: Arc::default() }
+    }
+
+    /// The value of a secret in an environment, to prove something with: its own, or that of `default`; the newest.
     pub fn find(&self, workspace: &Name, environment: &Name, name: &str) -> Option<SecretValue> {
+        self.look_up(workspace, environment, name, |secret| secret.value.clone())
+    }
+
+    /// Every value that others may prove something with: the newest, and earlier ones that still count at that time.
+    pub fn find_all(
+        &self,
+        workspace: &Name,
+        environment: &Name,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<Vec<SecretValue>> {
+        self.look_up(workspace, environment, name, |secret| {
+            let counting = secret.record.previous.iter().zip(&secret.previous);
+            let previous = counting.filter(|(previous, _)| now < previous.until).map(|(_, value)| value.clone());
+            std::iter::once(secret.value.clone()).chain(previous).collect()
+        })
+    }
+
+    fn look_up<T>(&self, workspace: &Name, environment: &Name, name: &str, take: impl Fn(&Secret) -> T) -> Option<T> {
         // The map is small and the borrow of a tuple key would need a copy of the name in any case.
         let values = self.values.load();
-        let of = |name: String| values.get(&(workspace.clone(), name)).map(|(value, _)| value.clone());
+        let of = |name: String| values.get(&(workspace.clone(), name)).map(&take);
         let own = if *environment == Name::default_name() { None } else { of(name_in(environment, name)) };
         own.or_else(|| of(name.to_owned()))
     }
 
-    /// The names of a workspace's secrets.
+    /// A workspace's secrets, without their values.
     pub fn list(&self, workspace: &Name) -> Vec<SecretEntry> {
-        let values = self.values.load();
-        values
-            .iter()
-            .filter(|((owner, _), _)| owner == workspace)
-            .map(|((_, name), (_, updated_at))| {
-                let (environment, name) = name.split_once(SEPARATOR).unwrap_or(("default", name));
-                let (name, environment) = (name.to_owned(), environment.to_owned());
-                SecretEntry { name, environment, updated_at: *updated_at }
-            })
-            .collect()
+        let (values, now) = (self.values.load(), Timestamp::now());
+        let own = values.iter().filter(|((owner, _), _)| owner == workspace);
+        let entry = |((_, name), secret): (&(Name, String), &Secret)| {
+            let (environment, name) = name.split_once(SEPARATOR).unwrap_or(("default", name));
+            let previous = secret.record.previous.iter().filter(|previous| now < previous.until);
+            SecretEntry {
+                name: name.to_owned(),
+                environment: environment.to_owned(),
+                version: secret.record.version,
+                updated_at: secret.record.updated_at,
+                previous: previous
+                    .map(|previous| PreviousEntry { version: previous.version, until: previous.until })
+                    .collect(),
+            }
+        };
+        own.map(entry).collect()
     }
 
-    /// Stores a secret and returns when it is on disk.
+    /// Stores the next value of a secret and returns when it is on disk. The one before it counts for `keep_previous`
+    /// longer, so that senders can go over to the new one.
     ///
     /// # Errors
     ///
-    /// The name or size is not allowed, or the store failed.
+    /// The name or size is not allowed, too many values would count, or the store failed.
     pub async fn set(
         &self,
         store: &Store,
@@ -133,6 +197,7 @@ impl Secrets {
         environment: &Name,
         name: &str,
         value: Vec<u8>,
+        keep_previous: Duration,
     ) -> Result<(), SecretError> {
         if !is_name(name) {
             return Err(SecretError::Name(name.chars().take(80).collect()));
@@ -140,13 +205,60 @@ impl Secrets {
         if value.is_empty() || value.len() > VALUE_BYTES_MAX {
             return Err(SecretError::Size(value.len()));
         }
-        let name = &name_in(environment, name);
+        let key = (workspace.clone(), name_in(environment, name));
         let value = SecretValue::new(value);
-        let sealed = seal(&self.key, workspace, name, value.bytes())?;
-        let updated_at = Timestamp::now();
-        let record = SecretRecord { sealed, updated_at };
-        store.commit(vec![Write::PutSecret { workspace: workspace.clone(), name: name.to_owned(), record }]).await?;
-        self.update(|values| drop(values.insert((workspace.clone(), name.to_owned()), (value.clone(), updated_at))));
+        let _changing = self.changing.lock().await;
+        let now = Timestamp::now();
+        let mut record = SecretRecord {
+            sealed: self.key.seal(workspace, &key.1, value.bytes())?,
+            updated_at: now,
+            version: 1,
+            previous: Vec::new(),
+        };
+        let mut previous = Vec::new();
+        if let Some(current) = self.values.load().get(&key).cloned() {
+            record.version = current.record.version.saturating_add(1);
+            if !keep_previous.is_zero() {
+                let until = now.saturating_add(keep_previous);
+                let SecretRecord { sealed, version, previous: earlier, .. } = current.record;
+                let newest = (PreviousVersion { sealed, version, until }, current.value);
+                let counting = earlier.into_iter().zip(current.previous).filter(|(earlier, _)| now < earlier.until);
+                (record.previous, previous) = std::iter::once(newest).chain(counting).unzip();
+            }
+        }
+        if record.previous.len() >= VERSIONS_MAX {
+            return Err(SecretError::TooManyVersions(name.to_owned()));
+        }
+        self.put(store, key, Secret { value, previous, record }).await
+    }
+
+    /// Ends the time of the earlier values of a secret: how many there were, or `None` without such a secret.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn retire_previous(
+        &self,
+        store: &Store,
+        workspace: &Name,
+        environment: &Name,
+        name: &str,
+    ) -> Result<Option<usize>, SecretError> {
+        let key = (workspace.clone(), name_in(environment, name));
+        let _changing = self.changing.lock().await;
+        let Some(mut secret) = self.values.load().get(&key).cloned() else { return Ok(None) };
+        let now = Timestamp::now();
+        let ended = secret.record.previous.iter().filter(|previous| now < previous.until).count();
+        secret.record.previous.clear();
+        secret.previous.clear();
+        self.put(store, key, secret).await?;
+        Ok(Some(ended))
+    }
+
+    async fn put(&self, store: &Store, key: (Name, String), secret: Secret) -> Result<(), SecretError> {
+        let (workspace, name) = key.clone();
+        store.commit(vec![Write::PutSecret { workspace, name, record: secret.record.clone() }]).await?;
+        self.update(|values| drop(values.insert(key.clone(), secret.clone())));
         Ok(())
     }
 
@@ -163,6 +275,7 @@ impl Secrets {
         name: &str,
     ) -> Result<bool, SecretError> {
         let name = &name_in(environment, name);
+        let _changing = self.changing.lock().await;
         let existed = self.values.load().contains_key(&(workspace.clone(), name.clone()));
         store.commit(vec![Write::DeleteSecret { workspace: workspace.clone(), name: name.to_owned() }]).await?;
         self.update(|values| drop(values.remove(&(workspace.clone(), name.to_owned()))));
@@ -177,20 +290,12 @@ impl Secrets {
 
     /// Bytes as an opaque text for a URL, which only this server can make and read.
     pub fn seal_reference(&self, bytes: &[u8]) -> String {
-        let mut sealed = bytes.to_vec();
-        match self.key.seal_in_place_append_tag(Aad::from(REFERENCE), &mut sealed) {
-            Ok(nonce) => URL_SAFE_NO_PAD.encode([&nonce.as_ref()[..], &sealed].concat()),
-            Err(_) => String::new(),
-        }
+        self.key.seal_reference(bytes).unwrap_or_default()
     }
 
     /// What a text was made of; `None` for one that this server did not make.
     pub fn open_reference(&self, text: &str) -> Option<Vec<u8>> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut sealed = sealed.to_vec();
-        self.key.open_in_place(nonce, Aad::from(REFERENCE), &mut sealed).ok().map(|bytes| bytes.to_vec())
+        self.key.unseal_reference(text)
     }
 
     fn update(&self, change: impl Fn(&mut ByName)) {
@@ -202,17 +307,19 @@ impl Secrets {
     }
 
     /// Secrets in memory alone.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn for_testing(workspace: &Name, secrets: &[(&str, &str)]) -> Self {
-        let values = secrets
-            .iter()
-            .map(|(name, value)| {
-                let value = SecretValue::new(value.as_bytes().to_vec());
-                ((workspace.clone(), (*name).to_owned()), (value, Timestamp::default()))
-            })
-            .collect();
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &[7; KEY_BYTES]).unwrap();
-        Self { values: Arc::new(ArcSwap::from_pointee(values)), key: Arc::new(key) }
+        let secret = |(name, value): &(&str, &str)| {
+            let record = SecretRecord {
+                sealed: String::new(),
+                updated_at: Timestamp::default(),
+                version: 1,
+                previous: Vec::new(),
+            };
+            let value = SecretValue::new(value.as_bytes().to_vec());
+            ((workspace.clone(), (*name).to_owned()), Secret { value, previous: Vec::new(), record })
+        };
+        Self::of(secrets.iter().map(secret).collect(), Key::for_testing(7))
     }
 }
 
@@ -222,6 +329,25 @@ pub struct SecretRecord {
     /// Base64 of nonce, AES-256-GCM ciphertext and tag; workspace and name are authenticated with it.
     pub sealed: String,
     pub updated_at: Timestamp,
+    #[serde(default = "first")]
+    pub version: u32,
+    /// Newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<PreviousVersion>,
+}
+
+/// An earlier value of a secret as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct PreviousVersion {
+    /// As the record's own.
+    pub sealed: String,
+    pub version: u32,
+    /// Until when it counts.
+    pub until: Timestamp,
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// What separates the environment from the name of a secret; no name has it.
@@ -237,89 +363,59 @@ pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn bound_to(workspace: &Name, name: &str) -> Aad<Vec<u8>> {
-    Aad::from(format!("{workspace}/{name}").into_bytes())
-}
-
-fn seal(key: &RandomizedNonceKey, workspace: &Name, name: &str, value: &[u8]) -> Result<String, SecretError> {
-    let mut sealed = value.to_vec();
-    let nonce =
-        key.seal_in_place_append_tag(bound_to(workspace, name), &mut sealed).map_err(|_| SecretError::Encryption)?;
-    sealed.splice(0..0, nonce.as_ref().iter().copied());
-    Ok(base64::engine::general_purpose::STANDARD.encode(sealed))
-}
-
-fn open_sealed(
-    key: &RandomizedNonceKey,
-    workspace: &Name,
-    name: &str,
-    sealed: &str,
-) -> Result<SecretValue, SecretError> {
-    let undecryptable = || SecretError::Undecryptable(name.to_owned());
-    let bytes = base64::engine::general_purpose::STANDARD.decode(sealed).map_err(|_| undecryptable())?;
-    let (nonce, ciphertext) = bytes.split_at_checked(NONCE_LEN).ok_or_else(undecryptable)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| undecryptable())?;
-    let mut ciphertext = ciphertext.to_vec();
-    let value = key.open_in_place(nonce, bound_to(workspace, name), &mut ciphertext).map_err(|_| undecryptable())?;
-    Ok(SecretValue::new(value.to_vec()))
-}
-
-fn read_or_make_key(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretError> {
-    use std::os::unix::fs::PermissionsExt;
-    let problem = |problem: String| SecretError::KeyFile { path: path.to_owned(), problem };
-    match std::fs::read(path) {
-        Ok(key) => {
-            let mode = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?.permissions().mode();
-            if mode & 0o077 != 0 {
-                return Err(problem(format!("can be read by others; run `chmod 600 {}`", path.display())));
-            }
-            if key.len() != KEY_BYTES {
-                return Err(problem(format!("has {} bytes instead of {KEY_BYTES}", key.len())));
-            }
-            Ok(zeroize::Zeroizing::new(key))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut key = zeroize::Zeroizing::new(vec![0; KEY_BYTES]);
-            aws_lc_rs::rand::fill(&mut key).map_err(|_| SecretError::Encryption)?;
-            write_durably(path, &key).map_err(|error| problem(format!("cannot be written: {error}")))?;
-            Ok(key)
-        }
-        Err(error) => Err(problem(format!("cannot be read: {error}"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{AES_256_GCM, RandomizedNonceKey, SecretError, SecretValue, open_sealed, read_or_make_key, seal};
+    use super::{KeySource, SecretError, SecretValue, Secrets, VERSIONS_MAX};
     use crate::name::Name;
-    use std::os::unix::fs::PermissionsExt;
+    use crate::store::{Store, StoreOptions};
+    use crate::time::Timestamp;
+    use std::time::Duration;
 
-    #[test]
-    fn a_secret_opens_only_under_its_own_key_workspace_and_name() {
-        let (workspace, other) = (Name::default_name(), "other".parse().unwrap());
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &[1; 32]).unwrap();
-        let sealed = seal(&key, &workspace, "A", b"value").unwrap();
-        assert!(!sealed.contains("value"));
-        let wrong_key = RandomizedNonceKey::new(&AES_256_GCM, &[2; 32]).unwrap();
-        assert!(open_sealed(&wrong_key, &workspace, "A", &sealed).is_err());
-        assert!(open_sealed(&key, &other, "A", &sealed).is_err());
-        assert!(open_sealed(&key, &workspace, "B", &sealed).is_err());
-        assert!(open_sealed(&key, &workspace, "A", "AAAA").is_err());
-        assert_eq!(open_sealed(&key, &workspace, "A", &sealed).unwrap().bytes(), b"value");
-    }
-
-    #[test]
-    fn a_key_file_that_others_can_read_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("secret.key");
-        let key = read_or_make_key(&path).unwrap();
-        assert_eq!(*read_or_make_key(&path).unwrap(), *key);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(read_or_make_key(&path), Err(SecretError::KeyFile { .. })));
-    }
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn debug_shows_nothing() {
         assert_eq!(format!("{:?}", SecretValue::new(b"hunter2".to_vec())), "SecretValue(…)");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_value_counts_until_its_time_and_no_longer() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = KeySource::File(directory.path().join("secret.key"));
+        let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+        let (workspace, environment) = (Name::default_name(), Name::default_name());
+        let secrets = Secrets::open(&store, &key).unwrap();
+        let set = |value: &'static str, keep: Duration| {
+            let value = value.as_bytes().to_vec();
+            secrets.set(&store, &workspace, &environment, "S", value, keep)
+        };
+        let counting = |secrets: &Secrets, later: Duration| -> Vec<String> {
+            let now = Timestamp::now().saturating_add(later);
+            let found = secrets.find_all(&workspace, &environment, "S", now).unwrap();
+            found.iter().map(|value| String::from_utf8_lossy(value.bytes()).into_owned()).collect()
+        };
+        set("one", HOUR).await.unwrap();
+        set("two", HOUR).await.unwrap();
+        assert_eq!(counting(&secrets, Duration::ZERO), ["two", "one"]);
+        set("three", 2 * HOUR).await.unwrap();
+        assert_eq!(secrets.find(&workspace, &environment, "S").unwrap().bytes(), b"three");
+        assert_eq!(counting(&secrets, Duration::ZERO), ["three", "two", "one"]);
+        assert_eq!(counting(&secrets, HOUR + HOUR / 2), ["three", "two"]);
+        assert_eq!(counting(&secrets, 3 * HOUR), ["three"]);
+        let opened = Secrets::open(&store, &key).unwrap();
+        assert_eq!(counting(&opened, Duration::ZERO), ["three", "two", "one"], "also after a restart");
+        set("four", HOUR).await.unwrap();
+        assert_eq!(counting(&secrets, Duration::ZERO).len(), VERSIONS_MAX);
+        assert!(matches!(set("five", HOUR).await, Err(SecretError::TooManyVersions(_))));
+        assert_eq!(secrets.find(&workspace, &environment, "S").unwrap().bytes(), b"four");
+        assert_eq!(secrets.retire_previous(&store, &workspace, &environment, "S").await.unwrap(), Some(3));
+        assert_eq!(counting(&secrets, Duration::ZERO), ["four"]);
+        assert_eq!(secrets.retire_previous(&store, &workspace, &environment, "T").await.unwrap(), None);
+        set("five", HOUR).await.unwrap();
+        set("six", Duration::ZERO).await.unwrap();
+        assert_eq!(counting(&secrets, Duration::ZERO), ["six"], "a value that has leaked ends at once");
+        let listed = secrets.list(&workspace);
+        assert_eq!((listed[0].version, listed[0].previous.len()), (6, 0));
+        store.close().await;
     }
 }

@@ -85,14 +85,7 @@ pub fn verify(
     now: Timestamp,
     plugin_verdict: Option<Result<Proof, Stop>>,
 ) -> Result<Verified, Stop> {
-    let find = |names: &[String]| -> Result<Vec<SecretValue>, Stop> {
-        names
-            .iter()
-            .map(|name| {
-                secrets.find(&callback.workspace, &callback.environment, name).ok_or_else(|| missing_secret(name))
-            })
-            .collect()
-    };
+    let find = |names: &[String]| secret_values(secrets, &callback, names, now);
     let request = &callback.request;
     let verdict = match scheme {
         Verify::None | Verify::CloudEvents { .. } => {
@@ -128,6 +121,25 @@ pub fn verified_before(record: &CallbackRecord, callback: Arc<Callback>) -> Resu
 /// The answer to every callback that is not genuine: the same words whatever was wrong.
 pub fn not_genuine(reason: impl Into<String>) -> Stop {
     Stop::refused(401, "not_verified", "The callback could not be verified.", reason)
+}
+
+/// The values that count of secrets: the newest of each name, and its earlier ones that still do.
+///
+/// # Errors
+///
+/// One of the secrets is missing (500).
+pub fn secret_values(
+    secrets: &Secrets,
+    callback: &Callback,
+    names: &[String],
+    now: Timestamp,
+) -> Result<Vec<SecretValue>, Stop> {
+    let mut values = Vec::new();
+    for name in names {
+        let found = secrets.find_all(&callback.workspace, &callback.environment, name, now);
+        values.extend(found.ok_or_else(|| missing_secret(name))?);
+    }
+    Ok(values)
 }
 
 /// A secret is not there that is needed to find out who calls.

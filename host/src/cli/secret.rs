@@ -16,6 +16,15 @@ pub(super) enum Secret {
         file: Option<PathBuf>,
         #[arg(long, value_name = "NAME", default_value = "default")]
         environment: String,
+        /// How long the value before it counts too, such as 24h; without it, it ends at once.
+        #[arg(long, value_name = "DURATION")]
+        keep_previous: Option<String>,
+    },
+    /// End the earlier values of a secret, which count beside the newest.
+    Retire {
+        name: String,
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        environment: String,
     },
     /// List the names of secrets.
     List,
@@ -30,7 +39,7 @@ pub(super) enum Secret {
 impl Secret {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
-            Self::Set { name, file, environment } => {
+            Self::Set { name, file, environment, keep_previous } => {
                 if file.is_none() && std::io::stdin().is_terminal() {
                     eprintln!("type the value of {name}, then ctrl-d:");
                 }
@@ -39,8 +48,13 @@ impl Secret {
                     String::from_utf8(bytes).map_err(|_| CliError::Refused("a secret must be text".to_owned()))?;
                 // The line break that ends the input is not meant.
                 let value = value.strip_suffix('\n').map(|v| v.strip_suffix('\r').unwrap_or(v)).unwrap_or(&value);
-                client.put(&path(&name, &environment), &serde_json::json!({ "value": value })).await?;
+                let body = serde_json::json!({ "value": value, "keep_previous": keep_previous });
+                client.put(&path(&name, "", &environment), &body).await?;
                 line(&format!("{name} is stored"));
+            }
+            Self::Retire { name, environment } => {
+                client.delete(&path(&name, "/previous", &environment)).await?;
+                line(&format!("only the newest value of {name} counts"));
             }
             Self::List => {
                 let list = client.get("/v1/secrets").await?;
@@ -50,12 +64,20 @@ impl Secret {
                 }
                 let rows: Vec<Vec<String>> = items(&list)
                     .iter()
-                    .map(|entry| vec![text(entry, "name"), text(entry, "environment"), text(entry, "updated_at")])
+                    .map(|entry| {
+                        let previous = entry["previous"].as_array().map(Vec::as_slice).unwrap_or_default();
+                        let previous = previous
+                            .iter()
+                            .map(|previous| format!("{} until {}", text(previous, "version"), text(previous, "until")));
+                        let previous = previous.collect::<Vec<_>>().join(", ");
+                        let of = |name| text(entry, name);
+                        vec![of("name"), of("environment"), of("version"), of("updated_at"), previous]
+                    })
                     .collect();
-                table(&["SECRET", "ENVIRONMENT", "CHANGED"], &rows, "no secrets");
+                table(&["SECRET", "ENVIRONMENT", "VERSION", "CHANGED", "ALSO COUNTS"], &rows, "no secrets");
             }
             Self::Remove { name, environment } => {
-                client.delete(&path(&name, &environment)).await?;
+                client.delete(&path(&name, "", &environment)).await?;
                 line(&format!("{name} is removed"));
             }
         }
@@ -63,6 +85,6 @@ impl Secret {
     }
 }
 
-fn path(name: &str, environment: &str) -> String {
-    format!("/v1/secrets/{}?environment={}", segment(name), segment(environment))
+fn path(name: &str, part: &str, environment: &str) -> String {
+    format!("/v1/secrets/{}{part}?environment={}", segment(name), segment(environment))
 }

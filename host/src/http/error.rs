@@ -166,6 +166,7 @@ impl From<SecretError> for Problem {
         match error {
             SecretError::Name(_) => Self::bad_request("invalid_name", error.to_string()),
             SecretError::Size(_) => Self::bad_request("invalid_size", error.to_string()),
+            SecretError::TooManyVersions(_) => Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string()),
             SecretError::Store(error) => error.into(),
             SecretError::KeyFile { .. } | SecretError::Undecryptable(_) | SecretError::Encryption => {
                 Self::internal(&error)

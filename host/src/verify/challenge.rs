@@ -2,8 +2,9 @@
 //! starting anything. What is echoed is bounded, and sent as text that no browser takes for a page.
 
 use super::hmac::{HmacAlgorithm, sign};
-use super::{Provider, Verify, missing_secret, not_genuine};
+use super::{Provider, Verify, missing_secret, not_genuine, secret_values};
 use crate::callback::{Callback, Request};
+use crate::json;
 use crate::outcome::{Reply, Stop};
 use crate::secret::Secrets;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -50,7 +51,7 @@ pub fn unsigned(scheme: &Verify, callback: &Callback, secrets: &Secrets) -> Opti
 /// The question is not in order (400).
 pub fn signed(scheme: &Verify, request: &Request) -> Option<Result<Reply, Stop>> {
     let Verify::Provider { provider: Provider::Slack, .. } = scheme else { return None };
-    let body: Value = serde_json::from_slice(&request.body).ok()?;
+    let body: Value = json::from_slice(&request.body).ok()?;
     if body.get("type").and_then(Value::as_str) != Some("url_verification") {
         return None;
     }
@@ -74,9 +75,7 @@ fn meta(
 ) -> Result<Reply, Stop> {
     let token = token.unwrap_or_default();
     let mut is_right = false;
-    for name in names {
-        let known = secrets.find(&callback.workspace, &callback.environment, name);
-        let known = known.ok_or_else(|| missing_secret(name))?;
+    for known in secret_values(secrets, callback, names, callback.request.received_at)? {
         is_right |= verify_slices_are_equal(known.bytes(), token.as_bytes()).is_ok() && !token.is_empty();
     }
     if !is_right {

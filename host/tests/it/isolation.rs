@@ -2,6 +2,7 @@
 
 use crate::process::Server;
 use crate::support::{TestServer, plugin};
+use aws_lc_rs::hmac;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -203,6 +204,67 @@ async fn a_secret_is_found_nowhere() {
     let shown =
         Command::new(crate::support::BINARY).args(["db", "verify", "--data"]).arg(server.data()).output().unwrap();
     assert!(!found(&shown.stdout) && !found(&shown.stderr));
+}
+
+/// A plugin that has asked about a secret has no trace of it in all of its memory; the search finds what is there.
+#[tokio::test]
+async fn a_secret_is_not_in_the_memory_of_a_plugin() {
+    const SECRET: &str = "canary-6f1d9a2e-canary-0c55b1";
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    server.set_secret("S", SECRET).await;
+    let disguised: Vec<u8> = SECRET.bytes().map(|byte| byte - 1).collect();
+    for (planted, found) in [(false, 0), (true, 1)] {
+        let flow = format!(
+            "flow: f\nsteps:\n  - trigger: T\n  - plugin: misbehave\n    with: {{ search: [S, {disguised:?}, {planted}] }}\n    as: result\n"
+        );
+        let url = server.deploy(&flow).await;
+        let answer: Value = server.post(&url, &json!({})).await.json().await.unwrap();
+        let execution = server.ended(answer["execution"].as_str().unwrap()).await;
+        let result = &execution["journal"][1]["result"];
+        assert_eq!(result, &json!({ "asked": [false, false], "found": found }), "{execution}");
+    }
+}
+
+/// Two values of a secret count while one replaces the other, for built-in schemes, plugins and passwords alike.
+#[tokio::test]
+async fn an_earlier_secret_counts_until_it_is_retired() {
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    let put = |body: Value| server.api(Method::PUT, "/v1/secrets/P").json(&body).send();
+    let basic =
+        server.deploy("flow: b\nsteps:\n  - trigger: T\n    auth: { basic: { username: u, password: P } }\n").await;
+    let signed = server.deploy("flow: s\nsteps:\n  - trigger: T\n    verify: { scheme: github, secret: P }\n").await;
+    let asks = |value: &str| {
+        format!(
+            "flow: p\nsteps:\n  - trigger: T\n    when: {{ plugin: misbehave, with: {{ secret: [P, {value}] }} }}\n"
+        )
+    };
+    let accepted = async |value: &str| {
+        let by_password = server.call(Method::POST, &basic).basic_auth("u", Some(value)).send().await.unwrap();
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, value.as_bytes()), b"{}");
+        let tag: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let by_signature =
+            server.call(Method::POST, &signed).header("x-hub-signature-256", format!("sha256={tag}")).body("{}");
+        let by_plugin = server.deploy(&asks(value)).await;
+        let by_plugin = server.post(&by_plugin, &json!({})).await.status() == StatusCode::ACCEPTED;
+        [by_password.status().is_success(), by_signature.send().await.unwrap().status().is_success(), by_plugin]
+    };
+    put(json!({ "value": "first" })).await.unwrap();
+    assert_eq!((accepted("first").await, accepted("other").await), ([true; 3], [false; 3]));
+    let wrong = put(json!({ "value": "second", "keep_previous": "soon" })).await.unwrap();
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+    put(json!({ "value": "second", "keep_previous": "1h" })).await.unwrap();
+    assert_eq!((accepted("first").await, accepted("second").await), ([true; 3], [true; 3]));
+    let listed = server.get("/v1/secrets").await;
+    let entry = &listed["items"][0];
+    assert_eq!((&entry["version"], &entry["previous"][0]["version"]), (&json!(2), &json!(1)), "{listed}");
+    assert!(!listed.to_string().contains("first") && !listed.to_string().contains("second"));
+    let retired = server.api(Method::DELETE, "/v1/secrets/P/previous").send().await.unwrap();
+    assert_eq!(retired.status(), StatusCode::NO_CONTENT);
+    assert_eq!((accepted("first").await, accepted("second").await), ([false; 3], [true; 3]));
+    put(json!({ "value": "third" })).await.unwrap();
+    assert_eq!((accepted("second").await, accepted("third").await), ([false; 3], [true; 3]), "it ends at once");
+    let none = server.api(Method::DELETE, "/v1/secrets/NONE/previous").send().await.unwrap();
+    assert_eq!(none.status(), StatusCode::NOT_FOUND);
 }
 
 fn collect(directory: &Path, files: &mut Vec<std::path::PathBuf>) {

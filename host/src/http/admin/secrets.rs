@@ -1,4 +1,4 @@
-//! Secrets: set, list by name, remove. Their values are never shown.
+//! Secrets: set, list by name, end earlier values, remove. Values are never shown.
 
 use super::auth::{Author, Viewer};
 use super::environments::EnvironmentQuery;
@@ -6,6 +6,7 @@ use super::{Json, List, Query, answer};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::secret::SecretEntry;
+use crate::time::parse_duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -15,7 +16,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list_secrets)).routes(routes!(set_secret, remove_secret))
+    OpenApiRouter::new()
+        .routes(routes!(list_secrets))
+        .routes(routes!(set_secret, remove_secret))
+        .routes(routes!(retire_secret))
 }
 
 /// The value of a secret.
@@ -25,6 +29,9 @@ struct SecretBody {
     /// Text; 1 to 16,384 bytes.
     #[schema(min_length = 1, max_length = 16384)]
     value: String,
+    /// How long the value before it counts too, while senders go over to the new one: `24h`. Without it, it ends at once.
+    #[serde(default)]
+    keep_previous: Option<String>,
 }
 
 /// Lists the names of the secrets.
@@ -43,8 +50,27 @@ async fn set_secret(
     Json(body): Json<SecretBody>,
 ) -> Result<StatusCode, Problem> {
     let environment = query.name(&app, &caller.workspace)?;
-    app.secrets.set(&app.store, &caller.workspace, &environment, &name, body.value.into_bytes()).await?;
+    let keep_previous = body.keep_previous.map(|text| parse_duration(&text)).transpose();
+    let keep_previous = keep_previous.map_err(|message| Problem::bad_request("invalid_duration", message))?;
+    let value = body.value.into_bytes();
+    let keep_previous = keep_previous.unwrap_or_default();
+    app.secrets.set(&app.store, &caller.workspace, &environment, &name, value, keep_previous).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the earlier values of a secret, which counted beside its newest.
+#[utoipa::path(delete, path = "/v1/secrets/{name}/previous", tag = "secrets", params(("name" = String, Path), EnvironmentQuery), responses((status = 204), (status = "4XX", body = Problem)))]
+async fn retire_secret(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(name): Path<String>,
+    Query(query): Query<EnvironmentQuery>,
+) -> Result<StatusCode, Problem> {
+    let environment = query.name(&app, &caller.workspace)?;
+    match app.secrets.retire_previous(&app.store, &caller.workspace, &environment, &name).await? {
+        Some(_) => Ok(StatusCode::NO_CONTENT),
+        None => Err(Problem::not_found(format!("there is no secret {name}"))),
+    }
 }
 
 /// Removes a secret. Callbacks that need it get 500 from then on.

@@ -14,9 +14,10 @@ use base64::engine::general_purpose::STANDARD;
 use wasmtime::Result;
 
 impl CallState {
-    fn secret(&self, name: &str) -> std::result::Result<SecretValue, Failure> {
+    /// Every value of a secret that counts.
+    fn secret(&self, name: &str) -> std::result::Result<Vec<SecretValue>, Failure> {
         let unknown = || failure("unknown-secret", format!("there is no secret named {name:?}"));
-        self.services.secrets.find(&self.workspace, &self.environment, name).ok_or_else(unknown)
+        self.services.secrets.find_all(&self.workspace, &self.environment, name, self.now).ok_or_else(unknown)
     }
 }
 
@@ -33,10 +34,12 @@ impl Host for CallState {
             MacAlgorithm::HmacSha256 => hmac::HMAC_SHA256,
             MacAlgorithm::HmacSha512 => hmac::HMAC_SHA512,
         };
-        Ok(self.secret(&secret).map(|secret| {
+        Ok(self.secret(&secret).map(|values| {
             // A key of no bytes is everyone's key.
-            !secret.bytes().is_empty()
-                && hmac::verify(&hmac::Key::new(algorithm, secret.bytes()), &message, &mac).is_ok()
+            values.iter().any(|value| {
+                !value.bytes().is_empty()
+                    && hmac::verify(&hmac::Key::new(algorithm, value.bytes()), &message, &mac).is_ok()
+            })
         }))
     }
 
@@ -53,18 +56,22 @@ impl Host for CallState {
             SignatureAlgorithm::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
         };
         let verify = || {
-            let secret = self.secret(&key)?;
             let unusable = || failure("invalid-key", format!("the secret {key:?} is not such a public key"));
-            let bytes = key_bytes(secret.bytes()).ok_or_else(unusable)?;
-            let key = ParsedPublicKey::new(algorithm, bytes).map_err(|_| unusable())?;
-            Ok(key.verify_sig(&message, &signature).is_ok())
+            let usable = |value: &SecretValue| ParsedPublicKey::new(algorithm, key_bytes(value.bytes())?).ok();
+            let keys: Vec<_> = self.secret(&key)?.iter().filter_map(usable).collect();
+            if keys.is_empty() {
+                return Err(unusable());
+            }
+            Ok(keys.iter().any(|key| key.verify_sig(&message, &signature).is_ok()))
         };
         Ok(verify())
     }
 
     fn equals(&mut self, secret: String, value: Vec<u8>) -> Result<std::result::Result<bool, Failure>> {
-        Ok(self.secret(&secret).map(|secret| {
-            !secret.bytes().is_empty() && constant_time::verify_slices_are_equal(secret.bytes(), &value).is_ok()
+        Ok(self.secret(&secret).map(|known| {
+            known.iter().any(|known| {
+                !known.bytes().is_empty() && constant_time::verify_slices_are_equal(known.bytes(), &value).is_ok()
+            })
         }))
     }
 }

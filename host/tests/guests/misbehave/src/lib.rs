@@ -42,6 +42,11 @@ pub enum Config {
     Select(String),
     /// Ask for this many random bytes.
     Random(u32),
+    /// Use the processor for so many rounds.
+    Burn(u64),
+    /// Ask about a secret by its name, and then search the whole memory for these bytes, each less by one; how often they
+    /// are there. With `true` they are put there first.
+    Search(String, Vec<u8>, bool),
     /// Sleep by asking for the time until it changes.
     Wait,
 }
@@ -87,10 +92,48 @@ fn misbehave(config: &Config) -> Result<Value, Failure> {
             let response = http::send(&request)?;
             Ok(json!({ "status": response.status, "body": String::from_utf8_lossy(&response.body) }))
         }
+        Config::Burn(rounds) => {
+            for round in 0..*rounds {
+                std::hint::black_box(round);
+            }
+            Ok(Value::Null)
+        }
+        Config::Search(name, disguised, planted) => {
+            let asked = [
+                secrets::equals(name, b"wrong")?,
+                secrets::verify_mac(name, secrets::MacAlgorithm::HmacSha256, b"message", b"wrong")?,
+            ];
+            let here: Vec<u8> = match planted {
+                true => disguised.iter().map(|byte| byte.wrapping_add(1)).collect(),
+                false => Vec::new(),
+            };
+            let found = search(disguised);
+            drop(std::hint::black_box(here));
+            Ok(json!({ "asked": asked, "found": found }))
+        }
         Config::Random(length) => Ok(json!(call::random(*length).len())),
         Config::Long(bytes) => Ok(json!("x".repeat(*bytes))),
         Config::Behave | Config::IllFormed | Config::Reply(..) | Config::Select(_) => Ok(Value::Null),
     }
+}
+
+/// How often the disguised bytes are anywhere in memory.
+#[cfg(target_arch = "wasm32")]
+#[expect(unsafe_code, reason = "the whole memory can be read in no other way")]
+fn search(disguised: &[u8]) -> usize {
+    let bytes = core::arch::wasm32::memory_size(0) << 16;
+    let at = |address: usize| {
+        // SAFETY: every address below the size of the memory can be read.
+        unsafe { std::ptr::read_volatile(std::ptr::without_provenance::<u8>(address)) }
+    };
+    let is_here =
+        |start: usize| disguised.iter().enumerate().all(|(offset, byte)| at(start + offset) == byte.wrapping_add(1));
+    (1..bytes.saturating_sub(disguised.len())).filter(|start| is_here(*start)).count()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn search(_: &[u8]) -> usize {
+    0
 }
 
 #[expect(unconditional_recursion, reason = "what the configuration asks for")]

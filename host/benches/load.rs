@@ -1,6 +1,9 @@
 //! The load: sends one request again and again over keep-alive connections, and prints what came back as JSON.
 //!
-//! `load ADDRESS PATH CONNECTIONS SECONDS STATUS SIGNATURE < body`
+//! `load ADDRESS PATH CONNECTIONS SECONDS STATUS SIGNATURE [RATE] < body`
+//!
+//! Without a rate, each connection sends as soon as it has its answer. With one, so many requests a second have a time at
+//! which they are due, and the latency counts from there. `any` is a status, too.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -11,8 +14,9 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, path, connections, seconds, status, signature] = arguments.as_slice() else {
-        return Err("usage: load ADDRESS PATH CONNECTIONS SECONDS STATUS SIGNATURE < body".into());
+    let ([address, path, connections, seconds, status, signature], rate) = match arguments.as_slice() {
+        [fixed @ .., rate] if fixed.len() == 6 => (<&[String; 6]>::try_from(fixed)?, Some(rate.parse::<f64>()?)),
+        fixed => (<&[String; 6]>::try_from(fixed)?, None),
     };
     let mut body = Vec::new();
     std::io::stdin().read_to_end(&mut body)?;
@@ -22,14 +26,19 @@ fn main() -> Result<(), Failure> {
         body.len()
     );
     let request: &'static [u8] = [head.into_bytes(), body].concat().leak();
-    let expected = format!("HTTP/1.1 {status} ").into_bytes();
-    let (connections, seconds): (usize, u64) = (connections.parse()?, seconds.parse()?);
+    let status = if status == "any" { String::new() } else { format!("{status} ") };
+    let expected = format!("HTTP/1.1 {status}").into_bytes();
+    let (connections, seconds): (u32, u64) = (connections.parse()?, seconds.parse()?);
+    let interval = rate.map(|rate| Duration::from_secs_f64(f64::from(connections) / rate));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut latencies, wrong, elapsed) = runtime.block_on(async {
         let started = Instant::now();
         let until = started + Duration::from_secs(seconds);
         let tasks: Vec<_> = (0..connections)
-            .map(|_| tokio::spawn(connection(address.clone(), request, expected.clone(), until)))
+            .map(|number| {
+                let due = interval.map(|interval| (started + interval * number / connections, interval));
+                tokio::spawn(connection(address.clone(), request, expected.clone(), due, until))
+            })
             .collect();
         let (mut latencies, mut wrong) = (Vec::new(), 0_usize);
         for task in tasks {
@@ -52,13 +61,33 @@ fn main() -> Result<(), Failure> {
 
 type Result2 = Result<(Vec<u32>, usize), std::io::Error>;
 
-async fn connection(address: String, request: &'static [u8], expected: Vec<u8>, until: Instant) -> Result2 {
+/// `due`: when the first request is due, and how long after it the next.
+async fn connection(
+    address: String,
+    request: &'static [u8],
+    expected: Vec<u8>,
+    mut due: Option<(Instant, Duration)>,
+    until: Instant,
+) -> Result2 {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut latencies, mut wrong) = (Vec::with_capacity(1 << 16), 0);
     let mut buffer = vec![0; 64 * 1024];
     while Instant::now() < until {
-        let sent = Instant::now();
+        let sent = match &mut due {
+            Some((due, interval)) => {
+                let this = std::mem::replace(due, *due + *interval);
+                // Who is late waited for an answer; who is not must not count how late a timer is.
+                match Instant::now() < this {
+                    true => {
+                        tokio::time::sleep_until(this.into()).await;
+                        Instant::now()
+                    }
+                    false => this,
+                }
+            }
+            None => Instant::now(),
+        };
         stream.write_all(request).await?;
         let mut filled = 0;
         loop {

@@ -107,6 +107,7 @@ struct RawConfig {
     plugin_result_bytes: usize,
     plugin_log_lines: usize,
     plugin_calls_max: usize,
+    plugin_calls_per_workspace_max: Option<usize>,
     /// By the name of the workspace.
     workspaces: BTreeMap<String, RawWorkspace>,
     executions_max: usize,
@@ -159,6 +160,7 @@ impl Default for RawConfig {
             plugin_result_bytes: CallLimits::default().result_bytes,
             plugin_log_lines: CallLimits::default().log_lines,
             plugin_calls_max: 64,
+            plugin_calls_per_workspace_max: None,
             workspaces: BTreeMap::new(),
             executions_max: 256,
             log: LogForm::Text,
@@ -232,6 +234,7 @@ impl Config {
             plugin_result_bytes,
             plugin_log_lines,
             plugin_calls_max,
+            plugin_calls_per_workspace_max,
             workspaces,
             executions_max,
             log,
@@ -318,6 +321,12 @@ impl Config {
             origins.insert(workspace.clone(), raw.redirect_origins);
             of_workspaces.insert(workspace, limits);
         }
+        let concurrency = between("plugin_calls_max", plugin_calls_max, 1, 512)?;
+        // A quarter: it takes several workspaces to leave the others nothing.
+        let workspace_concurrency = match plugin_calls_per_workspace_max {
+            Some(max) => between("plugin_calls_per_workspace_max", max, 1, concurrency)?,
+            None => concurrency.div_ceil(4),
+        };
         let redirect_origins = RedirectOrigins::new(redirect_origins, origins)
             .map_err(|message| ConfigError(format!("redirect_origins: {message}")))?;
         Ok(Self {
@@ -356,7 +365,8 @@ impl Config {
             plugin_limits: Limits {
                 call,
                 workspaces: of_workspaces,
-                concurrency: between("plugin_calls_max", plugin_calls_max, 1, 512)?,
+                concurrency,
+                workspace_concurrency,
                 ..Limits::default()
             },
             executions_max: between("executions_max", executions_max, 1, 100_000)?,

@@ -12,6 +12,7 @@ mod limits;
 mod outbound;
 mod registry;
 mod scan;
+mod share;
 
 pub use call::{Subject, VerifierVerdict};
 pub use compile::child_main;
@@ -58,4 +59,17 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What is done with an uploaded file before it is compiled, on any bytes.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let scanned = scan::scan(bytes, &limits::NORMAL);
+    if let Ok(scan::Form::Module) = scanned
+        && let Ok(component) = component::componentize(bytes)
+    {
+        let _ = scan::scan(&component, &limits::NORMAL);
+    }
+    let refused = scanned.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(!refused.contains('\n') && refused.len() < 2000, "a refusal is one line: {refused}");
 }

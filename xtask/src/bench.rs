@@ -1,9 +1,9 @@
 //! The benchmarks: a server and its load on loopback, against two floors, as ratios taken in one run.
 
 use crate::http::github_signature;
-use crate::plugins;
 use crate::process::{cargo, root, run as run_command, target, try_run};
 use crate::server::Server;
+use crate::{neighbours, plugins};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -88,7 +88,8 @@ pub fn run(seconds: u64) -> Result<()> {
     );
     println!("resident memory after the load: {} MiB", memory_kib / 1024);
     let waits = waits(&release, &data.join("waits"), seconds)?;
-    write_results(&rows, call_us, start_up_ms, memory_kib, &waits, seconds)
+    let neighbours = neighbours::measure(&release, &data.join("neighbours"), seconds)?;
+    write_results(&rows, call_us, start_up_ms, memory_kib, &waits, &neighbours, seconds)
 }
 
 /// How many executions wait when pairs of a start and a resumption are measured.
@@ -315,6 +316,7 @@ fn write_results(
     [small_ms, loaded_ms]: [f64; 2],
     memory_kib: u64,
     waits: &str,
+    neighbours: &str,
     seconds: u64,
 ) -> Result<()> {
     let date = try_run(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.1;
@@ -358,6 +360,11 @@ fn write_results(
          | waiting | starts/s | pairs/s | p50 | p99 | p50 of one caller | memory |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
     text.push_str(waits);
+    text.push_str(
+        "\n## Neighbours\n\nThe p99 of good callbacks, 500 a second, alone and beside somebody else on the same server.\n\n\
+         | somebody else | good callbacks | alone | beside | ratio | goal at most |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    text.push_str(neighbours);
     let path = root().join("host/benches/RESULTS.md");
     // What was found out about the figures stays below this line.
     let notes = std::fs::read_to_string(&path).unwrap_or_default();

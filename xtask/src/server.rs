@@ -87,7 +87,8 @@ impl Server {
         self.json(&["execution", "show", execution])
     }
 
-    fn json(&self, arguments: &[&str]) -> Result<Value> {
+    /// What a command answers with `--json`.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.command().arg("--json").args(arguments).output()?;
         ensure!(
             output.status.success(),

@@ -5,6 +5,7 @@ use super::engine::Ticker;
 use super::error::CallError;
 use super::host::{CallState, CallbackHandle, ExecutionHandle, ExecutionView, LimitReached, Misuse, Services};
 use super::limits::{self, CallLimits, Limits};
+use super::share::{SlowLane, Turns};
 use crate::callback::Callback;
 use crate::execution::Execution;
 use crate::name::Name;
@@ -13,6 +14,7 @@ use crate::plugin::Role;
 use crate::time::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
@@ -73,6 +75,8 @@ pub(super) struct Linked {
     /// Whether it was uploaded under the limits for large plugins.
     pub(super) large: bool,
     pub(super) wants_wasi: bool,
+    /// Whether its last call was a long one: then the next begins as one.
+    pub(super) is_slow: AtomicBool,
 }
 
 /// Where each role is among the exports.
@@ -105,6 +109,7 @@ impl Roles {
 pub(super) struct Caller {
     pub(super) engine: Engine,
     pub(super) ticker: Ticker,
+    pub(super) slow_lane: SlowLane,
     pub(super) services: Arc<Services>,
     pub(super) limits: Limits,
     pub(super) body_bytes_max: usize,
@@ -147,7 +152,7 @@ impl Caller {
     pub(super) async fn ask(
         &self,
         plugin: &Name,
-        linked: &Linked,
+        linked: &Arc<Linked>,
         question: Question,
         subject: &Subject,
         config: &str,
@@ -168,46 +173,53 @@ impl Caller {
             Role::Verifier | Role::Condition => limits.decide_cpu,
             Role::Parser | Role::Step | Role::Responder => limits.work_cpu,
         };
-        let mut store = self.store(state, limits, cpu);
-        let config = config.to_owned();
+        let turns = Turns::new(cpu * limits::WALL_FACTOR);
+        let store = self.store(state, limits, cpu, Arc::clone(&turns));
         let running = self.ticker.guard();
-        let asked =
-            tokio::time::timeout(cpu * limits::WALL_FACTOR, enter(&mut store, linked, &question, subject, &config));
-        let result = match asked.await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(failure))) => Err(guest_failure(plugin, failure)),
-            Ok(Err(error)) => Err(self.classify(plugin, memory_bytes, cpu, &error)),
-            Err(_) => {
-                let limit = format!("{} ms of wall-clock time", (cpu * limits::WALL_FACTOR).as_millis());
-                Err(CallError::OutOfTime { plugin: plugin.clone(), limit })
-            }
-        };
+        let call = enter_in_time(store, Arc::clone(linked), question, config.to_owned(), Arc::clone(&turns));
+        let slow = linked.is_slow.load(Ordering::Relaxed);
+        let called = self.slow_lane.run(&subject.workspace, call, &turns, slow).await;
         drop(running);
-        let usage = PluginUse {
+        if slow != turns.is_long() {
+            linked.is_slow.store(turns.is_long(), Ordering::Relaxed);
+        }
+        let mut usage = PluginUse {
             plugin: plugin.clone(),
             digest: linked.digest.clone(),
             duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            memory_bytes: store.data().memory.largest_bytes as u64,
-            log: store.data_mut().take_log(),
-            failure: result.as_ref().err().map(|error| error.code().to_owned()),
+            memory_bytes: 0,
+            log: Vec::new(),
+            failure: None,
         };
+        let result = called.and_then(|(asked, mut state)| {
+            usage.memory_bytes = state.memory.largest_bytes as u64;
+            usage.log = state.take_log();
+            match asked {
+                Some(Ok(Ok(answer))) => Ok(answer),
+                Some(Ok(Err(failure))) => Err(guest_failure(plugin, failure)),
+                Some(Err(error)) => Err(self.classify(plugin, memory_bytes, cpu, &error)),
+                None if turns.wants_to_run() => Err(CallError::Crowded { plugin: plugin.clone() }),
+                None => {
+                    let limit = format!("{} ms of wall-clock time", (cpu * limits::WALL_FACTOR).as_millis());
+                    Err(CallError::OutOfTime { plugin: plugin.clone(), limit })
+                }
+            }
+        });
+        usage.failure = result.as_ref().err().map(|error| error.code().to_owned());
         (result, usage)
     }
 
-    fn store(&self, state: CallState, limits: &CallLimits, cpu: Duration) -> Store<CallState> {
+    fn store(&self, state: CallState, limits: &CallLimits, cpu: Duration, turns: Arc<Turns>) -> Store<CallState> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(2 * self.body_bytes_max.max(limits.result_bytes));
         store.set_max_component_handles(limits::HANDLES_MAX);
         store.set_epoch_deadline(1);
         // Each tick is at most one tick's length of the guest's own time: while others run, no deadline passes.
-        let mut ticks_left = cpu.as_millis() / limits::TICK.as_millis();
-        store.epoch_deadline_callback(move |_| match ticks_left.checked_sub(1) {
-            Some(left) => {
-                ticks_left = left;
-                Ok(UpdateDeadline::Yield(1))
-            }
-            None => Err(LimitReached::Time.into()),
+        let ticks_max = u64::try_from(cpu.as_millis() / limits::TICK.as_millis()).unwrap_or(u64::MAX);
+        store.epoch_deadline_callback(move |_| match turns.tick() {
+            ticks if ticks <= ticks_max => Ok(UpdateDeadline::Yield(1)),
+            _ => Err(LimitReached::Time.into()),
         });
         store
     }
@@ -237,20 +249,32 @@ impl Caller {
 
 type Asked = wasmtime::Result<Result<Answer, exports::condition::Failure>>;
 
+/// A call, and what it left in its store; the store itself is dropped.
+async fn enter_in_time(
+    mut store: Store<CallState>,
+    linked: Arc<Linked>,
+    question: Question,
+    config: String,
+    turns: Arc<Turns>,
+) -> (Option<Asked>, CallState) {
+    let asked = turns.in_time(enter(&mut store, &linked, &question, &config)).await;
+    (asked, store.into_data())
+}
+
 async fn enter(
     store: &mut Store<CallState>,
     linked: &Linked,
     question: &Question,
-    subject: &Subject,
     // The type that the generated functions take.
     config: &String,
 ) -> Asked {
+    let has_execution = store.data().execution.is_some();
     let instance = linked.pre.instantiate_async(&mut *store).await?;
     let roles = &linked.roles;
     let missing = || wasmtime::Error::msg("the role is not exported");
     let callback = || Resource::<CallbackHandle>::new_own(0);
     let execution = || Resource::<ExecutionHandle>::new_own(0);
-    let optional_execution = subject.execution.as_ref().map(|_| execution());
+    let optional_execution = has_execution.then(execution);
     Ok(match question {
         Question::Verify => {
             let guest = roles.verifier.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;

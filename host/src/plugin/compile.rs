@@ -6,7 +6,7 @@
 use super::component::componentize;
 use super::engine;
 use super::error::UploadError;
-use super::limits::{CallLimits, UploadLimits};
+use super::limits::{CallLimits, NICENESS, UploadLimits};
 use super::scan::{Form, scan};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{Read, Write};
@@ -135,6 +135,8 @@ fn confine(limits: &UploadLimits) -> Result<(), UploadError> {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
             .map_err(|error| UploadError::Host(format!("the compiler could not limit itself: {error}")))
     };
+    // It is as well if this is not allowed.
+    let _ = rustix::process::nice(NICENESS);
     limit(Resource::As, limits.compile_memory_bytes_max)?;
     limit(Resource::Cpu, limits.compile_cpu_max.as_secs())?;
     limit(Resource::Nofile, 16)?;

@@ -77,6 +77,9 @@ pub enum CallError {
     /// Too many calls at once.
     #[error("too many plugin calls are waiting")]
     Busy,
+    /// Its time was over before it had got what it may use of the processor.
+    #[error("the plugin {plugin} was not given enough processor time: the server is too busy")]
+    Crowded { plugin: Name },
     /// The plugin failed again and again; it rests.
     #[error("the plugin {plugin} failed {failures} times within a minute and is not called until a minute has passed")]
     Open { plugin: Name, failures: usize },
@@ -94,7 +97,7 @@ impl CallError {
             Self::OutOfMemory { .. } => "plugin_out_of_memory",
             Self::BadOutput { .. } => "plugin_bad_output",
             Self::Missing { .. } => "plugin_missing",
-            Self::Busy => "plugin_busy",
+            Self::Busy | Self::Crowded { .. } => "plugin_busy",
             Self::Open { .. } => "plugin_circuit_open",
             Self::Host(_) => "plugin_host_error",
         }
@@ -115,9 +118,9 @@ impl CallError {
             Self::Guest { .. } if role == Role::Parser => {
                 Stop::refused(422, "not_parsed", "The body could not be read.", reason)
             }
-            Self::Busy | Self::Open { .. } => {
+            Self::Busy | Self::Crowded { .. } | Self::Open { .. } => {
                 let stop = Stop::failed(503, self.code(), "The server cannot take this callback now.", reason)
-                    .with_header("retry-after", if matches!(self, Self::Busy) { "1" } else { "60" });
+                    .with_header("retry-after", if matches!(self, Self::Open { .. }) { "60" } else { "1" });
                 Stop { temporary: true, ..stop }
             }
             Self::Guest { .. }

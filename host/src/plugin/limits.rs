@@ -6,6 +6,10 @@ use std::time::Duration;
 
 /// How often running guest code is interrupted, so that others run too and its time is counted.
 pub(super) const TICK: Duration = Duration::from_millis(1);
+/// A call that has used the processor for so many microseconds is a long one, and goes on where it gives way to others.
+pub(super) const FAST_MICROS: u64 = 2000;
+/// How much long calls and the compiler give way, as `nice` has it: beside a busy thread they get a tenth of a processor.
+pub(super) const NICENESS: i32 = 10;
 /// Wall-clock time of a call, as a multiple of its CPU time: waiting on the host counts here only.
 pub(super) const WALL_FACTOR: u32 = 4;
 /// Most handles that a call may hold: callback, execution, and what WASI needs.
@@ -115,8 +119,10 @@ pub struct Limits {
     pub workspaces: BTreeMap<Name, CallLimits>,
     /// Calls that run at the same time.
     pub concurrency: usize,
-    /// Calls that wait for a place; more are refused.
-    pub waiting: usize,
+    /// Calls of one workspace that run at the same time.
+    pub workspace_concurrency: usize,
+    /// Calls of one workspace that wait for a place; more are refused.
+    pub workspace_waiting: usize,
 }
 
 impl Limits {
@@ -128,7 +134,13 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call: CallLimits::default(), workspaces: BTreeMap::new(), concurrency: 64, waiting: 1024 }
+        Self {
+            call: CallLimits::default(),
+            workspaces: BTreeMap::new(),
+            concurrency: 64,
+            workspace_concurrency: 16,
+            workspace_waiting: 256,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::error::{CallError, UploadError};
 use super::host::{CallState, Paths, Services, link};
 use super::limits::{LARGE, Limits, NORMAL};
 use super::outbound::Outbound;
+use super::share::{Places, SlowLane, Waiting};
 use crate::flow::PluginMention;
 use crate::name::Name;
 use crate::outcome::{PluginUse, Reply};
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -109,8 +110,7 @@ struct Inner {
     changing: tokio::sync::Mutex<()>,
     compiling: Semaphore,
     uploads: AtomicUsize,
-    calls: Semaphore,
-    calls_waiting: AtomicUsize,
+    places: Places,
 }
 
 /// A plugin whose active version can be called.
@@ -121,12 +121,12 @@ struct Active {
 
 /// The version that is called, and the faults that it had lately.
 struct ActiveVersion {
-    linked: Result<Linked, String>,
+    linked: Result<Arc<Linked>, String>,
     faults: Mutex<VecDeque<Instant>>,
 }
 
 impl ActiveVersion {
-    fn new(linked: Result<Linked, String>) -> Arc<Self> {
+    fn new(linked: Result<Arc<Linked>, String>) -> Arc<Self> {
         Arc::new(Self { linked, faults: Mutex::default() })
     }
 }
@@ -150,11 +150,13 @@ impl Plugins {
         link(&mut linker).map_err(|error| set_up(&one_line(&error)))?;
         let cache = Cache::open(&settings.data, &engine).map_err(|error| set_up(&error))?;
         let ticker = Ticker::start(&engine).map_err(|error| set_up(&error))?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let records = store.plugins()?;
         let inner = Inner {
             caller: Caller {
                 engine,
                 ticker,
+                slow_lane: SlowLane::start(threads).map_err(|error| set_up(&error))?,
                 services: Arc::new(Services { store, secrets, outbound, paths: Paths::default() }),
                 limits: settings.limits.clone(),
                 body_bytes_max: settings.body_bytes_max,
@@ -163,8 +165,7 @@ impl Plugins {
             cache,
             compiling: Semaphore::new(1),
             uploads: AtomicUsize::new(0),
-            calls: Semaphore::new(settings.limits.concurrency),
-            calls_waiting: AtomicUsize::new(0),
+            places: Places::new(&settings.limits),
             settings,
             active: ArcSwap::default(),
             changing: tokio::sync::Mutex::new(()),
@@ -489,7 +490,7 @@ impl Inner {
     }
 
     /// The linked active version of a record, from the cache or compiled again.
-    async fn load(&self, record: &PluginRecord) -> Result<Linked, String> {
+    async fn load(&self, record: &PluginRecord) -> Result<Arc<Linked>, String> {
         let version = record
             .versions
             .iter()
@@ -512,7 +513,7 @@ impl Inner {
     }
 
     /// Holds a component against the interface: what it imports, and the roles that it exports.
-    fn link(&self, component: &Component, digest: String, large: bool) -> Result<Linked, UploadError> {
+    fn link(&self, component: &Component, digest: String, large: bool) -> Result<Arc<Linked>, UploadError> {
         let engine = &self.caller.engine;
         let imports = import_names(engine, component);
         for import in &imports {
@@ -549,7 +550,7 @@ impl Inner {
             return Err(UploadError::NoRole(found));
         }
         let wants_wasi = imports.iter().any(|name| name.starts_with("wasi:"));
-        Ok(Linked { pre, roles, digest, large, wants_wasi })
+        Ok(Arc::new(Linked { pre, roles, digest, large, wants_wasi, is_slow: AtomicBool::new(false) }))
     }
 
     fn version(&self, number: u32, component: &Component, linked: &Linked, bytes: &[u8], large: bool) -> VersionRecord {
@@ -582,23 +583,12 @@ impl Inner {
         if let Some(failures) = active.is_resting() {
             return Err(CallError::Open { plugin: plugin.clone(), failures });
         }
-        let _place = self.place().await?;
+        let _place = self.places.take(&subject.workspace).await?;
         let (result, usage) = self.caller.ask(plugin, linked, question, subject, config).await;
         metrics::histogram!("ringback_plugin_call_seconds", "role" => role.as_str())
             .record(Duration::from_micros(usage.duration_us).as_secs_f64());
         uses.push(usage);
         result.inspect_err(|error| active.note(error))
-    }
-
-    async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, CallError> {
-        if let Ok(place) = self.calls.try_acquire() {
-            return Ok(place);
-        }
-        let waiting = Waiting::enter(&self.calls_waiting);
-        if waiting.position > self.settings.limits.waiting {
-            return Err(CallError::Busy);
-        }
-        self.calls.acquire().await.map_err(|error| CallError::Host(error.to_string()))
     }
 
     fn read_json(
@@ -650,24 +640,6 @@ impl Active {
             && last.duration_since(*first) < CIRCUIT_WINDOW
             && last.elapsed() < CIRCUIT_WINDOW;
         resting.then_some(CIRCUIT_FAULTS)
-    }
-}
-
-/// A place in a line, given back when dropped.
-struct Waiting<'a> {
-    line: &'a AtomicUsize,
-    position: usize,
-}
-
-impl<'a> Waiting<'a> {
-    fn enter(line: &'a AtomicUsize) -> Self {
-        Self { line, position: line.fetch_add(1, Ordering::Relaxed) + 1 }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.line.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

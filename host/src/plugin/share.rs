@@ -1,0 +1,377 @@
+//! Fair shares: how many calls run at the same time, in all and of one workspace, and on which threads.
+//!
+//! A call begins on the thread that handles its callback: most are over in microseconds. One that takes longer goes on where
+//! it gives way to everything else, so that whoever burns processor time waits for others, and not others for it.
+
+use super::error::CallError;
+use super::limits::{FAST_MICROS, Limits, NICENESS};
+use crate::name::Name;
+use crate::sync::lock;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+
+/// Places for calls.
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    lines: Mutex<HashMap<Name, Arc<Line>>>,
+    of_workspace: usize,
+    waiting_max: usize,
+}
+
+/// The places of one workspace, and who waits for one.
+struct Line {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// A place, given back when dropped.
+pub(super) struct Place {
+    _own: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Waits for a place of the workspace's own, and then for one of all.
+    async fn take(own: &Arc<Semaphore>, all: &Arc<Semaphore>) -> Result<Self, CallError> {
+        let closed = |error: tokio::sync::AcquireError| CallError::Host(error.to_string());
+        let own = Arc::clone(own).acquire_owned().await.map_err(closed)?;
+        let of_all = Arc::clone(all).acquire_owned().await.map_err(closed)?;
+        Ok(Self { _own: own, _of_all: of_all })
+    }
+}
+
+impl Places {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(limits.concurrency)),
+            lines: Mutex::default(),
+            of_workspace: limits.workspace_concurrency,
+            waiting_max: limits.workspace_waiting,
+        }
+    }
+
+    /// Waits for a place, behind those of the same workspace.
+    ///
+    /// # Errors
+    ///
+    /// Too many of the workspace wait.
+    pub(super) async fn take(&self, workspace: &Name) -> Result<Place, CallError> {
+        let line = self.line(workspace);
+        if line.places.available_permits() > 0 {
+            return Place::take(&line.places, &self.all).await;
+        }
+        let waiting = Waiting::enter(&line.waiting);
+        if waiting.position > self.waiting_max {
+            return Err(CallError::Busy);
+        }
+        Place::take(&line.places, &self.all).await
+    }
+
+    fn line(&self, workspace: &Name) -> Arc<Line> {
+        let mut lines = lock(&self.lines);
+        if let Some(line) = lines.get(workspace) {
+            return Arc::clone(line);
+        }
+        let line = Line { places: Arc::new(Semaphore::new(self.of_workspace)), waiting: AtomicUsize::new(0) };
+        Arc::clone(lines.entry(workspace.clone()).or_insert_with(|| Arc::new(line)))
+    }
+}
+
+/// A place in a line, given back when dropped.
+pub(super) struct Waiting<'a> {
+    line: &'a AtomicUsize,
+    pub(super) position: usize,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn enter(line: &'a AtomicUsize) -> Self {
+        Self { line, position: line.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.line.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How a call uses its time.
+pub(super) struct Turns {
+    ticks: AtomicU64,
+    busy_us: AtomicU64,
+    interrupted: AtomicBool,
+    deadline: Mutex<Instant>,
+}
+
+impl Turns {
+    pub(super) fn new(wall: Duration) -> Arc<Self> {
+        let deadline = Mutex::new(Instant::now() + wall);
+        let (ticks, busy_us) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { ticks, busy_us, interrupted: AtomicBool::new(false), deadline })
+    }
+
+    /// The engine's clock has interrupted the call; how often so far.
+    pub(super) fn tick(&self) -> u64 {
+        self.interrupted.store(true, Ordering::Relaxed);
+        self.ticks.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether it has used the processor for long.
+    pub(super) fn is_long(&self) -> bool {
+        self.busy_us.load(Ordering::Relaxed) >= FAST_MICROS
+    }
+
+    /// Whether it last stopped since its turn was over, and not to wait for the host.
+    pub(super) fn wants_to_run(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// The result of a call, unless its time is over before. The time in which it waits for a processor does not count.
+    pub(super) async fn in_time<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = std::pin::pin!(call);
+        loop {
+            let deadline = *lock(&self.deadline);
+            match tokio::time::timeout_at(deadline.into(), call.as_mut()).await {
+                Ok(result) => return Some(result),
+                Err(_) if *lock(&self.deadline) > deadline => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn lengthen(&self, by: Duration) {
+        *lock(&self.deadline) += by;
+    }
+
+    /// Lets a call run until it waits for something, its turn is over, or it has a result.
+    fn run<F: Future>(&self, call: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.interrupted.store(false, Ordering::Relaxed);
+        let begun = Instant::now();
+        let result = call.poll(context);
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.busy_us.fetch_add(micros, Ordering::Relaxed);
+        result
+    }
+}
+
+/// The threads of calls that take long, and the places on them.
+pub(super) struct SlowLane {
+    runtime: Option<Runtime>,
+    all: Arc<Semaphore>,
+    own: Mutex<HashMap<Name, Arc<Semaphore>>>,
+    of_workspace: usize,
+}
+
+impl SlowLane {
+    /// With so many threads; one workspace's calls run on half of them.
+    pub(super) fn start(threads: usize) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("plugin-slow")
+            .enable_all()
+            .on_thread_start(|| {
+                // On Linux this is a matter of the thread.
+                if let Err(error) = rustix::process::nice(NICENESS) {
+                    tracing::warn!(%error, "the threads of long plugin calls have the priority of all others");
+                }
+            })
+            .build()?;
+        Ok(Self {
+            runtime: Some(runtime),
+            all: Arc::new(Semaphore::new(threads)),
+            own: Mutex::default(),
+            of_workspace: threads.div_ceil(2),
+        })
+    }
+
+    /// Runs a call to its end. `slow` says where it begins.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        workspace: &Name,
+        call: impl Future<Output = T> + Send + 'static,
+        turns: &Arc<Turns>,
+        slow: bool,
+    ) -> Result<T, CallError> {
+        let mut call = Box::pin(call);
+        if !slow {
+            let begun = poll_fn(|context| match turns.run(call.as_mut(), context) {
+                Poll::Ready(result) => Poll::Ready(Some(result)),
+                Poll::Pending if turns.is_long() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            if let Some(result) = begun.await {
+                return Ok(result);
+            }
+        }
+        let Some(runtime) = &self.runtime else { return Err(CallError::Host("the server is stopping".to_owned())) };
+        let (own, all) = (self.own_places(workspace), Arc::clone(&self.all));
+        let mut running = Aborting(runtime.spawn(run_slowly(call, Arc::clone(turns), own, all)));
+        (&mut running.0).await.map_err(|error| CallError::Host(error.to_string()))?
+    }
+
+    fn own_places(&self, workspace: &Name) -> Arc<Semaphore> {
+        let mut own = lock(&self.own);
+        if let Some(places) = own.get(workspace) {
+            return Arc::clone(places);
+        }
+        let places = own.entry(workspace.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.of_workspace)));
+        Arc::clone(places)
+    }
+}
+
+/// Runs a call to its end. It has a place while it runs, and none while it waits for the host.
+async fn run_slowly<T>(
+    mut call: Pin<Box<impl Future<Output = T>>>,
+    turns: Arc<Turns>,
+    own: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+) -> Result<T, CallError> {
+    loop {
+        let waiting = Instant::now();
+        let place = Place::take(&own, &all).await?;
+        turns.lengthen(waiting.elapsed());
+        let stopped = poll_fn(|context| match turns.run(call.as_mut(), context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            // Its turn is over, and it comes to the next one at once: after those who have been waiting.
+            Poll::Pending if turns.wants_to_run() => {
+                std::thread::yield_now();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(result) = stopped.await {
+            return Ok(result);
+        }
+        drop(place);
+        // What it waits for wakes this task.
+        let mut woken = false;
+        poll_fn(|_| if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+impl Drop for SlowLane {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A call that ends when nobody waits for it any more.
+struct Aborting<T>(JoinHandle<T>);
+
+impl<T> Drop for Aborting<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Places, SlowLane, Turns};
+    use crate::name::Name;
+    use crate::plugin::error::CallError;
+    use crate::plugin::limits::{FAST_MICROS, Limits};
+    use futures_util::future::BoxFuture;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    const WALL: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_workspace_has_so_many_places_and_a_line_of_its_own() {
+        let limits = Limits { concurrency: 3, workspace_concurrency: 2, workspace_waiting: 1, ..Limits::default() };
+        let places = Arc::new(Places::new(&limits));
+        let (greedy, other): (Name, Name) = ("greedy".parse().unwrap(), "other".parse().unwrap());
+        let held = [places.take(&greedy).await.unwrap(), places.take(&greedy).await.unwrap()];
+        let waiting = tokio::spawn({
+            let (places, greedy) = (Arc::clone(&places), greedy.clone());
+            async move { places.take(&greedy).await.map(drop) }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(matches!(places.take(&greedy).await, Err(CallError::Busy)), "the line is full");
+        drop(places.take(&other).await.unwrap());
+        assert!(!waiting.is_finished());
+        drop(held);
+        waiting.await.unwrap().unwrap();
+    }
+
+    /// A future that uses the processor for so long, in turns that the clock ends: the thread that it ended on.
+    async fn burn(turns: Arc<Turns>, micros: u64) -> String {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(micros) {
+            std::thread::sleep(Duration::from_micros(500));
+            turns.tick();
+            tokio::task::yield_now().await;
+        }
+        std::thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn long_calls_go_on_elsewhere_and_end_with_who_waits_for_them() {
+        let (lane, workspace) = (SlowLane::start(2).unwrap(), Name::default_name());
+        for (micros, slow, elsewhere) in [(0, false, false), (5 * FAST_MICROS, false, true), (0, true, true)] {
+            let turns = Turns::new(WALL);
+            let thread = lane.run(&workspace, burn(Arc::clone(&turns), micros), &turns, slow).await.unwrap();
+            assert_eq!(thread == "plugin-slow", elsewhere, "{micros}: {thread}");
+        }
+        let dropped = Arc::new(());
+        let held = Arc::clone(&dropped);
+        let turns = Turns::new(WALL);
+        let endless = async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        };
+        let endless = lane.run(&workspace, endless, &turns, true);
+        assert!(tokio::time::timeout(Duration::from_millis(20), endless).await.is_err());
+        while Arc::strong_count(&dropped) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Nobody runs out of time in the line for a processor, and who waits for the host keeps nobody from running.
+    #[tokio::test]
+    async fn waiting_for_a_processor_takes_no_time_of_a_call() {
+        let lane = SlowLane::start(2).unwrap();
+        let (workspace, other): (Name, Name) = (Name::default_name(), "other".parse().unwrap());
+        let run = async |workspace: &Name, wall: u64, work: BoxFuture<'static, String>, turns: Option<Arc<Turns>>| {
+            let turns = turns.unwrap_or_else(|| Turns::new(Duration::from_millis(wall)));
+            let watched = Arc::clone(&turns);
+            lane.run(workspace, async move { watched.in_time(work).await }, &turns, true).await.unwrap()
+        };
+        let burning = async |workspace: &Name| {
+            let turns = Turns::new(Duration::from_millis(300));
+            run(workspace, 0, Box::pin(burn(Arc::clone(&turns), 150_000)), Some(turns)).await
+        };
+        let waiting = async |millis: u64, wall: u64| {
+            let sleep = tokio::time::sleep(Duration::from_millis(millis));
+            run(
+                &workspace,
+                wall,
+                Box::pin(async move {
+                    sleep.await;
+                    String::new()
+                }),
+                None,
+            )
+            .await
+        };
+        let started = Instant::now();
+        let all = tokio::join!(burning(&workspace), burning(&workspace), burning(&workspace), burning(&other));
+        assert!([all.0, all.1, all.2, all.3].iter().all(Option::is_some), "each had its time");
+        assert!(started.elapsed() >= Duration::from_millis(450), "one workspace ran one call at a time");
+        let started = Instant::now();
+        let hosts = futures_util::future::join_all((0..20).map(|_| waiting(200, 5000))).await;
+        assert!(hosts.iter().all(Option::is_some) && started.elapsed() < Duration::from_secs(2));
+        assert_eq!(waiting(2000, 100).await, None);
+        assert!(waiting(1, 5000).await.is_some(), "the next works");
+    }
+}

@@ -1,0 +1,177 @@
+//! What the users of one server notice of each other: the latency of good callbacks alone, and beside somebody who takes all
+//! that is given.
+
+use crate::http::{github_signature, post};
+use crate::plugins;
+use crate::process::{cargo, run as run_command, target};
+use crate::server::Server;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const SECRET: &str = "benchmark";
+/// Alone and beside alternate this often; medians are given.
+const ROUNDS: usize = 5;
+/// Good callbacks a second.
+const RATE: &str = "500";
+/// Processor time that the noisy plugin uses of the 50 ms that it may.
+const BURN_MICROS: f64 = 40_000.0;
+const SLOW_CONNECTIONS: &str = "2000";
+
+/// Builds what is needed, measures, and prints.
+pub fn run(seconds: u64) -> Result<()> {
+    plugins::build_all()?;
+    let package = ["--package", "ringback", "--bin", "ringback", "--examples"];
+    run_command(cargo().args(["build", "--release", "--locked"]).args(package))?;
+    let data = target().join("bench/neighbours");
+    let _ = std::fs::remove_dir_all(&data);
+    measure(&target().join("release"), &data, seconds).map(drop)
+}
+
+/// The lines of a table.
+pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
+    let server = Server::start(&release.join("ringback"), data, ["127.0.0.1:0"; 2])?;
+    let field_match = plugins::directory().join("field-match.wasm");
+    server.ringback(&["secret", "set", "BENCH"], None, Some(SECRET))?;
+    server.ringback(&["plugin", "push", "field-match"], Some(&field_match), None)?;
+    let condition =
+        "when: { plugin: field-match, with: { all: [{ path: $.ref, op: equals, value: refs/heads/other }] } }";
+    let decided = deploy(
+        &server,
+        data,
+        "decided",
+        &format!("verify: {{ scheme: github, secret: BENCH }}\n    {condition}"),
+        None,
+    )?;
+    let durable = deploy(&server, data, "durable", "verify: { scheme: github, secret: BENCH }", None)?;
+    let misbehave = plugins::directory().join("misbehave.wasm");
+    server.ringback(&["--workspace", "noisy", "plugin", "push", "misbehave"], Some(&misbehave), None)?;
+    let burning = burner(&server, data)?;
+    let address = server.public.trim_start_matches("http://").to_owned();
+    let cases: [(&str, f64, &dyn Fn() -> Result<Neighbour>); 3] = [
+        ("a workspace whose plugin uses 40 ms of its 50, called 200 times a second", 1.2, &|| {
+            let seconds = (3 * seconds + 10).to_string();
+            let noise = [&address, &burning, "64", &seconds, "any", "none", "200"];
+            Neighbour::start(Command::new(release.join("examples/load")).args(noise).stdin(Stdio::null()), false)
+        }),
+        ("2,000 connections that send a byte of their headers every half second", 2.0, &|| {
+            Neighbour::start(Command::new(release.join("examples/slow")).args([&address, SLOW_CONNECTIONS]), true)
+        }),
+        ("uploads of plugins, one after the other", 2.0, &|| {
+            let script = format!(
+                "while true; do '{}' --server {} --data '{}' --workspace noisy plugin push misbehave '{}'; done",
+                release.join("ringback").display(),
+                server.admin,
+                data.display(),
+                misbehave.display()
+            );
+            Neighbour::start(Command::new("bash").args(["-c", &script]).stdout(Stdio::null()), false)
+        }),
+    ];
+    let mut lines = String::new();
+    for (what, goal, start) in cases {
+        for (name, path, status) in [("WASM condition", &decided, "204"), ("durable start", &durable, "202")] {
+            let (mut alone, mut beside) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                alone.push(p99(release, &address, path, status, seconds)?);
+                let neighbour = start()?;
+                std::thread::sleep(Duration::from_secs(1));
+                beside.push(p99(release, &address, path, status, seconds)?);
+                drop(neighbour);
+                std::thread::sleep(Duration::from_secs(2));
+            }
+            let (alone, beside) = (median(alone), median(beside));
+            let ratio = beside as f64 / alone as f64;
+            let line = format!("| {what} | {name} | {alone} µs | {beside} µs | {ratio:.2} | {goal:.1} |\n");
+            print!("{line}");
+            lines.push_str(&line);
+        }
+    }
+    Ok(lines)
+}
+
+/// Deploys a flow of one trigger: the path of its URL.
+fn deploy(server: &Server, data: &Path, name: &str, trigger: &str, workspace: Option<&str>) -> Result<String> {
+    let file = data.join(format!("{name}.yaml"));
+    std::fs::write(&file, format!("flow: {name}\nsteps:\n  - trigger: Hook\n    {trigger}\n"))?;
+    let workspace = workspace.map_or_else(Vec::new, |workspace| vec!["--workspace", workspace]);
+    server.ringback(&[&workspace[..], &["flow", "apply"]].concat(), Some(&file), None)?;
+    let flow = server.json(&[&workspace[..], &["flow", "show", name]].concat())?;
+    let url = flow.pointer("/triggers/0/urls/default/native").and_then(Value::as_str).context("the flow has no URL")?;
+    Ok(url.strip_prefix(&server.public).context("the URL is elsewhere")?.to_owned())
+}
+
+/// A flow whose condition uses nearly all of its time: its path.
+fn burner(server: &Server, data: &Path) -> Result<String> {
+    let flow = |rounds: u64| format!("when: {{ plugin: misbehave, with: {{ burn: {rounds} }} }}");
+    let (mut rounds, mut path) = (1_000_000, String::new());
+    for _ in 0..4 {
+        path = deploy(server, data, "burning", &flow(rounds), Some("noisy"))?;
+        let answer = post(&format!("{}{path}", server.public), &[], b"{}")?;
+        if answer.status != 202 {
+            // Machines are not equally fast all the time.
+            rounds = rounds / 10 * 8;
+            continue;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let record = server.json(&["--workspace", "noisy", "callback", "show", &answer.callback])?;
+        let trace = record.get("trace").and_then(Value::as_array).context("the callback has no trace")?;
+        let micros = trace.iter().find_map(|entry| entry.pointer("/plugins/0/duration_us")?.as_f64());
+        let micros = micros.context("the plugin was not called")?;
+        println!("{rounds} rounds take {micros:.0} µs");
+        if (0.85..1.1).contains(&(micros / BURN_MICROS)) {
+            break;
+        }
+        rounds = (rounds as f64 * BURN_MICROS / micros) as u64;
+    }
+    Ok(path)
+}
+
+/// Somebody else, until dropped.
+struct Neighbour(Child);
+
+impl Neighbour {
+    /// `says`: whether it prints a line when it has begun.
+    fn start(command: &mut Command, says: bool) -> Result<Self> {
+        if says {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        if says {
+            let stdout = child.stdout.take().context("no output")?;
+            BufReader::new(stdout).lines().next().context("it did not begin")??;
+        }
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn p99(release: &Path, address: &str, path: &str, status: &str, seconds: u64) -> Result<u64> {
+    let body = br#"{"ref": "refs/heads/main"}"#;
+    let signature = github_signature(SECRET, body)?;
+    let mut child = Command::new(release.join("examples/load"))
+        .args([address, path, "8", &seconds.to_string(), status, &signature, RATE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("no input")?.write_all(body)?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the load on {path} failed");
+    let result: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(result["wrong"] == 0, "{} answers were not {status}", result["wrong"]);
+    result["p99_us"].as_u64().context("no latency")
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}

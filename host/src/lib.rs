@@ -47,4 +47,6 @@ pub mod app;
 pub mod benchmark;
 pub mod cli;
 pub mod config;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod http;

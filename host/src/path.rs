@@ -87,7 +87,7 @@ fn quoted(name: &str) -> String {
     segment
 }
 
-/// Every path of a value, parents before what is in them (NB-22); at most 1000.
+/// Every path of a value that flows may use, parents before what is in them (NB-22); at most 1000.
 pub fn of_sample(value: &Value) -> Vec<Found> {
     let mut found = Vec::new();
     walk(value, "", &mut found);
@@ -96,7 +96,8 @@ pub fn of_sample(value: &Value) -> Vec<Found> {
 
 fn walk(value: &Value, path: &str, found: &mut Vec<Found>) {
     let mut visit = |path: String, value: &Value| {
-        if found.len() < PATHS_MAX {
+        // A name can be longer than a path may be.
+        if found.len() < PATHS_MAX && compile(&path).is_ok() {
             found.push(Found { path: path.clone(), value: value.clone() });
             walk(value, &path, found);
         }

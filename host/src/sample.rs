@@ -123,6 +123,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn names_that_are_too_long_for_a_path_are_left_out() {
+        let sample = parse(&format!("{{\"{}\": {{\"a\": 1}}, \"b\": 2}}", "n".repeat(10_000))).unwrap();
+        assert_eq!(sample.paths.iter().map(|found| found.path.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
     /// NB-14, NB-15, NB-16, NB-18, NB-19.
     #[test]
     fn a_url_and_its_query_give_the_same_paths() {

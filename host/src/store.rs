@@ -680,3 +680,22 @@ impl Store {
 
 #[cfg(test)]
 mod tests;
+
+/// Every reader of stored bytes, on any bytes.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    fn record<T: serde::de::DeserializeOwned + Serialize>(bytes: &[u8]) {
+        let Ok(record) = engine::parse::<T>(b"fuzz", bytes) else { return };
+        let Ok(written) = serde_json::to_vec(&record) else { return };
+        assert!(engine::parse::<T>(b"fuzz", &written).is_ok(), "what is stored cannot be read again");
+    }
+    let _ = (journal::summary_and_tail(b"fuzz", bytes), journal::entries(b"fuzz", bytes));
+    log::fuzz(bytes);
+    recent::fuzz(bytes);
+    record::<FlowRecord>(bytes);
+    record::<PluginRecord>(bytes);
+    record::<SecretRecord>(bytes);
+    record::<TicketRecord>(bytes);
+    record::<CallbackRecord>(bytes);
+    record::<UserRecord>(bytes);
+}

@@ -51,15 +51,29 @@ pub(super) fn scan(bytes: &[u8], limits: &UploadLimits) -> Result<Form, UploadEr
     check_magic(bytes)?;
     let form = survey(bytes, limits)?;
     if let Err(error) = Validator::new_with_features(features()).validate_all(bytes) {
-        let text = error.message().to_owned();
+        let text = one_line(&error);
         let valid_elsewhere = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).is_ok();
         return Err(if valid_elsewhere { UploadError::Feature(text) } else { UploadError::Malformed(text) });
     }
     Ok(form)
 }
 
+fn malformed(error: wasmparser::BinaryReaderError) -> UploadError {
+    UploadError::Malformed(one_line(&error))
+}
+
+/// Messages of the parser quote what they found.
+fn one_line(error: &wasmparser::BinaryReaderError) -> String {
+    let words: Vec<&str> = error.message().split_whitespace().collect();
+    words
+        .join(" ")
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] })
+        .take(300)
+        .collect()
+}
+
 fn survey(bytes: &[u8], limits: &UploadLimits) -> Result<Form, UploadError> {
-    let malformed = |error: wasmparser::BinaryReaderError| UploadError::Malformed(error.message().to_owned());
     let too_complex = |what: String| Err(UploadError::TooComplex(what));
     let (mut form, mut depth, mut functions, mut has_component_type) = (None, 0_u32, 0_u32, false);
     for payload in Parser::new(0).parse_all(bytes) {
@@ -113,7 +127,6 @@ fn survey(bytes: &[u8], limits: &UploadLimits) -> Result<Form, UploadError> {
 }
 
 fn check_function(body: &wasmparser::FunctionBody<'_>, limits: &UploadLimits) -> Result<(), UploadError> {
-    let malformed = |error: wasmparser::BinaryReaderError| UploadError::Malformed(error.message().to_owned());
     let size = body.range().len();
     if size > limits.function_bytes_max {
         let max = limits.function_bytes_max;

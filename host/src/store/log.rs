@@ -450,6 +450,20 @@ fn parse_frame(bytes: &[u8]) -> Result<ReadFrame<'_>, String> {
     Ok(ReadFrame { number, payload })
 }
 
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8]) {
+    let _ = parse_frame(bytes);
+    let mut rest = bytes;
+    while let Ok((_, after)) = Record::decode(rest) {
+        rest = after;
+    }
+    let (key, value) = bytes.split_at(bytes.len().min(64) / 2);
+    let (mut encoded, value) = (Vec::new(), Some(value).filter(|value| !value.is_empty()));
+    Record { key, revision: 7, value }.encode(&mut encoded);
+    let decoded = Record::decode(&encoded).map(|(record, rest)| (record.key, record.value, rest.len()));
+    assert_eq!(decoded, Ok((key, value, 0)), "what is written cannot be read again");
+}
+
 /// The end of the log, for the one who writes.
 pub(super) struct Appender {
     log: Arc<Log>,

@@ -274,6 +274,11 @@ fn parse(frame: &Frame<'_>) -> Result<CallbackRecord, StoreError> {
     })
 }
 
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8]) {
+    frames(bytes).for_each(|frame| drop(parse(&frame)));
+}
+
 /// The bytes of a directory's files.
 pub(super) fn size_bytes(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();

@@ -1,0 +1,240 @@
+//! Every reader of bytes from outside, for the fuzz targets of `host/fuzz`: each takes any bytes, and fails when what holds
+//! for all inputs does not hold for these.
+
+use crate::callback::{Callback, Input, Request};
+use crate::expression::{Cel, JsonPath, Scope, Template};
+use crate::flow::{self, Mistake};
+use crate::name::{CallbackId, Name};
+use crate::outcome::Reply;
+use crate::parse::{Parse, Pick, parse, pick_fields};
+use crate::redirect::RedirectOrigins;
+use crate::secret::Secrets;
+use crate::time::Timestamp;
+use crate::verify::{Encoding, Hmac, HmacAlgorithm, PROVIDERS, SignedPart, Verified, Verify, challenge, verify};
+use crate::{face, json, path, reply, sample};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The time of every input, in seconds: the seeds are signed for it.
+const NOW: u64 = 1_700_000_000;
+const SECRETS: [(&str, &str); 3] =
+    [("S", "hush"), ("STANDARD", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"), ("EMPTY", "")];
+
+/// A request as text: `METHOD TARGET`, headers, an empty line, and the body. What HTTP would not let through is left out.
+fn request(input: &[u8]) -> Option<Request> {
+    let mut rest = input;
+    let mut line = || {
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let (line, after) = rest.split_at_checked(end)?;
+        rest = after.get(1..)?;
+        Some(line)
+    };
+    let first = std::str::from_utf8(line()?).ok()?;
+    let (method, target) = first.split_once(' ')?;
+    let target: http::Uri = target.parse().ok()?;
+    let mut headers = HeaderMap::new();
+    while let Some(header) = line().filter(|header| !header.is_empty()) {
+        let colon = header.iter().position(|byte| *byte == b':')?;
+        let (name, value) = header.split_at_checked(colon)?;
+        let name = HeaderName::from_bytes(name).ok()?;
+        headers.append(name, HeaderValue::from_bytes(value.get(1..)?.trim_ascii()).ok()?);
+    }
+    Some(Request {
+        method: Method::from_bytes(method.as_bytes()).ok()?,
+        path: target.path().to_owned(),
+        query: target.query().unwrap_or_default().to_owned(),
+        headers,
+        body: Bytes::copy_from_slice(rest),
+        received_at: Timestamp::from_millis(NOW * 1000),
+    })
+}
+
+fn callback(request: Request) -> Arc<Callback> {
+    let (workspace, environment) = (Name::default_name(), Name::default_name());
+    Arc::new(Callback { id: CallbackId::new(), workspace, environment, request, base_url: "https://a.example".into() })
+}
+
+fn named(name: &str) -> Vec<String> {
+    vec![name.to_owned()]
+}
+
+/// Signature headers of every scheme. A secret that is missing or empty proves nothing, whatever is sent.
+pub fn signature_headers(input: &[u8]) {
+    let Some(request) = request(input) else { return };
+    let callback = callback(request);
+    let secrets = Secrets::for_testing(&Name::default_name(), &SECRETS);
+    let tolerance = Duration::from_mins(5);
+    let provider = |provider, name: &str| Verify::Provider {
+        provider,
+        secrets: named(name),
+        tolerance,
+        verify_tokens: named("S"),
+    };
+    let hmac = |name: &str| {
+        Verify::Hmac(Hmac {
+            secrets: named(name),
+            header: "x-signature".to_owned(),
+            algorithm: HmacAlgorithm::Sha256,
+            encoding: Encoding::Base64,
+            prefix: "v1=".to_owned(),
+            signed: vec![SignedPart::Timestamp, SignedPart::Url, SignedPart::Body],
+            timestamp_header: Some("x-time".to_owned()),
+            tolerance,
+            id_header: Some("x-id".to_owned()),
+        })
+    };
+    let standard = |name: &str| Verify::StandardWebhooks { secrets: named(name), tolerance };
+    let check = |scheme: &Verify| {
+        let asked = challenge::unsigned(scheme, &callback, &secrets);
+        let now = callback.request.received_at;
+        let verified = verify(scheme, Arc::clone(&callback), &secrets, now, None);
+        (asked, verified)
+    };
+    for (_, known) in PROVIDERS {
+        let _ = check(&provider(known, "S"));
+        let _ = challenge::signed(&provider(known, "S"), &callback.request);
+        assert!(check(&provider(known, "EMPTY")).1.is_err(), "an empty secret proves something");
+        assert!(check(&provider(known, "NONE")).1.is_err(), "a missing secret proves something");
+    }
+    for scheme in [&standard as &dyn Fn(&str) -> Verify, &hmac] {
+        let _ = check(&scheme("S"));
+        let _ = check(&scheme("STANDARD"));
+        assert!(check(&scheme("EMPTY")).1.is_err(), "an empty secret proves something");
+        assert!(check(&scheme("NONE")).1.is_err(), "a missing secret proves something");
+    }
+    let _ = check(&Verify::CloudEvents { origins: named("*") });
+}
+
+/// A request on its way to data, by every parser, and to what expressions and records see of it.
+pub fn request_to_callback(input: &[u8]) {
+    let Some(request) = request(input) else { return };
+    for (face, address) in face::addresses(&request.path) {
+        let _ = (face.name(), format!("{address:?}"));
+    }
+    let _ = face::ticket(&request);
+    let _ = face::selector(&request);
+    let _ = face::status_token(&request.path);
+    let _ = path::structure(&request.query);
+    let callback = callback(request);
+    let shown = callback.to_json();
+    assert!(shown.pointer("/headers/authorization").is_none(), "credentials are shown");
+    let secrets = Secrets::for_testing(&Name::default_name(), &[]);
+    let verified = verify(&Verify::None, Arc::clone(&callback), &secrets, callback.request.received_at, None);
+    let Ok(verified) = verified else { return };
+    let picks = [
+        ("body".to_owned(), JsonPath::compile("$..a[0]").map(Pick::Data)),
+        ("query".to_owned(), JsonPath::compile("$.a.b").map(Pick::Query)),
+    ];
+    let picks: Vec<_> = picks.into_iter().filter_map(|(name, pick)| Some((name, pick.ok()?))).collect();
+    for parser in [Parse::Json, Parse::Form, Parse::Text, Parse::Auto] {
+        data(&parser, &verified, &picks);
+    }
+}
+
+fn data(parser: &Parse, verified: &Verified, picks: &[(String, Pick)]) {
+    let Ok(data) = parse(parser, verified, &["execution"], None) else { return };
+    let _ = pick_fields(picks, &verified.callback().request, &data);
+    let text = data.to_string();
+    assert_eq!(serde_json::from_str::<Value>(&text).ok(), Some(data), "what is recorded can be read again");
+}
+
+/// JSON of callers: what is accepted is what any reader makes of it, and has no name twice.
+pub fn json(input: &[u8]) {
+    let Ok(value) = json::from_slice(input) else { return };
+    assert_eq!(serde_json::from_slice::<Value>(input).ok().as_ref(), Some(&value), "two readers differ");
+    let text = value.to_string();
+    let again = json::from_slice(text.as_bytes()).ok();
+    assert_eq!(again.as_ref().map(Value::to_string), Some(text), "what is written is read again");
+}
+
+/// Flow files: a flow, or mistakes that have a place in the file.
+pub fn flow_file(input: &[u8]) {
+    let Ok(source) = std::str::from_utf8(input) else { return };
+    if let Err(mistakes) = flow::parse(source, 1) {
+        assert!(!mistakes.is_empty(), "refused without a mistake");
+        // YAML ends a line with either character.
+        let lines = source.bytes().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 2;
+        let is_there = |mistake: &Mistake| (1..=lines).contains(&mistake.line) && !mistake.detail.is_empty();
+        assert!(mistakes.iter().all(is_there), "{mistakes:?}");
+    }
+}
+
+/// A text, and the JSON in the lines behind it.
+fn text_and_json(input: &[u8]) -> Option<(&str, Value)> {
+    let (text, data) = std::str::from_utf8(input).ok()?.split_once('\n')?;
+    Some((text, json::from_slice(data.as_bytes()).unwrap_or_default()))
+}
+
+/// A path of either kind in the first line, and what it selects of the rest.
+pub fn jsonpath(input: &[u8]) {
+    let Some((path, data)) = text_and_json(input) else { return };
+    for compiled in [JsonPath::compile(path), path::compile(path)].into_iter().flatten() {
+        let _ = compiled.select(&data);
+        let _ = compiled.pick(&data);
+    }
+}
+
+/// A CEL expression, or a text with some, in the first line, and its value with the rest as data.
+pub fn cel(input: &[u8]) {
+    let Some((source, data)) = text_and_json(input) else { return };
+    let name = Name::default_name();
+    let input = Input { data: Arc::new(data), ..Input::default() };
+    let scope = Scope {
+        flow: &name,
+        environment: &name,
+        callback: None,
+        input: &input,
+        vars: &Value::Null,
+        execution: None,
+        secrets: None,
+    };
+    if let Ok(expression) = Cel::compile(source) {
+        let _ = expression.evaluate(&scope);
+    }
+    if let Ok(template) = Template::text(source) {
+        let _ = template.render(&scope);
+    }
+}
+
+/// Samples: every path that is found in one compiles.
+pub fn sample(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(sample) = sample::parse(text) else { return };
+    for found in &sample.paths {
+        assert!(path::compile(&found.path).is_ok(), "{:?} is no path", found.path);
+    }
+}
+
+/// Bytes as the store might find them.
+pub fn store_record(input: &[u8]) {
+    crate::store::fuzz(input);
+}
+
+/// An uploaded file, up to the compiler.
+pub fn component_scan(input: &[u8]) {
+    crate::plugin::fuzz(input);
+}
+
+/// Where callers are sent, and headers of flows and plugins: the first line is the target or the value, the second the name.
+pub fn redirects_and_headers(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let (target, name) = text.split_once('\n').unwrap_or((text, "x-a"));
+    let allowed = "https://shop.example";
+    let Ok(origins) = RedirectOrigins::new(vec![allowed.to_owned()], BTreeMap::new()) else { return };
+    if origins.check(&Name::default_name(), target).is_ok() {
+        let here = reqwest::Url::parse("https://here.example/cb").ok();
+        let leads = here.and_then(|here| here.join(target).ok()).map(|url| url.origin().ascii_serialization());
+        let known = leads.is_some_and(|origin| origin == "https://here.example" || origin == allowed);
+        assert!(known, "{target:?} leads elsewhere");
+    }
+    let headers = vec![(name.to_owned(), target.to_owned())];
+    if let Ok(answer) = reply::check(Reply { status: 200, headers, body: Bytes::new() }) {
+        let (name, value) = &answer.headers[0];
+        assert!(HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok());
+        assert!(!["set-cookie", "location", "content-length", "transfer-encoding"].contains(&name.as_str()));
+    }
+}

@@ -1,15 +1,19 @@
 //! Development commands: `cargo xtask help` lists them.
 
+mod api;
 mod bench;
 mod checklist;
 mod demo;
+mod fuzz;
 mod http;
+mod neighbours;
 mod orders;
 mod plugins;
 mod process;
 mod readme;
 mod server;
 mod test;
+mod tools;
 mod wasm;
 mod wit;
 
@@ -23,11 +27,15 @@ Development commands of ringback
   cargo xtask test                  everything that CI runs: format, lints, tests, documentation, README commands
   cargo xtask chaos [--minutes N]   the proofs that nothing is lost: kills, faults at every write, power failures, histories
   cargo xtask hostile [--count N]   plugins that want to hurt: written by hand, generated, damaged
+  cargo xtask fuzz [SECONDS [NAME]] everything that reads bytes from outside, on bytes that libFuzzer thinks of
+  cargo xtask api [EXAMPLES]        the API against its own document, on requests that schemathesis thinks of
+  cargo xtask signers               install the providers' own libraries, which sign what the tests verify
   cargo xtask helpers               build the binaries that tests start
   cargo xtask plugins               build the first-party plugins into target/plugins/
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
   cargo xtask checklist             every row of the behaviour checklist, with its tests and their results
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
+  cargo xtask neighbours            the part of it that says what the users of one server notice of each other
   cargo xtask wit                   check the WIT package: it parses, and every item is documented
   cargo xtask readme [FILE]         run the commands of README.md, or of another file
 ";
@@ -44,12 +52,21 @@ fn main() -> ExitCode {
         ["chaos", "--minutes", minutes] => test::chaos(Some(minutes)),
         ["hostile"] => test::hostile(None),
         ["hostile", "--count", count] => test::hostile(Some(count)),
+        ["fuzz"] => fuzz::run(fuzz::SHARE_SECONDS, None),
+        ["fuzz", seconds] => seconds.parse().map_err(Into::into).and_then(|seconds| fuzz::run(seconds, None)),
+        ["fuzz", seconds, target] => {
+            seconds.parse().map_err(Into::into).and_then(|seconds| fuzz::run(seconds, Some(target)))
+        }
+        ["api"] => api::run(api::SHARE, None),
+        ["api", examples] => api::run(examples, None),
+        ["signers"] => tools::signers().map(drop),
         ["helpers"] => test::helpers(),
         ["plugins"] => plugins::build_all().map(drop),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
         ["checklist"] => checklist::run(),
         ["bench"] => bench::run(10),
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
+        ["neighbours"] => neighbours::run(5),
         ["wit"] => wit::check(),
         ["readme", file] => readme::run(&process::root().join(file), &process::target().join("debug")),
         ["readme"] => readme::run(&process::root().join("README.md"), &process::target().join("debug")),

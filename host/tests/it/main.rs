@@ -30,6 +30,7 @@ mod planted;
 mod process;
 mod providers;
 mod restart;
+mod signers;
 mod support;
 mod tickets;
 mod uploads;

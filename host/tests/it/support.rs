@@ -225,6 +225,11 @@ impl Drop for TestServer {
     }
 }
 
+/// Says how many cases a test has tried, for the summary of `cargo xtask test`.
+pub fn cases(count: usize) {
+    println!("{count} cases");
+}
+
 /// GitHub's signature of a body.
 pub fn github_signature(secret: &str, body: &[u8]) -> String {
     use aws_lc_rs::hmac;

@@ -1,0 +1,70 @@
+//! What checks need from npm, PyPI and crates.io: installed under `target`, in the versions that are written down, once.
+
+use crate::process::{cargo, root, target, try_run};
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The version of cargo-deny that `deny.toml` is written for.
+const CARGO_DENY: &str = "0.20.2";
+/// The version of schemathesis whose findings are known to be findings.
+const SCHEMATHESIS: &str = "4.32.5";
+
+/// The providers' own libraries, with the scripts that sign by them.
+pub fn signers() -> Result<PathBuf> {
+    let (from, to) = (root().join("host/tests/signers"), target().join("signers"));
+    std::fs::create_dir_all(&to)?;
+    for name in ["package.json", "requirements.txt", "sign.mjs", "sign.py"] {
+        std::fs::copy(from.join(name), to.join(name)).with_context(|| name.to_owned())?;
+    }
+    let wanted = [std::fs::read(to.join("package.json"))?, std::fs::read(to.join("requirements.txt"))?].concat();
+    once(&to, &wanted, || {
+        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error"];
+        install(Command::new("npm").args(npm).current_dir(&to))?;
+        venv(&to, &["--requirement", "requirements.txt"])
+    })?;
+    Ok(to)
+}
+
+/// schemathesis: its program.
+pub fn schemathesis() -> Result<PathBuf> {
+    let to = target().join("schemathesis");
+    std::fs::create_dir_all(&to)?;
+    once(&to, SCHEMATHESIS.as_bytes(), || venv(&to, &[&format!("schemathesis=={SCHEMATHESIS}")]))?;
+    Ok(to.join("venv/bin/schemathesis"))
+}
+
+/// cargo-deny: its program.
+pub fn cargo_deny() -> Result<PathBuf> {
+    let to = target().join("cargo-deny");
+    std::fs::create_dir_all(&to)?;
+    once(&to, CARGO_DENY.as_bytes(), || {
+        let mut command = cargo();
+        // Built for one run of a second: optimisation would cost more than it gives.
+        command.args(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--debug", "--quiet", "--root"]);
+        install(command.arg(&to).env_remove("CARGO_TARGET_DIR"))
+    })?;
+    Ok(to.join("bin/cargo-deny"))
+}
+
+fn venv(directory: &Path, packages: &[&str]) -> Result<()> {
+    install(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(directory))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    install(Command::new(directory.join("venv/bin/python")).args(pip).args(packages).current_dir(directory))
+}
+
+/// Does it, unless it was done for the same before.
+fn once(directory: &Path, wanted: &[u8], install: impl Fn() -> Result<()>) -> Result<()> {
+    let stamp = directory.join("installed");
+    if std::fs::read(&stamp).is_ok_and(|done| done == wanted) {
+        return Ok(());
+    }
+    install()?;
+    Ok(std::fs::write(stamp, wanted)?)
+}
+
+fn install(command: &mut Command) -> Result<()> {
+    let (worked, output) = try_run(command)?;
+    ensure!(worked, "{}", output.trim());
+    Ok(())
+}

@@ -15,6 +15,8 @@ type Failure = Box<dyn std::error::Error>;
 /// Connections of one address of this machine: fewer than a server takes of one.
 const OF_ADDRESS: u32 = 400;
 const PAUSE: Duration = Duration::from_millis(500);
+/// Over what time they come.
+const SPREAD: Duration = Duration::from_millis(2500);
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,9 +27,11 @@ fn main() -> Result<(), Failure> {
         let open = Arc::new(AtomicUsize::new(0));
         for number in 0..connections {
             let from = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 0, 2).to_bits() + number / OF_ADDRESS);
-            tokio::spawn(hold(IpAddr::V4(from), address, Arc::clone(&open)));
+            // Strangers do not send in step.
+            let later = SPREAD * number / connections;
+            tokio::spawn(hold(IpAddr::V4(from), address, later, Arc::clone(&open)));
         }
-        while open.load(Ordering::Relaxed) < connections as usize {
+        while open.load(Ordering::Relaxed) < connections as usize / 100 * 99 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         println!("{connections} connections are open");
@@ -36,7 +40,8 @@ fn main() -> Result<(), Failure> {
     })
 }
 
-async fn hold(from: IpAddr, to: SocketAddr, open: Arc<AtomicUsize>) {
+async fn hold(from: IpAddr, to: SocketAddr, later: Duration, open: Arc<AtomicUsize>) {
+    tokio::time::sleep(later).await;
     loop {
         if let Ok(mut stream) = connect(from, to).await {
             open.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +57,7 @@ async fn hold(from: IpAddr, to: SocketAddr, open: Arc<AtomicUsize>) {
             }
             open.fetch_sub(1, Ordering::Relaxed);
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(later / 5).await;
     }
 }
 

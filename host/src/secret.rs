@@ -52,7 +52,7 @@ pub enum SecretError {
     #[error("the key file {path} {problem}")]
     KeyFile { path: PathBuf, problem: String },
     #[error(
-        "the secret {0} cannot be decrypted: the key file is not the one it was stored with. Put the right key back, or \
+        "the secret {0} cannot be decrypted: the key is not the one it was stored with. Put the right key back, or \
          remove the secret and store it again"
     )]
     Undecryptable(String),

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 /// How long CI runs each target, in seconds.
-pub const SHARE_SECONDS: u64 = 10;
+pub const SHARE_SECONDS: u64 = 6;
 /// As many at a time as a small machine has processors.
 const AT_A_TIME: usize = 2;
 

@@ -4,6 +4,7 @@ mod api;
 mod bench;
 mod checklist;
 mod demo;
+mod families;
 mod fuzz;
 mod http;
 mod neighbours;

@@ -51,14 +51,14 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     server.ringback(&["--workspace", "noisy", "plugin", "push", "misbehave"], Some(&misbehave), None)?;
     let burning = burner(&server, data)?;
     let address = server.public.trim_start_matches("http://").to_owned();
-    let cases: [(&str, f64, &dyn Fn() -> Result<Neighbour>); 3] = [
+    let cases: [(&str, f64, Start<'_>); 3] = [
         ("a workspace whose plugin uses 40 ms of its 50, called 200 times a second", 1.2, &|| {
             let seconds = (3 * seconds + 10).to_string();
             let noise = [&address, &burning, "64", &seconds, "any", "none", "200"];
-            Neighbour::start(Command::new(release.join("examples/load")).args(noise).stdin(Stdio::null()), false)
+            Neighbour::start(Neighbour::of(&release.join("examples/load")).args(noise).stdin(Stdio::null()), false)
         }),
         ("2,000 connections that send a byte of their headers every half second", 2.0, &|| {
-            Neighbour::start(Command::new(release.join("examples/slow")).args([&address, SLOW_CONNECTIONS]), true)
+            Neighbour::start(Neighbour::of(&release.join("examples/slow")).args([&address, SLOW_CONNECTIONS]), true)
         }),
         ("uploads of plugins, one after the other", 2.0, &|| {
             let script = format!(
@@ -68,7 +68,7 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
                 data.display(),
                 misbehave.display()
             );
-            Neighbour::start(Command::new("bash").args(["-c", &script]).stdout(Stdio::null()), false)
+            Neighbour::start(Neighbour::of(Path::new("bash")).args(["-c", &script]), false)
         }),
     ];
     let mut lines = String::new();
@@ -133,7 +133,16 @@ fn burner(server: &Server, data: &Path) -> Result<String> {
 /// Somebody else, until dropped.
 struct Neighbour(Child);
 
+type Start<'a> = &'a dyn Fn() -> Result<Neighbour>;
+
 impl Neighbour {
+    /// What it runs is on another machine in life: here it gives way, so that the server's work for it is what counts.
+    fn of(program: &Path) -> Command {
+        let mut command = Command::new("nice");
+        command.args(["-n", "19"]).arg(program);
+        command
+    }
+
     /// `says`: whether it prints a line when it has begun.
     fn start(command: &mut Command, says: bool) -> Result<Self> {
         if says {

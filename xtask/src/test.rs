@@ -1,7 +1,7 @@
 //! Everything that CI runs, in one command.
 
 use crate::process::{cargo, root, run as run_command, target, try_run};
-use crate::{checklist, plugins, readme, wit};
+use crate::{api, checklist, families, fuzz, plugins, readme, tools, wit};
 use anyhow::Result;
 use std::process::Command;
 use std::time::Instant;
@@ -9,6 +9,7 @@ use std::time::Instant;
 /// Runs it all; the first failure ends it.
 pub fn run() -> Result<()> {
     let started = Instant::now();
+    let step = |what: &str| println!("\n=== {what} ({:.0} s)", started.elapsed().as_secs_f32());
     step("format");
     run_command(cargo().args(["fmt", "--all", "--check"]))?;
     step("interface");
@@ -16,21 +17,37 @@ pub fn run() -> Result<()> {
     step("plugins");
     plugins::build_all()?;
     step("lints");
-    run_command(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
-    step("tests");
+    run_command(
+        cargo().args(["clippy", "--all-targets", "--locked"]).args(WORKSPACE).args(["--", "--deny", "warnings"]),
+    )?;
+    step("helpers of the tests");
     // The binary first: tests start it, and it must be the one that the other commands use, too.
     helpers()?;
+    let mut left_out = Vec::from(PROOFS);
+    if let Err(error) = tools::signers() {
+        println!("skipped: the providers' own libraries cannot be installed: {error:#}");
+        left_out.push("signers::");
+    }
+    step("tests");
     let mut tests = cargo();
-    tests.args(["test", "--workspace", "--locked", "--no-fail-fast", "--"]);
-    tests.args(PROOFS.iter().flat_map(|proof| ["--skip", proof]));
+    tests.args(["test", "--locked", "--no-fail-fast"]).args(WORKSPACE).args(["--", "--show-output"]);
+    tests.args(left_out.iter().flat_map(|left_out| ["--skip", left_out]));
     let (passed, output) = try_run(tests.env("RUST_BACKTRACE", "0"))?;
     anyhow::ensure!(passed, "a test failed:\n{output}");
     let mut results = checklist::results(&output);
-    println!("{} tests, 0 failures", results.len());
+    families::print(&results, &output);
     step("proofs that nothing is lost, and that nothing hurts");
     results.extend(prove(&PROOFS, None)?);
     step("behaviour checklist");
     checklist::check(&results, false)?;
+    step("fuzz targets");
+    fuzz::run(fuzz::SHARE_SECONDS, None)?;
+    step("API against its document");
+    match tools::schemathesis() {
+        // The same requests every time: what is found is found again.
+        Ok(_) => api::run(api::SHARE, Some("1"))?,
+        Err(error) => println!("skipped: schemathesis cannot be installed: {error:#}"),
+    }
     step("templates of new plugins");
     templates()?;
     step("documentation");
@@ -50,6 +67,9 @@ pub fn run() -> Result<()> {
     println!("\nEverything passed in {:.0} s.", started.elapsed().as_secs_f32());
     Ok(())
 }
+
+/// Everything but the fuzz targets, which exist with their instruments only.
+const WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "ringback-fuzz"];
 
 /// What tests start: the binary, one with faults to be planted, and what stands between the binary and its files.
 pub fn helpers() -> Result<()> {
@@ -112,16 +132,27 @@ fn templates() -> Result<()> {
     Ok(())
 }
 
-/// Licences, bans and sources; advisories need their database, which may be out of reach.
+/// Licences, bans and sources; advisories where their database can be reached.
 fn dependencies() -> Result<()> {
-    let installed = try_run(Command::new("cargo-deny").arg("--version")).is_ok_and(|(found, _)| found);
-    if !installed {
-        println!("skipped: cargo-deny is not installed (`cargo install cargo-deny --locked` to check deny.toml)");
+    let program = match tools::cargo_deny() {
+        Ok(program) => program,
+        Err(error) => {
+            println!("skipped: cargo-deny cannot be installed: {error:#}");
+            return Ok(());
+        }
+    };
+    let deny = |checks: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(["check", "--hide-inclusion-graph"]).args(checks).current_dir(root());
+        command
+    };
+    run_command(&mut deny(&["licenses", "bans", "sources"]))?;
+    let (passed, output) = try_run(&mut deny(&["advisories"]))?;
+    if !passed && output.contains("failed to fetch advisory database") {
+        println!("skipped: the database of advisories cannot be reached from here");
         return Ok(());
     }
-    run_command(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
-}
-
-fn step(what: &str) {
-    println!("\n=== {what}");
+    anyhow::ensure!(passed, "{output}");
+    println!("advisories ok");
+    Ok(())
 }

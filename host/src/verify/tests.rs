@@ -33,6 +33,7 @@ fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
 }
 
 fn check(scheme: &Verify, callback: Callback, secrets: &[(&str, &str)]) -> Result<Verified, Stop> {
+    println!("1 cases");
     let secrets = Secrets::for_testing(&Name::default_name(), secrets);
     let now = Timestamp::from_millis(NOW * 1000);
     verify(scheme, callback.into(), &secrets, now, None)

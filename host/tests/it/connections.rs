@@ -1,7 +1,7 @@
 //! Callers who are slow, rude or wrong on the wire: each is ended on time, and the next good caller is answered.
 
 use crate::process::Server;
-use crate::support::TestServer;
+use crate::support::{TestServer, cases};
 use reqwest::StatusCode;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,6 +39,7 @@ async fn answers(stream: &mut TcpStream, at_most: Duration) -> String {
 }
 
 async fn send(to: SocketAddr, request: &[u8]) -> String {
+    cases(1);
     let mut stream = TcpStream::connect(to).await.unwrap();
     // The server may close before it has read everything.
     let _ = stream.write_all(request).await;

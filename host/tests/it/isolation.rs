@@ -1,7 +1,7 @@
 //! What belongs to a workspace, and what is secret, is seen by nobody else: tried on every route, and searched for everywhere.
 
 use crate::process::Server;
-use crate::support::{TestServer, plugin};
+use crate::support::{TestServer, cases, plugin};
 use aws_lc_rs::hmac;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -126,6 +126,7 @@ async fn no_route_leads_into_another_workspace() {
         }
     }
     assert!(tried >= 80, "{tried}");
+    cases(tried);
     assert_eq!(everything(&server).await, before, "nothing of acme has changed");
 }
 
@@ -275,4 +276,85 @@ fn collect(directory: &Path, files: &mut Vec<std::path::PathBuf>) {
             false => files.push(path),
         }
     }
+}
+
+/// What callers and plugins say forges no line of the log, and no colour in who reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_writes_lines_of_the_log() {
+    const FORGED: &str = "\r\n2026-01-01T00:00:00Z  INFO forged: \u{1b}[31mall is well\u{7}";
+    for form in ["text", "json"] {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let server = Server::new(&directory.path().join("data"))
+            .log_to(&log)
+            .with("RINGBACK_LOG_FILTER", "debug")
+            .with("RINGBACK_LOG", form);
+        let mut process = server.start();
+        let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let api =
+            |method: Method, path: &str| client.request(method, format!("{}{path}", process.admin)).bearer_auth(&token);
+        let upload = api(Method::POST, "/v1/plugins/misbehave/versions").body(plugin("misbehave")).send();
+        assert!(upload.await.unwrap().status().is_success());
+        let with = json!({ "log": [3, 800] });
+        let flow = format!(
+            "flow: f\nsteps:\n  - trigger: T\n    parse: auto\n    when: {{ plugin: misbehave, with: {with} }}\n  - fail: '${{{{ data.text }}}}'\n"
+        );
+        let deployed: Value = api(Method::PUT, "/v1/flows/f").body(flow).send().await.unwrap().json().await.unwrap();
+        let url = deployed["triggers"][0]["urls"]["default"]["native"].as_str().unwrap().to_owned();
+        let encoded: String = FORGED.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for request in [
+            client.post(&url).json(&json!({ "text": FORGED, FORGED: FORGED })),
+            client.post(&url).body(FORGED).header("content-type", "application/json"),
+            client.post(format!("{url}?execution={encoded}")).json(&json!({})),
+            client.get(format!("{}/h/{encoded}", process.public)),
+            client.post(&url).header("x-forged", b"\xff\xfe[31m\t".as_slice()).json(&json!({})),
+            client.put(format!("{}/v1/flows/{encoded}", process.admin)).bearer_auth(&token).body(FORGED),
+            client.get(format!("{}/v1/flows", process.admin)).bearer_auth(&encoded),
+        ] {
+            drop(request.send().await);
+            cases(1);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        process.terminate();
+        assert_eq!(process.wait(std::time::Duration::from_secs(20)), Some(0));
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert!(text.contains("stopping"), "{text}");
+        for line in text.lines() {
+            let begins = line.starts_with("20") || line.starts_with("{\"timestamp\":\"20");
+            assert!(begins && !line.starts_with("2026-01-01"), "{form}: {line:?}");
+            assert!(!line.chars().any(char::is_control), "{form}: {line:?}");
+        }
+    }
+}
+
+/// A key that is given is in no file; without it, or with another, the secrets stay closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_the_secrets_may_come_from_outside() {
+    const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let server = Server::new(&directory.path().join("data")).log_to(&log);
+    let with_key = server.clone().with("RINGBACK_SECRET_KEY", KEY);
+    let mut process = with_key.start();
+    let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
+    let put = reqwest::Client::new().put(format!("{}/v1/secrets/S", process.admin)).bearer_auth(&token);
+    assert_eq!(put.json(&json!({ "value": "x" })).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    process.terminate();
+    assert_eq!(process.wait(std::time::Duration::from_secs(20)), Some(0));
+    let mut files = Vec::new();
+    collect(server.data(), &mut files);
+    assert!(files.iter().all(|file| file.file_name().is_some_and(|name| name != "secret.key")), "{files:?}");
+    let other = KEY.replace("AQEB", "AgIC");
+    for (refused, code, expected) in [
+        (server.clone().with("RINGBACK_SECRET_KEY", other), 73, "the key is not the one"),
+        (server.clone().with("RINGBACK_SECRET_KEY", "hunter2"), 78, "openssl rand -base64 32"),
+        (with_key.clone().with("RINGBACK_SECRET_KEY_FILE", "elsewhere"), 78, "not both"),
+    ] {
+        let status = refused.spawn().wait().unwrap();
+        let said = std::fs::read_to_string(&log).unwrap();
+        assert!(said.contains(expected) && !said.contains("hunter2"), "{said}");
+        assert_eq!(status.code(), Some(code), "{said}");
+    }
+    with_key.start();
 }

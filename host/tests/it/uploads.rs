@@ -1,6 +1,6 @@
 //! Uploads: every wrong file has a reason of its own, in one line, and leaves nothing behind.
 
-use crate::support::{TestServer, plugin};
+use crate::support::{TestServer, cases, plugin};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -71,6 +71,7 @@ async fn every_wrong_file_has_a_reason_and_leaves_nothing_behind() {
         let refused = matches!(status, StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE);
         assert!(refused && detail.contains(expected), "{what}: {status} {detail}");
         assert!(!detail.contains('\n') && detail.len() < 600, "{what}: {detail}");
+        cases(1);
         reasons.insert(detail);
     }
     assert!(reasons.len() >= 20, "{reasons:#?}");

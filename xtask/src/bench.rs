@@ -12,7 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 const CONNECTIONS: &str = "32";
-const SECRET: &str = "benchmark";
+/// What signs the callbacks.
+pub const SECRET: &str = "benchmark";
 /// Each pair is measured this many times, alternating; medians are given.
 const ROUNDS: usize = 3;
 
@@ -50,7 +51,10 @@ pub fn run(seconds: u64) -> Result<()> {
     let server = prepare(&release.join("ringback"), &data.join("server"))?;
     let floor = Floor::start(&release.join("examples/floor"), None)?;
     let floor_durable = Floor::start(&release.join("examples/floor_durable"), Some(&data.join("floor.log")))?;
-    let load = |address: &str, path: &str, status: &str| load(&release, address, path, status, seconds, &body);
+    let load = |address: &str, path: &str, status: &str| {
+        let target = Target { address, path, status };
+        load(&release, target, seconds, &body, CONNECTIONS, None)
+    };
     let address = server.public.trim_start_matches("http://").to_owned();
 
     let mut rows = Vec::new();
@@ -222,16 +226,33 @@ fn deploy(server: &Server, data: &Path, case: &Case) -> Result<String> {
 }
 
 #[derive(Clone, Debug)]
-struct Load {
+pub struct Load {
     per_second: f64,
     p50_us: u64,
-    p99_us: u64,
+    pub p99_us: u64,
 }
 
-fn load(release: &Path, address: &str, path: &str, status: &str, seconds: u64, body: &[u8]) -> Result<Load> {
+/// Where a load goes, and what the answers must be.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub address: &'a str,
+    pub path: &'a str,
+    pub status: &'a str,
+}
+
+/// Sends signed callbacks: as fast as they are answered, or so many a second.
+pub fn load(
+    release: &Path,
+    Target { address, path, status }: Target<'_>,
+    seconds: u64,
+    body: &[u8],
+    connections: &str,
+    rate: Option<&str>,
+) -> Result<Load> {
     let signature = github_signature(SECRET, body)?;
     let mut child = Command::new(release.join("examples/load"))
-        .args([address, path, CONNECTIONS, &seconds.to_string(), status, &signature])
+        .args([address, path, connections, &seconds.to_string(), status, &signature])
+        .args(rate)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -1,22 +1,23 @@
 //! What the users of one server notice of each other: the latency of good callbacks alone, and beside somebody who takes all
 //! that is given.
 
-use crate::http::{github_signature, post};
+use crate::bench::{SECRET, Target, load};
+use crate::http::post;
 use crate::plugins;
 use crate::process::{cargo, run as run_command, target};
 use crate::server::Server;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const SECRET: &str = "benchmark";
 /// Alone and beside alternate this often; medians are given.
 const ROUNDS: usize = 5;
-/// Good callbacks a second.
+/// Good callbacks a second, and the connections that they come by.
 const RATE: &str = "500";
+const CONNECTIONS: &str = "8";
 /// Processor time that the noisy plugin uses of the 50 ms that it may.
 const BURN_MICROS: f64 = 40_000.0;
 const SLOW_CONNECTIONS: &str = "2000";
@@ -71,15 +72,20 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
             Neighbour::start(Neighbour::of(Path::new("bash")).args(["-c", &script]), false)
         }),
     ];
+    let p99 = |path: &str, status: &str| {
+        let target = Target { address: &address, path, status };
+        load(release, target, seconds, br#"{"ref": "refs/heads/main"}"#, CONNECTIONS, Some(RATE))
+            .map(|load| load.p99_us)
+    };
     let mut lines = String::new();
     for (what, goal, start) in cases {
         for (name, path, status) in [("WASM condition", &decided, "204"), ("durable start", &durable, "202")] {
             let (mut alone, mut beside) = (Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                alone.push(p99(release, &address, path, status, seconds)?);
+                alone.push(p99(path, status)?);
                 let neighbour = start()?;
                 std::thread::sleep(Duration::from_secs(1));
-                beside.push(p99(release, &address, path, status, seconds)?);
+                beside.push(p99(path, status)?);
                 drop(neighbour);
                 std::thread::sleep(Duration::from_secs(2));
             }
@@ -162,22 +168,6 @@ impl Drop for Neighbour {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn p99(release: &Path, address: &str, path: &str, status: &str, seconds: u64) -> Result<u64> {
-    let body = br#"{"ref": "refs/heads/main"}"#;
-    let signature = github_signature(SECRET, body)?;
-    let mut child = Command::new(release.join("examples/load"))
-        .args([address, path, "8", &seconds.to_string(), status, &signature, RATE])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    child.stdin.take().context("no input")?.write_all(body)?;
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the load on {path} failed");
-    let result: Value = serde_json::from_slice(&output.stdout)?;
-    ensure!(result["wrong"] == 0, "{} answers were not {status}", result["wrong"]);
-    result["p99_us"].as_u64().context("no latency")
 }
 
 fn median(mut values: Vec<u64>) -> u64 {

@@ -1,7 +1,7 @@
 //! One call of a plugin: a fresh store, the limits, and what came of it.
 
 use super::bindings::exports;
-use super::engine::Ticker;
+use super::engine::{Running, Ticker};
 use super::error::CallError;
 use super::host::{CallState, CallbackHandle, ExecutionHandle, ExecutionView, LimitReached, Misuse, Services};
 use super::limits::{self, CallLimits, Limits};
@@ -176,10 +176,9 @@ impl Caller {
         let turns = Turns::new(cpu * limits::WALL_FACTOR);
         let store = self.store(state, limits, cpu, Arc::clone(&turns));
         let running = self.ticker.guard();
-        let call = enter_in_time(store, Arc::clone(linked), question, config.to_owned(), Arc::clone(&turns));
+        let call = enter_in_time(running, store, Arc::clone(linked), question, config.to_owned(), Arc::clone(&turns));
         let slow = linked.is_slow.load(Ordering::Relaxed);
         let called = self.slow_lane.run(&subject.workspace, call, &turns, slow).await;
-        drop(running);
         if slow != turns.is_long() {
             linked.is_slow.store(turns.is_long(), Ordering::Relaxed);
         }
@@ -249,8 +248,10 @@ impl Caller {
 
 type Asked = wasmtime::Result<Result<Answer, exports::condition::Failure>>;
 
-/// A call, and what it left in its store; the store itself is dropped.
+/// A call, and what it left in its store; the store itself is dropped. The clock runs for as long as the call is there: also
+/// when nobody waits for it any more, it must come to the end of its turn.
 async fn enter_in_time(
+    _running: Running,
     mut store: Store<CallState>,
     linked: Arc<Linked>,
     question: Question,

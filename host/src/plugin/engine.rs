@@ -4,6 +4,7 @@ use super::limits::{self, Limits};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::Thread;
+use std::time::Duration;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// Most memories of one component: interpreters come in parts that each have one.
@@ -95,7 +96,8 @@ impl Ticker {
             loop {
                 match Weak::upgrade(&weak).map(|running| running.load(Ordering::Acquire)) {
                     None => return,
-                    Some(0) => std::thread::park(),
+                    // Not for ever: the last call may end after the ticker's owner.
+                    Some(0) => std::thread::park_timeout(Duration::from_secs(1)),
                     Some(_) => std::thread::sleep(limits::TICK),
                 }
                 match engine.upgrade() {
@@ -108,11 +110,11 @@ impl Ticker {
     }
 
     /// Lets the ticker run for as long as the guard lives.
-    pub(super) fn guard(&self) -> Running<'_> {
+    pub(super) fn guard(&self) -> Running {
         if self.running.fetch_add(1, Ordering::AcqRel) == 0 {
             self.thread.unpark();
         }
-        Running(&self.running)
+        Running(Arc::clone(&self.running))
     }
 }
 
@@ -122,9 +124,9 @@ impl Drop for Ticker {
     }
 }
 
-pub(super) struct Running<'t>(&'t AtomicUsize);
+pub(super) struct Running(Arc<AtomicUsize>);
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }

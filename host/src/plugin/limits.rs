@@ -6,8 +6,10 @@ use std::time::Duration;
 
 /// How often running guest code is interrupted, so that others run too and its time is counted.
 pub(super) const TICK: Duration = Duration::from_millis(1);
-/// A call that has used the processor for so many microseconds is a long one, and goes on where it gives way to others.
+/// A call that has used the processor for so many microseconds, and was interrupted so often, is a long one: it goes on where
+/// it gives way to others.
 pub(super) const FAST_MICROS: u64 = 2000;
+pub(super) const FAST_TICKS: u64 = 2;
 /// How much long calls and the compiler give way, as `nice` has it: beside a busy thread they get a tenth of a processor.
 pub(super) const NICENESS: i32 = 10;
 /// Wall-clock time of a call, as a multiple of its CPU time: waiting on the host counts here only.

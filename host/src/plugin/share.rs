@@ -4,7 +4,7 @@
 //! it gives way to everything else, so that whoever burns processor time waits for others, and not others for it.
 
 use super::error::CallError;
-use super::limits::{FAST_MICROS, Limits, NICENESS};
+use super::limits::{FAST_MICROS, FAST_TICKS, Limits, NICENESS};
 use crate::name::Name;
 use crate::sync::lock;
 use std::collections::HashMap;
@@ -124,9 +124,10 @@ impl Turns {
         self.ticks.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether it has used the processor for long.
+    /// Whether it has used the processor for long. Its turns may be long since others ran in them, and the clock interrupts a
+    /// call once after each time that it waits: both together are neither.
     pub(super) fn is_long(&self) -> bool {
-        self.busy_us.load(Ordering::Relaxed) >= FAST_MICROS
+        self.busy_us.load(Ordering::Relaxed) >= FAST_MICROS && self.ticks.load(Ordering::Relaxed) >= FAST_TICKS
     }
 
     /// Whether it last stopped since its turn was over, and not to wait for the host.

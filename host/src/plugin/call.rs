@@ -179,8 +179,8 @@ impl Caller {
         let call = enter_in_time(running, store, Arc::clone(linked), question, config.to_owned(), Arc::clone(&turns));
         let slow = linked.is_slow.load(Ordering::Relaxed);
         let called = self.slow_lane.run(&subject.workspace, call, &turns, slow).await;
-        if slow != turns.is_long() {
-            linked.is_slow.store(turns.is_long(), Ordering::Relaxed);
+        if slow != turns.was_long() {
+            linked.is_slow.store(turns.was_long(), Ordering::Relaxed);
         }
         let mut usage = PluginUse {
             plugin: plugin.clone(),

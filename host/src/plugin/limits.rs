@@ -10,6 +10,8 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 /// it gives way to others.
 pub(super) const FAST_MICROS: u64 = 2000;
 pub(super) const FAST_TICKS: u64 = 2;
+/// After a call that was interrupted so often, the next of the version begins there.
+pub(super) const LONG_TICKS: u64 = 5;
 /// How much long calls and the compiler give way, as `nice` has it: beside a busy thread they get a tenth of a processor.
 pub(super) const NICENESS: i32 = 10;
 /// Wall-clock time of a call, as a multiple of its CPU time: waiting on the host counts here only.

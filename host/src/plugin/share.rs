@@ -4,7 +4,7 @@
 //! it gives way to everything else, so that whoever burns processor time waits for others, and not others for it.
 
 use super::error::CallError;
-use super::limits::{FAST_MICROS, FAST_TICKS, Limits, NICENESS};
+use super::limits::{FAST_MICROS, FAST_TICKS, LONG_TICKS, Limits, NICENESS};
 use crate::name::Name;
 use crate::sync::lock;
 use std::collections::HashMap;
@@ -124,10 +124,16 @@ impl Turns {
         self.ticks.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether it has used the processor for long. Its turns may be long since others ran in them, and the clock interrupts a
-    /// call once after each time that it waits: both together are neither.
-    pub(super) fn is_long(&self) -> bool {
+    /// Whether it goes on where it gives way. Its turns may be long since others ran in them, and the clock interrupts a call
+    /// once after each time that it waits: both together are neither.
+    fn is_long(&self) -> bool {
         self.busy_us.load(Ordering::Relaxed) >= FAST_MICROS && self.ticks.load(Ordering::Relaxed) >= FAST_TICKS
+    }
+
+    /// Whether the next call shall begin there: for that, it must have been long beyond doubt. A short call that others
+    /// interrupt again and again on a busy machine would else keep all that follow it on the slow threads.
+    pub(super) fn was_long(&self) -> bool {
+        self.is_long() && self.ticks.load(Ordering::Relaxed) >= LONG_TICKS
     }
 
     /// Whether it last stopped since its turn was over, and not to wait for the host.

@@ -11,7 +11,7 @@ pub const SHARE_SECONDS: u64 = 6;
 /// As many at a time as a small machine has processors.
 const AT_A_TIME: usize = 2;
 
-/// Runs every target, or one, for so many seconds: a line each.
+/// Runs every target, or one, for so many seconds: a line each. What CI tries begins in the same way every time.
 pub fn run(seconds: u64, only: Option<&str>) -> Result<()> {
     let directory = root().join("host/fuzz");
     let mut build = cargo();
@@ -55,6 +55,7 @@ fn fuzz(name: &str, directory: &Path, seconds: u64) -> Result<u64> {
     std::fs::create_dir_all(&artifacts)?;
     let mut run = Command::new(target().join("debug").join(name));
     run.args(["-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1", &format!("-max_total_time={seconds}")]);
+    run.args((seconds == SHARE_SECONDS).then_some("-seed=1"));
     run.arg(format!("-artifact_prefix={}/{name}-", artifacts.display()));
     let (passed, output) = try_run(run.arg(found).arg(directory.join("corpus").join(name)))?;
     ensure!(passed, "the fuzz target {name} found an input that fails; it is in {}:\n{output}", artifacts.display());

@@ -6,7 +6,7 @@ use crate::outcome::Stop;
 use crate::secret::Secrets;
 use crate::time::Timestamp;
 use crate::user::{User, Users};
-use crate::verify::missing_secret;
+use crate::verify::secret_values;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -61,9 +61,8 @@ pub fn check_basic(basic: &Basic, callback: &Callback, secrets: &Secrets) -> Res
         Stop::refused(401, "credentials_wrong", "A valid user name and password are needed.", reason)
             .with_header("www-authenticate", "Basic realm=\"ringback\", charset=\"UTF-8\"")
     };
-    let now = callback.request.received_at;
-    let passwords = secrets.find_all(&callback.workspace, &callback.environment, &basic.password, now);
-    let passwords = passwords.ok_or_else(|| missing_secret(&basic.password))?;
+    let name = std::slice::from_ref(&basic.password);
+    let passwords = secret_values(secrets, callback, name, callback.request.received_at)?;
     let header = callback.request.header("authorization");
     let header = header.ok_or_else(|| refused("there is no Authorization header"))?;
     let given = header

@@ -183,15 +183,7 @@ pub fn cel(input: &[u8]) {
     let Some((source, data)) = text_and_json(input) else { return };
     let name = Name::default_name();
     let input = Input { data: Arc::new(data), ..Input::default() };
-    let scope = Scope {
-        flow: &name,
-        environment: &name,
-        callback: None,
-        input: &input,
-        vars: &Value::Null,
-        execution: None,
-        secrets: None,
-    };
+    let scope = Scope::of_input(&name, &input);
     if let Ok(expression) = Cel::compile(source) {
         let _ = expression.evaluate(&scope);
     }

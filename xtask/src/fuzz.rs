@@ -11,8 +11,8 @@ pub const SHARE_SECONDS: u64 = 6;
 /// As many at a time as a small machine has processors.
 const AT_A_TIME: usize = 2;
 
-/// Runs every target, or one, for so many seconds: a line each. What CI tries begins in the same way every time.
-pub fn run(seconds: u64, only: Option<&str>) -> Result<()> {
+/// Runs every target, or one, for so many seconds: a line each. With a seed, they begin in the same way each time.
+pub fn run(seconds: u64, only: Option<&str>, seed: Option<&str>) -> Result<()> {
     let directory = root().join("host/fuzz");
     let mut build = cargo();
     build.args(["build", "--package", "ringback-fuzz", "--locked", "--quiet"]);
@@ -32,7 +32,7 @@ pub fn run(seconds: u64, only: Option<&str>) -> Result<()> {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(name) = next() {
-                    match fuzz(&name, &directory, seconds) {
+                    match fuzz(&name, &directory, seconds, seed) {
                         Ok(inputs) => println!("fuzz {name}: {inputs} inputs, 0 failures"),
                         Err(error) => failed.lock().map(|mut failed| failed.push(error)).unwrap_or_default(),
                     }
@@ -47,7 +47,7 @@ pub fn run(seconds: u64, only: Option<&str>) -> Result<()> {
 }
 
 /// Runs a target: how many inputs it has tried.
-fn fuzz(name: &str, directory: &Path, seconds: u64) -> Result<u64> {
+fn fuzz(name: &str, directory: &Path, seconds: u64, seed: Option<&str>) -> Result<u64> {
     // What is found stays there, and is where the next run begins.
     let found = target().join("fuzz").join(name);
     let artifacts = target().join("fuzz/artifacts");
@@ -55,7 +55,7 @@ fn fuzz(name: &str, directory: &Path, seconds: u64) -> Result<u64> {
     std::fs::create_dir_all(&artifacts)?;
     let mut run = Command::new(target().join("debug").join(name));
     run.args(["-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1", &format!("-max_total_time={seconds}")]);
-    run.args((seconds == SHARE_SECONDS).then_some("-seed=1"));
+    run.args(seed.map(|seed| format!("-seed={seed}")));
     run.arg(format!("-artifact_prefix={}/{name}-", artifacts.display()));
     let (passed, output) = try_run(run.arg(found).arg(directory.join("corpus").join(name)))?;
     ensure!(passed, "the fuzz target {name} found an input that fails; it is in {}:\n{output}", artifacts.display());

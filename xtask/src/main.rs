@@ -53,10 +53,10 @@ fn main() -> ExitCode {
         ["chaos", "--minutes", minutes] => test::chaos(Some(minutes)),
         ["hostile"] => test::hostile(None),
         ["hostile", "--count", count] => test::hostile(Some(count)),
-        ["fuzz"] => fuzz::run(fuzz::SHARE_SECONDS, None),
-        ["fuzz", seconds] => seconds.parse().map_err(Into::into).and_then(|seconds| fuzz::run(seconds, None)),
+        ["fuzz"] => fuzz::run(fuzz::SHARE_SECONDS, None, None),
+        ["fuzz", seconds] => seconds.parse().map_err(Into::into).and_then(|seconds| fuzz::run(seconds, None, None)),
         ["fuzz", seconds, target] => {
-            seconds.parse().map_err(Into::into).and_then(|seconds| fuzz::run(seconds, Some(target)))
+            seconds.parse().map_err(Into::into).and_then(|seconds| fuzz::run(seconds, Some(target), None))
         }
         ["api"] => api::run(api::SHARE, None),
         ["api", examples] => api::run(examples, None),

@@ -300,15 +300,7 @@ mod tests {
 
     fn with_scope<T>(data: &Value, act: impl FnOnce(&Scope<'_>) -> T) -> T {
         let (name, input) = (Name::default_name(), Input { data: data.clone().into(), ..Input::default() });
-        act(&Scope {
-            flow: &name,
-            environment: &name,
-            callback: None,
-            input: &input,
-            vars: &Value::Null,
-            execution: None,
-            secrets: None,
-        })
+        act(&Scope::of_input(&name, &input))
     }
 
     fn evaluate(source: &str, data: Value) -> Value {

@@ -30,6 +30,20 @@ pub struct ScopeOfExecution<'a> {
 }
 
 impl<'a> Scope<'a> {
+    /// With data alone.
+    #[cfg(any(test, fuzzing))]
+    pub fn of_input(name: &'a Name, input: &'a Input) -> Self {
+        Self {
+            flow: name,
+            environment: name,
+            callback: None,
+            input,
+            vars: &Value::Null,
+            execution: None,
+            secrets: None,
+        }
+    }
+
     /// The value of a name, `None` when there is no such name.
     pub fn get(&self, name: &str) -> Option<Cow<'a, Value>> {
         Some(match name {

@@ -166,15 +166,7 @@ mod tests {
     fn render(text: &str) -> Value {
         let data = json!({ "n": 7, "s": "x", "b": 1, "a": 2 });
         let (name, input) = (Name::default_name(), Input { data: data.into(), ..Input::default() });
-        let scope = Scope {
-            flow: &name,
-            environment: &name,
-            callback: None,
-            input: &input,
-            vars: &Value::Null,
-            execution: None,
-            secrets: None,
-        };
+        let scope = Scope::of_input(&name, &input);
         Template::text(text).unwrap().render(&scope).unwrap()
     }
 

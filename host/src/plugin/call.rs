@@ -241,7 +241,7 @@ impl Caller {
             return CallError::Trapped { plugin, reason: trap.to_string() };
         }
         // What is left is an answer, or an argument, that cannot be taken over from the guest.
-        let reason: String = super::compile::one_line(error).chars().take(300).collect();
+        let reason: String = super::compile::with_causes(error).chars().take(300).collect();
         CallError::BadOutput { plugin, reason }
     }
 }

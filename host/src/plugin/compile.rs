@@ -5,7 +5,7 @@
 
 use super::component::componentize;
 use super::engine;
-use super::error::UploadError;
+use super::error::{UploadError, one_line};
 use super::limits::{CallLimits, NICENESS, UploadLimits};
 use super::scan::{Form, scan};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -164,11 +164,12 @@ fn work(limits: &UploadLimits) -> Result<Compiled, UploadError> {
         }
     };
     let engine = engine::compiling().map_err(|error| UploadError::Host(format!("{error:#}")))?;
-    let artifact = engine.precompile_component(&component).map_err(|error| UploadError::Compile(one_line(&error)))?;
+    let artifact =
+        engine.precompile_component(&component).map_err(|error| UploadError::Compile(with_causes(&error)))?;
     Ok(Compiled { component, artifact })
 }
 
 /// An error with its causes in one line.
-pub(super) fn one_line(error: &wasmtime::Error) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+pub(super) fn with_causes(error: &wasmtime::Error) -> String {
+    one_line(&format!("{error:#}"))
 }

@@ -1,6 +1,6 @@
 //! A core module that carries its component type becomes a component, so that authors need nothing but their compiler.
 
-use super::error::UploadError;
+use super::error::{UploadError, one_line};
 
 /// The component that a core module describes.
 pub(super) fn componentize(module: &[u8]) -> Result<Vec<u8>, UploadError> {
@@ -11,5 +11,5 @@ pub(super) fn componentize(module: &[u8]) -> Result<Vec<u8>, UploadError> {
             .map_err(|error| format!("{error:#}"))?;
         encoder.encode().map_err(|error| format!("{error:#}"))
     };
-    encode().map_err(|problem| UploadError::NotAComponent(problem.lines().collect::<Vec<_>>().join(" ")))
+    encode().map_err(|problem| UploadError::NotAComponent(one_line(&problem)))
 }

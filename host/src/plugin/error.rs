@@ -133,3 +133,10 @@ impl CallError {
         }
     }
 }
+
+/// A message in one line: what it quotes of a file may have line ends and control characters.
+pub(super) fn one_line(message: &str) -> String {
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let escape = |c: char| if c.is_control() { c.escape_debug().collect() } else { vec![c] };
+    words.join(" ").chars().flat_map(escape).collect()
+}

@@ -4,7 +4,7 @@ use super::Role;
 use super::bindings::exports;
 use super::cache::{Cache, deserialize, digest_of};
 use super::call::{Answer, Caller, Linked, Question, Roles, Subject, VerifierVerdict};
-use super::compile::{Compiled, compile, one_line};
+use super::compile::{Compiled, compile, with_causes};
 use super::engine::{self, Ticker};
 use super::error::{CallError, UploadError};
 use super::host::{CallState, Paths, Services, link};
@@ -145,27 +145,28 @@ impl Plugins {
         outbound: Outbound,
     ) -> Result<Self, RegistryError> {
         let set_up = |error: &dyn std::fmt::Display| RegistryError::SetUp(error.to_string());
-        let engine = engine::running(&settings.limits).map_err(|error| set_up(&one_line(&error)))?;
+        let engine = engine::running(&settings.limits).map_err(|error| set_up(&with_causes(&error)))?;
         let mut linker = Linker::new(&engine);
-        link(&mut linker).map_err(|error| set_up(&one_line(&error)))?;
+        link(&mut linker).map_err(|error| set_up(&with_causes(&error)))?;
         let cache = Cache::open(&settings.data, &engine).map_err(|error| set_up(&error))?;
         let ticker = Ticker::start(&engine).map_err(|error| set_up(&error))?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let records = store.plugins()?;
+        let limits = settings.limits.clone();
         let inner = Inner {
             caller: Caller {
                 engine,
                 ticker,
                 slow_lane: SlowLane::start(threads).map_err(|error| set_up(&error))?,
                 services: Arc::new(Services { store, secrets, outbound, paths: Paths::default() }),
-                limits: settings.limits.clone(),
+                limits: limits.clone(),
                 body_bytes_max: settings.body_bytes_max,
             },
             linker,
             cache,
             compiling: Semaphore::new(1),
             uploads: AtomicUsize::new(0),
-            places: Places::new(&settings.limits),
+            places: Places::new(limits.concurrency, limits.workspace_concurrency, limits.workspace_waiting),
             settings,
             active: ArcSwap::default(),
             changing: tokio::sync::Mutex::new(()),
@@ -445,7 +446,7 @@ fn wrong_answer(plugin: &Name) -> CallError {
 impl Inner {
     /// What the compiler has made a moment ago: what the engine does not take of it is too much for a call.
     fn just_compiled(&self, artifact: &[u8]) -> Result<Component, UploadError> {
-        deserialize(&self.caller.engine, artifact).map_err(|error| UploadError::TooComplex(one_line(&error)))
+        deserialize(&self.caller.engine, artifact).map_err(|error| UploadError::TooComplex(with_causes(&error)))
     }
 
     fn find(&self, workspace: &Name, name: &Name) -> Option<Arc<Active>> {
@@ -506,7 +507,7 @@ impl Inner {
                     .await
                     .map_err(|error| error.to_string())?;
                 self.cache.keep_artifact(&version.digest, &compiled.artifact).map_err(|error| error.to_string())?;
-                deserialize(&self.caller.engine, &compiled.artifact).map_err(|error| one_line(&error))?
+                deserialize(&self.caller.engine, &compiled.artifact).map_err(|error| with_causes(&error))?
             }
         };
         self.link(&component, version.digest.clone(), version.large).map_err(|error| error.to_string())
@@ -519,12 +520,13 @@ impl Inner {
         for import in &imports {
             check_import(import)?;
         }
-        let pre = self.linker.instantiate_pre(component).map_err(|error| UploadError::ImportType(one_line(&error)))?;
+        let pre =
+            self.linker.instantiate_pre(component).map_err(|error| UploadError::ImportType(with_causes(&error)))?;
         let exported: Vec<String> =
             component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
         let has = |role: Role| exported.iter().any(|name| name == &format!("ringback:plugin/{role}@0.1.0"));
         let wrong =
-            |role: Role| move |error: wasmtime::Error| UploadError::ExportType { role, problem: one_line(&error) };
+            |role: Role| move |error: wasmtime::Error| UploadError::ExportType { role, problem: with_causes(&error) };
         let mut roles = Roles::default();
         if has(Role::Verifier) {
             roles.verifier = Some(exports::verifier::GuestIndices::new(&pre).map_err(wrong(Role::Verifier))?);

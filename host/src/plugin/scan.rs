@@ -1,7 +1,7 @@
 //! A look at the structure of an uploaded file before anything is compiled: size is a security control.
 
 use super::engine::features;
-use super::error::UploadError;
+use super::error::{UploadError, one_line};
 use super::limits::{TABLE_ELEMENTS_MAX, UploadLimits};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
@@ -51,7 +51,7 @@ pub(super) fn scan(bytes: &[u8], limits: &UploadLimits) -> Result<Form, UploadEr
     check_magic(bytes)?;
     let form = survey(bytes, limits)?;
     if let Err(error) = Validator::new_with_features(features()).validate_all(bytes) {
-        let text = one_line(&error);
+        let text = message(&error);
         let valid_elsewhere = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).is_ok();
         return Err(if valid_elsewhere { UploadError::Feature(text) } else { UploadError::Malformed(text) });
     }
@@ -59,18 +59,11 @@ pub(super) fn scan(bytes: &[u8], limits: &UploadLimits) -> Result<Form, UploadEr
 }
 
 fn malformed(error: wasmparser::BinaryReaderError) -> UploadError {
-    UploadError::Malformed(one_line(&error))
+    UploadError::Malformed(message(&error))
 }
 
-/// Messages of the parser quote what they found.
-fn one_line(error: &wasmparser::BinaryReaderError) -> String {
-    let words: Vec<&str> = error.message().split_whitespace().collect();
-    words
-        .join(" ")
-        .chars()
-        .flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] })
-        .take(300)
-        .collect()
+fn message(error: &wasmparser::BinaryReaderError) -> String {
+    one_line(error.message()).chars().take(300).collect()
 }
 
 fn survey(bytes: &[u8], limits: &UploadLimits) -> Result<Form, UploadError> {

@@ -4,7 +4,7 @@
 //! it gives way to everything else, so that whoever burns processor time waits for others, and not others for it.
 
 use super::error::CallError;
-use super::limits::{FAST_MICROS, FAST_TICKS, LONG_TICKS, Limits, NICENESS};
+use super::limits::{FAST_MICROS, FAST_TICKS, LONG_TICKS, NICENESS};
 use crate::name::Name;
 use crate::sync::lock;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-/// Places for calls.
+/// Places for calls: so many in all, and of one workspace.
 pub(super) struct Places {
     all: Arc<Semaphore>,
     lines: Mutex<HashMap<Name, Arc<Line>>>,
@@ -38,24 +38,10 @@ pub(super) struct Place {
     _of_all: OwnedSemaphorePermit,
 }
 
-impl Place {
-    /// Waits for a place of the workspace's own, and then for one of all.
-    async fn take(own: &Arc<Semaphore>, all: &Arc<Semaphore>) -> Result<Self, CallError> {
-        let closed = |error: tokio::sync::AcquireError| CallError::Host(error.to_string());
-        let own = Arc::clone(own).acquire_owned().await.map_err(closed)?;
-        let of_all = Arc::clone(all).acquire_owned().await.map_err(closed)?;
-        Ok(Self { _own: own, _of_all: of_all })
-    }
-}
-
 impl Places {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(limits.concurrency)),
-            lines: Mutex::default(),
-            of_workspace: limits.workspace_concurrency,
-            waiting_max: limits.workspace_waiting,
-        }
+    /// `waiting_max`: how many of a workspace may wait.
+    pub(super) fn new(all: usize, of_workspace: usize, waiting_max: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), lines: Mutex::default(), of_workspace, waiting_max }
     }
 
     /// Waits for a place, behind those of the same workspace.
@@ -65,14 +51,19 @@ impl Places {
     /// Too many of the workspace wait.
     pub(super) async fn take(&self, workspace: &Name) -> Result<Place, CallError> {
         let line = self.line(workspace);
-        if line.places.available_permits() > 0 {
-            return Place::take(&line.places, &self.all).await;
-        }
-        let waiting = Waiting::enter(&line.waiting);
-        if waiting.position > self.waiting_max {
-            return Err(CallError::Busy);
-        }
-        Place::take(&line.places, &self.all).await
+        let closed = |error: tokio::sync::AcquireError| CallError::Host(error.to_string());
+        let own = match Arc::clone(&line.places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                let waiting = Waiting::enter(&line.waiting);
+                if waiting.position > self.waiting_max {
+                    return Err(CallError::Busy);
+                }
+                Arc::clone(&line.places).acquire_owned().await.map_err(closed)?
+            }
+        };
+        let of_all = Arc::clone(&self.all).acquire_owned().await.map_err(closed)?;
+        Ok(Place { _own: own, _of_all: of_all })
     }
 
     fn line(&self, workspace: &Name) -> Arc<Line> {
@@ -172,9 +163,7 @@ impl Turns {
 /// The threads of calls that take long, and the places on them.
 pub(super) struct SlowLane {
     runtime: Option<Runtime>,
-    all: Arc<Semaphore>,
-    own: Mutex<HashMap<Name, Arc<Semaphore>>>,
-    of_workspace: usize,
+    places: Arc<Places>,
 }
 
 impl SlowLane {
@@ -191,12 +180,9 @@ impl SlowLane {
                 }
             })
             .build()?;
-        Ok(Self {
-            runtime: Some(runtime),
-            all: Arc::new(Semaphore::new(threads)),
-            own: Mutex::default(),
-            of_workspace: threads.div_ceil(2),
-        })
+        // Who is here has a place among the calls already: these lines need no bound of their own.
+        let places = Arc::new(Places::new(threads, threads.div_ceil(2), usize::MAX));
+        Ok(Self { runtime: Some(runtime), places })
     }
 
     /// Runs a call to its end. `slow` says where it begins.
@@ -219,18 +205,9 @@ impl SlowLane {
             }
         }
         let Some(runtime) = &self.runtime else { return Err(CallError::Host("the server is stopping".to_owned())) };
-        let (own, all) = (self.own_places(workspace), Arc::clone(&self.all));
-        let mut running = Aborting(runtime.spawn(run_slowly(call, Arc::clone(turns), own, all)));
+        let call = run_slowly(call, Arc::clone(turns), Arc::clone(&self.places), workspace.clone());
+        let mut running = Aborting(runtime.spawn(call));
         (&mut running.0).await.map_err(|error| CallError::Host(error.to_string()))?
-    }
-
-    fn own_places(&self, workspace: &Name) -> Arc<Semaphore> {
-        let mut own = lock(&self.own);
-        if let Some(places) = own.get(workspace) {
-            return Arc::clone(places);
-        }
-        let places = own.entry(workspace.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.of_workspace)));
-        Arc::clone(places)
     }
 }
 
@@ -238,12 +215,12 @@ impl SlowLane {
 async fn run_slowly<T>(
     mut call: Pin<Box<impl Future<Output = T>>>,
     turns: Arc<Turns>,
-    own: Arc<Semaphore>,
-    all: Arc<Semaphore>,
+    places: Arc<Places>,
+    workspace: Name,
 ) -> Result<T, CallError> {
     loop {
         let waiting = Instant::now();
-        let place = Place::take(&own, &all).await?;
+        let place = places.take(&workspace).await?;
         turns.lengthen(waiting.elapsed());
         let stopped = poll_fn(|context| match turns.run(call.as_mut(), context) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
@@ -286,7 +263,7 @@ mod tests {
     use super::{Places, SlowLane, Turns};
     use crate::name::Name;
     use crate::plugin::error::CallError;
-    use crate::plugin::limits::{FAST_MICROS, Limits};
+    use crate::plugin::limits::FAST_MICROS;
     use futures_util::future::BoxFuture;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
@@ -295,8 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_workspace_has_so_many_places_and_a_line_of_its_own() {
-        let limits = Limits { concurrency: 3, workspace_concurrency: 2, workspace_waiting: 1, ..Limits::default() };
-        let places = Arc::new(Places::new(&limits));
+        let places = Arc::new(Places::new(3, 2, 1));
         let (greedy, other): (Name, Name) = ("greedy".parse().unwrap(), "other".parse().unwrap());
         let held = [places.take(&greedy).await.unwrap(), places.take(&greedy).await.unwrap()];
         let waiting = tokio::spawn({

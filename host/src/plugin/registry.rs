@@ -201,8 +201,7 @@ impl Plugins {
     /// What is wrong with the file.
     pub async fn check_file(&self, bytes: &[u8]) -> Result<VersionRecord, UploadError> {
         let (compiled, large) = self.inner.compile(bytes).await?;
-        let component = self.inner.just_compiled(&compiled.artifact)?;
-        let linked = self.inner.link(&component, digest_of(&compiled.component), large)?;
+        let New { component, linked, compiled, .. } = Inner::take_over(&self.inner, compiled, large).await?;
         Ok(self.inner.version(1, &component, &linked, &compiled.component, large))
     }
 
@@ -221,9 +220,7 @@ impl Plugins {
     ) -> Result<(VersionRecord, bool), RegistryError> {
         let inner = &self.inner;
         let (compiled, large) = inner.compile(bytes).await?;
-        let digest = digest_of(&compiled.component);
-        let component = inner.just_compiled(&compiled.artifact)?;
-        let linked = inner.link(&component, digest.clone(), large)?;
+        let New { component, linked, compiled, digest } = Inner::take_over(inner, compiled, large).await?;
         let _changing = inner.changing.lock().await;
         let current = inner.find(workspace, name);
         let mut record = current.as_ref().map_or_else(
@@ -443,7 +440,28 @@ fn wrong_answer(plugin: &Name) -> CallError {
     CallError::Host(format!("the answer of {plugin} belongs to another role"))
 }
 
+/// What an upload has become.
+struct New {
+    component: Component,
+    linked: Arc<Linked>,
+    compiled: Compiled,
+    digest: String,
+}
+
 impl Inner {
+    /// Loads and links what was compiled: milliseconds, on a thread that handles no callbacks.
+    async fn take_over(this: &Arc<Self>, compiled: Compiled, large: bool) -> Result<New, UploadError> {
+        let this = Arc::clone(this);
+        let take_over = move || {
+            let digest = digest_of(&compiled.component);
+            let component = this.just_compiled(&compiled.artifact)?;
+            let linked = this.link(&component, digest.clone(), large)?;
+            Ok(New { component, linked, compiled, digest })
+        };
+        let taken_over = tokio::task::spawn_blocking(take_over).await;
+        taken_over.map_err(|error| UploadError::Host(error.to_string()))?
+    }
+
     /// What the compiler has made a moment ago: what the engine does not take of it is too much for a call.
     fn just_compiled(&self, artifact: &[u8]) -> Result<Component, UploadError> {
         deserialize(&self.caller.engine, artifact).map_err(|error| UploadError::TooComplex(with_causes(&error)))

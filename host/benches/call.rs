@@ -13,7 +13,7 @@ fn main() -> Result<(), Failure> {
     let (bytes, calls) = (std::fs::read(plugin)?, calls.parse()?);
     let compiler = std::env::current_exe()?.with_file_name("../ringback");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let micros = runtime.block_on(ringback::benchmark::condition_calls(&bytes, config, calls, &compiler))?;
+    let micros = runtime.block_on(ringback::benchmark::condition_calls(bytes.into(), config, calls, &compiler))?;
     println!("{micros:.2}");
     Ok(())
 }

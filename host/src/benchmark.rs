@@ -6,6 +6,7 @@ use crate::plugin::{Limits, Outbound, Plugins, Settings, Subject};
 use crate::secret::{KeySource, Secrets};
 use crate::store::{Store, StoreOptions};
 use crate::time::Timestamp;
+use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +17,7 @@ use std::time::Instant;
 ///
 /// The plugin does not load, or a call fails.
 pub async fn condition_calls(
-    bytes: &[u8],
+    component: Bytes,
     config: &str,
     calls: u32,
     compiler: &Path,
@@ -33,14 +34,14 @@ pub async fn condition_calls(
     };
     let plugins = Plugins::open(settings, store.clone(), secrets, Outbound::new([])).await?;
     let (workspace, name) = (Name::default_name(), Name::default_name());
-    plugins.upload(&workspace, &name, bytes, true).await?;
+    plugins.upload(&workspace, &name, component, true).await?;
     let body = br#"{"ref": "refs/heads/main", "after": "0", "repository": {"full_name": "a/b"}}"#;
     let request = Request {
         method: http::Method::POST,
         path: "/h/key".to_owned(),
         query: String::new(),
         headers: http::HeaderMap::new(),
-        body: bytes::Bytes::from_static(body),
+        body: Bytes::from_static(body),
         received_at: Timestamp::now(),
     };
     let callback = Callback {

@@ -6,11 +6,12 @@
 use super::component::componentize;
 use super::engine;
 use super::error::{UploadError, one_line};
-use super::limits::{CallLimits, NICENESS, UploadLimits};
+use super::limits::{CallLimits, UploadLimits};
 use super::scan::{Form, scan};
+use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
@@ -18,18 +19,18 @@ use tokio::process::Command;
 /// A component and its compiled code.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    pub(super) component: Vec<u8>,
-    pub(super) artifact: Vec<u8>,
+    pub(super) component: Bytes,
+    pub(super) artifact: Bytes,
 }
 
-/// Scans and compiles a file in a child process.
+/// Scans and compiles a file in a child process, which gives way to others as the thread does that this runs on.
 pub(super) async fn compile(
-    program: &Path,
-    bytes: &[u8],
+    program: PathBuf,
+    bytes: Bytes,
     large: bool,
-    limits: &CallLimits,
+    limits: CallLimits,
 ) -> Result<Compiled, UploadError> {
-    let limits = &UploadLimits::of(large, limits);
+    let limits = &UploadLimits::of(large, &limits);
     let host = |what: &str, error: std::io::Error| UploadError::Host(format!("{what}: {error}"));
     let mut command = Command::new(program);
     command.arg("compile-plugin").env_clear();
@@ -46,7 +47,7 @@ pub(super) async fn compile(
         let send = async {
             if let Some(mut stdin) = stdin {
                 // A child that refuses early closes its end: its answer says why.
-                let _ = stdin.write_all(bytes).await;
+                let _ = stdin.write_all(&bytes).await;
             }
         };
         let (mut answer, mut complaint) = (Vec::new(), Vec::new());
@@ -70,17 +71,20 @@ pub(super) async fn compile(
     match answer.split_first() {
         Some((b'E', error)) => Err(serde_json::from_slice(error)
             .unwrap_or_else(|error| UploadError::Host(format!("the compiler's answer is garbled: {error}")))),
-        Some((b'C', rest)) if status.success() => split(rest),
+        Some((b'C', _)) if status.success() => {
+            split(answer.into()).ok_or_else(|| UploadError::Host("the compiler's answer is garbled".to_owned()))
+        }
         _ => Err(died(status, &complaint, limits)),
     }
 }
 
-fn split(rest: &[u8]) -> Result<Compiled, UploadError> {
-    let garbled = || UploadError::Host("the compiler's answer is garbled".to_owned());
-    let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(garbled)?;
-    let length = usize::try_from(u64::from_be_bytes(*length)).map_err(|_| garbled())?;
-    let (component, artifact) = rest.split_at_checked(length).ok_or_else(garbled)?;
-    Ok(Compiled { component: component.to_vec(), artifact: artifact.to_vec() })
+/// Takes an answer apart that begins with `C`.
+fn split(answer: Bytes) -> Option<Compiled> {
+    let (length, _) = answer.get(1..)?.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
+    let mut component = answer.slice(9..);
+    let artifact = (length <= component.len()).then(|| component.split_off(length))?;
+    Some(Compiled { component, artifact })
 }
 
 /// What the end of a child without an answer means.
@@ -135,8 +139,6 @@ fn confine(limits: &UploadLimits) -> Result<(), UploadError> {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
             .map_err(|error| UploadError::Host(format!("the compiler could not limit itself: {error}")))
     };
-    // It is as well if this is not allowed.
-    let _ = rustix::process::nice(NICENESS);
     limit(Resource::As, limits.compile_memory_bytes_max)?;
     limit(Resource::Cpu, limits.compile_cpu_max.as_secs())?;
     limit(Resource::Nofile, 16)?;
@@ -166,7 +168,7 @@ fn work(limits: &UploadLimits) -> Result<Compiled, UploadError> {
     let engine = engine::compiling().map_err(|error| UploadError::Host(format!("{error:#}")))?;
     let artifact =
         engine.precompile_component(&component).map_err(|error| UploadError::Compile(with_causes(&error)))?;
-    Ok(Compiled { component, artifact })
+    Ok(Compiled { component: component.into(), artifact: artifact.into() })
 }
 
 /// An error with its causes in one line.

@@ -18,6 +18,7 @@ use crate::secret::Secrets;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -199,10 +200,9 @@ impl Plugins {
     /// # Errors
     ///
     /// What is wrong with the file.
-    pub async fn check_file(&self, bytes: &[u8]) -> Result<VersionRecord, UploadError> {
-        let (compiled, large) = self.inner.compile(bytes).await?;
-        let New { component, linked, compiled, .. } = Inner::take_over(&self.inner, compiled, large).await?;
-        Ok(self.inner.version(1, &component, &linked, &compiled.component, large))
+    pub async fn check_file(&self, bytes: Bytes) -> Result<VersionRecord, UploadError> {
+        let New { component, linked, compiled } = self.inner.take_upload(bytes).await?;
+        Ok(self.inner.version(1, &component, &linked, &compiled.component))
     }
 
     /// Takes a file as the next version of a plugin and activates it, unless told not to. The same file as an earlier
@@ -215,19 +215,18 @@ impl Plugins {
         &self,
         workspace: &Name,
         name: &Name,
-        bytes: &[u8],
+        bytes: Bytes,
         activate: bool,
     ) -> Result<(VersionRecord, bool), RegistryError> {
         let inner = &self.inner;
-        let (compiled, large) = inner.compile(bytes).await?;
-        let New { component, linked, compiled, digest } = Inner::take_over(inner, compiled, large).await?;
+        let New { component, linked, compiled } = inner.take_upload(bytes).await?;
         let _changing = inner.changing.lock().await;
         let current = inner.find(workspace, name);
         let mut record = current.as_ref().map_or_else(
             || PluginRecord { name: name.clone(), active: 0, versions: Vec::new() },
             |active| active.record.clone(),
         );
-        if let Some(known) = record.versions.iter().find(|version| version.digest == digest).cloned() {
+        if let Some(known) = record.versions.iter().find(|version| version.digest == linked.digest).cloned() {
             if activate && record.active != known.version {
                 record.active = known.version;
                 inner.put(workspace, record, ActiveVersion::new(Ok(linked))).await?;
@@ -238,13 +237,15 @@ impl Plugins {
             return Err(RegistryError::TooManyVersions(name.clone()));
         }
         let number = record.versions.last().map_or(1, |version| version.version + 1);
-        let version = inner.version(number, &component, &linked, &compiled.component, large);
+        let version = inner.version(number, &component, &linked, &compiled.component);
         record.versions.push(version.clone());
-        inner
-            .cache
-            .keep_component(&digest, &compiled.component)
-            .and_then(|()| inner.cache.keep_artifact(&digest, &compiled.artifact))
-            .map_err(|error| UploadError::Host(format!("the file could not be kept: {error}")))?;
+        let digest = linked.digest.clone();
+        let keep = move |cache: &Cache| {
+            cache.keep_component(&digest, &compiled.component)?;
+            cache.keep_artifact(&digest, &compiled.artifact)
+        };
+        let kept = inner.aside(move |inner| keep(&inner.cache).map_err(|error| error.to_string())).await.flatten();
+        kept.map_err(|error| UploadError::Host(format!("the file could not be kept: {error}")))?;
         if activate || record.active == 0 {
             record.active = number;
             inner.put(workspace, record, ActiveVersion::new(Ok(linked))).await?;
@@ -445,26 +446,16 @@ struct New {
     component: Component,
     linked: Arc<Linked>,
     compiled: Compiled,
-    digest: String,
 }
 
 impl Inner {
-    /// Loads and links what was compiled: milliseconds, on a thread that handles no callbacks.
-    async fn take_over(this: &Arc<Self>, compiled: Compiled, large: bool) -> Result<New, UploadError> {
-        let this = Arc::clone(this);
-        let take_over = move || {
-            let digest = digest_of(&compiled.component);
-            let component = this.just_compiled(&compiled.artifact)?;
-            let linked = this.link(&component, digest.clone(), large)?;
-            Ok(New { component, linked, compiled, digest })
-        };
-        let taken_over = tokio::task::spawn_blocking(take_over).await;
-        taken_over.map_err(|error| UploadError::Host(error.to_string()))?
-    }
-
-    /// What the compiler has made a moment ago: what the engine does not take of it is too much for a call.
-    fn just_compiled(&self, artifact: &[u8]) -> Result<Component, UploadError> {
-        deserialize(&self.caller.engine, artifact).map_err(|error| UploadError::TooComplex(with_causes(&error)))
+    /// Does what takes milliseconds on a thread that handles no callbacks.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let this = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&this)).await.map_err(|error| error.to_string())
     }
 
     fn find(&self, workspace: &Name, name: &Name) -> Option<Arc<Active>> {
@@ -488,7 +479,8 @@ impl Inner {
         Ok(())
     }
 
-    async fn compile(&self, bytes: &[u8]) -> Result<(Compiled, bool), UploadError> {
+    /// Compiles an upload, loads it and links it.
+    async fn take_upload(self: &Arc<Self>, bytes: Bytes) -> Result<New, UploadError> {
         let allowed = if self.settings.large_plugins { LARGE.bytes_max } else { NORMAL.bytes_max };
         if bytes.len() > allowed {
             let hint = if self.settings.large_plugins || bytes.len() > LARGE.bytes_max {
@@ -503,32 +495,53 @@ impl Inner {
         if waiting.position > UPLOADS_WAITING_MAX {
             return Err(UploadError::Busy(UPLOADS_WAITING_MAX));
         }
-        let _turn = self.compiling.acquire().await.map_err(|error| UploadError::Host(error.to_string()))?;
         let large = bytes.len() > NORMAL.bytes_max;
-        Ok((compile(&self.settings.compiler, bytes, large, &self.settings.limits.call).await?, large))
+        let compiled = self.compile(bytes, large).await?;
+        let take = move |inner: &Self| {
+            // What the engine does not take of code that was compiled a moment ago is too much for a call.
+            let component = deserialize(&inner.caller.engine, &compiled.artifact)
+                .map_err(|error| UploadError::TooComplex(with_causes(&error)))?;
+            let linked = inner.link(&component, digest_of(&compiled.component), large)?;
+            Ok(New { component, linked, compiled })
+        };
+        self.aside(take).await.map_err(UploadError::Host)?
+    }
+
+    /// One compiler runs at a time. It starts where long calls run, and gives way as they do.
+    async fn compile(&self, bytes: Bytes, large: bool) -> Result<Compiled, UploadError> {
+        let _turn = self.compiling.acquire().await.map_err(|error| UploadError::Host(error.to_string()))?;
+        let compile = compile(self.settings.compiler.clone(), bytes, large, self.settings.limits.call);
+        self.caller.slow_lane.spawn(compile).await.map_err(UploadError::Host)?
     }
 
     /// The linked active version of a record, from the cache or compiled again.
-    async fn load(&self, record: &PluginRecord) -> Result<Arc<Linked>, String> {
+    async fn load(self: &Arc<Self>, record: &PluginRecord) -> Result<Arc<Linked>, String> {
         let version = record
             .versions
             .iter()
             .find(|version| version.version == record.active)
             .ok_or_else(|| format!("version {} is not known", record.active))?;
-        let component = match self.cache.load(&self.caller.engine, &version.digest) {
-            Some(component) => component,
-            None => {
-                let bytes = self.cache.component(&version.digest).map_err(|error| error.to_string())?;
-                let _turn = self.compiling.acquire().await.map_err(|error| error.to_string())?;
-                tracing::info!(plugin.name = %record.name, version = version.version, "compiling a plugin for this engine");
-                let compiled = compile(&self.settings.compiler, &bytes, version.large, &self.settings.limits.call)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                self.cache.keep_artifact(&version.digest, &compiled.artifact).map_err(|error| error.to_string())?;
-                deserialize(&self.caller.engine, &compiled.artifact).map_err(|error| with_causes(&error))?
-            }
+        let (digest, large) = (version.digest.clone(), version.large);
+        let cached = move |inner: &Self| {
+            let component = inner.cache.load(&inner.caller.engine, &digest)?;
+            Some(inner.link(&component, digest, large).map_err(|error| error.to_string()))
         };
-        self.link(&component, version.digest.clone(), version.large).map_err(|error| error.to_string())
+        if let Some(linked) = self.aside(cached).await? {
+            return linked;
+        }
+        tracing::info!(plugin.name = %record.name, version = version.version, "compiling a plugin for this engine");
+        let digest = version.digest.clone();
+        let component = self.aside(move |inner| inner.cache.component(&digest).map_err(|error| error.to_string()));
+        let compiled = self.compile(component.await.flatten()?.into(), large).await;
+        let compiled = compiled.map_err(|error| error.to_string())?;
+        let digest = version.digest.clone();
+        let take = move |inner: &Self| {
+            inner.cache.keep_artifact(&digest, &compiled.artifact).map_err(|error| error.to_string())?;
+            let component =
+                deserialize(&inner.caller.engine, &compiled.artifact).map_err(|error| with_causes(&error))?;
+            inner.link(&component, digest, large).map_err(|error| error.to_string())
+        };
+        self.aside(take).await.flatten()
     }
 
     /// Holds a component against the interface: what it imports, and the roles that it exports.
@@ -573,14 +586,14 @@ impl Inner {
         Ok(Arc::new(Linked { pre, roles, digest, large, wants_wasi, is_slow: AtomicBool::new(false) }))
     }
 
-    fn version(&self, number: u32, component: &Component, linked: &Linked, bytes: &[u8], large: bool) -> VersionRecord {
+    fn version(&self, number: u32, component: &Component, linked: &Linked, bytes: &[u8]) -> VersionRecord {
         VersionRecord {
             version: number,
             digest: linked.digest.clone(),
             roles: linked.roles.names(),
             imports: import_names(&self.caller.engine, component),
             size_bytes: bytes.len() as u64,
-            large,
+            large: linked.large,
             uploaded_at: Timestamp::now(),
         }
     }

@@ -160,7 +160,8 @@ impl Turns {
     }
 }
 
-/// The threads of calls that take long, and the places on them.
+/// The threads of what takes long and gives way to everything else: long calls, of which so many run at a time, and the
+/// starting of compilers, which inherit it.
 pub(super) struct SlowLane {
     runtime: Option<Runtime>,
     places: Arc<Places>,
@@ -204,10 +205,22 @@ impl SlowLane {
                 return Ok(result);
             }
         }
-        let Some(runtime) = &self.runtime else { return Err(CallError::Host("the server is stopping".to_owned())) };
         let call = run_slowly(call, Arc::clone(turns), Arc::clone(&self.places), workspace.clone());
-        let mut running = Aborting(runtime.spawn(call));
-        (&mut running.0).await.map_err(|error| CallError::Host(error.to_string()))?
+        self.spawn(call).await.map_err(CallError::Host)?
+    }
+
+    /// Runs something that is no call to its end, or until nobody waits for it any more.
+    ///
+    /// # Errors
+    ///
+    /// The server is stopping.
+    pub(super) async fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, String> {
+        let runtime = self.runtime.as_ref().ok_or("the server is stopping")?;
+        let mut running = Aborting(runtime.spawn(work));
+        (&mut running.0).await.map_err(|error| error.to_string())
     }
 }
 
@@ -249,7 +262,7 @@ impl Drop for SlowLane {
     }
 }
 
-/// A call that ends when nobody waits for it any more.
+/// A task that ends when nobody waits for it any more.
 struct Aborting<T>(JoinHandle<T>);
 
 impl<T> Drop for Aborting<T> {
@@ -263,7 +276,7 @@ mod tests {
     use super::{Places, SlowLane, Turns};
     use crate::name::Name;
     use crate::plugin::error::CallError;
-    use crate::plugin::limits::FAST_MICROS;
+    use crate::plugin::limits::{FAST_MICROS, NICENESS};
     use futures_util::future::BoxFuture;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
@@ -318,6 +331,17 @@ mod tests {
         while Arc::strong_count(&dropped) > 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_compiler_that_starts_here_gives_way_as_well() {
+        let lane = SlowLane::start(1).unwrap();
+        let niceness = async || {
+            let said = tokio::process::Command::new("nice").output().await.unwrap().stdout;
+            String::from_utf8(said).unwrap().trim().parse::<i32>().unwrap()
+        };
+        let (here, there) = (niceness().await, lane.spawn(niceness()).await.unwrap());
+        assert_eq!(there, (here + NICENESS).min(19));
     }
 
     /// Nobody runs out of time in the line for a processor, and who waits for the host keeps nobody from running.

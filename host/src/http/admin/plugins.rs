@@ -110,7 +110,7 @@ async fn upload_plugin(
 ) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
     let activate = query.activate.unwrap_or(true);
-    let (version, is_new) = app.plugins.upload(&caller.workspace, &name, &bytes, activate).await?;
+    let (version, is_new) = app.plugins.upload(&caller.workspace, &name, bytes, activate).await?;
     let active = app.plugins.find(&caller.workspace, &name).is_some_and(|record| record.active == version.version);
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answer(status, UploadView { name: name.to_string(), active, version }))
@@ -123,7 +123,7 @@ async fn upload_plugin(
     responses((status = 200, body = VersionRecord), (status = "4XX", body = Problem))
 )]
 async fn check_plugin(State(app): State<Arc<App>>, _caller: Author, bytes: Bytes) -> Result<Response, Problem> {
-    Ok(answer(StatusCode::OK, app.plugins.check_file(&bytes).await?))
+    Ok(answer(StatusCode::OK, app.plugins.check_file(bytes).await?))
 }
 
 /// Calls another version from now on: forward or back.

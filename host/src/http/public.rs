@@ -45,9 +45,10 @@ async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -
         body,
         received_at: Timestamp::now(),
     };
-    // A caller who hangs up must not stop a callback half way: what has begun goes on in a task of its own.
+    // A caller who hangs up must not stop a callback half way: what has begun goes on in a task of its own. It is
+    // on the heap, since a task moves what it is made of, which is large here, several times.
     let pipeline = app.pipeline.clone();
-    match tokio::spawn(async move { pipeline.handle(request).await }).await {
+    match tokio::spawn(Box::pin(async move { pipeline.handle(request).await })).await {
         Ok(reply) => response(reply),
         Err(error) => {
             tracing::error!(%error, "a callback broke off");

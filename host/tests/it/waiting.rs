@@ -487,7 +487,7 @@ async fn callbacks_of_a_plugin_that_rests_are_kept_until_it_is_back() {
     let mut outcomes = Vec::new();
     for id in kept {
         let record = server.eventually(&format!("/v1/callbacks/{id}"), |record| record["outcome"] != "kept").await;
-        assert!(record["trace"].to_string().contains("kept until the plugin is back"));
+        assert!(record["trace"].to_string().contains("kept, and tried again"));
         outcomes.push(record["outcome"].clone());
     }
     assert_eq!(outcomes, ["started", "failed"]);

@@ -382,8 +382,8 @@ fn write_results(
     );
     text.push_str(waits);
     text.push_str(
-        "\n## Neighbours\n\nThe p99 of good callbacks, 500 a second, alone and beside somebody else on the same server.\n\n\
-         | somebody else | good callbacks | alone | beside | ratio | goal at most |\n| --- | --- | --- | --- | --- | --- |\n",
+        "\n## Neighbours\n\nThe p99 of good callbacks, 500 a second, without and with somebody else on the same server.\n\n\
+         | somebody else | good callbacks | without | with | ratio | goal at most |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     text.push_str(neighbours);
     let path = root().join("host/benches/RESULTS.md");

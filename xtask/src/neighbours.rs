@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Alone and beside alternate this often; medians are given.
+/// Without and with the neighbour alternate this often; medians are given.
 const ROUNDS: usize = 5;
 /// Good callbacks a second, and the connections that they come by.
 const RATE: &str = "500";
@@ -52,25 +52,35 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     server.ringback(&["--workspace", "noisy", "plugin", "push", "misbehave"], Some(&misbehave), None)?;
     let burning = burner(&server, data)?;
     let address = server.public.trim_start_matches("http://").to_owned();
-    let cases: [(&str, f64, Start<'_>); 3] = [
-        ("a workspace whose plugin uses 40 ms of its 50, called 200 times a second", 1.2, &|| {
-            let seconds = (3 * seconds + 10).to_string();
-            let noise = [&address, &burning, "64", &seconds, "any", "none", "200"];
-            Neighbour::start(Neighbour::of(&release.join("examples/load")).args(noise).stdin(Stdio::null()), false)
-        }),
-        ("2,000 connections that send a byte of their headers every half second", 2.0, &|| {
-            Neighbour::start(Neighbour::of(&release.join("examples/slow")).args([&address, SLOW_CONNECTIONS]), true)
-        }),
-        ("uploads of plugins, one after the other", 2.0, &|| {
-            let script = format!(
-                "while true; do '{}' --server {} --data '{}' --workspace noisy plugin push misbehave '{}'; done",
-                release.join("ringback").display(),
-                server.admin,
-                data.display(),
-                misbehave.display()
-            );
-            Neighbour::start(Neighbour::of(Path::new("bash")).args(["-c", &script]), false)
-        }),
+    let burns = || {
+        let seconds = (3 * seconds + 10).to_string();
+        let noise = [&address, &burning, "64", &seconds, "any", "none", "200"];
+        Neighbour::start(away(&release.join("examples/load")).args(noise).stdin(Stdio::null()), false)
+    };
+    let is_slow = || Neighbour::start(away(&release.join("examples/slow")).args([&address, SLOW_CONNECTIONS]), true);
+    let ringback = release.join("ringback").display().to_string();
+    let compiles = || {
+        let bytes = 16 << 20;
+        let compile = format!("'{ringback}' compile-plugin --memory-bytes {bytes} < '{}'", misbehave.display());
+        Neighbour::start(nice("10", Path::new("bash")).args(["-c", &again_and_again(&compile)]), false)
+    };
+    let uploads = || {
+        let (admin, data, file) = (&server.admin, data.display(), misbehave.display());
+        let server = format!("--server {admin} --data '{data}' --workspace noisy");
+        let push = again_and_again(&format!("'{ringback}' {server} plugin push misbehave '{file}'"));
+        Neighbour::start(away(Path::new("bash")).args(["-c", &push]), false)
+    };
+    let cases: [(&str, Option<f64>, Option<Start<'_>>, Start<'_>); 4] = [
+        ("a workspace whose plugin uses 40 ms of its 50, called 200 times a second", Some(1.2), None, &burns),
+        ("2,000 connections that send a byte of their headers every half second", Some(2.0), None, &is_slow),
+        ("the compiler by itself, without the server, again and again", None, None, &compiles),
+        // What a process that computes does to others is the kernel's affair: here is what the server adds.
+        (
+            "uploads of plugins, one after the other; without: the compiler by itself",
+            Some(1.2),
+            Some(&compiles),
+            &uploads,
+        ),
     ];
     let p99 = |path: &str, status: &str| {
         let target = Target { address: &address, path, status };
@@ -78,20 +88,25 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
             .map(|load| load.p99_us)
     };
     let mut lines = String::new();
-    for (what, goal, start) in cases {
+    for (what, goal, other, start) in cases {
         for (name, path, status) in [("WASM condition", &decided, "204"), ("durable start", &durable, "202")] {
-            let (mut alone, mut beside) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
-                alone.push(p99(path, status)?);
+            let beside = |start: Start<'_>| {
                 let neighbour = start()?;
                 std::thread::sleep(Duration::from_secs(1));
-                beside.push(p99(path, status)?);
+                let p99 = p99(path, status);
                 drop(neighbour);
                 std::thread::sleep(Duration::from_secs(2));
+                p99
+            };
+            let (mut without, mut with) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                without.push(other.map_or_else(|| p99(path, status), beside)?);
+                with.push(beside(start)?);
             }
-            let (alone, beside) = (median(alone), median(beside));
-            let ratio = beside as f64 / alone as f64;
-            let line = format!("| {what} | {name} | {alone} µs | {beside} µs | {ratio:.2} | {goal:.1} |\n");
+            let (without, with) = (median(without), median(with));
+            let ratio = with as f64 / without as f64;
+            let goal = goal.map_or_else(|| "–".to_owned(), |goal| format!("{goal:.1}"));
+            let line = format!("| {what} | {name} | {without} µs | {with} µs | {ratio:.2} | {goal} |\n");
             print!("{line}");
             lines.push_str(&line);
         }
@@ -141,14 +156,22 @@ struct Neighbour(Child);
 
 type Start<'a> = &'a dyn Fn() -> Result<Neighbour>;
 
-impl Neighbour {
-    /// What it runs is on another machine in life: here it gives way, so that the server's work for it is what counts.
-    fn of(program: &Path) -> Command {
-        let mut command = Command::new("nice");
-        command.args(["-n", "19"]).arg(program);
-        command
-    }
+/// What is on another machine in life gives way here, so that the server's work for it is what counts.
+fn away(program: &Path) -> Command {
+    nice("19", program)
+}
 
+fn nice(niceness: &str, program: &Path) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", niceness]).arg(program);
+    command
+}
+
+fn again_and_again(command: &str) -> String {
+    format!("while true; do {command}; done > /dev/null")
+}
+
+impl Neighbour {
     /// `says`: whether it prints a line when it has begun.
     fn start(command: &mut Command, says: bool) -> Result<Self> {
         if says {

@@ -75,7 +75,11 @@ impl Pipeline {
             // It stays where it is.
             return end;
         }
-        passage.note(Stage::Select, Verdict::Passed, format!("kept, and tried again until the plugin can be called: {}", stop.reason));
+        passage.note(
+            Stage::Select,
+            Verdict::Passed,
+            format!("kept, and tried again until the plugin can be called: {}", stop.reason),
+        );
         let (workspace, id) = (passage.callback.workspace.clone(), passage.callback.id);
         let mut writes = passage.writes(Outcome::Kept, None, Some(&end.reply));
         writes.push(Write::PutDeferred { workspace, id });

@@ -139,6 +139,9 @@ fn confine(limits: &UploadLimits) -> Result<(), UploadError> {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
             .map_err(|error| UploadError::Host(format!("the compiler could not limit itself: {error}")))
     };
+    // Linux gives processor time to sessions first, and then to what is in them: in one of its own, the compiler is less in
+    // the way of the server. It is as well if this is not allowed.
+    let _ = rustix::process::setsid();
     limit(Resource::As, limits.compile_memory_bytes_max)?;
     limit(Resource::Cpu, limits.compile_cpu_max.as_secs())?;
     limit(Resource::Nofile, 16)?;

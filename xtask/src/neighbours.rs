@@ -6,7 +6,7 @@ use crate::http::post;
 use crate::plugins;
 use crate::process::{cargo, run as run_command, target};
 use crate::server::Server;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -23,6 +23,8 @@ const RATE: &str = "500";
 const CONNECTIONS: &str = "8";
 /// Processor time that the noisy plugin uses of the 50 ms that it may.
 const BURN_MICROS: f64 = 40_000.0;
+/// More than the calls that may run and wait: only so does the rate not wait for answers.
+const NOISY_CONNECTIONS: &str = "400";
 const SLOW_CONNECTIONS: &str = "2000";
 
 /// Builds what is needed, measures, and prints.
@@ -57,7 +59,7 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     let address = server.public.trim_start_matches("http://").to_owned();
     let burns = || {
         let seconds = (3 * seconds + 10).to_string();
-        let noise = [&address, &burning, "64", &seconds, "any", "none", "200"];
+        let noise = [&address, &burning, NOISY_CONNECTIONS, &seconds, "any", "none", "200"];
         Neighbour::start(away(&release.join("examples/load")).args(noise).stdin(Stdio::null()), false)
     };
     let is_slow = || Neighbour::start(away(&release.join("examples/slow")).args([&address, SLOW_CONNECTIONS]), true);
@@ -108,7 +110,7 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
                 std::thread::sleep(Duration::from_secs(1));
                 let p99 = p99(path, status);
                 drop(neighbour);
-                std::thread::sleep(Duration::from_secs(2));
+                settle(&server)?;
                 p99
             };
             let (mut without, mut with) = (Vec::new(), Vec::new());
@@ -140,12 +142,13 @@ fn deploy(server: &Server, data: &Path, name: &str, trigger: &str, workspace: Op
 
 /// A flow whose condition uses nearly all of its time: its path.
 fn burner(server: &Server, data: &Path) -> Result<String> {
-    let flow = |rounds: u64| format!("when: {{ plugin: misbehave, with: {{ burn: {rounds} }} }}");
+    // What it is too busy for must not be kept: it would burn on when its caller has gone.
+    let flow = |rounds: u64| format!("mode: sync\n    when: {{ plugin: misbehave, with: {{ burn: {rounds} }} }}");
     let (mut rounds, mut path) = (1_000_000, String::new());
     for _ in 0..4 {
         path = deploy(server, data, "burning", &flow(rounds), Some("noisy"))?;
         let answer = post(&format!("{}{path}", server.public), &[], b"{}")?;
-        if answer.status != 202 {
+        if answer.status != 200 {
             // Machines are not equally fast all the time.
             rounds = rounds / 10 * 8;
             continue;
@@ -162,6 +165,24 @@ fn burner(server: &Server, data: &Path) -> Result<String> {
         rounds = (rounds as f64 * BURN_MICROS / micros) as u64;
     }
     Ok(path)
+}
+
+/// Waits until the server has nothing more to do for somebody who has gone.
+fn settle(server: &Server) -> Result<()> {
+    let ticks = || -> Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
+        // After the name, which may hold anything, the 12th and 13th are its time in both modes, in hundredths of a second.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+        Ok(fields.filter_map(|field| field.parse::<u64>().ok()).sum())
+    };
+    for _ in 0..60 {
+        let before = ticks()?;
+        std::thread::sleep(Duration::from_secs(1));
+        if ticks()? - before <= 3 {
+            return Ok(());
+        }
+    }
+    bail!("the server does not come to rest")
 }
 
 /// Somebody else, until dropped.

@@ -212,13 +212,11 @@ async fn who_hangs_up_does_not_stop_its_callback() {
         server.deploy("flow: hook\nsteps:\n  - trigger: Hook\n    when: { plugin: misbehave, with: loop }\n").await;
     let address = server.public.strip_prefix("http://").unwrap();
     let path = url.strip_prefix(&server.public).unwrap();
-    let callbacks = async || server.get("/v1/callbacks").await["items"].as_array().unwrap().len();
     for gone in 1..=4 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{{}}");
         stream.write_all(request.as_bytes()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
-        assert_eq!(callbacks().await, gone - 1, "it takes longer than this");
         if gone % 2 == 0 {
             stream.set_zero_linger().unwrap();
         }

@@ -7,10 +7,11 @@ use crate::load::{Api, Random};
 use crate::process::{Process, Server};
 use crate::support::plugin;
 use arbitrary::Unstructured;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -214,4 +215,50 @@ async fn hostile() {
         failures.len()
     );
     assert!(by_hand >= 80 && failures.is_empty(), "{failures:#?}");
+}
+
+/// Something that computes until it is dropped.
+struct Spinning(Child);
+
+impl Drop for Spinning {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A plugin that gets no processor time has done nothing wrong: its callbacks are kept, and it never rests for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_gets_no_processor_time_is_not_the_plugins_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::new(&directory.path().join("data"));
+    let process = server.start();
+    let api = Api::new(&process, server.data());
+    let upload = api.request(Method::POST, "/v1/plugins/misbehave/versions").body(plugin("misbehave"));
+    assert_eq!(upload.send().await.unwrap().status(), StatusCode::CREATED);
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n    when: { plugin: misbehave, with: '${{ data.act }}' }\n";
+    let paths = api.deploy("test", source.to_owned()).await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let post = async |act: Value| {
+        let post = client.post(format!("{}{}", process.public, paths[0])).json(&json!({ "act": &act }));
+        let response = post.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::ACCEPTED, "{act}");
+        let id = response.headers()["ringback-callback"].to_str().unwrap().to_owned();
+        api.get(&format!("/v1/callbacks/{id}")).await.unwrap()
+    };
+    let spin = || Command::new("bash").args(["-c", "while :; do :; done"]).spawn().unwrap();
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let spinning: Vec<Spinning> = (0..4 * processors).map(|_| Spinning(spin())).collect();
+    for _ in 0..6 {
+        let record = post(json!({ "burn": 80_000_000 })).await;
+        assert_eq!(record["outcome"], "kept", "{record}");
+        let entry = record["trace"].as_array().unwrap().last().unwrap();
+        assert_eq!(entry["plugins"][0]["failure"], "plugin_busy", "{entry}");
+        assert!(entry["reason"].as_str().unwrap().contains("not given enough processor time"), "{entry}");
+    }
+    drop(spinning);
+    // What was kept is tried again, and on a slow machine it is too much now: then the plugin rests for a minute.
+    while post(json!("behave")).await["outcome"] != "started" {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -1,11 +1,8 @@
 //! Plugins that misbehave: each limit bites, the trace says which, and the next callback still works.
 
-use crate::load::Api;
-use crate::process::Server;
-use crate::support::{TestServer, plugin};
+use crate::support::TestServer;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::process::{Child, Command};
 use std::time::Duration;
 
 /// A flow whose condition does what each callback says.
@@ -297,51 +294,5 @@ async fn limits_are_raised_for_all_and_lowered_for_a_workspace() {
         let expected = if workspace == "small" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
         assert_eq!(status, expected, "{workspace}: the result");
         assert_eq!(call(&server, &condition("behave")).await.0, StatusCode::ACCEPTED);
-    }
-}
-
-/// Something that computes until it is dropped, with the priority of the server of the test below.
-struct Spinning(Child);
-
-impl Drop for Spinning {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Who gets no processor time has done nothing wrong: its callbacks are kept, and it never rests for that. Server and spinners
-/// have less priority than the other tests, so that these go on.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_gets_no_processor_time_is_not_the_plugins_fault() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Server::new(&directory.path().join("data")).after("renice -n 9 -p $$ > /dev/null");
-    let process = server.start();
-    let api = Api::new(&process, server.data());
-    let upload = api.request(Method::POST, "/v1/plugins/misbehave/versions").body(plugin("misbehave"));
-    assert_eq!(upload.send().await.unwrap().status(), StatusCode::CREATED);
-    let paths = api.deploy("test", condition("'${{ data.act }}'")).await.unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let post = async |act: &str| {
-        let post = client.post(format!("{}{}", process.public, paths[0])).json(&json!({ "act": act }));
-        let response = post.send().await.unwrap();
-        assert_eq!(response.status(), StatusCode::ACCEPTED, "{act}");
-        let id = response.headers()["ringback-callback"].to_str().unwrap().to_owned();
-        api.get(&format!("/v1/callbacks/{id}")).await.unwrap()
-    };
-    let spin = || Command::new("nice").args(["-n", "9", "bash", "-c", "while :; do :; done"]).spawn().unwrap();
-    let processors = std::thread::available_parallelism().unwrap().get();
-    let spinning: Vec<Spinning> = (0..4 * processors).map(|_| Spinning(spin())).collect();
-    for _ in 0..6 {
-        let record = post("loop").await;
-        assert_eq!(record["outcome"], "kept", "{record}");
-        let entry = record["trace"].as_array().unwrap().last().unwrap();
-        assert_eq!(entry["plugins"][0]["failure"], "plugin_busy", "{entry}");
-        assert!(entry["reason"].as_str().unwrap().contains("not given enough processor time"), "{entry}");
-    }
-    drop(spinning);
-    // Others may still compute.
-    while post("behave").await["outcome"] != "started" {
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -209,7 +209,7 @@ impl SlowLane {
         self.spawn(call).await.map_err(CallError::Host)?
     }
 
-    /// Runs something that is no call to its end, or until nobody waits for it any more.
+    /// Runs work on these threads, without a place, to its end or until nobody waits for it any more.
     ///
     /// # Errors
     ///

@@ -18,8 +18,8 @@ const PORTION_TIME: Duration = Duration::from_millis(500);
 const WAITING_KEYS_MAX: usize = 4 * PORTION_KEYS;
 /// How far the thread that writes to sled steps back for others.
 const NICENESS: i32 = 5;
-/// Keys of one sled batch.
-const BATCH_KEYS: usize = 1000;
+/// Keys of one sled batch: after each, whoever waits for the processor has it. Fewer cost more for each key.
+const BATCH_KEYS: usize = 128;
 /// Keys that a scan takes at a time, under the lock.
 const SCAN_KEYS: usize = 128;
 /// Under this key sled says up to where it contains the log.
@@ -287,6 +287,7 @@ impl Index {
                 // The end stays behind: reading the log again changes nothing.
                 batch.insert(CONTAINED, contained.encode());
                 self.db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
+                std::thread::yield_now();
             }
             if let Some(old) = self.db.get(key).map_err(failed)?
                 && let Ok(old) = Slot::decode(key, &old)

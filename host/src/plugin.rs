@@ -13,6 +13,7 @@ mod outbound;
 mod registry;
 mod scan;
 mod share;
+mod turns;
 
 pub use call::{Subject, VerifierVerdict};
 pub use compile::child_main;

@@ -5,7 +5,8 @@ use super::engine::{Running, Ticker};
 use super::error::CallError;
 use super::host::{CallState, CallbackHandle, ExecutionHandle, ExecutionView, LimitReached, Misuse, Services};
 use super::limits::{self, CallLimits, Limits};
-use super::share::{SlowLane, Turns};
+use super::share::SlowLane;
+use super::turns::Turns;
 use crate::callback::Callback;
 use crate::execution::Execution;
 use crate::name::Name;
@@ -179,8 +180,8 @@ impl Caller {
         let call = enter_in_time(running, store, Arc::clone(linked), question, config.to_owned(), Arc::clone(&turns));
         let slow = linked.is_slow.load(Ordering::Relaxed);
         let called = self.slow_lane.run(&subject.workspace, call, &turns, slow).await;
-        if slow != turns.was_long() {
-            linked.is_slow.store(turns.was_long(), Ordering::Relaxed);
+        if slow != turns.is_long() {
+            linked.is_slow.store(turns.is_long(), Ordering::Relaxed);
         }
         let mut usage = PluginUse {
             plugin: plugin.clone(),
@@ -214,10 +215,8 @@ impl Caller {
         store.set_hostcall_fuel(2 * self.body_bytes_max.max(limits.result_bytes));
         store.set_max_component_handles(limits::HANDLES_MAX);
         store.set_epoch_deadline(1);
-        // Each tick is at most one tick's length of the guest's own time: while others run, no deadline passes.
-        let ticks_max = u64::try_from(cpu.as_millis() / limits::TICK.as_millis()).unwrap_or(u64::MAX);
         store.epoch_deadline_callback(move |_| match turns.tick() {
-            ticks if ticks <= ticks_max => Ok(UpdateDeadline::Yield(1)),
+            used if used < cpu => Ok(UpdateDeadline::Yield(1)),
             _ => Err(LimitReached::Time.into()),
         });
         store

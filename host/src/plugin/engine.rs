@@ -82,23 +82,32 @@ pub(super) fn running(limits: &Limits) -> wasmtime::Result<Engine> {
     })
 }
 
-/// Ticks while guests run, and rests while none do.
+/// How many calls are under way.
+#[derive(Default)]
+pub(super) struct Calls {
+    all: AtomicUsize,
+    /// Those that run on the threads of long calls.
+    pub(super) long: AtomicUsize,
+}
+
+/// Ticks while guests run, more often while long calls do, and rests while none do.
 pub(super) struct Ticker {
-    running: Arc<AtomicUsize>,
+    calls: Arc<Calls>,
     thread: Thread,
 }
 
 impl Ticker {
-    pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
-        let running = Arc::new(AtomicUsize::new(0));
-        let (weak, engine) = (Arc::downgrade(&running), engine.weak());
+    pub(super) fn start(engine: &Engine, calls: Arc<Calls>) -> std::io::Result<Self> {
+        let (weak, engine) = (Arc::downgrade(&calls), engine.weak());
+        let count = |calls: Arc<Calls>| (calls.all.load(Ordering::Acquire), calls.long.load(Ordering::Relaxed));
         let handle = std::thread::Builder::new().name("plugin-ticker".to_owned()).spawn(move || {
             loop {
-                match Weak::upgrade(&weak).map(|running| running.load(Ordering::Acquire)) {
+                match Weak::upgrade(&weak).map(count) {
                     None => return,
                     // Not for ever: the last call may end after the ticker's owner.
-                    Some(0) => std::thread::park_timeout(Duration::from_secs(1)),
-                    Some(_) => std::thread::sleep(limits::TICK),
+                    Some((0, _)) => std::thread::park_timeout(Duration::from_secs(1)),
+                    Some((_, 0)) => std::thread::sleep(limits::TICK),
+                    Some(_) => std::thread::sleep(limits::SHORT_TICK),
                 }
                 match engine.upgrade() {
                     Some(engine) => engine.increment_epoch(),
@@ -106,15 +115,15 @@ impl Ticker {
                 }
             }
         })?;
-        Ok(Self { running, thread: handle.thread().clone() })
+        Ok(Self { calls, thread: handle.thread().clone() })
     }
 
     /// Lets the ticker run for as long as the guard lives.
     pub(super) fn guard(&self) -> Running {
-        if self.running.fetch_add(1, Ordering::AcqRel) == 0 {
+        if self.calls.all.fetch_add(1, Ordering::AcqRel) == 0 {
             self.thread.unpark();
         }
-        Running(Arc::clone(&self.running))
+        Running(Arc::clone(&self.calls))
     }
 }
 
@@ -124,11 +133,11 @@ impl Drop for Ticker {
     }
 }
 
-pub(super) struct Running(Arc<AtomicUsize>);
+pub(super) struct Running(Arc<Calls>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.all.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 /// How often running guest code is interrupted, so that others run too and its time is counted.
 pub(super) const TICK: Duration = Duration::from_millis(1);
-/// A call that has used the processor for so many microseconds, and was interrupted so often, is a long one: it goes on where
-/// it gives way to others.
-pub(super) const FAST_MICROS: u64 = 2000;
-pub(super) const FAST_TICKS: u64 = 2;
-/// After a call that was interrupted so often, the next of the version begins there.
-pub(super) const LONG_TICKS: u64 = 5;
+/// How often while a long call runs: who gives way does so this often, and others wait as long.
+pub(super) const SHORT_TICK: Duration = Duration::from_micros(250);
+/// A call that has used so much processor time is a long one: it goes on where it gives way to others, and the next of the
+/// version begins there.
+pub(super) const LONG: Duration = Duration::from_millis(2);
 /// How much long calls and the compiler give way, as `nice` has it: beside a busy thread they get a tenth of a processor.
 pub(super) const NICENESS: i32 = 10;
 /// Wall-clock time of a call, as a multiple of its CPU time: waiting on the host counts here only.

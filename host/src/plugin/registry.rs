@@ -5,12 +5,12 @@ use super::bindings::exports;
 use super::cache::{Cache, deserialize, digest_of};
 use super::call::{Answer, Caller, Linked, Question, Roles, Subject, VerifierVerdict};
 use super::compile::{Compiled, compile, with_causes};
-use super::engine::{self, Ticker};
+use super::engine::{self, Calls, Ticker};
 use super::error::{CallError, UploadError};
 use super::host::{CallState, Paths, Services, link};
 use super::limits::{LARGE, Limits, NORMAL};
 use super::outbound::Outbound;
-use super::share::{Places, SlowLane, Waiting};
+use super::share::{Counted, Places, SlowLane};
 use crate::flow::PluginMention;
 use crate::name::Name;
 use crate::outcome::{PluginUse, Reply};
@@ -150,7 +150,8 @@ impl Plugins {
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|error| set_up(&with_causes(&error)))?;
         let cache = Cache::open(&settings.data, &engine).map_err(|error| set_up(&error))?;
-        let ticker = Ticker::start(&engine).map_err(|error| set_up(&error))?;
+        let calls = Arc::new(Calls::default());
+        let ticker = Ticker::start(&engine, Arc::clone(&calls)).map_err(|error| set_up(&error))?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let records = store.plugins()?;
         let limits = settings.limits.clone();
@@ -158,7 +159,7 @@ impl Plugins {
             caller: Caller {
                 engine,
                 ticker,
-                slow_lane: SlowLane::start(threads).map_err(|error| set_up(&error))?,
+                slow_lane: SlowLane::start(threads, calls).map_err(|error| set_up(&error))?,
                 services: Arc::new(Services { store, secrets, outbound, paths: Paths::default() }),
                 limits: limits.clone(),
                 body_bytes_max: settings.body_bytes_max,
@@ -491,7 +492,7 @@ impl Inner {
             };
             return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, hint });
         }
-        let waiting = Waiting::enter(&self.uploads);
+        let waiting = Counted::enter(&self.uploads);
         if waiting.position > UPLOADS_WAITING_MAX {
             return Err(UploadError::Busy(UPLOADS_WAITING_MAX));
         }

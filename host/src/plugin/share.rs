@@ -3,17 +3,19 @@
 //! A call begins on the thread that handles its callback: most are over in microseconds. One that takes longer goes on where
 //! it gives way to everything else, so that whoever burns processor time waits for others, and not others for it.
 
+use super::engine::Calls;
 use super::error::CallError;
-use super::limits::{FAST_MICROS, FAST_TICKS, LONG_TICKS, NICENESS};
+use super::limits::NICENESS;
+use super::turns::Turns;
 use crate::name::Name;
 use crate::sync::lock;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -55,7 +57,7 @@ impl Places {
         let own = match Arc::clone(&line.places).try_acquire_owned() {
             Ok(place) => place,
             Err(_) => {
-                let waiting = Waiting::enter(&line.waiting);
+                let waiting = Counted::enter(&line.waiting);
                 if waiting.position > self.waiting_max {
                     return Err(CallError::Busy);
                 }
@@ -77,86 +79,20 @@ impl Places {
 }
 
 /// A place in a line, given back when dropped.
-pub(super) struct Waiting<'a> {
+pub(super) struct Counted<'a> {
     line: &'a AtomicUsize,
     pub(super) position: usize,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> Counted<'a> {
     pub(super) fn enter(line: &'a AtomicUsize) -> Self {
         Self { line, position: line.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.line.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// How a call uses its time.
-pub(super) struct Turns {
-    ticks: AtomicU64,
-    busy_us: AtomicU64,
-    interrupted: AtomicBool,
-    deadline: Mutex<Instant>,
-}
-
-impl Turns {
-    pub(super) fn new(wall: Duration) -> Arc<Self> {
-        let deadline = Mutex::new(Instant::now() + wall);
-        let (ticks, busy_us) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { ticks, busy_us, interrupted: AtomicBool::new(false), deadline })
-    }
-
-    /// The engine's clock has interrupted the call; how often so far.
-    pub(super) fn tick(&self) -> u64 {
-        self.interrupted.store(true, Ordering::Relaxed);
-        self.ticks.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Whether it goes on where it gives way. Its turns may be long since others ran in them, and the clock interrupts a call
-    /// once after each time that it waits: both together are neither.
-    fn is_long(&self) -> bool {
-        self.busy_us.load(Ordering::Relaxed) >= FAST_MICROS && self.ticks.load(Ordering::Relaxed) >= FAST_TICKS
-    }
-
-    /// Whether the next call shall begin there: for that, it must have been long beyond doubt. A short call that others
-    /// interrupt again and again on a busy machine would else keep all that follow it on the slow threads.
-    pub(super) fn was_long(&self) -> bool {
-        self.is_long() && self.ticks.load(Ordering::Relaxed) >= LONG_TICKS
-    }
-
-    /// Whether it last stopped since its turn was over, and not to wait for the host.
-    pub(super) fn wants_to_run(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
-    }
-
-    /// The result of a call, unless its time is over before. The time in which it waits for a processor does not count.
-    pub(super) async fn in_time<T>(&self, call: impl Future<Output = T>) -> Option<T> {
-        let mut call = std::pin::pin!(call);
-        loop {
-            let deadline = *lock(&self.deadline);
-            match tokio::time::timeout_at(deadline.into(), call.as_mut()).await {
-                Ok(result) => return Some(result),
-                Err(_) if *lock(&self.deadline) > deadline => {}
-                Err(_) => return None,
-            }
-        }
-    }
-
-    fn lengthen(&self, by: Duration) {
-        *lock(&self.deadline) += by;
-    }
-
-    /// Lets a call run until it waits for something, its turn is over, or it has a result.
-    fn run<F: Future>(&self, call: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.interrupted.store(false, Ordering::Relaxed);
-        let begun = Instant::now();
-        let result = call.poll(context);
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.busy_us.fetch_add(micros, Ordering::Relaxed);
-        result
     }
 }
 
@@ -165,11 +101,12 @@ impl Turns {
 pub(super) struct SlowLane {
     runtime: Option<Runtime>,
     places: Arc<Places>,
+    calls: Arc<Calls>,
 }
 
 impl SlowLane {
-    /// With so many threads; one workspace's calls run on half of them.
-    pub(super) fn start(threads: usize) -> std::io::Result<Self> {
+    /// With so many threads; one workspace's calls run on half of them. `calls`: where those that run here are counted.
+    pub(super) fn start(threads: usize, calls: Arc<Calls>) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("plugin-slow")
@@ -183,7 +120,7 @@ impl SlowLane {
             .build()?;
         // Who is here has a place among the calls already: these lines need no bound of their own.
         let places = Arc::new(Places::new(threads, threads.div_ceil(2), usize::MAX));
-        Ok(Self { runtime: Some(runtime), places })
+        Ok(Self { runtime: Some(runtime), places, calls })
     }
 
     /// Runs a call to its end. `slow` says where it begins.
@@ -205,7 +142,8 @@ impl SlowLane {
                 return Ok(result);
             }
         }
-        let call = run_slowly(call, Arc::clone(turns), Arc::clone(&self.places), workspace.clone());
+        let call =
+            run_slowly(call, Arc::clone(turns), Arc::clone(&self.places), workspace.clone(), Arc::clone(&self.calls));
         self.spawn(call).await.map_err(CallError::Host)?
     }
 
@@ -230,11 +168,13 @@ async fn run_slowly<T>(
     turns: Arc<Turns>,
     places: Arc<Places>,
     workspace: Name,
+    calls: Arc<Calls>,
 ) -> Result<T, CallError> {
     loop {
         let waiting = Instant::now();
         let place = places.take(&workspace).await?;
         turns.lengthen(waiting.elapsed());
+        let running = Counted::enter(&calls.long);
         let stopped = poll_fn(|context| match turns.run(call.as_mut(), context) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             // Its turn is over, and it comes to the next one at once: after those who have been waiting.
@@ -247,7 +187,7 @@ async fn run_slowly<T>(
         if let Some(result) = stopped.await {
             return Ok(result);
         }
-        drop(place);
+        drop((running, place));
         // What it waits for wakes this task.
         let mut woken = false;
         poll_fn(|_| if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
@@ -273,12 +213,14 @@ impl<T> Drop for Aborting<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Places, SlowLane, Turns};
+    use super::{Calls, Places, SlowLane};
     use crate::name::Name;
     use crate::plugin::error::CallError;
-    use crate::plugin::limits::{FAST_MICROS, NICENESS};
+    use crate::plugin::limits::{LONG, NICENESS};
+    use crate::plugin::turns::Turns;
     use futures_util::future::BoxFuture;
     use std::sync::Arc;
+    use std::sync::atomic::Ordering;
     use std::time::{Duration, Instant};
 
     const WALL: Duration = Duration::from_secs(10);
@@ -300,12 +242,11 @@ mod tests {
         waiting.await.unwrap().unwrap();
     }
 
-    /// A future that uses the processor for so long, in turns that the clock ends: the thread that it ended on.
-    async fn burn(turns: Arc<Turns>, micros: u64) -> String {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_micros(micros) {
-            std::thread::sleep(Duration::from_micros(500));
-            turns.tick();
+    /// Computes, in turns that the clock ends, until so much processor time is used: the thread that it ended on.
+    async fn compute(turns: Arc<Turns>, time: Duration) -> String {
+        while turns.tick() < time {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_micros(200) {}
             tokio::task::yield_now().await;
         }
         std::thread::current().name().unwrap_or_default().to_owned()
@@ -313,11 +254,15 @@ mod tests {
 
     #[tokio::test]
     async fn long_calls_go_on_elsewhere_and_end_with_who_waits_for_them() {
-        let (lane, workspace) = (SlowLane::start(2).unwrap(), Name::default_name());
-        for (micros, slow, elsewhere) in [(0, false, false), (5 * FAST_MICROS, false, true), (0, true, true)] {
+        let calls = Arc::new(Calls::default());
+        let (lane, workspace) = (SlowLane::start(2, Arc::clone(&calls)).unwrap(), Name::default_name());
+        for (time, slow, elsewhere) in
+            [(Duration::ZERO, false, false), (2 * LONG, false, true), (Duration::ZERO, true, true)]
+        {
             let turns = Turns::new(WALL);
-            let thread = lane.run(&workspace, burn(Arc::clone(&turns), micros), &turns, slow).await.unwrap();
-            assert_eq!(thread == "plugin-slow", elsewhere, "{micros}: {thread}");
+            let thread = lane.run(&workspace, compute(Arc::clone(&turns), time), &turns, slow).await.unwrap();
+            assert_eq!(thread == "plugin-slow", elsewhere, "{time:?}: {thread}");
+            assert_eq!(turns.is_long(), time > LONG);
         }
         let dropped = Arc::new(());
         let held = Arc::clone(&dropped);
@@ -328,14 +273,14 @@ mod tests {
         };
         let endless = lane.run(&workspace, endless, &turns, true);
         assert!(tokio::time::timeout(Duration::from_millis(20), endless).await.is_err());
-        while Arc::strong_count(&dropped) > 1 {
+        while Arc::strong_count(&dropped) > 1 || calls.long.load(Ordering::Relaxed) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     #[tokio::test]
     async fn a_compiler_that_starts_here_gives_way_as_well() {
-        let lane = SlowLane::start(1).unwrap();
+        let lane = SlowLane::start(1, Arc::default()).unwrap();
         let niceness = async || {
             let said = tokio::process::Command::new("nice").output().await.unwrap().stdout;
             String::from_utf8(said).unwrap().trim().parse::<i32>().unwrap()
@@ -347,16 +292,27 @@ mod tests {
     /// Nobody runs out of time in the line for a processor, and who waits for the host keeps nobody from running.
     #[tokio::test]
     async fn waiting_for_a_processor_takes_no_time_of_a_call() {
-        let lane = SlowLane::start(2).unwrap();
+        let lane = SlowLane::start(2, Arc::default()).unwrap();
         let (workspace, other): (Name, Name) = (Name::default_name(), "other".parse().unwrap());
         let run = async |workspace: &Name, wall: u64, work: BoxFuture<'static, String>, turns: Option<Arc<Turns>>| {
             let turns = turns.unwrap_or_else(|| Turns::new(Duration::from_millis(wall)));
             let watched = Arc::clone(&turns);
             lane.run(workspace, async move { watched.in_time(work).await }, &turns, true).await.unwrap()
         };
-        let burning = async |workspace: &Name| {
+        // It has a processor for so long, in turns that the clock ends.
+        let holding = async |workspace: &Name| {
             let turns = Turns::new(Duration::from_millis(300));
-            run(workspace, 0, Box::pin(burn(Arc::clone(&turns), 150_000)), Some(turns)).await
+            let held = Arc::clone(&turns);
+            let work = async move {
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_millis(150) {
+                    std::thread::sleep(Duration::from_micros(500));
+                    held.tick();
+                    tokio::task::yield_now().await;
+                }
+                String::new()
+            };
+            run(workspace, 0, Box::pin(work), Some(turns)).await
         };
         let waiting = async |millis: u64, wall: u64| {
             let sleep = tokio::time::sleep(Duration::from_millis(millis));
@@ -372,7 +328,7 @@ mod tests {
             .await
         };
         let started = Instant::now();
-        let all = tokio::join!(burning(&workspace), burning(&workspace), burning(&workspace), burning(&other));
+        let all = tokio::join!(holding(&workspace), holding(&workspace), holding(&workspace), holding(&other));
         assert!([all.0, all.1, all.2, all.3].iter().all(Option::is_some), "each had its time");
         assert!(started.elapsed() >= Duration::from_millis(450), "one workspace ran one call at a time");
         let started = Instant::now();

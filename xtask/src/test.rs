@@ -106,8 +106,9 @@ const PROOFS: [&str; 5] = ["chaos::", "faults::", "linearizability::", "planted:
 /// One after the other: each uses what the machine has. Its results by the names of the tests.
 fn prove(proofs: &[&str], setting: Option<(&str, &str)>) -> Result<Vec<(String, bool)>> {
     let mut test = cargo();
-    test.args(["test", "--package", "ringback", "--test", "it", "--locked", "--"]);
-    test.args(proofs).args(["--show-output", "--test-threads", "1"]).env("RUST_BACKTRACE", "0");
+    // The same packages as for the other tests: with others, features differ and everything is built again.
+    test.args(["test", "--test", "it", "--locked"]).args(WORKSPACE).arg("--").args(proofs);
+    test.args(["--show-output", "--test-threads", "1"]).env("RUST_BACKTRACE", "0");
     test.envs(setting);
     let (passed, output) = try_run(&mut test)?;
     anyhow::ensure!(passed, "a proof failed:\n{output}");

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         ["checklist"] => checklist::run(),
         ["bench"] => bench::run(10),
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
-        ["neighbours"] => neighbours::run(5),
+        ["neighbours"] => neighbours::run(),
         ["wit"] => wit::check(),
         ["readme", file] => readme::run(&process::root().join(file), &process::target().join("debug")),
         ["readme"] => readme::run(&process::root().join("README.md"), &process::target().join("debug")),

@@ -16,8 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Without and with the neighbour alternate this often; medians are given.
+/// Without and with the neighbour alternate this often, and in each round the p99 of so many runs is taken.
 const ROUNDS: usize = 7;
+const RUNS: usize = 8;
+/// Length of a run. What disturbs a machine now and then, its disk or the host of a virtual one, is in few short runs.
+const SECONDS: u64 = 1;
 /// Good callbacks a second, and the connections that they come by.
 const RATE: &str = "500";
 const CONNECTIONS: &str = "8";
@@ -28,17 +31,17 @@ const NOISY_CONNECTIONS: &str = "400";
 const SLOW_CONNECTIONS: &str = "2000";
 
 /// Builds what is needed, measures, and prints.
-pub fn run(seconds: u64) -> Result<()> {
+pub fn run() -> Result<()> {
     plugins::build_all()?;
     let package = ["--package", "ringback", "--bin", "ringback", "--examples"];
     run_command(cargo().args(["build", "--release", "--locked"]).args(package))?;
     let data = target().join("bench/neighbours");
     let _ = std::fs::remove_dir_all(&data);
-    measure(&target().join("release"), &data, seconds).map(drop)
+    measure(&target().join("release"), &data).map(drop)
 }
 
 /// The lines of a table.
-pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
+pub fn measure(release: &Path, data: &Path) -> Result<String> {
     let server = Server::start(&release.join("ringback"), data, ["127.0.0.1:0"; 2])?;
     let field_match = plugins::directory().join("field-match.wasm");
     server.ringback(&["secret", "set", "BENCH"], None, Some(SECRET))?;
@@ -58,7 +61,7 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     let burning = burner(&server, data)?;
     let address = server.public.trim_start_matches("http://").to_owned();
     let burns = || {
-        let seconds = (3 * seconds + 10).to_string();
+        let seconds = (RUNS as u64 * (SECONDS + 1) + 10).to_string();
         let noise = [&address, &burning, NOISY_CONNECTIONS, &seconds, "any", "none", "200"];
         Neighbour::start(away(&release.join("examples/load")).args(noise).stdin(Stdio::null()), false)
     };
@@ -97,10 +100,10 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
             &uploads,
         ),
     ];
-    let p99 = |path: &str, status: &str| {
+    let p99s = |path: &str, status: &str| -> Result<Vec<u64>> {
         let target = Target { address: &address, path, status };
-        load(release, target, seconds, br#"{"ref": "refs/heads/main"}"#, CONNECTIONS, Some(RATE))
-            .map(|load| load.p99_us)
+        let run = || load(release, target, SECONDS, br#"{"ref": "refs/heads/main"}"#, CONNECTIONS, Some(RATE));
+        (0..RUNS).map(|_| run().map(|load| load.p99_us)).collect()
     };
     let mut lines = String::new();
     for (what, goal, other, start) in cases {
@@ -108,25 +111,47 @@ pub fn measure(release: &Path, data: &Path, seconds: u64) -> Result<String> {
             let beside = |start: Start<'_>| {
                 let neighbour = start()?;
                 std::thread::sleep(Duration::from_secs(1));
-                let p99 = p99(path, status);
+                let p99s = p99s(path, status);
                 drop(neighbour);
                 settle(&server)?;
-                p99
+                p99s
             };
             let (mut without, mut with) = (Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                without.push(other.map_or_else(|| p99(path, status), beside)?);
-                with.push(beside(start)?);
+                without.extend(other.map_or_else(|| p99s(path, status), beside)?);
+                with.extend(beside(start)?);
             }
-            let (without, with) = (median(without), median(with));
-            let ratio = with as f64 / without as f64;
+            let (without, with) = (Quartiles::of(without), Quartiles::of(with));
+            let ratio = |of: fn(&Quartiles) -> u64| of(&with) as f64 / of(&without) as f64;
+            let (lower, median) = (ratio(|quartiles| quartiles.lower), ratio(|quartiles| quartiles.median));
             let goal = goal.map_or_else(|| "–".to_owned(), |goal| format!("{goal:.1}"));
-            let line = format!("| {what} | {name} | {without} µs | {with} µs | {ratio:.2} | {goal} |\n");
+            let line = format!("| {what} | {name} | {without} | {with} | {lower:.2} | {median:.2} | {goal} |\n");
             print!("{line}");
             lines.push_str(&line);
         }
     }
     Ok(lines)
+}
+
+/// Of the runs, in microseconds.
+struct Quartiles {
+    lower: u64,
+    median: u64,
+    upper: u64,
+}
+
+impl Quartiles {
+    fn of(mut values: Vec<u64>) -> Self {
+        values.sort_unstable();
+        let at = |quarter: usize| values.get(values.len() * quarter / 4).copied().unwrap_or_default();
+        Self { lower: at(1), median: at(2), upper: at(3) }
+    }
+}
+
+impl std::fmt::Display for Quartiles {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}, {}, {} µs", self.lower, self.median, self.upper)
+    }
 }
 
 /// Deploys a flow of one trigger: the path of its URL.
@@ -247,9 +272,4 @@ impl Drop for Neighbour {
             }
         }
     }
-}
-
-fn median(mut values: Vec<u64>) -> u64 {
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

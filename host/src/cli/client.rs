@@ -49,6 +49,25 @@ impl Client {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// A list with the items of all its pages.
+    pub(super) async fn get_pages(&self, path: &str) -> Result<Value, ClientError> {
+        let mut list = self.get(&format!("{path}?limit=200")).await?;
+        while let Some(cursor) = list.get("next_cursor").and_then(Value::as_str) {
+            let mut page = self.get(&format!("{path}?limit=200&cursor={}", segment(cursor))).await?;
+            if let (Some(all), Some(more)) = (
+                list.get_mut("items").and_then(Value::as_array_mut),
+                page.get_mut("items").and_then(Value::as_array_mut),
+            ) {
+                all.append(more);
+            }
+            let next = page.get_mut("next_cursor").map(Value::take).unwrap_or_default();
+            if let Some(cursor) = list.get_mut("next_cursor") {
+                *cursor = next;
+            }
+        }
+        Ok(list)
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<Value, ClientError> {
         self.send(self.request(Method::DELETE, path)).await
     }

@@ -50,7 +50,7 @@ impl User {
                 if client.json { json(&user) } else { line(&format!("{id} is stored")) }
             }
             Self::List => {
-                let list = client.get("/v1/users?limit=200").await?;
+                let list = client.get_pages("/v1/users").await?;
                 let roles = |user: &serde_json::Value| {
                     let roles = user["roles"].as_array().into_iter().flatten();
                     roles.filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(", ")

@@ -1,7 +1,8 @@
 //! The real binary: what it says, and its exit codes.
 
 use crate::support::{BINARY, TestServer, plugin};
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -198,4 +199,18 @@ fn a_damaged_store_is_refused_and_left_alone() {
     let output = serve(directory.path(), &[], &[]);
     fails(&output, 74, "is damaged");
     assert_eq!(std::fs::read(file).unwrap(), b"this is no log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_more_users_than_a_page_holds_is_whole() {
+    let server = TestServer::start().await;
+    for n in 0..201 {
+        let put = server.api(Method::PUT, &format!("/v1/users/user-{n:03}")).json(&json!({})).send().await.unwrap();
+        assert_eq!(put.status(), 201);
+    }
+    let listed = ringback(&server, &["--json", "user", "list"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let ids: Vec<&str> = listed["items"].as_array().unwrap().iter().map(|user| user["id"].as_str().unwrap()).collect();
+    assert_eq!((ids.len(), ids[0], ids[200]), (201, "user-000", "user-200"));
+    assert_eq!(listed["next_cursor"], Value::Null);
 }

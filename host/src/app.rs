@@ -4,9 +4,11 @@ use crate::config::Config;
 use crate::environment::Environments;
 use crate::flows::Flows;
 use crate::http;
+use crate::instance;
 use crate::jwt::JwtUsers;
 use crate::pipeline::Pipeline;
 use crate::plugin::{Outbound, Plugins, RegistryError, Settings};
+use crate::redirect::Redirects;
 use crate::request::Sender;
 use crate::retention::forget_repeatedly;
 use crate::runner::{Parts, Runner};
@@ -32,8 +34,11 @@ pub struct App {
     pub users: Users,
     pub environments: Environments,
     pub tickets: Tickets,
+    pub redirects: Redirects,
     pub pipeline: Pipeline,
     pub public_url: String,
+    /// The id of the data directory.
+    pub instance: String,
     pub metrics: Option<PrometheusHandle>,
     stopping: AtomicBool,
 }
@@ -92,10 +97,13 @@ pub async fn run(
         None => format!("http://{}", http::reachable(listeners.public.local_addr()?)),
     };
     let store = Store::open(&config.data, config.store)?;
-    let secrets = Secrets::open(&store, &config.secret_key)?;
+    let instance = instance::read_or_make(&config.data)
+        .map_err(|error| OpenError::Unusable { path: config.data.clone(), problem: error.to_string() })?;
+    store.renew().await?;
+    let environments = Environments::open(store.clone())?;
+    let secrets = Secrets::open(&store, Some(environments.clone()), &config.secret_key)?;
     let tokens = Tokens::open(&store, &config.data.join("admin-token")).await?;
     let users = Users::new(store.clone());
-    let environments = Environments::open(store.clone())?;
     let settings = Settings {
         data: config.data.clone(),
         compiler,
@@ -105,11 +113,17 @@ pub async fn run(
     };
     let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned());
     let plugins = Plugins::open(settings, store.clone(), secrets.clone(), outbound).await?;
-    let flows = Flows::open(store.clone())?;
-    let origins = Arc::clone(&config.redirect_origins);
-    let tickets =
-        Tickets::new(store.clone(), flows.clone(), plugins.clone(), environments.clone(), origins, &public_url);
-    let sender = Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned());
+    let flows = Flows::open(store.clone(), config.retention.flow_versions)?;
+    let redirects = Redirects::open(Arc::clone(&config.redirect_origins), store.clone())?;
+    let tickets = Tickets::new(
+        store.clone(),
+        flows.clone(),
+        plugins.clone(),
+        environments.clone(),
+        redirects.clone(),
+        &public_url,
+    );
+    let sender = Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned(), Arc::clone(&config.redact));
     let parts = Parts {
         store: store.clone(),
         flows: flows.clone(),
@@ -118,6 +132,7 @@ pub async fn run(
         tickets: tickets.clone(),
         http: sender.clone(),
         public_url: public_url.clone(),
+        execution_bytes_max: config.execution_bytes_max,
     };
     let runner = Runner::new(parts, config.executions_max);
     let resumed = runner.resume_all()?;
@@ -132,6 +147,9 @@ pub async fn run(
         tickets: tickets.clone(),
         limiter: Arc::default(),
         runner,
+        mailbox: config.mailbox,
+        deferred_for_max: config.deferred_for_max,
+        hidden: Arc::clone(&config.redact),
         public_url: public_url.clone(),
     };
     let app = Arc::new(App {
@@ -144,8 +162,10 @@ pub async fn run(
         users,
         environments,
         tickets,
+        redirects,
         pipeline,
         public_url,
+        instance,
         metrics,
         stopping: AtomicBool::new(false),
     });
@@ -157,7 +177,7 @@ pub async fn run(
         }
         reason = store.failed() => Err(RunError::StoreFailed(reason)),
         never = store.clean_repeatedly() => match never {},
-        never = forget_repeatedly(&store, app.config.retention) => match never {},
+        never = forget_repeatedly(&store, &app.flows, app.config.retention) => match never {},
         never = app.pipeline.runner.run_timers() => match never {},
         never = app.pipeline.run_deferred() => match never {},
     };

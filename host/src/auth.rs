@@ -23,6 +23,13 @@ pub struct Auth {
     pub on_fail: OnFail,
 }
 
+impl Auth {
+    /// Whether nobody is accepted who does not prove who it is.
+    pub fn is_needed(&self) -> bool {
+        self.basic.is_some() || self.user == UserRule::Required
+    }
+}
+
 /// HTTP Basic authentication (RFC 7617).
 #[derive(Debug)]
 pub struct Basic {

@@ -24,7 +24,7 @@ pub async fn condition_calls(
 ) -> Result<f64, Box<dyn std::error::Error>> {
     let data = std::env::temp_dir().join(format!("ringback-benchmark-{}", std::process::id()));
     let store = Store::open(&data, StoreOptions::default())?;
-    let secrets = Secrets::open(&store, &KeySource::File(data.join("secret.key")))?;
+    let secrets = Secrets::open(&store, None, &KeySource::File(data.join("secret.key")))?;
     let settings = Settings {
         data: data.clone(),
         compiler: compiler.to_owned(),
@@ -42,6 +42,7 @@ pub async fn condition_calls(
         query: String::new(),
         headers: http::HeaderMap::new(),
         body: Bytes::from_static(body),
+        unread: None,
         received_at: Timestamp::now(),
     };
     let callback = Callback {

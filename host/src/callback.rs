@@ -1,6 +1,8 @@
 //! A received HTTP request, on its way from a URL to an outcome.
 
+use crate::expression::weight;
 use crate::name::{CallbackId, Name};
+use crate::outcome::Problem;
 use crate::time::Timestamp;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -18,6 +20,8 @@ pub struct Request {
     pub query: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Why its body could not be taken, and is empty.
+    pub unread: Option<&'static Problem>,
     pub received_at: Timestamp,
 }
 
@@ -41,7 +45,8 @@ impl Request {
     }
 }
 
-/// A request that belongs to a trigger of a workspace.
+/// A request that belongs to a trigger of a workspace: as it came for those who prove who calls, and without credentials for
+/// all others.
 #[derive(Clone, Debug)]
 pub struct Callback {
     pub id: CallbackId,
@@ -60,25 +65,33 @@ impl Callback {
         format!("{}{path}{separator}{query}", self.base_url)
     }
 
-    /// What expressions see as `callback`. The body is there as text when it is UTF-8; credentials are left out.
+    /// What expressions see as `callback`. The body is there as text when it is UTF-8.
     pub fn to_json(&self) -> Value {
-        let Request { method, path, headers, body, .. } = &self.request;
-        let mut query = serde_json::Map::new();
+        let Request { method, path, body, .. } = &self.request;
+        let headers: Map<String, Value> = self.headers().map(|(name, value)| (name, value.into())).collect();
+        serde_json::json!({
+            "id": self.id, "method": method.as_str(), "path": path, "query": self.query(), "headers": headers,
+            "body": std::str::from_utf8(body).ok(),
+        })
+    }
+
+    /// The parameters of the query by their names, and what keys with brackets build (A-FR-9).
+    pub fn query(&self) -> Map<String, Value> {
+        let mut query = Map::new();
         for (name, value) in self.request.query_pairs() {
             append(&mut query, &name, value.into_owned());
         }
-        // A-FR-9: what keys with brackets build, unless a parameter has this name.
+        // Unless a parameter has this name.
         if query.keys().any(|name| name.contains('[')) && !query.contains_key(NESTED) {
             query.insert(NESTED.to_owned(), Value::Object(crate::path::structure(&self.request.query)));
         }
-        let mut named_headers = serde_json::Map::new();
-        for name in headers.keys().filter(|name| !carries_credentials(name.as_str())) {
-            named_headers.insert(name.to_string(), self.request.header(name.as_str()).into());
-        }
-        serde_json::json!({
-            "id": self.id, "method": method.as_str(), "path": path, "query": query, "headers": named_headers,
-            "body": std::str::from_utf8(body).ok(),
-        })
+        query
+    }
+
+    /// The headers as texts, each once.
+    pub fn headers(&self) -> impl Iterator<Item = (String, String)> {
+        let names = self.request.headers.keys();
+        names.map(|name| (name.to_string(), self.request.header(name.as_str()).unwrap_or_default()))
     }
 }
 
@@ -94,6 +107,14 @@ pub struct Input {
     pub user: Option<Arc<Value>>,
 }
 
+impl Input {
+    /// What it takes in memory, in bytes; counted no further than just past `max`.
+    pub fn weight(&self, max: usize) -> usize {
+        let fields: usize = self.fields.values().map(|value| weight(value, max)).sum();
+        weight(&self.data, max) + fields + self.user.as_ref().map_or(0, |user| weight(user, max))
+    }
+}
+
 /// The member of the query under which its structure is.
 const NESTED: &str = "nested";
 
@@ -106,33 +127,10 @@ pub fn append(object: &mut serde_json::Map<String, Value>, name: &str, value: St
     }
 }
 
-/// Whether a header may carry a secret, and so is neither stored nor logged nor shown to expressions. Signatures of one
-/// body are no secrets.
-pub fn carries_credentials(name: &str) -> bool {
-    matches!(
-        name,
-        "authorization"
-            | "proxy-authorization"
-            | "cookie"
-            | "set-cookie"
-            | "user-token"
-            | "ringback-signature"
-            | "patchworks-signature"
-    ) || ["token", "api-key", "apikey", "secret", "password"].iter().any(|part| name.contains(part))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{append, carries_credentials};
+    use super::append;
     use serde_json::json;
-
-    #[test]
-    fn headers_with_credentials_are_known() {
-        for name in ["authorization", "cookie", "user-token", "x-gitlab-token", "x-api-key"] {
-            assert!(carries_credentials(name), "{name}");
-        }
-        assert!(!carries_credentials("x-hub-signature-256"));
-    }
 
     /// A-FR-9.
     #[test]

@@ -1,6 +1,6 @@
 //! Whether a callback counts.
 
-use crate::expression::{Cel, JsonPath, Scope};
+use crate::expression::{Cel, JsonPath, Scope, Truth};
 use crate::flow::PluginCall;
 use crate::outcome::{PluginUse, Stop};
 use crate::plugin::{Plugins, Role, Subject};
@@ -23,11 +23,13 @@ pub enum Condition {
 pub struct Decision {
     pub holds: bool,
     pub reason: String,
+    /// It asks about something that is not there, so that it does not hold; nor would its opposite.
+    absent: bool,
 }
 
 impl Decision {
     pub fn new(holds: bool, reason: impl Into<String>) -> Self {
-        Self { holds, reason: reason.into() }
+        Self { holds, reason: reason.into(), absent: false }
     }
 }
 
@@ -71,8 +73,15 @@ impl Condition {
         Box::pin(async move {
             Ok(match self {
                 Self::Cel(cel) => {
-                    let holds = cel.is_true(scope).map_err(|error| Stop::expression(&error))?;
-                    Decision::new(holds, format!("`{}` is {holds}", cel.source()))
+                    let source = cel.source();
+                    match cel.truth(scope).map_err(|error| Stop::expression(&error))? {
+                        Truth::True => Decision::new(true, format!("`{source}` is true")),
+                        Truth::False => Decision::new(false, format!("`{source}` is false")),
+                        Truth::Absent(what) => {
+                            let reason = format!("`{source}` does not hold: there is no `{what}`");
+                            Decision { holds: false, reason, absent: true }
+                        }
+                    }
                 }
                 Self::JsonPath(path) => {
                     let found = path.select(&scope.input.data).map_err(|reason| {
@@ -90,7 +99,10 @@ impl Condition {
                 }
                 Self::Not(condition) => {
                     let decision = condition.evaluate(scope, asking).await?;
-                    Decision::new(!decision.holds, format!("not ({})", decision.reason))
+                    match decision.absent {
+                        true => decision,
+                        false => Decision::new(!decision.holds, format!("not ({})", decision.reason)),
+                    }
                 }
                 Self::All(conditions) => first(conditions, false, scope, asking)
                     .await?
@@ -103,18 +115,21 @@ impl Condition {
     }
 }
 
-/// The first condition that is `wanted`.
+/// The first condition that is `wanted`; without one, the first that asks about something that is not there.
 async fn first(
     conditions: &[Condition],
     wanted: bool,
     scope: &Scope<'_>,
     asking: &mut Asking<'_>,
 ) -> Result<Option<Decision>, Stop> {
+    let mut absent = None;
     for condition in conditions {
         let decision = condition.evaluate(scope, asking).await?;
-        if decision.holds == wanted {
+        if decision.absent {
+            absent.get_or_insert(decision);
+        } else if decision.holds == wanted {
             return Ok(Some(decision));
         }
     }
-    Ok(None)
+    Ok(absent)
 }

@@ -1,11 +1,13 @@
 //! Settings: `ringback.toml`, then `RINGBACK_…` variables, then flags; the later wins.
 
+use crate::execution::Execution;
 use crate::name::Name;
 use crate::plugin::{CallLimits, Limits};
+use crate::redact::Names;
 use crate::redirect::RedirectOrigins;
 use crate::retention::Retention;
 use crate::secret::KeySource;
-use crate::store::StoreOptions;
+use crate::store::{MailboxLimits, StoreOptions};
 use crate::time::parse_duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -34,6 +36,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// Time for the headers of a request to arrive.
     pub header_read_timeout: Duration,
+    /// Time that a connection stays open after an answer for the next request to begin.
+    pub keep_alive_timeout: Duration,
     /// Time for the body of a request to arrive.
     pub body_read_timeout: Duration,
     /// Time for a caller to take a part of its answer.
@@ -54,9 +58,17 @@ pub struct Config {
     pub http_private_hosts: Vec<String>,
     /// Where callers may be sent besides paths of the same host.
     pub redirect_origins: Arc<RedirectOrigins>,
+    /// Headers and parameters that are kept of no callback and no answer, besides those that are known.
+    pub redact: Arc<Names>,
     pub plugin_limits: Limits,
+    /// How long a callback is kept that waits for a plugin that cannot be called; then it has failed.
+    pub deferred_for_max: Duration,
+    /// What an execution keeps for each trigger that it does not wait at yet.
+    pub mailbox: MailboxLimits,
     /// Steps of executions that run at the same time.
     pub executions_max: usize,
+    /// The most memory that what callbacks and steps bring to one execution may take, in bytes.
+    pub execution_bytes_max: usize,
     pub log: LogForm,
     /// Which lines are logged, as `tracing_subscriber::EnvFilter` has it.
     pub log_filter: String,
@@ -87,6 +99,7 @@ struct RawConfig {
     public_url: Option<String>,
     body_bytes_max: usize,
     header_read_timeout: String,
+    keep_alive_timeout: String,
     body_read_timeout: String,
     write_timeout: String,
     drain_timeout: String,
@@ -96,10 +109,13 @@ struct RawConfig {
     store_segment_bytes: usize,
     keep_for: String,
     keep_executions_max: usize,
+    keep_flow_versions: usize,
     large_plugins: bool,
     plugin_http_hosts: Vec<String>,
     http_private_hosts: Vec<String>,
     redirect_origins: Vec<String>,
+    redirect_origins_bound: Vec<String>,
+    redact: Vec<String>,
     plugin_decide_cpu: String,
     plugin_work_cpu: String,
     plugin_memory_bytes: usize,
@@ -110,7 +126,11 @@ struct RawConfig {
     plugin_calls_per_workspace_max: Option<usize>,
     /// By the name of the workspace.
     workspaces: BTreeMap<String, RawWorkspace>,
+    deferred_for_max: String,
+    mailbox_count_max: usize,
+    mailbox_bytes_max: usize,
     executions_max: usize,
+    execution_bytes_max: usize,
     log: LogForm,
     log_filter: String,
 }
@@ -140,6 +160,7 @@ impl Default for RawConfig {
             public_url: None,
             body_bytes_max: 1 << 20,
             header_read_timeout: "10s".into(),
+            keep_alive_timeout: "75s".into(),
             body_read_timeout: "30s".into(),
             write_timeout: "15s".into(),
             drain_timeout: "10s".into(),
@@ -149,10 +170,13 @@ impl Default for RawConfig {
             store_segment_bytes: 64 << 20,
             keep_for: "30d".into(),
             keep_executions_max: 0,
+            keep_flow_versions: 20,
             large_plugins: false,
             plugin_http_hosts: Vec::new(),
             http_private_hosts: Vec::new(),
             redirect_origins: Vec::new(),
+            redirect_origins_bound: Vec::new(),
+            redact: Vec::new(),
             plugin_decide_cpu: "50ms".into(),
             plugin_work_cpu: "200ms".into(),
             plugin_memory_bytes: CallLimits::default().memory_bytes,
@@ -162,7 +186,11 @@ impl Default for RawConfig {
             plugin_calls_max: 64,
             plugin_calls_per_workspace_max: None,
             workspaces: BTreeMap::new(),
+            deferred_for_max: "24h".into(),
+            mailbox_count_max: 256,
+            mailbox_bytes_max: 16 << 20,
             executions_max: 256,
+            execution_bytes_max: Execution::BYTES_MAX,
             log: LogForm::Text,
             log_filter: "info".into(),
         }
@@ -214,6 +242,7 @@ impl Config {
             public_url,
             body_bytes_max,
             header_read_timeout,
+            keep_alive_timeout,
             body_read_timeout,
             write_timeout,
             drain_timeout,
@@ -223,10 +252,13 @@ impl Config {
             store_segment_bytes,
             keep_for,
             keep_executions_max,
+            keep_flow_versions,
             large_plugins,
             plugin_http_hosts,
             http_private_hosts,
             redirect_origins,
+            redirect_origins_bound,
+            redact,
             plugin_decide_cpu,
             plugin_work_cpu,
             plugin_memory_bytes,
@@ -236,7 +268,11 @@ impl Config {
             plugin_calls_max,
             plugin_calls_per_workspace_max,
             workspaces,
+            deferred_for_max,
+            mailbox_count_max,
+            mailbox_bytes_max,
             executions_max,
+            execution_bytes_max,
             log,
             log_filter,
         } = raw;
@@ -328,7 +364,13 @@ impl Config {
             None => concurrency.div_ceil(4),
         };
         let redirect_origins = RedirectOrigins::new(redirect_origins, origins)
-            .map_err(|message| ConfigError(format!("redirect_origins: {message}")))?;
+            .map_err(|message| ConfigError(format!("redirect_origins: {message}")))?
+            .within(&redirect_origins_bound)
+            .map_err(|message| ConfigError(format!("redirect_origins_bound: {message}")))?;
+        let mut names = Names::default();
+        for name in &redact {
+            names.add(name).map_err(|message| ConfigError(format!("redact: {message}")))?;
+        }
         Ok(Self {
             data,
             secret_key,
@@ -337,6 +379,7 @@ impl Config {
             public_url,
             body_bytes_max: between("body_bytes_max", body_bytes_max, 1024, 64 << 20)?,
             header_read_timeout: duration("header_read_timeout", &header_read_timeout)?,
+            keep_alive_timeout: duration("keep_alive_timeout", &keep_alive_timeout)?,
             body_read_timeout: duration("body_read_timeout", &body_read_timeout)?,
             write_timeout: duration("write_timeout", &write_timeout)?,
             drain_timeout: duration("drain_timeout", &drain_timeout)?,
@@ -350,6 +393,7 @@ impl Config {
             store: StoreOptions {
                 cache_bytes: store_cache_bytes.max(8 << 20),
                 segment_bytes: between("store_segment_bytes", store_segment_bytes, 1 << 20, 1 << 30)? as u64,
+                ..StoreOptions::default()
             },
             retention: Retention {
                 keep_for: match keep_for.as_str() {
@@ -357,11 +401,13 @@ impl Config {
                     text => Some(duration("keep_for", text)?),
                 },
                 executions_max: Some(keep_executions_max).filter(|max| *max > 0),
+                flow_versions: between("keep_flow_versions", keep_flow_versions, 1, 10_000)?,
             },
             large_plugins,
             plugin_http_hosts,
             http_private_hosts,
             redirect_origins: Arc::new(redirect_origins),
+            redact: Arc::new(names),
             plugin_limits: Limits {
                 call,
                 workspaces: of_workspaces,
@@ -370,9 +416,27 @@ impl Config {
                 ..Limits::default()
             },
             executions_max: between("executions_max", executions_max, 1, 100_000)?,
+            deferred_for_max: duration("deferred_for_max", &deferred_for_max)?,
+            mailbox: MailboxLimits {
+                count_max: between("mailbox_count_max", mailbox_count_max, 1, 10_000)?,
+                bytes_max: between("mailbox_bytes_max", mailbox_bytes_max, 1 << 10, 256 << 20)?,
+            },
+            execution_bytes_max: between("execution_bytes_max", execution_bytes_max, 1 << 20, 1 << 30)?,
             log,
             log_filter,
         })
+    }
+
+    /// Keeps of no callback and no answer the values of these headers and parameters, besides those that are known.
+    ///
+    /// # Errors
+    ///
+    /// One of them is not the name of a header or parameter.
+    pub fn redact(&mut self, names: &[&str]) -> Result<(), ConfigError> {
+        let mut known = Names::clone(&self.redact);
+        names.iter().try_for_each(|name| known.add(name)).map_err(ConfigError)?;
+        self.redact = Arc::new(known);
+        Ok(())
     }
 
     /// Lets callers of every workspace be sent to these origins, and to no others.
@@ -386,6 +450,17 @@ impl Config {
         Ok(())
     }
 
+    /// Lets nothing but these origins, or hosts under them, be added while the server runs.
+    ///
+    /// # Errors
+    ///
+    /// One of them is no bound.
+    pub fn bound_redirects(&mut self, bound: &[String]) -> Result<(), ConfigError> {
+        let origins = RedirectOrigins::clone(&self.redirect_origins).within(bound).map_err(ConfigError)?;
+        self.redirect_origins = Arc::new(origins);
+        Ok(())
+    }
+
     /// Small settings on ports of the system's choice.
     pub fn for_testing(data: &Path) -> Self {
         let raw = RawConfig {
@@ -394,6 +469,7 @@ impl Config {
             admin: "127.0.0.1:0".into(),
             body_bytes_max: 64 * 1024,
             header_read_timeout: "1s".into(),
+            keep_alive_timeout: "2s".into(),
             body_read_timeout: "1s".into(),
             write_timeout: "1s".into(),
             drain_timeout: "2s".into(),

@@ -1,6 +1,7 @@
 //! Environments: named sets of variables and secrets inside a workspace. `default` always exists; another one has its own
 //! values where it has them, and those of `default` where it has none.
 
+use crate::doors::Doors;
 use crate::name::Name;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
@@ -21,6 +22,9 @@ pub struct EnvironmentRecord {
     /// What names it in a URL (PW-10).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_prefix: Option<String>,
+    /// What tells it from one of the same name that was removed; `None` for one of before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<Timestamp>,
     pub updated_at: Timestamp,
 }
 
@@ -46,6 +50,11 @@ pub enum EnvironmentError {
     VarName(String),
     #[error("a variable has at most {VALUE_BYTES_MAX} bytes of JSON, not {0}")]
     TooLarge(usize),
+    #[error(
+        "{unended} executions in the environment {name} have not ended, and could not go on without its variables and \
+         secrets; wait for them, or cancel them"
+    )]
+    Unended { name: Name, unended: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -66,6 +75,7 @@ pub struct Environments {
     store: Store,
     table: Arc<ArcSwap<Table>>,
     changing: Arc<tokio::sync::Mutex<()>>,
+    doors: Arc<Doors>,
 }
 
 impl Environments {
@@ -84,19 +94,19 @@ impl Environments {
         }
         let workspaces: BTreeSet<Name> = table.keys().map(|(workspace, _)| workspace.clone()).collect();
         workspaces.iter().for_each(|workspace| merge(&mut table, workspace));
-        Ok(Self { store, table: Arc::new(ArcSwap::from_pointee(table)), changing: Arc::default() })
+        let table = Arc::new(ArcSwap::from_pointee(table));
+        Ok(Self { store, table, changing: Arc::default(), doors: Arc::default() })
     }
 
-    /// The variables that flows see in an environment: an object.
+    /// The variables that flows see in an environment: an object. Where there is no such environment there are none.
     pub fn vars(&self, workspace: &Name, environment: &Name) -> Arc<Value> {
         static NONE: std::sync::LazyLock<Arc<Value>> = std::sync::LazyLock::new(|| Arc::new(Value::Object(Map::new())));
         let table = self.table.load();
         if table.is_empty() {
             return Arc::clone(&NONE);
         }
-        let of = |name: &Name| table.get(&(workspace.clone(), name.clone())).map(|known| Arc::clone(&known.vars));
-        let vars = of(environment).or_else(|| of(&Name::default_name()));
-        vars.unwrap_or_else(|| Arc::clone(&NONE))
+        let known = table.get(&(workspace.clone(), environment.clone()));
+        known.map_or_else(|| Arc::clone(&NONE), |known| Arc::clone(&known.vars))
     }
 
     /// The environment of a prefix in a URL.
@@ -119,6 +129,26 @@ impl Environments {
 
     pub fn exists(&self, workspace: &Name, name: &Name) -> bool {
         *name == Name::default_name() || self.table.load().contains_key(&(workspace.clone(), name.clone()))
+    }
+
+    /// When an environment was made; `None` where that is not known. What belongs to it keeps this: one that is made again under
+    /// the same name is another.
+    pub fn made_at(&self, workspace: &Name, name: &Name) -> Option<Timestamp> {
+        self.table.load().get(&(workspace.clone(), name.clone()))?.record.made_at
+    }
+
+    /// Whether an environment is still the one that was made then.
+    pub fn is_same(&self, workspace: &Name, name: &Name, made_at: Option<Timestamp>) -> bool {
+        self.exists(workspace, name) && self.made_at(workspace, name) == made_at
+    }
+
+    /// While this is held, the environment is not removed. It may have been before. `default` never is, and waits for nobody's
+    /// removals.
+    pub async fn keep_open(&self, workspace: &Name, name: &Name) -> impl Sized {
+        match *name == Name::default_name() {
+            true => None,
+            false => self.doors.keep_open(workspace, name).await,
+        }
     }
 
     /// An environment that was named by a user.
@@ -150,7 +180,9 @@ impl Environments {
             }
         }
         let is_new = !self.exists(workspace, name);
-        let record = EnvironmentRecord { url_prefix: prefix, updated_at: Timestamp::now() };
+        let now = Timestamp::now();
+        let made_at = if is_new { Some(now) } else { self.made_at(workspace, name) };
+        let record = EnvironmentRecord { url_prefix: prefix, made_at, updated_at: now };
         let put = Write::PutEnvironment { workspace: workspace.clone(), name: name.clone(), record: record.clone() };
         self.store.commit(vec![put]).await?;
         self.update(workspace, |table| {
@@ -159,21 +191,40 @@ impl Environments {
         Ok(is_new)
     }
 
-    /// Removes an environment with its variables and secrets: whether there was one.
+    /// Removes an environment with what the store has of it: whether there was one. Secrets in memory are forgotten by
+    /// [`remove_environment`](crate::removal::remove_environment).
     ///
     /// # Errors
     ///
-    /// It is `default`, or the store failed.
+    /// It is `default`, executions in it have not ended, or the store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, EnvironmentError> {
         let _changing = self.changing.lock().await;
         if *name == Name::default_name() {
             return Err(EnvironmentError::Default);
         }
-        let existed = self.exists(workspace, name);
+        if !self.exists(workspace, name) {
+            return Ok(false);
+        }
+        self.expect_ended(workspace, name).await?;
+        // Who is about to start an execution has done so before it is asked again, or is refused.
+        let _closed = self.doors.close(workspace, name).await;
+        let everything_before = Vec::new();
+        self.store.commit(everything_before).await?;
+        self.expect_ended(workspace, name).await?;
         let delete = Write::DeleteEnvironment { workspace: workspace.clone(), name: name.clone() };
         self.store.commit(vec![delete]).await?;
         self.update(workspace, |table| drop(table.remove(&(workspace.clone(), name.clone()))));
-        Ok(existed)
+        Ok(true)
+    }
+
+    /// Refuses what would leave executions without their environment.
+    async fn expect_ended(&self, workspace: &Name, name: &Name) -> Result<(), EnvironmentError> {
+        let (store, of, environment) = (self.store.clone(), workspace.clone(), name.clone());
+        let unended = tokio::task::spawn_blocking(move || store.unended_in(&of, &environment)).await;
+        match unended.map_err(|error| StoreError::Read(error.to_string()))?? {
+            0 => Ok(()),
+            unended => Err(EnvironmentError::Unended { name: name.clone(), unended }),
+        }
     }
 
     /// The variables that an environment has itself.
@@ -262,5 +313,28 @@ fn merge(table: &mut Table, workspace: &Name) {
         let mut vars = default.clone();
         vars.extend(values(&known.own));
         known.vars = Arc::new(Value::Object(vars));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Environments;
+    use crate::name::Name;
+    use crate::store::{Store, StoreOptions};
+    use futures_util::FutureExt;
+
+    /// B10: a removal holds up starts in what can be removed, and in nothing else.
+    #[tokio::test]
+    async fn b10_removals_of_others_do_not_hold_up_starts_in_default() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+        let environments = Environments::open(store).unwrap();
+        let workspace = Name::default_name();
+        for (name, waits) in [("default", false), ("staging", true)] {
+            let name = name.parse::<Name>().unwrap();
+            let _removal = environments.doors.close(&workspace, &name).await;
+            let is_held_up = environments.keep_open(&workspace, &name).now_or_never().is_none();
+            assert_eq!(is_held_up, waits, "{name}");
+        }
     }
 }

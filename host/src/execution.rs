@@ -4,192 +4,27 @@
 //! The journal is the truth: an execution is what its entries make of it, in order. The results of steps, and which
 //! branch was taken, are in it, so that a restart evaluates nothing again.
 
+mod http;
+mod journal;
+
+pub use http::PreparedRequest;
+pub use journal::{Entry, EntryKind, Status, StepError, Summary, Wait};
+
 use crate::callback::Input;
-use crate::expression::{Scope, ScopeOfExecution, Template};
+use crate::expression::{Budget, EvaluationError, Scope, ScopeOfExecution, Template, Truth};
 use crate::flow::{Action, Flow, HttpCall, Mode, OnError, OnTimeout, PluginCall, ReplySpec};
 use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{Reply, ReplyRecord};
+use crate::outcome::{Reply, ReplyRecord, shortened};
 use crate::reply;
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where an execution stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// A step is under way, or about to be.
-    Running,
-    /// It waits for a callback, or for a time.
-    Waiting,
-    /// It ran to its end.
-    Completed,
-    /// A step failed.
-    Failed,
-    /// A wait ended without a callback, and the flow does not go on.
-    TimedOut,
-    /// Someone ended it.
-    Cancelled,
-}
-
-impl Status {
-    pub fn is_ended(self) -> bool {
-        !matches!(self, Self::Running | Self::Waiting)
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed-out",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// An execution without its journal, as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
-    pub id: ExecutionId,
-    pub flow: Name,
-    pub flow_version: u32,
-    pub environment: Name,
-    pub status: Status,
-    /// The callback that started it.
-    pub callback: CallbackId,
-    pub started_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<StepError>,
-    /// What it waits for, while it waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wait: Option<Wait>,
-    /// The number of its journal entries.
-    pub entries: u32,
-}
-
-/// What an execution waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Wait {
-    /// The id of the trigger, when it waits for a callback; else it waits for a time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub trigger: Option<Name>,
-    /// The step's place in the flow.
-    pub step: String,
-    #[schema(value_type = String, format = DateTime)]
-    pub since: Timestamp,
-    /// When the wait ends by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub until: Option<Timestamp>,
-}
-
-/// Why a step failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct StepError {
-    /// Stable: `flow_failed`, `expression_failed`, `plugin_trapped`, ….
-    pub code: String,
-    /// In words.
-    pub message: String,
-    /// The step's place in the flow: `steps[2].then[0]`.
-    pub step: String,
-}
-
-/// One line of a journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    pub at: Timestamp,
-    /// The step's place in the flow.
-    pub step: String,
-    #[serde(flatten)]
-    pub kind: EntryKind,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum EntryKind {
-    /// A callback started the execution.
-    Started {
-        callback: CallbackId,
-        trigger: String,
-        #[serde(flatten)]
-        input: Input,
-    },
-    /// The execution began to wait for a callback of a trigger.
-    Waiting {
-        trigger: Name,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        until: Option<Timestamp>,
-    },
-    /// A callback ended the wait.
-    Resumed {
-        callback: CallbackId,
-        trigger: String,
-        #[serde(flatten)]
-        input: Input,
-    },
-    /// No callback ended the wait in time.
-    TimedOut { trigger: String },
-    /// A plugin step answered.
-    Plugin {
-        plugin: Name,
-        digest: String,
-        duration_us: u64,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        result: Value,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        log: Vec<String>,
-    },
-    /// An http step was answered, or goes on without an answer.
-    Http {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        /// `status`, `headers` and `body`; or `error`.
-        result: Value,
-        attempt: u32,
-        duration_us: u64,
-    },
-    /// A ticket was made.
-    Ticket {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        /// `url`, `state` and `id`.
-        result: Value,
-    },
-    /// An http step got no useful answer, and tries again.
-    HttpRetry { attempt: u32, problem: String, until: Timestamp },
-    /// A pause began.
-    Delayed { until: Timestamp },
-    /// The time of a pause has come.
-    Woken,
-    /// Values were set.
-    Set { values: Map<String, Value> },
-    /// A branch was chosen.
-    If { holds: bool },
-    /// The waiting caller was answered.
-    Responded { reply: ReplyRecord, end: bool },
-    /// A step failed, and with it the execution.
-    Failed {
-        error: StepError,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        log: Vec<String>,
-    },
-    /// Someone lets it try the failed step again.
-    Retried,
-    /// Someone ended it.
-    Cancelled,
-    /// The last step was done.
-    Completed,
-}
+/// The code of an `http` step whose request failed.
+pub const HTTP_FAILED: &str = "http_failed";
 
 /// What has to be done before the execution can go on.
 #[derive(Debug)]
@@ -201,7 +36,7 @@ pub enum Effect<'f> {
     /// Make a ticket.
     MakeTicket { request: &'f Template },
     /// Send a request.
-    SendHttp { call: &'f HttpCall, idempotency_key: String },
+    SendHttp { call: &'f HttpCall, request: Arc<PreparedRequest>, idempotency_key: String },
     /// It waits at this trigger: see whether its callback is there already.
     LookIntoMailbox { trigger: &'f Name },
 }
@@ -227,6 +62,8 @@ pub enum Event {
         duration_us: u64,
     },
     HttpUnanswered {
+        /// Of the error that the step ends with: `http_failed`, or of an expression that had no value.
+        code: &'static str,
         problem: String,
         retryable: bool,
     },
@@ -242,6 +79,10 @@ pub enum Event {
     },
     /// The time that it waits for has come.
     Woken,
+    /// What it would have written next is more than the store takes at once.
+    TooLarge {
+        message: String,
+    },
     Cancelled,
     Retried,
 }
@@ -281,10 +122,22 @@ pub struct Execution {
     next: usize,
     /// Attempts of the step under way that failed.
     failed_attempts: u32,
+    /// What the `http` step under way sends, once it is known.
+    request: Option<Arc<PreparedRequest>>,
+    /// How often someone let it try a step again that was answered.
+    retries: u32,
+    /// Whether the step failed because a request was not answered.
+    unanswered: bool,
     /// What the trigger that was activated last brought, and the user that was last known.
     input: Input,
     /// The variables of its environment, as they are now: not of the journal.
     pub vars: Arc<Value>,
+    /// The most memory that all of the values in its journal may take, in bytes: not of the journal.
+    pub bytes_max: usize,
+    /// What they take.
+    bytes: usize,
+    /// What the expressions of the turn that is under way may still use.
+    budget: Budget,
     /// By the trigger's name, in the order of their activation.
     triggers: Vec<(String, Activation)>,
     results: Map<String, Value>,
@@ -301,13 +154,19 @@ pub struct Start {
     pub callback: CallbackId,
     pub environment: Name,
     pub input: Input,
+    /// What the input takes in memory, in bytes.
+    pub input_bytes: usize,
     pub vars: Arc<Value>,
+    pub bytes_max: usize,
 }
 
 impl Execution {
+    /// The most memory that the values of one execution may take, unless an operator says otherwise.
+    pub const BYTES_MAX: usize = 32 << 20;
+
     /// Starts an execution at the flow's first trigger and runs it up to its first effect, or to its end.
     pub fn start(flow: &Flow, start: Start, now: Timestamp) -> (Self, Turn<'_>) {
-        let Start { id, callback, environment, input, vars } = start;
+        let Start { id, callback, environment, input, input_bytes, vars, bytes_max } = start;
         let mut execution = Self::empty(Summary {
             id,
             flow: flow.name.clone(),
@@ -322,10 +181,11 @@ impl Execution {
             entries: 0,
         });
         execution.vars = vars;
+        execution.bytes_max = bytes_max;
         let trigger = flow.triggers.first().map(|trigger| trigger.name.clone()).unwrap_or_default();
         let mut entries = Vec::new();
         let kind = EntryKind::Started { callback, trigger, input };
-        execution.record(flow, kind, now, &mut entries);
+        execution.record_weighed(flow, kind, input_bytes, now, &mut entries);
         let effect = execution.run_ahead(flow, now, &mut entries);
         (execution, Turn { entries, effect })
     }
@@ -341,13 +201,27 @@ impl Execution {
             ..summary
         });
         for entry in journal {
-            execution.apply(flow, &entry.kind, entry.at);
+            execution.apply(flow, &entry.kind, entry.kind.weight(usize::MAX >> 1), entry.at);
         }
         execution
     }
 
+    /// What ends an execution that has not ended, where nobody can say any more what its journal means.
+    pub fn cancelled_without_flow(before: &Summary, now: Timestamp) -> Option<(Summary, Entry)> {
+        let step = before.wait.as_ref().map(|wait| wait.step.clone()).unwrap_or_default();
+        let summary = Summary {
+            status: Status::Cancelled,
+            ended_at: Some(now),
+            wait: None,
+            entries: before.entries + 1,
+            ..before.clone()
+        };
+        (!before.status.is_ended()).then_some((summary, Entry { at: now, step, kind: EntryKind::Cancelled }))
+    }
+
     /// Goes on after a restart: with the effect that was under way, if any.
     pub fn resume<'f>(&mut self, flow: &'f Flow, now: Timestamp) -> Turn<'f> {
+        self.budget = Budget::of_turn();
         let mut entries = Vec::new();
         let trigger = flow.steps.get(self.next).and_then(|step| match step.action {
             Action::Trigger { trigger, .. } if self.waits() => flow.triggers.get(trigger),
@@ -362,18 +236,22 @@ impl Execution {
 
     /// Goes on with what an effect brought, or what came from outside.
     pub fn handle<'f>(&mut self, flow: &'f Flow, event: Event, now: Timestamp) -> Turn<'f> {
+        self.budget = Budget::of_turn();
         let mut entries = Vec::new();
         let step = flow.steps.get(self.next).map(|step| &step.action);
         match (event, step) {
             (Event::Cancelled, _) if !self.summary.status.is_ended() => {
                 self.record(flow, EntryKind::Cancelled, now, &mut entries);
             }
+            (Event::TooLarge { message }, _) if !self.summary.status.is_ended() => {
+                self.fail(flow, "change_too_large".to_owned(), message, Vec::new(), now, &mut entries);
+            }
             (Event::Retried, _) if matches!(self.summary.status, Status::Failed | Status::TimedOut) => {
                 self.record(flow, EntryKind::Retried, now, &mut entries);
             }
             (Event::Resumed { callback, input }, Some(Action::Trigger { trigger, .. })) if self.waits() => {
                 let trigger = trigger_name(flow, *trigger);
-                self.record(flow, EntryKind::Resumed { callback, trigger, input }, now, &mut entries);
+                self.record_within(flow, EntryKind::Resumed { callback, trigger, input }, now, &mut entries);
             }
             (Event::Woken, step) if self.is_due(now) => {
                 let kind = match step {
@@ -385,22 +263,22 @@ impl Execution {
                 self.record(flow, kind, now, &mut entries);
             }
             // What comes from outside and does not fit, any more or yet, changes nothing.
-            (Event::Cancelled | Event::Retried | Event::Resumed { .. } | Event::Woken, _) => {}
+            (Event::Cancelled | Event::Retried | Event::Resumed { .. } | Event::Woken | Event::TooLarge { .. }, _) => {}
             (_, _) if self.summary.status != Status::Running => {}
             (
                 Event::StepDone { plugin, digest, duration_us, result, log },
                 Some(Action::Plugin { result: name, .. }),
             ) => {
                 let kind = EntryKind::Plugin { plugin, digest, duration_us, name: name.clone(), result, log };
-                self.record(flow, kind, now, &mut entries);
+                self.record_within(flow, kind, now, &mut entries);
             }
             (Event::TicketMade(result), Some(Action::Ticket { result: name, .. })) => {
                 let kind = EntryKind::Ticket { name: name.clone(), result };
-                self.record(flow, kind, now, &mut entries);
+                self.record_within(flow, kind, now, &mut entries);
             }
             (Event::ReplyBuilt(reply), Some(Action::Respond { end, .. })) => {
                 let kind = EntryKind::Responded { reply: ReplyRecord::from(&reply), end: *end };
-                self.record(flow, kind, now, &mut entries);
+                self.record_within(flow, kind, now, &mut entries);
             }
             (
                 event @ (Event::HttpAnswered { .. } | Event::HttpUnanswered { .. }),
@@ -428,7 +306,13 @@ impl Execution {
             vars: &self.vars,
             execution: Some(ScopeOfExecution { id: self.summary.id, triggers: &self.triggers, results: &self.results }),
             secrets: None,
+            budget: Some(&self.budget),
         }
+    }
+
+    /// Whether what a callback brings has room beside what is there.
+    pub fn has_room_for(&self, input: &Input) -> bool {
+        self.bytes + input.weight(self.bytes_max) <= self.bytes_max
     }
 
     /// What the waiting caller was answered by a step, if it was.
@@ -473,8 +357,14 @@ impl Execution {
             summary,
             next: 0,
             failed_attempts: 0,
+            request: None,
+            retries: 0,
+            unanswered: false,
             input: Input::default(),
             vars: Arc::default(),
+            bytes_max: Self::BYTES_MAX,
+            bytes: 0,
+            budget: Budget::of_turn(),
             triggers: Vec::new(),
             results: Map::new(),
             set_since: BTreeSet::new(),
@@ -493,10 +383,16 @@ impl Execution {
                 Action::Plugin { call, .. } => return Some(Effect::RunStep { call }),
                 Action::Respond { reply: ReplySpec::Plugin(call), .. } => return Some(Effect::BuildReply { call }),
                 Action::Ticket { request, .. } => return Some(Effect::MakeTicket { request }),
-                Action::Http { call, .. } => {
-                    let idempotency_key = format!("{}-{}", self.summary.id, self.next);
-                    return Some(Effect::SendHttp { call, idempotency_key });
-                }
+                Action::Http { call, .. } => match &self.request {
+                    Some(request) => {
+                        let (request, idempotency_key) = (Arc::clone(request), self.idempotency_key());
+                        return Some(Effect::SendHttp { call, request, idempotency_key });
+                    }
+                    None => match PreparedRequest::new(call, &self.scope()) {
+                        Ok(request) => Ok(EntryKind::HttpRequest { request }),
+                        Err(error) => Err(failed(&error)),
+                    },
+                },
                 Action::Trigger { trigger, timeout, .. } => match flow.triggers.get(*trigger) {
                     Some(trigger) => {
                         let until = timeout.map(|timeout| now.saturating_add(timeout));
@@ -508,18 +404,19 @@ impl Execution {
                 },
                 Action::Delay(delay) => match delay.until(&self.scope(), now) {
                     Ok(until) => Ok(EntryKind::Delayed { until }),
-                    Err(message) => Err(("expression_failed", message)),
+                    Err(failed) => Err(failed),
                 },
                 Action::Respond { reply, end } => match reply::render(reply, &self.scope()) {
                     Ok(Some(reply)) => Ok(EntryKind::Responded { reply: ReplyRecord::from(&reply), end: *end }),
                     Ok(None) => Err(("internal", "a plugin's answer was rendered".to_owned())),
-                    Err(error @ reply::ReplyError::Expression(_)) => Err(("expression_failed", error.to_string())),
+                    Err(reply::ReplyError::Expression(error)) => Err(failed(&error)),
                     Err(error @ reply::ReplyError::NotAllowed(_)) => Err(("reply_not_allowed", error.to_string())),
                 },
                 Action::Set(values) => self.set(values),
-                Action::If { when, .. } => match when.is_true(&self.scope()) {
-                    Ok(holds) => Ok(EntryKind::If { holds }),
-                    Err(error) => Err(("expression_failed", error.to_string())),
+                Action::If { when, .. } => match when.truth(&self.scope()) {
+                    Ok(Truth::Absent(what)) => Ok(EntryKind::If { holds: false, absent: Some(what) }),
+                    Ok(truth) => Ok(EntryKind::If { holds: truth == Truth::True, absent: None }),
+                    Err(error) => Err(failed(&error)),
                 },
                 Action::Jump(target) => {
                     self.go_on(flow, *target);
@@ -527,29 +424,41 @@ impl Execution {
                 }
                 Action::Fail { message } => match message.render_text(&self.scope()) {
                     Ok(message) => Err(("flow_failed", message)),
-                    Err(error) => Err(("expression_failed", error.to_string())),
+                    Err(error) => Err(failed(&error)),
                 },
             };
             match kind {
-                Ok(kind) => self.record(flow, kind, now, entries),
+                Ok(kind) => self.record_within(flow, kind, now, entries),
                 Err((code, message)) => self.fail(flow, code.to_owned(), message, Vec::new(), now, entries),
             }
         }
         None
     }
 
+    /// What tells a receiver that it has had this request before. Someone who tries a step again that
+    /// was answered wants another answer; what was not answered may have been done.
+    fn idempotency_key(&self) -> String {
+        match self.retries {
+            0 => format!("{}-{}", self.summary.id, self.next),
+            retries => format!("{}-{}-{retries}", self.summary.id, self.next),
+        }
+    }
+
     /// Later values of one step see the earlier ones.
     fn set(&self, values: &[(String, Template)]) -> Result<EntryKind, (&'static str, String)> {
-        let mut results = self.results.clone();
+        let mut results = Cow::Borrowed(&self.results);
         let mut set = Map::new();
-        for (name, template) in values {
+        for (index, (name, template)) in values.iter().enumerate() {
             let mut scope = self.scope();
             if let Some(execution) = &mut scope.execution {
                 execution.results = &results;
             }
-            let value = template.render(&scope).map_err(|error| ("expression_failed", error.to_string()))?;
-            set.insert(name.clone(), value.clone());
-            results.insert(name.clone(), value);
+            let value = template.render(&scope).map_err(|error| failed(&error))?;
+            // Nobody sees the last one before it is kept.
+            if index + 1 < values.len() {
+                results.to_mut().insert(name.clone(), value.clone());
+            }
+            set.insert(name.clone(), value);
         }
         Ok(EntryKind::Set { values: set })
     }
@@ -565,15 +474,15 @@ impl Execution {
         entries: &mut Vec<Entry>,
     ) {
         let attempt = self.failed_attempts + 1;
-        let (result, problem, retryable, retry_after, duration_us) = match event {
+        let (code, result, problem, retryable, retry_after, duration_us) = match event {
             Event::HttpAnswered { status, headers, body, retry_after, duration_us } => {
                 let problem = (status >= 400).then(|| format!("the answer was {status}"));
                 let retryable = matches!(status, 408 | 425 | 429 | 500..=599);
                 let result = json!({ "status": status, "headers": headers, "body": body });
-                (result, problem, retryable, retry_after, duration_us)
+                (HTTP_FAILED, result, problem, retryable, retry_after, duration_us)
             }
-            Event::HttpUnanswered { problem, retryable } => {
-                (json!({ "error": problem }), Some(problem), retryable, None, 0)
+            Event::HttpUnanswered { code, problem, retryable } => {
+                (code, json!({ "error": problem }), Some(problem), retryable, None, 0)
             }
             _ => return,
         };
@@ -588,11 +497,14 @@ impl Execution {
                     1 => problem,
                     attempts => format!("{problem}, after {attempts} attempts"),
                 };
-                self.fail(flow, "http_failed".to_owned(), message, Vec::new(), now, entries);
+                let error =
+                    StepError { code: code.to_owned(), message: shortened(message), step: self.step_path(flow) };
+                let unanswered = result.get("error").is_some();
+                self.record(flow, EntryKind::Failed { error, log: Vec::new(), unanswered }, now, entries);
             }
             _ => {
                 let kind = EntryKind::Http { name: name.cloned(), result, attempt, duration_us };
-                self.record(flow, kind, now, entries);
+                self.record_within(flow, kind, now, entries);
             }
         }
     }
@@ -606,8 +518,19 @@ impl Execution {
         now: Timestamp,
         entries: &mut Vec<Entry>,
     ) {
-        let error = StepError { code, message, step: self.step_path(flow) };
-        self.record(flow, EntryKind::Failed { error, log }, now, entries);
+        let error = StepError { code, message: shortened(message), step: self.step_path(flow) };
+        self.record(flow, EntryKind::Failed { error, log, unanswered: false }, now, entries);
+    }
+
+    /// Records what brings a value, unless all of them would take more than an execution may.
+    fn record_within(&mut self, flow: &Flow, kind: EntryKind, now: Timestamp, entries: &mut Vec<Entry>) {
+        let bytes = kind.weight(self.bytes_max);
+        if self.bytes + bytes <= self.bytes_max {
+            return self.record_weighed(flow, kind, bytes, now, entries);
+        }
+        let mebibytes = self.bytes_max >> 20;
+        let message = format!("what callbacks and steps have brought would take more than {mebibytes} MiB of memory");
+        self.fail(flow, "execution_too_large".to_owned(), message, Vec::new(), now, entries);
     }
 
     fn step_path(&self, flow: &Flow) -> String {
@@ -615,14 +538,20 @@ impl Execution {
     }
 
     fn record(&mut self, flow: &Flow, kind: EntryKind, now: Timestamp, entries: &mut Vec<Entry>) {
+        let bytes = kind.weight(usize::MAX >> 1);
+        self.record_weighed(flow, kind, bytes, now, entries);
+    }
+
+    fn record_weighed(&mut self, flow: &Flow, kind: EntryKind, bytes: usize, now: Timestamp, entries: &mut Vec<Entry>) {
         let step = self.step_path(flow);
-        self.apply(flow, &kind, now);
+        self.apply(flow, &kind, bytes, now);
         entries.push(Entry { at: now, step, kind });
     }
 
     /// What an entry of the journal makes of the execution. Jumps are not in the journal: they follow from the flow.
-    fn apply(&mut self, flow: &Flow, kind: &EntryKind, at: Timestamp) {
+    fn apply(&mut self, flow: &Flow, kind: &EntryKind, bytes: usize, at: Timestamp) {
         self.summary.entries += 1;
+        self.bytes += bytes;
         let action = flow.steps.get(self.next).map(|step| &step.action);
         let after = self.next + 1;
         match kind {
@@ -663,6 +592,7 @@ impl Execution {
                 }
                 self.go_on(flow, after);
             }
+            EntryKind::HttpRequest { request } => self.request = Some(Arc::new(request.clone())),
             EntryKind::HttpRetry { attempt, until, .. } => {
                 self.failed_attempts = *attempt;
                 self.wait(flow, None, at, Some(*until));
@@ -680,7 +610,7 @@ impl Execution {
                 self.set_since.extend(values.keys().cloned());
                 self.go_on(flow, after);
             }
-            EntryKind::If { holds } => match action {
+            EntryKind::If { holds, .. } => match action {
                 Some(Action::If { otherwise, .. }) if !holds => self.go_on(flow, *otherwise),
                 _ => self.go_on(flow, after),
             },
@@ -688,11 +618,13 @@ impl Execution {
                 self.reply.get_or_insert_with(|| reply.clone().into());
                 self.go_on(flow, if *end { flow.steps.len() } else { after });
             }
-            EntryKind::Failed { error, .. } => {
+            EntryKind::Failed { error, unanswered, .. } => {
+                self.unanswered = *unanswered;
                 self.summary.error = Some(error.clone());
                 self.end(Status::Failed, at);
             }
             EntryKind::Retried => {
+                self.retries += u32::from(!self.unanswered);
                 self.summary.error = None;
                 self.summary.ended_at = None;
                 self.go_on(flow, self.next);
@@ -708,6 +640,7 @@ impl Execution {
             self.next = *target;
         }
         self.failed_attempts = 0;
+        self.request = None;
         self.summary.status = Status::Running;
         self.summary.wait = None;
     }
@@ -724,6 +657,11 @@ impl Execution {
     }
 }
 
+/// The code and the words for a step whose expression has no value.
+fn failed(error: &EvaluationError) -> (&'static str, String) {
+    (error.code(), error.to_string())
+}
+
 fn trigger_name(flow: &Flow, index: usize) -> String {
     flow.triggers.get(index).map(|trigger| trigger.name.clone()).unwrap_or_default()
 }
@@ -732,102 +670,4 @@ fn trigger_name(flow: &Flow, index: usize) -> String {
 mod histories;
 
 #[cfg(test)]
-mod tests {
-    use super::{EntryKind, Event, Execution, Start, Status};
-    use crate::callback::Input;
-    use crate::flow::{Flow, parse};
-    use crate::name::{CallbackId, ExecutionId, Name};
-    use crate::time::Timestamp;
-    use serde_json::{Value, json};
-
-    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
-
-    fn flow(steps: &str) -> Flow {
-        let source = format!("flow: test\nsteps:\n  - trigger: Order received\n    mode: sync\n{steps}");
-        parse(&source, 3).unwrap_or_else(|mistakes| panic!("{mistakes:#?}")).flow
-    }
-
-    fn start(data: Value) -> Start {
-        Start {
-            id: ExecutionId::new(),
-            callback: CallbackId::new(),
-            environment: Name::default_name(),
-            input: Input { data: data.into(), ..Input::default() },
-            vars: std::sync::Arc::default(),
-        }
-    }
-
-    fn run(flow: &Flow, data: Value) -> Execution {
-        let (execution, turn) = Execution::start(flow, start(data), NOW);
-        assert!(turn.effect.is_none());
-        assert_eq!(turn.entries.len(), execution.summary.entries as usize);
-        let summary = execution.summary.clone();
-        assert_eq!(Execution::restore(flow, summary, turn.entries), execution, "the journal is the truth");
-        execution
-    }
-
-    fn done(result: Value) -> Event {
-        Event::StepDone { plugin: Name::default_name(), digest: "d".into(), duration_us: 1, result, log: Vec::new() }
-    }
-
-    #[test]
-    fn a_failing_expression_fails_the_execution_and_says_where() {
-        let execution = run(&flow("  - if: data.a > 1\n    then: []\n"), json!({}));
-        let error = execution.summary.error.unwrap();
-        assert_eq!((execution.summary.status, error.code.as_str()), (Status::Failed, "expression_failed"));
-        assert_eq!(error.step, "steps[1]");
-    }
-
-    #[test]
-    fn branches_are_taken_and_left() {
-        let flow = flow(
-            "  - if: data.n > 1\n    then:\n      - set: { size: large, twice: '${{ data.n * 2 }}', plus: '${{ twice + 1 }}' }\n    \
-             else:\n      - if: data.n < 0\n        then:\n          - fail: 'negative: ${{ data.n }}'\n      - set: { size: small }\n  \
-             - respond: { status: 201, json: { size: '${{ size }}' } }\n  - set: { after: true }\n",
-        );
-        let large = run(&flow, json!({ "n": 5 }));
-        assert_eq!(large.results["plus"], json!(11));
-        assert_eq!(large.reply().unwrap().body, r#"{"size":"large"}"#);
-        assert_eq!(large.results["after"], json!(true), "a respond without `end` goes on");
-        let small = run(&flow, json!({ "n": 0 }));
-        assert_eq!(small.reply().unwrap().body, r#"{"size":"small"}"#);
-        let negative = run(&flow, json!({ "n": -1 }));
-        assert_eq!(negative.summary.error.as_ref().unwrap().message, "negative: -1");
-        assert_eq!(negative.summary.error.as_ref().unwrap().step, "steps[1].else[0].then[0]");
-    }
-
-    /// NB-30.
-    #[test]
-    fn respond_with_end_ends_the_flow() {
-        let execution = run(&flow("  - respond: { end: true }\n  - fail: not reached\n"), json!(null));
-        assert_eq!(execution.summary.status, Status::Completed);
-    }
-
-    #[test]
-    fn a_plugin_step_is_an_effect_and_its_result_is_in_the_journal() {
-        let flow = flow("  - plugin: score\n    as: fraud\n  - if: fraud.score > 0.8\n    then: [{ fail: fraud }]\n");
-        let (mut execution, mut turn) = Execution::start(&flow, start(json!({})), NOW);
-        assert!(turn.effect.is_some());
-        assert_eq!(execution.summary.status, Status::Running);
-        let mut journal = turn.entries;
-        // A crash here: the restored execution asks for the same effect again.
-        let mut restored = Execution::restore(&flow, execution.summary.clone(), journal.clone());
-        assert_eq!(restored, execution);
-        assert!(restored.resume(&flow, NOW).effect.is_some());
-        turn = execution.handle(&flow, done(json!({ "score": 0.9 })), NOW);
-        journal.extend(turn.entries);
-        assert_eq!(execution.summary.error.as_ref().unwrap().message, "fraud");
-        assert!(matches!(journal[1].kind, EntryKind::Plugin { .. }));
-        assert_eq!(Execution::restore(&flow, execution.summary.clone(), journal), execution);
-    }
-
-    #[test]
-    fn a_failed_effect_fails_the_execution() {
-        let flow = flow("  - plugin: score\n  - set: { a: 1 }\n");
-        let (mut execution, _) = Execution::start(&flow, start(json!({})), NOW);
-        let event = Event::Failed { code: "plugin_trapped".into(), message: "m".into(), log: vec!["l".into()] };
-        assert!(execution.handle(&flow, event, NOW).effect.is_none());
-        assert_eq!(execution.summary.error.as_ref().unwrap().code, "plugin_trapped");
-        assert_eq!(execution.summary.ended_at, Some(NOW));
-    }
-}
+mod tests;

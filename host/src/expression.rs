@@ -2,15 +2,17 @@
 //!
 //! Everything is compiled when a flow is deployed, and refused then if it could cost without bound.
 
+mod budget;
 mod cel;
 mod jsonpath;
-mod scope;
+pub mod scope;
 mod template;
 
-pub use cel::Cel;
+pub use budget::Budget;
+pub use cel::{Cel, Reference, Truth, is_type_name, weight};
 pub use jsonpath::JsonPath;
 pub use scope::{Scope, ScopeOfExecution};
-pub use template::Template;
+pub use template::{Settled, Template, as_text};
 
 /// Why an expression was refused when it was compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,8 +31,30 @@ impl CompileError {
 
 /// Why an expression had no value for this callback or execution.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{source_text}`: {message}")]
+#[error("`{source_text}`: {problem}")]
 pub struct EvaluationError {
     pub source_text: String,
-    pub message: String,
+    pub problem: Problem,
+}
+
+impl EvaluationError {
+    /// Stable: `expression_failed`, or `expression_limit` when it would have taken more time or memory than it may.
+    pub fn code(&self) -> &'static str {
+        match self.problem {
+            Problem::Absent(_) | Problem::Wrong(_) => "expression_failed",
+            Problem::Limit(_) => "expression_limit",
+        }
+    }
+}
+
+/// What was wrong with an evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It asks for something that is not there.
+    #[error("there is no `{0}`; has() tells whether there is, and `.?` goes on without it")]
+    Absent(String),
+    #[error("{0}")]
+    Wrong(String),
+    #[error("{0}")]
+    Limit(&'static str),
 }

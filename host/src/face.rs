@@ -45,6 +45,9 @@ pub struct CallbackIds {
     pub id: String,
     /// Those that count, the newest first.
     pub signatures: Vec<String>,
+    /// The SHA-256 of those that were dropped, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
 }
 
 /// Where a path leads in a face: the same for all ways to write it.
@@ -100,6 +103,16 @@ pub trait Face: Send + Sync {
         false
     }
 
+    /// Whether its URLs have a place for the prefix of an environment.
+    fn has_prefixes(&self) -> bool {
+        false
+    }
+
+    /// What tells its URLs from those of other triggers, by the names that `ids` in a flow has for it.
+    fn parts(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether a request has what the URL of a callback carries beyond its path.
     fn admits(&self, _: &CallbackIds, _: &Request) -> bool {
         true
@@ -118,6 +131,11 @@ pub trait Face: Send + Sync {
     /// When a caller is answered by a trigger that does not say it.
     fn mode(&self) -> Mode {
         Mode::Async
+    }
+
+    /// Whether a step that responds ends the flow, where the flow does not say it.
+    fn responding_ends(&self) -> bool {
+        false
     }
 
     /// Whether a caller may say which user it is, without the trigger's saying so.
@@ -140,8 +158,8 @@ pub trait Face: Send + Sync {
     /// The execution that the caller waited for has ended without an answer of its own.
     fn completed(&self, callback: CallbackId, execution: ExecutionId) -> Reply;
 
-    /// A stage did not let the callback pass.
-    fn stopped(&self, problem: &Problem, callback: CallbackId) -> Reply {
+    /// A stage did not let the callback pass; without an id, none was looked at.
+    fn stopped(&self, problem: &Problem, callback: Option<CallbackId>) -> Reply {
         problem.reply(callback)
     }
 }
@@ -155,6 +173,11 @@ impl fmt::Debug for dyn Face {
 /// The face of a name.
 pub fn by_name(name: &str) -> Option<&'static dyn Face> {
     FACES.iter().find(|face| face.name() == name).copied()
+}
+
+/// The face that a path belongs to, whether there is something at it or not.
+pub fn of_path(path: &str) -> &'static dyn Face {
+    FACES.iter().find(|face| face.address(path).is_some()).copied().unwrap_or_else(native)
 }
 
 /// The face that a trigger has when it says nothing.
@@ -231,7 +254,12 @@ const STATUS_PREFIX: &str = "/s/";
 
 /// The token of a URL that asks what became of a callback.
 pub fn status_token(path: &str) -> Option<&str> {
-    path.strip_prefix(STATUS_PREFIX)
+    path.strip_prefix(STATUS_PREFIX).map(without_slash)
+}
+
+/// A path with a slash at its end leads where it leads without.
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }
 
 pub fn status_path(token: &str) -> String {
@@ -259,7 +287,8 @@ mod tests {
     fn every_path_belongs_to_one_face() {
         let key = "abc123".to_owned();
         let ids = Ids { key, flow: Uuid::from_u128(1), trigger: Uuid::from_u128(2), callbacks: BTreeMap::new() };
-        let callback = CallbackIds { id: "01k678es5y21ref5rgzszd6yvw".to_owned(), signatures: vec!["s".to_owned()] };
+        let (id, signatures) = ("01k678es5y21ref5rgzszd6yvw".to_owned(), vec!["s".to_owned()]);
+        let callback = CallbackIds { id, signatures, dropped: Vec::new() };
         let workspace = &Name::default_name();
         for face in FACES {
             let target = Target { workspace, ids: &ids, callback: Some(&callback), prefix: None };
@@ -269,6 +298,11 @@ mod tests {
             assert_eq!(found.len(), 1, "{path}: {found:?}");
             assert_eq!(found[0].0.name(), face.name());
             assert!(face.address(&format!("{path}/more/and/more")).is_none(), "{path}");
+            assert!(face.address(&format!("{path}//")).is_none(), "{path}");
+            assert_eq!(
+                addresses(&format!("{path}/")).map(|(_, address)| address).collect::<Vec<_>>(),
+                [found[0].1.clone()]
+            );
         }
         for path in [
             "/cb/33931129-8459-4714-8c9b-ad9d15090289",
@@ -277,6 +311,7 @@ mod tests {
             "/h/",
             "/h/a/b",
             "/h",
+            "/h//",
             "/api/automation/flow//trigger//activate",
             "/api/webhook:trigger/",
         ] {

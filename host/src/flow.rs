@@ -13,12 +13,14 @@ use crate::face::Face;
 use crate::name::Name;
 use crate::parse::{Parse, Pick};
 use crate::rate::Limit;
+use crate::redact::Names;
 use crate::time::{Timestamp, parse_duration};
 use crate::verify::Verify;
 use http::Method;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The JSON Schema of flow files, for editors.
 pub const SCHEMA: &str = include_str!("flow/schema.json");
@@ -39,6 +41,10 @@ pub struct Trigger {
     /// Stable over versions: from `id:`, else made from the name.
     pub id: Name,
     pub name: String,
+    /// Where it stands in the file.
+    pub at: Place,
+    /// What its URLs are made of, as far as the flow brings it along.
+    pub ids: GivenIds,
     /// At least one: each has a URL.
     pub faces: Vec<&'static dyn Face>,
     /// Each with a URL of its own, at faces that have them.
@@ -49,6 +55,8 @@ pub struct Trigger {
     pub methods: Option<Vec<Method>>,
     /// How often it may be called.
     pub limit: Option<Limit>,
+    /// Headers and parameters that are not kept, besides those that are known.
+    pub redact: Names,
     pub verify: Verify,
     pub auth: Auth,
     pub parse: Parse,
@@ -63,10 +71,30 @@ pub struct Trigger {
     pub dedupe: Option<Dedupe>,
 }
 
+impl Trigger {
+    /// Whether its callers prove more than that they have its URL.
+    pub fn is_proved(&self) -> bool {
+        self.verify.is_signed() || self.auth.is_needed()
+    }
+}
+
+/// What the URLs of a trigger are made of elsewhere, so that its callers change the host name and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenIds {
+    pub key: Option<String>,
+    /// Of the flow.
+    pub flow: Option<Uuid>,
+    /// Of the trigger.
+    pub trigger: Option<Uuid>,
+}
+
 /// One of a trigger's callbacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallbackSpec {
     pub name: Name,
+    /// What its URL is made of elsewhere.
+    pub id: Option<String>,
+    pub signature: Option<String>,
     /// What its answers say that they are; nobody checks (PW-21).
     pub content_type: String,
 }
@@ -76,8 +104,19 @@ pub struct CallbackSpec {
 pub struct Dedupe {
     /// What identifies it; `None` for the delivery id that the verification found.
     pub by: Option<Template>,
+    /// Whether the same id with other bytes is the same; `None` where that follows from the id.
+    pub same: Option<Same>,
     /// How long it is remembered.
     pub window: Duration,
+}
+
+/// What the same delivery has in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Same {
+    /// Its id: senders count attempts in the body, or make it again.
+    Id,
+    /// Its id and its body.
+    Bytes,
 }
 
 /// What happens when no callback ends a wait in time.
@@ -153,19 +192,26 @@ impl Delay {
     ///
     /// # Errors
     ///
-    /// The expression has no value, or one that is no time, in words.
-    pub fn until(&self, scope: &Scope<'_>, now: Timestamp) -> Result<Timestamp, String> {
-        match self {
-            Self::For(duration) => {
-                let text = duration.render_text(scope).map_err(|error| error.to_string())?;
-                Ok(now.saturating_add(parse_duration(&text)?))
-            }
-            Self::Until(time) => {
-                let text = time.render_text(scope).map_err(|error| error.to_string())?;
-                text.parse().map_err(|_| format!("`{text}` is not a time; write it like 2026-01-31T12:00:00Z"))
-            }
-        }
+    /// The expression has no value, or one that is no time: a stable code, and words.
+    pub fn until(&self, scope: &Scope<'_>, now: Timestamp) -> Result<Timestamp, (&'static str, String)> {
+        let (Self::For(template) | Self::Until(template)) = self;
+        let text = template.render_text(scope).map_err(|error| (error.code(), error.to_string()))?;
+        let until = match self {
+            Self::For(_) => parse_duration(&text).map(|duration| now.saturating_add(duration)),
+            Self::Until(_) => parse_time(&text),
+        };
+        until.map_err(|message| ("expression_failed", message))
     }
+}
+
+/// A point in time.
+///
+/// # Errors
+///
+/// It is none, in words.
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let shown: String = text.chars().take(80).collect();
+    text.parse().map_err(|_| format!("`{shown}` is not a time; write it like 2026-01-31T12:00:00Z"))
 }
 
 /// When the caller is answered.
@@ -180,7 +226,17 @@ pub enum Mode {
 /// How an answer is made.
 #[derive(Debug)]
 pub enum ReplySpec {
-    Template { status: Template, headers: Vec<(String, Template)>, body: BodySpec },
+    Template {
+        status: Template,
+        headers: Vec<(String, Template)>,
+        body: BodySpec,
+    },
+    /// Sends the caller to another URL.
+    Redirect {
+        status: Template,
+        headers: Vec<(String, Template)>,
+        url: Template,
+    },
     Plugin(PluginCall),
 }
 
@@ -291,6 +347,10 @@ pub struct Parsed {
     pub plugins: Vec<PluginMention>,
     /// The secrets that it names.
     pub secrets: Vec<String>,
+    /// Mistakes that were none once: the flow is not deployed any more, but one that is deployed goes on.
+    pub refused: Vec<Mistake>,
+    /// What is no mistake, but easily overlooked.
+    pub notes: Vec<String>,
 }
 
 /// A place where a flow names a plugin.

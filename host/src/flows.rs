@@ -1,76 +1,58 @@
 //! Deployed flows: from a file to routes, and from a route to the flow of its version.
 
+mod difference;
 mod ids;
+mod table;
+mod versions;
 
 pub use ids::signature_id;
+pub use table::Route;
+pub use versions::Version;
 
-use crate::face::{self, Address, Face, Target};
-use crate::flow::{CallbackSpec, Flow, Mistake, parse};
+use crate::doors::Doors;
+use crate::face;
+use crate::flow::{Flow, Mistake, Parsed, Trigger, parse};
 use crate::name::Name;
 use crate::plugin::Plugins;
 use crate::secret::Secrets;
-use crate::store::{FlowRecord, Store, StoreError, Write};
+use crate::store::{FlowRecord, FlowVersionRecord, GoneTrigger, Store, StoreError, Write};
+use crate::sync::lock;
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
+use aws_lc_rs::error::Unspecified;
 use ids::{SIGNATURES_MAX, take_over_keys};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-
-/// Where a URL leads.
-#[derive(Clone, Debug)]
-pub struct Route {
-    pub workspace: Name,
-    pub flow: Arc<Flow>,
-    /// The trigger's index in the flow.
-    pub trigger: usize,
-    /// The form of the URL.
-    pub face: &'static dyn Face,
-    /// The callback of the trigger, at a face that has them.
-    pub callback: Option<RoutedCallback>,
-    /// What names an environment other than `default`.
-    pub prefix: Option<String>,
-}
-
-/// One of a trigger's callbacks, with what its URL is made of.
-#[derive(Clone, Debug)]
-pub struct RoutedCallback {
-    pub ids: face::CallbackIds,
-    pub content_type: String,
-}
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use table::Table;
+use versions::{Ready, Users};
 
 /// A flow as it is deployed.
 #[derive(Clone, Debug)]
 pub struct Deployed {
     pub record: FlowRecord,
     pub flow: Arc<Flow>,
-    /// Earlier versions with triggers that the deployed one no longer has: executions may wait there.
-    earlier: Vec<(Name, Arc<Flow>)>,
 }
 
-impl Deployed {
-    /// A trigger by its id, with the flow of the last version that has it.
-    pub fn trigger(&self, id: &str) -> Option<(Arc<Flow>, usize)> {
-        let place_in = |flow: &Arc<Flow>| {
-            let place = flow.triggers.iter().position(|trigger| trigger.id.as_str() == id)?;
-            Some((Arc::clone(flow), place))
-        };
-        place_in(&self.flow).or_else(|| {
-            let (_, flow) = self.earlier.iter().find(|(gone, _)| gone.as_str() == id)?;
-            place_in(flow)
-        })
-    }
+/// How a flow is deployed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// Everything is checked, and nothing is kept.
+    pub dry_run: bool,
+    /// No URL answers until the flow is enabled; they are reserved.
+    pub disabled: bool,
 }
 
 /// What a deployment did.
 #[derive(Debug)]
 pub struct Deployment {
-    pub deployed: Deployed,
+    /// Without what URLs are made of, where they would be new and nothing is kept.
+    pub deployed: Arc<Deployed>,
     /// The flow was not there before.
     pub is_new: bool,
-    /// The file is the one that was deployed already.
-    pub unchanged: bool,
-    /// What is missing but may come later.
+    /// What is missing but may come later, and what ends.
     pub warnings: Vec<String>,
+    /// What is easily overlooked.
+    pub notes: Vec<String>,
 }
 
 /// Why a flow could not be deployed or changed.
@@ -87,6 +69,8 @@ pub enum FlowError {
     Unended { name: Name, unended: usize },
     #[error("there is no flow {0}")]
     Missing(Name),
+    #[error("the flow {name} has no version {version} any more, or not yet; there are {kept}")]
+    NoVersion { name: Name, version: u32, kept: String },
     #[error("the trigger {trigger} has no callback {callback}")]
     NoCallback { trigger: Name, callback: Name },
     #[error("a callback has at most {SIGNATURES_MAX} signatures; drop one first")]
@@ -99,6 +83,12 @@ pub enum FlowError {
     Store(#[from] StoreError),
 }
 
+impl From<Unspecified> for FlowError {
+    fn from(_: Unspecified) -> Self {
+        Self::Random
+    }
+}
+
 /// A handle to all deployed flows. Cloning it is cheap and shares them.
 #[derive(Clone)]
 pub struct Flows {
@@ -108,59 +98,13 @@ pub struct Flows {
 struct Inner {
     store: Store,
     deployed: ArcSwap<Table>,
-    /// Earlier versions that executions still run.
-    earlier: ArcSwap<HashMap<(Name, Name, u32), Arc<Flow>>>,
+    /// Earlier versions that executions run.
+    ready: Mutex<Ready>,
+    users: Mutex<Users>,
+    /// Versions of a flow that are kept, whether anybody needs them or not.
+    versions_kept: usize,
     changing: tokio::sync::Mutex<()>,
-}
-
-#[derive(Clone, Default)]
-struct Table {
-    flows: BTreeMap<(Name, Name), Deployed>,
-    /// By the name of the face, and the address there.
-    routes: HashMap<(&'static str, String), Route>,
-}
-
-impl Table {
-    fn put(&mut self, workspace: &Name, deployed: Deployed) {
-        self.remove(workspace, &deployed.record.name);
-        if deployed.record.enabled {
-            for index in 0..deployed.flow.triggers.len() {
-                self.add_routes(workspace, &deployed, &deployed.flow, index);
-            }
-            for (id, flow) in &deployed.earlier {
-                let trigger = flow.triggers.iter().position(|trigger| trigger.id == *id).filter(|index| *index > 0);
-                if let Some(trigger) = trigger {
-                    self.add_routes(workspace, &deployed, flow, trigger);
-                }
-            }
-        }
-        self.flows.insert((workspace.clone(), deployed.record.name.clone()), deployed);
-    }
-
-    fn add_routes(&mut self, workspace: &Name, deployed: &Deployed, flow: &Arc<Flow>, index: usize) {
-        let Some(trigger) = flow.triggers.get(index) else { return };
-        let Some(ids) = deployed.record.ids.get(&trigger.id) else { return };
-        for face in &trigger.faces {
-            let callbacks: Vec<Option<RoutedCallback>> = match face.has_callbacks() {
-                false => vec![None],
-                true => trigger.callbacks.iter().filter_map(|spec| routed(ids, spec)).map(Some).collect(),
-            };
-            for callback in callbacks {
-                let of = callback.as_ref().map(|callback| &callback.ids);
-                let path = face.path(&Target { workspace, ids, callback: of, prefix: None });
-                let address = path.and_then(|path| face.address(path.split('?').next()?));
-                let Some(address) = address else { continue };
-                let (workspace, flow) = (workspace.clone(), Arc::clone(flow));
-                let route = Route { workspace, flow, trigger: index, face: *face, callback, prefix: None };
-                self.routes.insert((face.name(), address.key), route);
-            }
-        }
-    }
-
-    fn remove(&mut self, workspace: &Name, name: &Name) {
-        self.flows.remove(&(workspace.clone(), name.clone()));
-        self.routes.retain(|_, route| route.workspace != *workspace || route.flow.name != *name);
-    }
+    doors: Doors,
 }
 
 impl Flows {
@@ -169,16 +113,15 @@ impl Flows {
     /// # Errors
     ///
     /// The store failed.
-    pub fn open(store: Store) -> Result<Self, StoreError> {
+    pub fn open(store: Store, versions_kept: usize) -> Result<Self, StoreError> {
         let mut table = Table::default();
         for (workspace, mut record) in store.flows()? {
             take_over_keys(&mut record);
-            let source = store.flow_source(&workspace, &record.name, record.version)?.unwrap_or_default();
-            match parse(&source, record.version) {
-                Ok(parsed) => {
-                    let flow = Arc::new(parsed.flow);
-                    let earlier = earlier_triggers(&store, &workspace, &record, &flow)?;
-                    table.put(&workspace, Deployed { record, flow, earlier });
+            let version = store.flow_version(&workspace, &record.name, record.version)?;
+            match parse(&version.map(|version| version.source).unwrap_or_default(), record.version) {
+                Ok(Parsed { flow, .. }) => {
+                    find_gone(&store, &workspace, &mut record, &flow)?;
+                    table.put(&workspace, Deployed { record, flow: Arc::new(flow) });
                 }
                 Err(mistakes) => {
                     let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
@@ -189,57 +132,27 @@ impl Flows {
         let inner = Inner {
             store,
             deployed: ArcSwap::from_pointee(table),
-            earlier: ArcSwap::default(),
+            ready: Mutex::default(),
+            users: Mutex::default(),
+            versions_kept,
             changing: tokio::sync::Mutex::new(()),
+            doors: Doors::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Where a path leads. What has to be guessed in it is random: the time of a look-up tells nothing.
-    pub fn route(&self, path: &str) -> Option<Route> {
+    pub fn find(&self, workspace: &Name, name: &Name) -> Option<Arc<Deployed>> {
+        self.inner.deployed.load().find(workspace, name).cloned()
+    }
+
+    pub fn list(&self, workspace: &Name) -> Vec<Arc<Deployed>> {
         let deployed = self.inner.deployed.load();
-        face::addresses(path).find_map(|(face, Address { key, prefix })| {
-            let route = deployed.routes.get(&(face.name(), key)).cloned()?;
-            Some(Route { prefix, ..route })
-        })
+        let of_workspace = deployed.flows.iter().filter(|((owner, _), _)| owner == workspace);
+        of_workspace.map(|(_, flow)| Arc::clone(flow)).collect()
     }
 
-    pub fn find(&self, workspace: &Name, name: &Name) -> Option<Deployed> {
-        self.inner.deployed.load().flows.get(&(workspace.clone(), name.clone())).cloned()
-    }
-
-    pub fn list(&self, workspace: &Name) -> Vec<Deployed> {
-        let deployed = self.inner.deployed.load();
-        deployed.flows.iter().filter(|((owner, _), _)| owner == workspace).map(|(_, flow)| flow.clone()).collect()
-    }
-
-    /// A flow in the version that an execution runs; `None` when it is gone or cannot be read any more.
-    ///
-    /// # Errors
-    ///
-    /// The store failed.
-    pub fn version(&self, workspace: &Name, name: &Name, version: u32) -> Result<Option<Arc<Flow>>, StoreError> {
-        if let Some(deployed) = self.find(workspace, name)
-            && deployed.flow.version == version
-        {
-            return Ok(Some(deployed.flow));
-        }
-        let key = (workspace.clone(), name.clone(), version);
-        if let Some(flow) = self.inner.earlier.load().get(&key) {
-            return Ok(Some(Arc::clone(flow)));
-        }
-        let Some(source) = self.inner.store.flow_source(workspace, name, version)? else { return Ok(None) };
-        let Ok(parsed) = parse(&source, version) else { return Ok(None) };
-        let flow = Arc::new(parsed.flow);
-        self.inner.earlier.rcu(|earlier| {
-            let mut earlier = HashMap::clone(earlier);
-            earlier.insert(key.clone(), Arc::clone(&flow));
-            earlier
-        });
-        Ok(Some(flow))
-    }
-
-    /// Deploys a flow file as the next version; a flow that was disabled stays so. With `dry_run` nothing is kept.
+    /// Deploys a flow file as the next version; a flow that was disabled stays so. No number comes again, also not after the
+    /// flow was removed.
     ///
     /// # Errors
     ///
@@ -249,61 +162,112 @@ impl Flows {
         workspace: &Name,
         name: &Name,
         source: &str,
-        dry_run: bool,
+        how: How,
         plugins: &Plugins,
         secrets: &Secrets,
     ) -> Result<Deployment, FlowError> {
-        let _changing = self.inner.changing.lock().await;
-        let mut current = self.inner.store.flow(workspace, name)?;
-        if let Some(record) = &mut current {
-            take_over_keys(record);
-        }
-        let version = current.as_ref().map_or(1, |record| record.version + 1);
-        let parsed = parse(source, version).map_err(FlowError::Mistakes)?;
+        // What takes time is done before others have to wait.
+        let parsed = parse(source, 0).map_err(FlowError::Mistakes)?;
         if parsed.flow.name != *name {
             return Err(FlowError::OtherName { found: parsed.flow.name, expected: name.clone() });
         }
-        let mut mistakes = Vec::new();
+        let mut mistakes = parsed.refused;
         for mention in &parsed.plugins {
             mistakes.extend(plugins.check_mention(workspace, mention).await.err());
         }
-        if !mistakes.is_empty() {
-            return Err(FlowError::Mistakes(mistakes));
-        }
         let missing =
             parsed.secrets.iter().filter(|name| secrets.find(workspace, &Name::default_name(), name).is_none());
-        let warnings = missing
+        let mut warnings: Vec<String> = missing
             .map(|name| format!("there is no secret {name} yet: until `ringback secret set {name}`, callbacks get 500"))
             .collect();
-        if let (Some(record), Some(deployed)) = (&current, self.find(workspace, name))
-            && self.inner.store.flow_source(workspace, name, record.version)?.as_deref() == Some(source)
-        {
-            return Ok(Deployment { deployed, is_new: false, unchanged: true, warnings });
+
+        let _changing = self.inner.changing.lock().await;
+        let gone = parsed.plugins.iter().filter(|mention| plugins.find(workspace, &mention.plugin).is_none());
+        mistakes.extend(gone.map(|mention| mention.name_at.mistake("the plugin was removed in the meantime")));
+        if !mistakes.is_empty() {
+            mistakes.dedup_by(|a, b| (a.line, a.column) == (b.line, b.column));
+            return Err(FlowError::Mistakes(mistakes));
         }
+        let store = &self.inner.store;
+        let before = self.find(workspace, name);
+        let mut current = store.flow(workspace, name)?;
+        if let Some(record) = &mut current {
+            take_over_keys(record);
+        }
+        let enabled = current.as_ref().is_none_or(|record| record.enabled) && !how.disabled;
         let is_new = current.is_none();
-        let mut ids = current.as_ref().map(|record| record.ids.clone()).unwrap_or_default();
-        ids::complete(&mut ids, &parsed.flow).map_err(|_| FlowError::Random)?;
-        let enabled = current.is_none_or(|record| record.enabled);
-        let record = FlowRecord {
-            name: name.clone(),
-            version,
-            enabled,
-            ids,
-            keys: BTreeMap::new(),
-            updated_at: Timestamp::now(),
-        };
-        let flow = Arc::new(parsed.flow);
-        let earlier = earlier_triggers(&self.inner.store, workspace, &record, &flow)?;
-        let deployed = Deployed { record: record.clone(), flow, earlier };
-        if !dry_run {
-            let source = source.to_owned();
-            let put_version =
-                Write::PutFlowVersion { workspace: workspace.clone(), name: name.clone(), version, source };
-            let put = Write::PutFlow { workspace: workspace.clone(), record };
-            self.inner.store.commit(vec![put_version, put]).await?;
-            self.update(|table| table.put(workspace, deployed.clone()));
+        if let (Some(record), Some(deployed)) = (&current, &before)
+            && store.flow_version(workspace, name, record.version)?.is_some_and(|known| known.source == source)
+        {
+            let deployed = match enabled == record.enabled || how.dry_run {
+                true => Arc::clone(deployed),
+                false => self.put(workspace, FlowRecord { enabled, ..deployed.record.clone() }, &deployed.flow).await?,
+            };
+            return Ok(Deployment { deployed, is_new, warnings, notes: parsed.notes });
         }
-        Ok(Deployment { deployed, is_new, unchanged: false, warnings })
+        let last = current.as_ref().map(|record| record.version).max(store.removed_flow(workspace, name)?);
+        let version = last.unwrap_or(0) + 1;
+        let flow = Arc::new(Flow { version, ..parsed.flow });
+        let known = current.as_ref().map(|record| record.ids.clone()).unwrap_or_default();
+        let mut ids = known.clone();
+        ids::complete(&mut ids, &flow)?;
+        let short = ids::short_keys(&ids, &flow);
+        if !short.is_empty() {
+            return Err(FlowError::Mistakes(short));
+        }
+        warnings.extend(ids::dropped_again(&ids, &flow));
+        let gone = before.as_ref().map(|before| gone_after(before, &flow)).unwrap_or_default();
+        warnings.extend(before.iter().flat_map(|before| ended_urls(before, &flow, &ids)));
+        let (name, updated_at) = (name.clone(), Timestamp::now());
+        let first_version = current.as_ref().map_or(version, |record| record.first_version);
+        let keys = BTreeMap::new();
+        let record = FlowRecord { name, version, first_version, enabled, ids, keys, gone, updated_at };
+        let mut deployed = Deployed { record, flow: Arc::clone(&flow) };
+        let taken = self.inner.deployed.load().taken(workspace, &deployed);
+        if !taken.is_empty() {
+            let mistake = |(index, whose): &(usize, String)| {
+                let detail =
+                    format!("what `ids` gives a URL of this trigger belongs to {whose} already; give it another");
+                Some(flow.triggers.get(*index)?.at.mistake(detail))
+            };
+            return Err(FlowError::Mistakes(taken.iter().filter_map(mistake).collect()));
+        }
+        if how.dry_run {
+            ids::only_known(&mut deployed.record.ids, &known);
+            return Ok(Deployment { deployed: Arc::new(deployed), is_new, warnings, notes: parsed.notes });
+        }
+        let (workspace, name) = (workspace.clone(), deployed.record.name.clone());
+        let plugins = parsed.plugins.into_iter().map(|mention| mention.plugin).collect();
+        let record =
+            FlowVersionRecord { source: source.to_owned(), deployed_at: Some(updated_at), plugins: Some(plugins) };
+        let put_version = Write::PutFlowVersion { workspace: workspace.clone(), name: name.clone(), version, record };
+        let put = Write::PutFlow { workspace: workspace.clone(), record: deployed.record.clone() };
+        store.commit(vec![put_version, put]).await?;
+        self.update(|table| table.put(&workspace, deployed.clone()));
+        let flows = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = flows.forget_versions_of(&workspace, &name).await {
+                tracing::error!(%error, "versions of a flow that nobody needs could not be forgotten");
+            }
+        });
+        Ok(Deployment { deployed: Arc::new(deployed), is_new, warnings, notes: parsed.notes })
+    }
+
+    /// Takes a flow back to an earlier version: its source is deployed again, under a number of its own.
+    ///
+    /// # Errors
+    ///
+    /// There is no such version, it has mistakes by now, or the store failed.
+    pub async fn activate(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        version: u32,
+        plugins: &Plugins,
+        secrets: &Secrets,
+    ) -> Result<Deployment, FlowError> {
+        let source = self.one_version(workspace, name, version)?.record.source;
+        self.deploy(workspace, name, &source, How::default(), plugins, secrets).await
     }
 
     /// Gives a callback of a trigger another signature; those before it count until they are dropped (A-PW-6).
@@ -317,7 +281,7 @@ impl Flows {
         name: &Name,
         trigger: &Name,
         callback: &Name,
-    ) -> Result<Deployed, FlowError> {
+    ) -> Result<Arc<Deployed>, FlowError> {
         let signature = ids::signature().map_err(|_| FlowError::Random)?;
         self.change_callback(workspace, name, trigger, callback, |ids| {
             if ids.signatures.len() >= SIGNATURES_MAX {
@@ -341,11 +305,9 @@ impl Flows {
         trigger: &Name,
         callback: &Name,
         id: &str,
-    ) -> Result<Deployed, FlowError> {
+    ) -> Result<Arc<Deployed>, FlowError> {
         self.change_callback(workspace, name, trigger, callback, |ids| {
-            let before = ids.signatures.len();
-            ids.signatures.retain(|known| signature_id(known) != id);
-            if ids.signatures.len() == before { Err(FlowError::NoSignature(id.to_owned())) } else { Ok(()) }
+            if ids::drop_signature(ids, id) { Ok(()) } else { Err(FlowError::NoSignature(id.to_owned())) }
         })
         .await
     }
@@ -357,16 +319,13 @@ impl Flows {
         trigger: &Name,
         callback: &Name,
         change: impl FnOnce(&mut face::CallbackIds) -> Result<(), FlowError>,
-    ) -> Result<Deployed, FlowError> {
+    ) -> Result<Arc<Deployed>, FlowError> {
         let _changing = self.inner.changing.lock().await;
-        let mut deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
-        let ids = deployed.record.ids.get_mut(trigger).and_then(|ids| ids.callbacks.get_mut(callback));
+        let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
+        let mut record = deployed.record.clone();
+        let ids = record.ids.get_mut(trigger).and_then(|ids| ids.callbacks.get_mut(callback));
         change(ids.ok_or_else(|| FlowError::NoCallback { trigger: trigger.clone(), callback: callback.clone() })?)?;
-        deployed.record.updated_at = Timestamp::now();
-        let put = Write::PutFlow { workspace: workspace.clone(), record: deployed.record.clone() };
-        self.inner.store.commit(vec![put]).await?;
-        self.update(|table| table.put(workspace, deployed.clone()));
-        Ok(deployed)
+        Ok(self.put(workspace, record, &deployed.flow).await?)
     }
 
     /// Lets a flow's URLs work, or not.
@@ -374,15 +333,20 @@ impl Flows {
     /// # Errors
     ///
     /// There is no such flow, or the store failed.
-    pub async fn set_enabled(&self, workspace: &Name, name: &Name, enabled: bool) -> Result<Deployed, FlowError> {
+    pub async fn set_enabled(&self, workspace: &Name, name: &Name, enabled: bool) -> Result<Arc<Deployed>, FlowError> {
         let _changing = self.inner.changing.lock().await;
-        let mut deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
-        deployed.record.enabled = enabled;
-        deployed.record.updated_at = Timestamp::now();
-        let put = Write::PutFlow { workspace: workspace.clone(), record: deployed.record.clone() };
+        let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
+        Ok(self.put(workspace, FlowRecord { enabled, ..deployed.record.clone() }, &deployed.flow).await?)
+    }
+
+    /// Makes another record of a deployed flow durable.
+    async fn put(&self, workspace: &Name, record: FlowRecord, flow: &Arc<Flow>) -> Result<Arc<Deployed>, StoreError> {
+        let record = FlowRecord { updated_at: Timestamp::now(), ..record };
+        let put = Write::PutFlow { workspace: workspace.clone(), record: record.clone() };
         self.inner.store.commit(vec![put]).await?;
+        let deployed = Deployed { record, flow: Arc::clone(flow) };
         self.update(|table| table.put(workspace, deployed.clone()));
-        Ok(deployed)
+        Ok(Arc::new(deployed))
     }
 
     /// Removes a flow and the sources of its versions: whether there was one.
@@ -392,16 +356,45 @@ impl Flows {
     /// Executions of it have not ended, or the store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, FlowError> {
         let _changing = self.inner.changing.lock().await;
-        if self.inner.store.flow(workspace, name)?.is_none() {
-            return Ok(false);
+        let Some(record) = self.inner.store.flow(workspace, name)? else { return Ok(false) };
+        self.expect_ended(workspace, name).await?;
+        // Who is about to start an execution has done so before it is asked again, or is refused.
+        let _closed = self.inner.doors.close(workspace, name).await;
+        let (of, flow, version) = (workspace.clone(), name.clone(), record.version);
+        let everything_before = Write::ExpectFlowVersion { workspace: of.clone(), name: flow.clone(), version };
+        match self.inner.store.commit(vec![everything_before]).await {
+            Ok(()) | Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
         }
-        let unended = self.inner.store.unended(workspace, name)?;
-        if unended > 0 {
-            return Err(FlowError::Unended { name: name.clone(), unended });
-        }
-        self.inner.store.commit(vec![Write::DeleteFlow { workspace: workspace.clone(), name: name.clone() }]).await?;
+        self.expect_ended(workspace, name).await?;
+        self.inner.store.commit(vec![Write::DeleteFlow { workspace: of, name: flow, version }]).await?;
         self.update(|table| table.remove(workspace, name));
+        lock(&self.inner.ready).forget(workspace, name);
+        lock(&self.inner.users).remove(&(workspace.clone(), name.clone()));
         Ok(true)
+    }
+
+    /// Refuses what would leave executions without their flow.
+    async fn expect_ended(&self, workspace: &Name, name: &Name) -> Result<(), FlowError> {
+        let (store, of, flow) = (self.inner.store.clone(), workspace.clone(), name.clone());
+        let unended = tokio::task::spawn_blocking(move || store.unended(&of, &flow)).await;
+        match unended.map_err(|error| StoreError::Read(error.to_string()))?? {
+            0 => Ok(()),
+            unended => Err(FlowError::Unended { name: name.clone(), unended }),
+        }
+    }
+
+    /// What makes sure that a version of a flow is still there, while the flow is kept open; nothing for the deployed one.
+    pub fn expect_version(&self, workspace: &Name, flow: &Flow) -> Option<Write> {
+        let deployed = self.inner.deployed.load();
+        let is_deployed = deployed.find(workspace, &flow.name).is_some_and(|known| known.flow.version == flow.version);
+        let (workspace, name, version) = (workspace.clone(), flow.name.clone(), flow.version);
+        (!is_deployed).then_some(Write::ExpectFlowVersion { workspace, name, version })
+    }
+
+    /// While this is held, the flow is not removed. It may have been before.
+    pub async fn keep_open(&self, workspace: &Name, name: &Name) -> impl Sized {
+        self.inner.doors.keep_open(workspace, name).await
     }
 
     fn update(&self, change: impl Fn(&mut Table)) {
@@ -413,35 +406,64 @@ impl Flows {
     }
 }
 
-fn routed(ids: &face::Ids, spec: &CallbackSpec) -> Option<RoutedCallback> {
-    let ids = ids.callbacks.get(&spec.name)?.clone();
-    Some(RoutedCallback { ids, content_type: spec.content_type.clone() })
+/// The triggers that a flow has no more once it is deployed in another version.
+fn gone_after(before: &Deployed, flow: &Flow) -> BTreeMap<Name, GoneTrigger> {
+    let mut gone = before.record.gone.clone();
+    let earlier = before.flow.triggers.iter().enumerate();
+    gone.extend(earlier.map(|(index, trigger)| (trigger.id.clone(), gone_trigger(&before.flow, index, trigger))));
+    gone.retain(|id, _| ids::position(flow, id).is_none());
+    gone
 }
 
-/// For each trigger that has a URL but is not in the deployed version: the last version that had it.
-fn earlier_triggers(
-    store: &Store,
-    workspace: &Name,
-    record: &FlowRecord,
-    flow: &Flow,
-) -> Result<Vec<(Name, Arc<Flow>)>, StoreError> {
-    let mut gone: Vec<&Name> =
-        record.ids.keys().filter(|id| !flow.triggers.iter().any(|trigger| trigger.id == **id)).collect();
-    let mut found = Vec::new();
-    for version in (1..record.version).rev() {
-        if gone.is_empty() {
+fn gone_trigger(flow: &Flow, index: usize, trigger: &Trigger) -> GoneTrigger {
+    let faces = trigger.faces.iter().map(|face| face.name().to_owned()).collect();
+    GoneTrigger { version: flow.version, faces, starts: index == 0 }
+}
+
+/// What callers have to know of URLs that end when a flow is deployed in another version.
+fn ended_urls(before: &Deployed, flow: &Flow, ids: &BTreeMap<Name, face::Ids>) -> Vec<String> {
+    let is_new = |trigger: &&Trigger| ids::position(&before.flow, &trigger.id).is_none();
+    let new: Vec<&str> = flow.triggers.iter().filter(is_new).map(|trigger| trigger.name.as_str()).collect();
+    let mut ended = Vec::new();
+    for (index, trigger) in before.flow.triggers.iter().enumerate() {
+        let Trigger { id, name, .. } = trigger;
+        if ids::position(flow, id).is_none() {
+            let whom = if index == 0 { "" } else { " for executions of this version and later ones" };
+            let mut text = format!("the trigger `{name}` is gone, and its URL ends{whom}");
+            if let [only] = new[..] {
+                text.push_str(&format!("; if `{only}` is the same trigger under another name, give it `id: {id}`"));
+            } else if !new.is_empty() {
+                text.push_str(&format!("; if one of the new ones is the same under another name, give it `id: {id}`"));
+            }
+            ended.push(text);
+        } else if let (Some(old), Some(new)) = (before.record.ids.get(id), ids.get(id))
+            && (&old.key, old.flow, old.trigger) != (&new.key, new.flow, new.trigger)
+        {
+            ended.push(format!("`ids` gives the trigger `{name}` another URL; the one before ends"));
+        }
+    }
+    ended
+}
+
+/// Finds the triggers that are gone in a record of before they were kept there: for each, the last version that had it.
+fn find_gone(store: &Store, workspace: &Name, record: &mut FlowRecord, flow: &Flow) -> Result<(), StoreError> {
+    let is_known = |id: &Name| record.gone.contains_key(id) || ids::position(flow, id).is_some();
+    let mut unknown: Vec<Name> = record.ids.keys().filter(|id| !is_known(id)).cloned().collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    for version in store.flow_versions(workspace, &record.name)?.into_iter().rev() {
+        let source = store.flow_version(workspace, &record.name, version)?.map(|version| version.source);
+        let Ok(earlier) = parse(&source.unwrap_or_default(), version) else { continue };
+        unknown.retain(|id| {
+            let Some(index) = ids::position(&earlier.flow, id) else { return true };
+            let trigger = earlier.flow.triggers.get(index);
+            record.gone.extend(trigger.map(|trigger| (id.clone(), gone_trigger(&earlier.flow, index, trigger))));
+            false
+        });
+        if unknown.is_empty() {
             break;
         }
-        let source = store.flow_source(workspace, &record.name, version)?.unwrap_or_default();
-        let Ok(parsed) = parse(&source, version) else { continue };
-        let flow = Arc::new(parsed.flow);
-        gone.retain(|id| {
-            let has = flow.triggers.iter().any(|trigger| trigger.id == **id);
-            if has {
-                found.push(((*id).clone(), Arc::clone(&flow)));
-            }
-            !has
-        });
     }
-    Ok(found)
+    Ok(())
 }

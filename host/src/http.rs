@@ -1,6 +1,7 @@
 //! The two listeners: the public one, where callbacks arrive, and the admin one.
 
 mod admin;
+mod connection;
 mod error;
 mod listener;
 mod public;
@@ -20,6 +21,7 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(false);
     let settings = listener::Settings {
         header_read_timeout: app.config.header_read_timeout,
+        keep_alive_timeout: app.config.keep_alive_timeout,
         write_timeout: app.config.write_timeout,
         connections_max: app.config.connections_max,
         connections_per_address_max: app.config.connections_per_address_max,

@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Most keys of one issuer.
 const KEYS_MAX: usize = 100;
+/// Most memory of what is picked of a token, in bytes.
+const CLAIMS_BYTES_MAX: usize = 1 << 20;
 
 /// What a token must be.
 #[derive(Debug)]
@@ -216,7 +218,8 @@ impl Jwt {
     /// The user that claims describe: all of them, with `objectId` and `roles` where there are none of these names.
     fn user(&self, mut claims: Map<String, Value>) -> Result<User, String> {
         let all = Value::Object(claims.clone());
-        let pick = |path: &JsonPath| path.pick(&all).ok().flatten();
+        let room = || CLAIMS_BYTES_MAX;
+        let pick = |path: &JsonPath| path.pick(&all, &mut room()).ok().flatten();
         let id = match pick(&self.user) {
             Some(Value::String(id)) if !id.is_empty() => id,
             Some(Value::Number(id)) => id.to_string(),

@@ -1,5 +1,7 @@
 //! Names that people give, and ids and keys that we make.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::de::Unexpected;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -40,9 +42,12 @@ impl FromStr for Name {
     }
 }
 
+const EXPECTED: &str = "a name of 1 to 64 lower-case letters, digits, `-` and `_`, beginning with a letter or digit";
+
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| serde::de::Error::invalid_value(Unexpected::Str(&text), &EXPECTED))
     }
 }
 
@@ -103,6 +108,16 @@ id!(
     TicketId
 );
 
+/// Fewest characters of what alone keeps strangers away: some 128 bits.
+pub const SECRET_MIN: usize = 22;
+/// Fewest different characters of what was made at random.
+pub const DIFFERENT_MIN: usize = 6;
+
+/// Whether a text has so many different characters as one that was made at random.
+pub fn looks_random(text: &str) -> bool {
+    text.bytes().collect::<std::collections::BTreeSet<u8>>().len() >= DIFFERENT_MIN
+}
+
 /// A capability in a URL or a token: 160 random bits, as 32 characters of RFC 4648's base32 in lower case.
 ///
 /// # Errors
@@ -120,6 +135,11 @@ pub fn random_id() -> Result<uuid::Uuid, aws_lc_rs::error::Unspecified> {
     let mut bytes = [0_u8; 16];
     aws_lc_rs::rand::fill(&mut bytes)?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}
+
+/// The SHA-256 of some bytes, in lower-case hexadecimal digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(digest(&SHA256, bytes).as_ref())
 }
 
 /// Lower-case hexadecimal digits.

@@ -1,6 +1,7 @@
 //! What became of a callback, what its caller was answered, and the trace of the stages in between.
 
 use crate::callback::{Callback, Request};
+use crate::json;
 use crate::name::{CallbackId, ExecutionId, Name, TicketId};
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -100,11 +101,14 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn reply(&self, callback: CallbackId) -> Reply {
-        let body = serde_json::json!({
-            "type": "about:blank", "title": self.title(), "status": self.status, "detail": self.detail,
-            "code": self.code, "callback": callback,
+    /// Without an id, no callback was made of the request.
+    pub fn reply(&self, callback: Option<CallbackId>) -> Reply {
+        let mut body = serde_json::json!({
+            "type": "about:blank", "title": self.title(), "status": self.status, "detail": self.detail, "code": self.code,
         });
+        if let (Some(body), Some(callback)) = (body.as_object_mut(), callback) {
+            body.insert("callback".to_owned(), callback.to_string().into());
+        }
         let headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
         Reply { status: self.status, headers, body: body.to_string().into() }
     }
@@ -143,6 +147,11 @@ impl Stop {
         }
     }
 
+    /// The body of the callback could not be taken.
+    pub fn unread(problem: &Problem) -> Self {
+        Self::refused(problem.status, problem.code, problem.detail, problem.detail)
+    }
+
     /// Something of ours, or of a plugin, failed.
     pub fn failed(status: u16, code: &'static str, detail: &'static str, reason: impl Into<String>) -> Self {
         Self {
@@ -162,13 +171,17 @@ impl Stop {
 
     /// The store could not be read or written.
     pub fn not_stored(error: &StoreError) -> Self {
+        if matches!(error, StoreError::TooLarge { .. }) {
+            let detail = "What this callback would change is too large to be kept.";
+            return Self::refused(413, "change_too_large", detail, error.to_string());
+        }
         Self::failed(UNAVAILABLE.status, UNAVAILABLE.code, UNAVAILABLE.detail, error.to_string())
             .with_header("retry-after", "5")
     }
 
     /// An expression of the flow had no value for this callback.
     pub fn expression(error: &crate::expression::EvaluationError) -> Self {
-        Self::failed(500, "expression_failed", "The flow could not evaluate this callback.", error.to_string())
+        Self::failed(500, error.code(), "The flow could not evaluate this callback.", error.to_string())
     }
 }
 
@@ -262,6 +275,9 @@ pub struct CallbackRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<TicketId>,
     pub environment: Name,
+    /// When its environment was made, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_made_at: Option<Timestamp>,
     pub method: String,
     pub path: String,
     pub query: String,
@@ -299,8 +315,52 @@ impl CallbackRecord {
     }
 }
 
+/// Most stages that a record names: the first and the last, with a line in between that says how many there were.
+const TRACE_FIRST_MAX: usize = 64;
+const TRACE_LAST_MAX: usize = 32;
+/// Most characters of a reason.
+const REASON_CHARS_MAX: usize = 2000;
+/// Most calls of plugins that a record tells of.
+const PLUGIN_USES_MAX: usize = 64;
+
+/// The trace as it is kept: however many executions a callback asked, its record stays small.
+pub fn bounded(mut trace: Vec<TraceEntry>) -> Vec<TraceEntry> {
+    let left_out = trace.len().saturating_sub(TRACE_FIRST_MAX + TRACE_LAST_MAX);
+    if left_out > 0 {
+        let middle = TRACE_FIRST_MAX..TRACE_FIRST_MAX + left_out;
+        let of = |count: fn(&TraceEntry) -> u64| trace.get(middle.clone()).unwrap_or_default().iter().map(count).sum();
+        let said = TraceEntry {
+            stage: trace.get(TRACE_FIRST_MAX).map_or(Stage::Select, |entry| entry.stage),
+            verdict: Verdict::Passed,
+            reason: format!("{left_out} more entries like these are left out"),
+            duration_us: of(|entry| entry.duration_us),
+            plugins: Vec::new(),
+        };
+        trace.splice(middle, [said]);
+    }
+    let mut room = PLUGIN_USES_MAX;
+    for entry in &mut trace {
+        entry.plugins.truncate(room);
+        room -= entry.plugins.len();
+        entry.reason = shortened(std::mem::take(&mut entry.reason));
+    }
+    trace
+}
+
+/// A reason, cut off where it is too long to be read.
+pub fn shortened(mut reason: String) -> String {
+    if reason.len() > REASON_CHARS_MAX
+        && let Some((end, _)) = reason.char_indices().nth(REASON_CHARS_MAX)
+    {
+        reason.truncate(end);
+        reason.push('…');
+    }
+    reason
+}
+
 impl CallbackRecord {
-    /// The record of a callback of which nothing is known yet but what was received, with so much of its body.
+    /// The record of a callback without credentials, of which nothing is known yet but what was received, with so much of
+    /// its body.
     pub fn received(callback: &Callback, face: &str, body_bytes_max: usize) -> Self {
         let Callback { id, environment, request, .. } = callback;
         let kept = request.body.len().min(body_bytes_max);
@@ -308,7 +368,6 @@ impl CallbackRecord {
         let headers = request
             .headers
             .iter()
-            .filter(|(name, _)| !crate::callback::carries_credentials(name.as_str()))
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         Self {
@@ -319,6 +378,7 @@ impl CallbackRecord {
             trigger: String::new(),
             ticket: None,
             environment: environment.clone(),
+            environment_made_at: None,
             method: request.method.to_string(),
             path: request.path.clone(),
             query: request.query.clone(),
@@ -347,6 +407,7 @@ impl CallbackRecord {
     pub fn decide(&mut self, outcome: Outcome, verdict: Verdict, reason: String) {
         self.outcome = outcome;
         self.trace.push(TraceEntry { stage: Stage::Select, verdict, reason, duration_us: 0, plugins: Vec::new() });
+        self.trace = bounded(std::mem::take(&mut self.trace));
     }
 
     /// The callback again, without the headers that are not kept.
@@ -369,6 +430,7 @@ impl CallbackRecord {
                 query: self.query,
                 headers,
                 body: decoded.map_or_else(|| self.body.unwrap_or_default().into(), Bytes::from),
+                unread: None,
                 received_at: self.received_at,
             },
             base_url,
@@ -387,6 +449,13 @@ pub struct ReplyRecord {
     pub body_base64: Option<String>,
 }
 
+impl ReplyRecord {
+    /// The length of its body as it is kept.
+    pub fn body_bytes(&self) -> usize {
+        [&self.body, &self.body_base64].into_iter().flatten().map(String::len).sum()
+    }
+}
+
 impl From<&Reply> for ReplyRecord {
     fn from(reply: &Reply) -> Self {
         let (body, body_base64) = text_or_base64(&reply.body);
@@ -402,10 +471,11 @@ impl From<ReplyRecord> for Reply {
     }
 }
 
-/// Bytes as text when they are UTF-8, else as base64.
+/// Bytes as text when they are UTF-8, else as base64; as well when they have so many control characters, which take six bytes
+/// each in JSON, that base64 is shorter.
 pub fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
     match std::str::from_utf8(bytes) {
-        Ok(text) => (Some(text.to_owned()), None),
-        Err(_) => (None, Some(base64::engine::general_purpose::STANDARD.encode(bytes))),
+        Ok(text) if json::control_characters(bytes) <= bytes.len() / 10 => (Some(text.to_owned()), None),
+        _ => (None, Some(base64::engine::general_purpose::STANDARD.encode(bytes))),
     }
 }

@@ -58,7 +58,7 @@ pub async fn read_body(response: &mut Response) -> Result<Vec<u8>, BodyError> {
 /// Why not, in words.
 pub fn check_url(url: &Url) -> Result<(), String> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("the scheme {} is neither http nor https", url.scheme()));
+        return Err("the scheme is neither http nor https".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("a URL must not carry a user name".to_owned());

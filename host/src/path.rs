@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(found.len(), 7, "{found:?}");
         for one in found {
             let path = compile(&one.path).unwrap_or_else(|error| panic!("{}: {error}", one.path));
-            assert_eq!(path.pick(&sample).unwrap(), Some(one.value), "{}", one.path);
+            assert_eq!(path.pick(&sample, &mut 100_000).unwrap(), Some(one.value), "{}", one.path);
         }
         assert_eq!(of_sample(&json!(vec![0; 5000])).len(), 1000);
     }

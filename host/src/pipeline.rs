@@ -22,13 +22,14 @@ use crate::flow::{Mode, PluginCall, Trigger};
 use crate::flows::{Flows, Route};
 use crate::jwt::JwtUsers;
 use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{CallbackRecord, Outcome, Reply, Stage, Stop, Verdict};
-use crate::parse::{Parse, parse, pick_fields};
-use crate::plugin::{Plugins, Role, VerifierVerdict};
+use crate::outcome::{CallbackRecord, Outcome, Reply, Stage, Stop, UNAVAILABLE, Verdict};
+use crate::parse::{Parse, Parsed, allow_names, parse, pick_fields};
+use crate::plugin::{Plugins, Role, Subject, VerifierVerdict};
 use crate::rate::Limiter;
-use crate::runner::{Answer, Run, Runner, advance};
+use crate::redact::Names;
+use crate::runner::{Answer, Run, Runner, Until, advance};
 use crate::secret::Secrets;
-use crate::store::{Store, StoreError, Write};
+use crate::store::{MailboxLimits, Store, StoreError, Write};
 use crate::ticket::Tickets;
 use crate::time::Timestamp;
 use crate::user::Users;
@@ -37,7 +38,7 @@ use dedupe::Identity;
 use passage::{Origin, Passage, Place, scope_of};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use ticket::TicketCall;
 
 /// Everything that the stages need.
@@ -51,9 +52,15 @@ pub struct Pipeline {
     pub jwt_users: JwtUsers,
     pub environments: Environments,
     pub tickets: Tickets,
-    /// By workspace, flow and trigger.
-    pub limiter: Arc<Limiter<(Name, Name, Name)>>,
+    /// By workspace, flow and trigger; those who have proved who they are apart from those who have not.
+    pub limiter: Arc<Limiter<(Name, Name, Name, bool)>>,
     pub runner: Runner,
+    /// What an execution keeps that came before it waits.
+    pub mailbox: MailboxLimits,
+    /// How long a callback is kept whose plugin cannot be called.
+    pub deferred_for_max: Duration,
+    /// What is kept of no callback, besides what the list and triggers say.
+    pub hidden: Arc<Names>,
     /// Scheme, host and port under which callers reach the public listener.
     pub public_url: String,
 }
@@ -69,6 +76,17 @@ struct End {
 
 type Stopped = (Stage, Stop);
 
+/// A callback of which it is known who calls.
+enum Admitted {
+    Genuine {
+        verified: Verified,
+        /// For which executions it is; `None` where it starts one.
+        selector: Option<Selector>,
+    },
+    /// It has its answer.
+    Over(End),
+}
+
 impl Pipeline {
     /// Takes a request through all stages and returns its answer.
     pub async fn handle(&self, request: Request) -> Reply {
@@ -78,14 +96,21 @@ impl Pipeline {
         if let Some((face, address)) = face::ticket(&request) {
             return self.handle_ticket(face, address, request).await;
         }
-        let Some(route) = self.flows.route(&request.path) else {
-            metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
-            return respond::unknown();
+        let route = match self.flows.route(&request.path) {
+            Ok(Some(route)) => route,
+            Ok(None) => {
+                metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
+                return respond::unknown(&request.path);
+            }
+            Err(error) => {
+                tracing::error!(%error, "an earlier version of a flow could not be read");
+                return face::of_path(&request.path).stopped(&UNAVAILABLE, None).with_header("retry-after", "5");
+            }
         };
         let started = Instant::now();
         let Some(environment) = self.environment_of(&route).filter(|_| admits(&route, &request)) else {
             metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
-            return respond::unknown();
+            return respond::unknown(&request.path);
         };
         let Route { workspace, flow, trigger, face, callback: of, .. } = route;
         let request = without_credentials(request, face);
@@ -105,8 +130,10 @@ impl Pipeline {
 
     /// The flow and the trigger of a record, as they are deployed now.
     fn place_of(&self, workspace: &Name, record: &CallbackRecord) -> Result<Option<Place>, StoreError> {
-        let deployed = record.flow.as_ref().and_then(|flow| self.flows.find(workspace, flow));
-        let found = deployed.and_then(|deployed| deployed.trigger(&record.trigger));
+        let found = match &record.flow {
+            Some(flow) => self.flows.trigger(workspace, flow, &record.trigger)?,
+            None => None,
+        };
         let (Some((flow, trigger)), Some(face)) = (found, face::by_name(&record.face)) else { return Ok(None) };
         let ticket = match record.ticket {
             Some(id) => self.tickets.get(workspace, id)?.map(TicketCall::again),
@@ -123,21 +150,33 @@ impl Pipeline {
         trigger.environments.contains(&environment).then_some(environment)
     }
 
-    fn passage(&self, callback: Callback, place: Place, origin: Origin) -> Passage {
+    fn passage(&self, callback: impl Into<Arc<Callback>>, place: Place, origin: Origin) -> Passage {
+        let callback = callback.into();
         let vars = self.environments.vars(&callback.workspace, &callback.environment);
-        Passage::new(callback, place, vars, origin)
+        let environment_made_at = match &origin {
+            // It has been accepted into the environment that was there when it came.
+            Origin::Deferred { record } => record.environment_made_at,
+            Origin::Caller | Origin::Replay { .. } => {
+                self.environments.made_at(&callback.workspace, &callback.environment)
+            }
+        };
+        let mut passage = Passage::new(callback, place, vars, origin, &self.hidden);
+        passage.environment_made_at = environment_made_at;
+        passage
     }
 
     /// Takes a callback through all stages and keeps its record.
     async fn pass(&self, passage: &mut Passage) -> End {
         let flow = Arc::clone(&passage.flow);
         let Some(trigger) = flow.triggers.get(passage.trigger) else {
-            let reply = respond::unknown();
+            let reply = respond::unknown(&passage.callback.request.path);
             return End { outcome: Outcome::Rejected, execution: None, reply, recorded: true };
         };
         let end = match self.stages(passage, trigger).await {
             Ok(end) => end,
-            Err((_, stop)) if stop.temporary && passage.may_be_deferred(trigger) => self.defer(passage, stop).await,
+            Err((_, stop)) if stop.temporary && passage.may_be_deferred(trigger) => {
+                self.defer(passage, trigger, stop).await
+            }
             Err(stopped) => passage.stopped(stopped),
         };
         if !end.recorded && !passage.has_lost() {
@@ -148,54 +187,30 @@ impl Pipeline {
 
     /// The stages, in their order.
     async fn stages(&self, passage: &mut Passage, trigger: &Trigger) -> Result<End, Stopped> {
-        self.allow_rate(passage, trigger).map_err(|stop| (Stage::Face, stop))?;
-        if let Some(answer) = challenge::unsigned(&trigger.verify, &passage.callback, &self.secrets) {
-            let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
-            // Nobody has proved anything: its record must not say so.
-            return Ok(passage.answered_question(Stage::Face, reply));
+        if let Some(problem) = passage.callback.request.unread {
+            return Err((Stage::Face, Stop::unread(problem)));
         }
-        passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
-        let selector = match (&passage.ticket, passage.is_first_trigger()) {
-            (_, true) => None,
-            (Some(call), _) if call.execution().is_some() => call.execution().map(|id| Selector::One(id.to_string())),
-            _ => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
+        let admitted = self.admit(passage, trigger).await;
+        // Whoever has the URL can call it, but spends no call of those who prove who they are.
+        let is_proved = matches!(admitted, Ok(Admitted::Genuine { .. }));
+        self.allow_rate(passage, trigger, is_proved).map_err(|stop| (Stage::Face, stop))?;
+        let (verified, selector) = match admitted? {
+            Admitted::Genuine { verified, selector } => (verified, selector),
+            Admitted::Over(end) => return Ok(end),
         };
 
-        let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;
-        passage.verified = true;
-        passage.passed(Stage::Verify, verified.proof().reason.clone());
-        if let Some(answer) = challenge::signed(&trigger.verify, &passage.callback.request) {
-            let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
-            return Ok(passage.answered_question(Stage::Verify, reply));
-        }
-        match self.authenticate(passage, trigger).await {
-            Ok(()) => {}
-            Err(stop) if stop.refused && trigger.auth.on_fail == OnFail::Ignore => {
-                passage.verified = false;
-                passage.note(Stage::Auth, Verdict::Ignored, format!("{}; the trigger ignores that", stop.reason));
-                return Ok(passage.ignored());
-            }
-            Err(stop) => {
-                passage.verified = false;
-                return Err((Stage::Auth, stop));
-            }
-        }
-
-        passage.identity = Identity::of_delivery(passage, trigger, verified.proof());
-        if let Some(end) = self.known(passage).await? {
+        passage.identity = Identity::of_delivery(passage, trigger, selector.as_ref(), verified.proof());
+        if let Some(end) = self.known(passage, trigger).await? {
             return Ok(end);
         }
 
         let input = self.parse(passage, trigger, &verified, selector.is_some()).await;
         let input = input.map_err(|stop| (Stage::Parse, stop))?;
-        let reason = format!("{} bytes became data", passage.callback.request.body.len());
-        passage.passed(Stage::Parse, reason);
 
-        if let Some(identity) =
-            Identity::by_expression(passage, trigger, &input).map_err(|stop| (Stage::Dedupe, stop))?
-        {
+        let identity = Identity::by_expression(passage, trigger, selector.as_ref(), &input, &self.hidden);
+        if let Some(identity) = identity.map_err(|stop| (Stage::Dedupe, stop))? {
             passage.identity = Some(identity);
-            if let Some(end) = self.known(passage).await? {
+            if let Some(end) = self.known(passage, trigger).await? {
                 return Ok(end);
             }
         }
@@ -209,13 +224,49 @@ impl Pipeline {
         }
     }
 
+    /// The stages up to where it is known who calls.
+    async fn admit(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Admitted, Stopped> {
+        if let Some(answer) = challenge::unsigned(&trigger.verify, &passage.received, &self.secrets) {
+            let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
+            // Nobody has proved anything: its record must not say so.
+            return Ok(Admitted::Over(passage.answered_question(Stage::Face, reply)));
+        }
+        passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
+        let selector = match (&passage.ticket, passage.is_first_trigger()) {
+            (_, true) => None,
+            (Some(call), _) if call.execution().is_some() => call.execution().map(|id| Selector::One(id.to_string())),
+            _ => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
+        };
+
+        let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;
+        passage.verified = true;
+        passage.passed(Stage::Verify, verified.proof().reason.clone());
+        if let Some(answer) = challenge::signed(&trigger.verify, &passage.received.request) {
+            let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
+            return Ok(Admitted::Over(passage.answered_question(Stage::Verify, reply)));
+        }
+        match self.authenticate(passage, trigger).await {
+            Ok(()) => Ok(Admitted::Genuine { verified, selector }),
+            Err(stop) if stop.refused && trigger.auth.on_fail == OnFail::Ignore => {
+                passage.verified = false;
+                passage.note(Stage::Auth, Verdict::Ignored, format!("{}; the trigger ignores that", stop.reason));
+                Ok(Admitted::Over(passage.ignored()))
+            }
+            Err(stop) => {
+                passage.verified = false;
+                Err((Stage::Auth, stop))
+            }
+        }
+    }
+
     /// What a user sends again is not counted.
-    fn allow_rate(&self, passage: &Passage, trigger: &Trigger) -> Result<(), Stop> {
+    fn allow_rate(&self, passage: &Passage, trigger: &Trigger, is_proved: bool) -> Result<(), Stop> {
         let Some(limit) = trigger.limit.filter(|_| passage.origin.record().is_none()) else { return Ok(()) };
         let (workspace, flow) = (passage.callback.workspace.clone(), passage.flow.name.clone());
-        let key = (workspace, flow, trigger.id.clone());
+        let key = (workspace, flow, trigger.id.clone(), is_proved);
         self.limiter.take(key, limit, Instant::now()).map_err(|wait| {
-            let reason = format!("more than {} calls in {:?}", limit.calls, limit.per);
+            let whose = if is_proved { "calls" } else { "calls of those who did not prove who they are" };
+            let reason = format!("more than {} {whose} in {:?}", limit.calls, limit.per);
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             Stop::refused(429, "too_many", "There are too many callbacks.", reason)
                 .with_header("retry-after", seconds.to_string())
@@ -223,15 +274,16 @@ impl Pipeline {
     }
 
     async fn verify(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Verified, Stop> {
-        let callback = Arc::clone(&passage.callback);
         if let Some(before) = passage.origin.record() {
-            return verified_before(before, callback);
+            return verified_before(before, Arc::clone(&passage.callback));
         }
         let plugin_verdict = match &trigger.verify {
             Verify::Plugin(call) => Some(self.ask_verifier(passage, call).await),
             _ => None,
         };
-        verify(&trigger.verify, callback, &self.secrets, Timestamp::now(), plugin_verdict)
+        let received = Arc::clone(&passage.received);
+        let verified = verify(&trigger.verify, received, &self.secrets, Timestamp::now(), plugin_verdict)?;
+        Ok(verified.seen_as(&passage.callback))
     }
 
     /// Finds out who calls, and whether that one may.
@@ -240,7 +292,7 @@ impl Pipeline {
             passage.user = before.user.clone();
             return Ok(());
         }
-        let callback = Arc::clone(&passage.callback);
+        let callback = Arc::clone(&passage.received);
         if let Some(basic) = &trigger.auth.basic {
             check_basic(basic, &callback, &self.secrets)?;
             passage.passed(Stage::Auth, format!("the password of {} is right", basic.username));
@@ -254,11 +306,12 @@ impl Pipeline {
 
     async fn ask_verifier(&self, passage: &mut Passage, call: &PluginCall) -> Result<Proof, Stop> {
         let config = passage.config_before_data(call)?;
-        let subject = passage.subject();
+        let subject = Subject { callback: Some(Arc::clone(&passage.received)), ..passage.subject() };
         match self.plugins.verify(&call.plugin, &subject, &config, &mut passage.uses).await {
             Ok(VerifierVerdict::Accepted { delivery_id, subject }) => {
                 let who = subject.map(|who| format!(" from {who}")).unwrap_or_default();
-                Ok(Proof { delivery_id, reason: format!("the plugin {} accepted it{who}", call.plugin) })
+                let reason = format!("the plugin {} accepted it{who}", call.plugin);
+                Ok(Proof { delivery_id, id_is_signed: false, reason })
             }
             Ok(VerifierVerdict::Rejected(reason)) => {
                 let reason: String = reason.chars().filter(|c| !c.is_control()).take(1000).collect();
@@ -275,9 +328,12 @@ impl Pipeline {
         verified: &Verified,
         selects: bool,
     ) -> Result<Input, Stop> {
+        let became = format!("{} bytes became data", passage.callback.request.body.len());
         let of_ticket = passage.ticket.as_ref().map(|call| face::ticket_data(&passage.callback.request, &call.ticket));
+        of_ticket.as_ref().map_or(Ok(()), allow_names)?;
         if let Some(data) = of_ticket.as_ref().filter(|_| trigger.fields.is_empty()) {
             // Any body will do: it is a text.
+            passage.passed(Stage::Parse, became);
             return Ok(Input { data: data.clone().into(), user: passage.user.clone(), ..Input::default() });
         }
         let plugin_data = match &trigger.parse {
@@ -285,8 +341,10 @@ impl Pipeline {
             _ => None,
         };
         let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
-        let data = parse(&trigger.parse, verified, selectors, plugin_data)?;
+        let Parsed { data, remark } = parse(&trigger.parse, verified, selectors, plugin_data)?;
         let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?;
+        let remark = remark.map(|remark| format!(", {remark}")).unwrap_or_default();
+        passage.passed(Stage::Parse, became + &remark);
         Ok(Input { data: of_ticket.unwrap_or(data).into(), fields: fields.into(), user: passage.user.clone() })
     }
 
@@ -300,7 +358,7 @@ impl Pipeline {
     /// Whether a callback counts that no execution is asked about.
     async fn counts(&self, passage: &mut Passage, trigger: &Trigger, input: &Input) -> Result<bool, Stopped> {
         let Some(condition) = &trigger.when else { return Ok(true) };
-        let subject = crate::plugin::Subject { data: Some(Arc::clone(&input.data)), ..passage.subject() };
+        let subject = Subject { data: Some(Arc::clone(&input.data)), ..passage.subject() };
         let (callback, flow) = (Arc::clone(&passage.callback), Arc::clone(&passage.flow));
         let vars = Arc::clone(&passage.vars);
         let scope = scope_of(&callback, &flow, input, &vars);
@@ -317,21 +375,30 @@ impl Pipeline {
             return Ok(passage.ignored());
         }
         let (callback, environment) = (passage.callback.id, passage.callback.environment.clone());
-        let start = Start { id: ExecutionId::new(), callback, environment, input, vars: Arc::clone(&passage.vars) };
+        let bytes_max = self.runner.execution_bytes_max();
+        let input_bytes = input.weight(bytes_max);
+        if input_bytes > bytes_max {
+            let reason = format!("the data takes more than {bytes_max} bytes of memory");
+            let detail = "The execution cannot take so much data.";
+            return Err((Stage::Select, Stop::refused(413, "execution_too_large", detail, reason)));
+        }
+        let vars = Arc::clone(&passage.vars);
+        let start = Start { id: ExecutionId::new(), callback, environment, input, input_bytes, vars, bytes_max };
         let flow = Arc::clone(&passage.flow);
         let (execution, turn) = Execution::start(&flow, start, Timestamp::now());
         let id = execution.summary.id;
         passage.passed(Stage::Select, format!("starts the execution {id}"));
-        let write = advance(&passage.callback.workspace, None, &execution, turn.entries);
-        let run = Run { workspace: passage.callback.workspace.clone(), flow: Arc::clone(&flow), execution };
-        let change = Change { outcome: Outcome::Started, writes: vec![write], goes_on: turn.effect.is_some() };
+        let workspace = passage.callback.workspace.clone();
+        let writes = vec![advance(&workspace, None, &execution, turn.entries)];
+        let run = Run { workspace, flow: Arc::clone(&flow), execution };
+        let change = Change { outcome: Outcome::Started, writes, goes_on: turn.effect.is_some() };
         match self.commit_and_answer(passage, trigger, run, change).await? {
             Some(end) => {
                 metrics::counter!("ringback_executions_started_total").increment(1);
                 Ok(end)
             }
-            // Only the delivery can have been there before.
-            None => self.known_now(passage).await,
+            // The delivery may have been there before; else the flow has gone.
+            None => self.known_now(passage, trigger).await,
         }
     }
 
@@ -347,7 +414,9 @@ impl Pipeline {
         let id = run.execution.summary.id;
         let end = |reply| End { outcome, execution: Some(id), reply, recorded: true };
         // Built before the commit, sent after it: an answer that fails leaves nothing behind.
-        let reply = match (trigger.mode, Answer::of(&run.execution).filter(|_| !goes_on)) {
+        // Who calls a ticket is answered when the execution first waits for something else (GX-09, GX-10).
+        let until = if passage.ticket.is_some() { Until::Rested } else { Until::Answered };
+        let reply = match (trigger.mode, Answer::of(&run.execution, until).filter(|_| !goes_on)) {
             (Mode::Async, _) => {
                 let reply = self.build_reply(passage, trigger, &run.execution).await;
                 let reply = reply.map_err(|stop| (Stage::Respond, stop))?;
@@ -365,12 +434,30 @@ impl Pipeline {
             return Ok(Some(end(reply.unwrap_or_else(|| Reply::empty(202)))));
         }
         writes.extend(passage.writes(outcome, Some(id), reply.as_ref()));
-        match self.store.commit(writes).await {
+        // Before the change is there for others, who may end the execution at once.
+        let wait = reply.is_none().then(|| self.runner.wait_for_answer(id, until));
+        let stored = {
+            // Nobody is acknowledged into a flow or an environment that has gone in the meantime.
+            let _open = match outcome {
+                Outcome::Started => {
+                    let environment = &passage.callback.environment;
+                    let open = self.flows.keep_open(&run.workspace, &run.flow.name).await;
+                    let kept = self.environments.keep_open(&run.workspace, environment).await;
+                    if !self.environments.is_same(&run.workspace, environment, passage.environment_made_at) {
+                        return Ok(None);
+                    }
+                    writes.extend(self.flows.expect_version(&run.workspace, &run.flow));
+                    Some((open, kept))
+                }
+                _ => None,
+            };
+            self.store.commit(writes).await
+        };
+        match stored {
             Ok(()) => {}
             Err(StoreError::Conflict) => return Ok(None),
             Err(error) => return Err((Stage::Commit, Stop::not_stored(&error))),
         }
-        let wait = reply.is_none().then(|| self.runner.wait_for_answer(id));
         self.runner.go_on(run, goes_on);
         let Some(wait) = wait else { return Ok(reply.map(end)) };
         passage.passed(Stage::Commit, "the change is durable".to_owned());

@@ -26,10 +26,10 @@ impl<K> Default for Limiter<K> {
     }
 }
 
-/// Buckets that are kept before those that are full again are forgotten.
+/// Most buckets. Before there are more, those that are full again are forgotten, or else the one that will be so first.
 const BUCKETS_MAX: usize = 10_000;
 
-impl<K: Hash + Eq> Limiter<K> {
+impl<K: Hash + Eq + Clone> Limiter<K> {
     /// Takes a place for a call.
     ///
     /// # Errors
@@ -38,8 +38,12 @@ impl<K: Hash + Eq> Limiter<K> {
     pub fn take(&self, key: K, limit: Limit, now: Instant) -> Result<(), Duration> {
         let interval = limit.per / limit.calls.max(1);
         let mut due = lock(&self.due);
-        if due.len() >= BUCKETS_MAX {
+        if due.len() >= BUCKETS_MAX && !due.contains_key(&key) {
             due.retain(|_, due| *due > now);
+            let first = due.iter().min_by_key(|(_, due)| **due).filter(|_| due.len() >= BUCKETS_MAX);
+            if let Some(first) = first.map(|(key, _)| key.clone()) {
+                due.remove(&first);
+            }
         }
         let next = due.get(&key).copied().unwrap_or(now).max(now) + interval;
         // As many as are allowed may be ahead of their time.
@@ -85,5 +89,18 @@ mod tests {
             limiter.take(number, LIMIT, start + Duration::from_millis(number as u64)).unwrap();
         }
         assert!(limiter.due.lock().unwrap().len() <= BUCKETS_MAX);
+    }
+
+    #[test]
+    fn r22_there_are_never_more_buckets_than_the_most() {
+        let (limiter, start) = (Limiter::default(), Instant::now());
+        let slow = Limit { calls: 1, per: Duration::from_hours(24) };
+        for number in 0..=BUCKETS_MAX {
+            limiter.take(number, slow, start + Duration::from_millis(number as u64)).unwrap();
+        }
+        assert_eq!(limiter.due.lock().unwrap().len(), BUCKETS_MAX);
+        let later = start + Duration::from_hours(1);
+        assert!(limiter.take(1, slow, later).is_err(), "those that are kept count");
+        assert_eq!(limiter.take(0, slow, later), Ok(()), "the one that is full first was forgotten");
     }
 }

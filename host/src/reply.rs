@@ -1,6 +1,6 @@
 //! Building answers, and refusing those that would break HTTP or leave the limits.
 
-use crate::expression::{EvaluationError, Scope};
+use crate::expression::{Budget, EvaluationError, Scope};
 use crate::flow::{BodySpec, ReplySpec};
 use crate::outcome::Reply;
 use bytes::Bytes;
@@ -49,6 +49,16 @@ pub fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
+/// Whether an answer may have a status.
+pub fn is_status(status: u16) -> bool {
+    (200..=599).contains(&status)
+}
+
+/// Whether an answer with a status never has a body (RFC 9110).
+pub fn is_without_body(status: u16) -> bool {
+    matches!(status, 204 | 205 | 304)
+}
+
 /// Whether flows and plugins may set a header.
 ///
 /// # Errors
@@ -95,13 +105,13 @@ pub fn check_redirecting(reply: Reply) -> Result<Reply, String> {
 }
 
 fn check_by(mut reply: Reply, check_name: impl Fn(&str) -> Result<(), String>) -> Result<Reply, String> {
-    if !(200..=599).contains(&reply.status) {
+    if !is_status(reply.status) {
         return Err(format!("the status must be 200 to 599, not {}", reply.status));
     }
     if reply.body.len() > BODY_BYTES_MAX {
         return Err(format!("the body has {} bytes, more than {BODY_BYTES_MAX}", reply.body.len()));
     }
-    if matches!(reply.status, 204 | 304) && !reply.body.is_empty() {
+    if is_without_body(reply.status) && !reply.body.is_empty() {
         return Err(format!("an answer with status {} has no body", reply.status));
     }
     if reply.headers.len() > HEADERS_MAX {
@@ -127,7 +137,13 @@ fn check_by(mut reply: Reply, check_name: impl Fn(&str) -> Result<(), String>) -
 ///
 /// An expression has no value, or the answer is not allowed.
 pub fn render(spec: &ReplySpec, scope: &Scope<'_>) -> Result<Option<Reply>, ReplyError> {
-    let ReplySpec::Template { status, headers, body } = spec else { return Ok(None) };
+    let (status, headers) = match spec {
+        ReplySpec::Template { status, headers, .. } | ReplySpec::Redirect { status, headers, .. } => (status, headers),
+        ReplySpec::Plugin(_) => return Ok(None),
+    };
+    // All that it is made of may take together what one expression may.
+    let own = Budget::default();
+    let scope = &Scope { budget: scope.budget.or(Some(&own)), ..*scope };
     let status = status.render(scope)?;
     let status = status
         .as_u64()
@@ -137,10 +153,23 @@ pub fn render(spec: &ReplySpec, scope: &Scope<'_>) -> Result<Option<Reply>, Repl
     for (name, value) in headers {
         rendered.push((name.clone(), value.render_text(scope)?));
     }
-    let (body, kind) = match body {
-        BodySpec::Empty => (Bytes::new(), None),
-        BodySpec::Json(template) => (template.render(scope)?.to_string().into(), Some("application/json")),
-        BodySpec::Text(template) => (template.render_text(scope)?.into(), Some("text/plain; charset=utf-8")),
+    let (body, kind) = match spec {
+        ReplySpec::Redirect { url, .. } => {
+            if !is_redirect(status) {
+                let reason = format!("a redirect has the status 301, 302, 303, 307 or 308, not {status}");
+                return Err(ReplyError::NotAllowed(reason));
+            }
+            rendered.push(("location".to_owned(), url.render_text(scope)?));
+            let reply = Reply { status, headers: rendered, body: Bytes::new() };
+            return check_redirecting(reply).map(Some).map_err(ReplyError::NotAllowed);
+        }
+        ReplySpec::Template { body: BodySpec::Json(template), .. } => {
+            (template.render_json(scope)?.into(), Some("application/json"))
+        }
+        ReplySpec::Template { body: BodySpec::Text(template), .. } => {
+            (template.render_text(scope)?.into(), Some("text/plain; charset=utf-8"))
+        }
+        ReplySpec::Template { body: BodySpec::Empty, .. } | ReplySpec::Plugin(_) => (Bytes::new(), None),
     };
     if let Some(kind) = kind
         && !rendered.iter().any(|(name, _)| name == "content-type")
@@ -164,7 +193,9 @@ mod tests {
     fn what_breaks_http_or_the_limits_is_refused() {
         assert!(refused(199, &[], 0).contains("200 to 599"));
         assert!(refused(600, &[], 0).contains("200 to 599"));
-        assert!(refused(204, &[], 1).contains("no body"));
+        for status in [204, 205, 304] {
+            assert!(refused(status, &[], 1).contains("no body"), "{status}");
+        }
         assert!(refused(200, &[], BODY_BYTES_MAX + 1).contains("more than"));
         assert!(refused(200, &[("x-a", "b"); 65], 0).contains("65 headers"));
         assert!(refused(200, &[("x-a", &"b".repeat(17_000))], 0).contains("bytes"));

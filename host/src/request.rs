@@ -4,21 +4,27 @@
 //! The address is checked where it is resolved, and the connection goes to the checked address: a name that resolves to
 //! something else a moment later gains nothing by it.
 
-use crate::execution::Event;
-use crate::expression::Scope;
+use crate::execution::{Event, HTTP_FAILED, PreparedRequest};
+use crate::expression::{EvaluationError, Scope, Template};
 use crate::flow::{BodySpec, HttpCall};
+use crate::json;
 use crate::name::Name;
 use crate::outgoing::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
+use crate::redact::{Lists, MARK, Names, Values};
 use crate::secret::Secrets;
+use crate::time::{Timestamp, parse_http_date};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use reqwest::dns::{Addrs, Resolve, Resolving};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+const TEXT: &str = "text/plain; charset=utf-8";
 /// Longest pause that an answer may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
@@ -27,6 +33,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 pub struct Sender {
     secrets: Secrets,
     private: Arc<BTreeSet<String>>,
+    /// What is kept of no answer, besides what the list says.
+    hidden: Arc<Names>,
     look_up: LookUp,
     client: LazyClient,
 }
@@ -49,9 +57,19 @@ enum SendError {
     #[error("{0} is not a public address; an operator can allow it in `http_private_hosts`")]
     Private(String),
     #[error("{0}")]
-    Expression(String),
+    Expression(EvaluationError),
+    #[error(
+        "the value of the header `{0}` has a line end or another character that no header can have; look at the secrets and \
+         the data that it is made of"
+    )]
+    Header(String),
     #[error("there is no secret {0}")]
     Secret(String),
+    #[error("the secret {0} is not text, and has no place in a request")]
+    NotText(String),
+    /// What is wrong with a URL that a secret is part of.
+    #[error("{0}")]
+    OfSecret(&'static str),
     #[error("the request is not valid: {0}")]
     Invalid(String),
     #[error("the answer is larger than {BODY_BYTES_MAX} bytes")]
@@ -62,18 +80,27 @@ enum SendError {
 
 impl Sender {
     /// `private_hosts`: `host` or `host:port` that may be reached although they are not public.
-    pub fn new(secrets: Secrets, private_hosts: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(secrets: Secrets, private_hosts: impl IntoIterator<Item = String>, hidden: Arc<Names>) -> Self {
         let private = private_hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { secrets, private: Arc::new(private), look_up: look_up_in_the_system, client: LazyClient::default() }
+        let (private, client) = (Arc::new(private), LazyClient::default());
+        Self { secrets, private, hidden, look_up: look_up_in_the_system, client }
     }
 
-    /// Sends a request once: its answer, or why there is none.
-    pub async fn send(&self, workspace: &Name, call: &HttpCall, scope: &Scope<'_>, idempotency_key: &str) -> Event {
-        match self.try_send(workspace, call, scope, idempotency_key).await {
+    /// Sends a request of a flow once: its answer, or why there is none.
+    pub async fn send(
+        &self,
+        workspace: &Name,
+        call: &HttpCall,
+        request: &PreparedRequest,
+        scope: &Scope<'_>,
+        idempotency_key: &str,
+    ) -> Event {
+        match self.try_send(workspace, call, request, scope, idempotency_key).await {
             Ok(event) => event,
             Err(error) => {
                 let retryable = matches!(error, SendError::Unreachable(_) | SendError::Secret(_));
-                Event::HttpUnanswered { problem: error.to_string(), retryable }
+                let error = if names_secret(&call.url) { error.without_url() } else { error };
+                Event::HttpUnanswered { code: error.code(), problem: error.to_string(), retryable }
             }
         }
     }
@@ -108,64 +135,57 @@ impl Sender {
         &self,
         workspace: &Name,
         call: &HttpCall,
+        request: &PreparedRequest,
         scope: &Scope<'_>,
         idempotency_key: &str,
     ) -> Result<Event, SendError> {
         let started = Instant::now();
-        let secrets = self.secrets_of(workspace, scope.environment, call)?;
+        let secrets = self.secrets_of(workspace, scope.environment, &call.secrets)?;
         let scope = Scope { secrets: Some(&secrets), ..*scope };
-        let render = |template: &crate::expression::Template| {
-            template.render_text(&scope).map_err(|error| SendError::Expression(error.to_string()))
-        };
-        let url: reqwest::Url = render(&call.url)?.parse().map_err(|error| SendError::Url(format!("{error}")))?;
+        let rendered = request.render(call, &scope).map_err(SendError::Expression)?;
+        let url: reqwest::Url = rendered.url.parse().map_err(|error| SendError::Url(format!("{error}")))?;
         self.check(&url)?;
-        let client = self.client()?;
-        let mut request = client.request(call.method.clone(), url).timeout(call.timeout);
-        let mut typed = false;
-        for (name, template) in &call.headers {
-            typed |= name == "content-type";
-            request = request.header(name, render(template)?);
+        let mut request = self.client()?.request(call.method.clone(), url).timeout(call.timeout);
+        for ((name, _), value) in call.headers.iter().zip(rendered.headers) {
+            let value = HeaderValue::try_from(value).map_err(|_| SendError::Header(name.clone()))?;
+            request = request.header(name, value);
         }
         request = request.header("idempotency-key", idempotency_key);
-        let (body, kind) = match &call.body {
-            BodySpec::Empty => (None, ""),
-            BodySpec::Json(template) => {
-                let value = template.render(&scope).map_err(|error| SendError::Expression(error.to_string()))?;
-                (Some(value.to_string()), "application/json")
-            }
-            BodySpec::Text(template) => (Some(render(template)?), "text/plain; charset=utf-8"),
-        };
-        if let Some(body) = body {
-            if !typed {
-                request = request.header("content-type", kind);
+        if let Some(body) = rendered.body {
+            if !call.headers.iter().any(|(name, _)| name == "content-type") {
+                let is_json = matches!(call.body, BodySpec::Json(_));
+                request = request.header("content-type", if is_json { "application/json" } else { TEXT });
             }
             request = request.body(body);
         }
         let request = request.build().map_err(|error| SendError::Invalid(without_url(error)))?;
-        let mut response = client.execute(request).await.map_err(|error| unreachable(&error))?;
-        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        let mut headers = Map::new();
-        for (name, value) in response.headers() {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            crate::callback::append(&mut headers, name.as_str(), value);
-        }
+        let mut response = self.client()?.execute(request).await.map_err(|error| unreachable(&error))?;
+        let retry_after = response.headers().get("retry-after").and_then(|value| pause(value.to_str().ok()?));
+        let headers = Lists { of_server: &self.hidden, of_trigger: None }.headers(response.headers());
         let is_json = headers.get("content-type").and_then(Value::as_str).is_some_and(|kind| kind.contains("json"));
         let body = read_body(&mut response).await.map_err(body_error)?;
+        // What is sent to others comes back in answers that echo it.
+        let sent = Values::new(secrets.as_object().into_iter().flat_map(Map::values).filter_map(Value::as_str));
+        let headers = match sent.blank(Value::Object(headers)) {
+            Value::Object(headers) => headers,
+            _ => Map::new(),
+        };
         Ok(Event::HttpAnswered {
             status: response.status().as_u16(),
             headers,
-            body: body_value(body.into(), is_json),
-            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
+            body: body_value(body.into(), is_json, &sent),
+            retry_after,
             duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
     }
 
-    fn secrets_of(&self, workspace: &Name, environment: &Name, call: &HttpCall) -> Result<Value, SendError> {
+    fn secrets_of(&self, workspace: &Name, environment: &Name, names: &[String]) -> Result<Value, SendError> {
         let mut secrets = Map::new();
-        for name in &call.secrets {
+        for name in names {
             let value =
                 self.secrets.find(workspace, environment, name).ok_or_else(|| SendError::Secret(name.clone()))?;
-            secrets.insert(name.clone(), String::from_utf8_lossy(value.bytes()).into());
+            let text = std::str::from_utf8(value.bytes()).map_err(|_| SendError::NotText(name.clone()))?;
+            secrets.insert(name.clone(), text.into());
         }
         Ok(Value::Object(secrets))
     }
@@ -188,11 +208,49 @@ impl Sender {
     }
 }
 
-/// JSON as such, text as text, anything else as base64.
-fn body_value(body: Bytes, is_json: bool) -> Value {
-    if is_json && let Ok(value) = serde_json::from_slice(&body) {
-        return value;
+impl SendError {
+    /// Stable: what the step fails with.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Expression(error) => error.code(),
+            _ => HTTP_FAILED,
+        }
     }
+
+    /// The same in words that show nothing of the URL.
+    fn without_url(self) -> Self {
+        match self {
+            Self::Url(_) => Self::OfSecret("the URL, which a secret is part of, is not valid"),
+            Self::Private(_) => Self::OfSecret(
+                "the URL, which a secret is part of, has no public address; an operator can allow it in `http_private_hosts`",
+            ),
+            other => other,
+        }
+    }
+}
+
+fn names_secret(template: &Template) -> bool {
+    template.expressions().iter().any(|cel| cel.source().contains("secrets"))
+}
+
+/// What `Retry-After` asks for: seconds, or a time.
+fn pause(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    let until = || Some(parse_http_date(text)?.since(Timestamp::now()));
+    Some(seconds.or_else(until)?.min(RETRY_AFTER_MAX))
+}
+
+/// JSON as such, text as text, anything else as base64; without the secrets that were sent.
+fn body_value(body: Bytes, is_json: bool, sent: &Values) -> Value {
+    if is_json && let Ok(value) = json::from_answer(&body) {
+        return sent.blank(value);
+    }
+    let body = match String::from_utf8_lossy(&body) {
+        Cow::Owned(lossy) if lossy != sent.blank_text(lossy.clone()) => return MARK.into(),
+        Cow::Owned(_) => body,
+        Cow::Borrowed(text) => sent.blank_text(text.to_owned()).into(),
+    };
     let (text, base64) = crate::outcome::text_or_base64(&body);
     text.or(base64).map_or(Value::Null, Value::from)
 }
@@ -295,10 +353,12 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{BoxFuture, SendError, Sender, is_public, unreachable};
+    use super::{BoxFuture, RETRY_AFTER_MAX, SendError, Sender, is_public, pause, unreachable};
     use crate::name::Name;
     use crate::secret::Secrets;
+    use crate::time::Timestamp;
     use std::net::IpAddr;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -320,7 +380,10 @@ mod tests {
     async fn a_name_that_changes_its_address_leads_nowhere() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let sender = Sender { look_up: rebind, ..Sender::new(Secrets::for_testing(&Name::default_name(), &[]), []) };
+        let sender = Sender {
+            look_up: rebind,
+            ..Sender::new(Secrets::for_testing(&Name::default_name(), &[]), [], Arc::default())
+        };
         let url: reqwest::Url = format!("http://rebind.example:{port}/").parse().unwrap();
         assert_eq!(sender.check(&url), Ok(()), "the name itself says nothing");
         for attempt in 0..8 {
@@ -333,7 +396,11 @@ mod tests {
         assert!(arrived.is_err(), "nobody has called this machine");
         let named = Sender {
             look_up: rebind,
-            ..Sender::new(Secrets::for_testing(&Name::default_name(), &[]), ["rebind.example".to_owned()])
+            ..Sender::new(
+                Secrets::for_testing(&Name::default_name(), &[]),
+                ["rebind.example".to_owned()],
+                Arc::default(),
+            )
         };
         let calls = (0..4).map(|_| named.client().unwrap().get(url.clone()).timeout(Duration::from_millis(100)).send());
         let (_, arrived) = tokio::join!(
@@ -386,8 +453,11 @@ mod tests {
     #[test]
     fn urls_that_name_private_addresses_are_refused_in_every_notation() {
         let secrets = Secrets::for_testing(&Name::default_name(), &[]);
-        let sender =
-            Sender::new(secrets, ["10.0.0.7:8080".to_owned(), "intern.example:81".to_owned(), "::1".to_owned()]);
+        let sender = Sender::new(
+            secrets,
+            ["10.0.0.7:8080".to_owned(), "intern.example:81".to_owned(), "::1".to_owned()],
+            Arc::default(),
+        );
         let check = |url: &str| sender.check(&url.parse().unwrap());
         for url in [
             "http://127.0.0.1/",
@@ -409,5 +479,32 @@ mod tests {
         for url in ["http://10.0.0.7:8080/x", "http://intern.example:81/", "https://example.com/"] {
             assert_eq!(check(url), Ok(()), "{url}");
         }
+    }
+
+    #[test]
+    fn r23_retry_after_is_a_number_or_a_date() {
+        let after = |seconds: u64| {
+            let later = Timestamp::now().saturating_add(Duration::from_secs(seconds));
+            let later = jiff::Timestamp::from_millisecond(later.as_millis().try_into().unwrap()).unwrap();
+            let text = later.to_zoned(jiff::tz::TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            pause(&text).unwrap().as_secs()
+        };
+        assert_eq!(pause("7"), Some(Duration::from_secs(7)));
+        assert!((98..=100).contains(&after(100)), "{}", after(100));
+        assert_eq!(Duration::from_secs(after(100_000)), RETRY_AFTER_MAX);
+        assert_eq!(pause("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO), "it is over");
+        assert_eq!(pause("99999999999"), Some(RETRY_AFTER_MAX));
+        for wrong in ["", "soon", "-1", "1.5", "Sun, 06 Nov"] {
+            assert_eq!(pause(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn r23_a_secret_that_is_no_text_is_not_sent() {
+        let workspace = Name::default_name();
+        let secrets = Secrets::for_testing_of_bytes(&workspace, [("KEY", b"\xff\xfe".to_vec())]);
+        let sender = Sender::new(secrets, [], Arc::default());
+        let error = sender.secrets_of(&workspace, &workspace, &["KEY".to_owned()]).unwrap_err().to_string();
+        assert_eq!(error, "the secret KEY is not text, and has no place in a request");
     }
 }

@@ -1,5 +1,6 @@
 //! Forgets, now and then, what is older than the operator wants to keep.
 
+use crate::flows::Flows;
 use crate::store::{Forgotten, Store, StoreError};
 use crate::time::Timestamp;
 use std::convert::Infallible;
@@ -15,13 +16,15 @@ pub struct Retention {
     pub keep_for: Option<Duration>,
     /// How many executions are kept; the oldest that have ended go first. `None` for all.
     pub executions_max: Option<usize>,
+    /// How many versions of a flow are kept that no execution needs.
+    pub flow_versions: usize,
 }
 
 /// Forgets for ever.
-pub async fn forget_repeatedly(store: &Store, retention: Retention) -> Infallible {
+pub async fn forget_repeatedly(store: &Store, flows: &Flows, retention: Retention) -> Infallible {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let Retention { keep_for, executions_max } = retention;
+        let Retention { keep_for, executions_max, .. } = retention;
         let cutoff = keep_for.map_or(Timestamp::default(), |keep| Timestamp::now().saturating_sub(keep));
         match store.forget(cutoff, executions_max).await {
             Ok(Forgotten { executions: 0, callbacks: 0, tickets: 0 }) => {}
@@ -31,6 +34,9 @@ pub async fn forget_repeatedly(store: &Store, retention: Retention) -> Infallibl
             // The store has stopped, and says so itself.
             Err(StoreError::Stopped(_)) => std::future::pending().await,
             Err(error) => tracing::error!(%error, "what is old could not be forgotten"),
+        }
+        if let Err(error) = flows.forget_versions().await {
+            tracing::error!(%error, "versions of flows that nobody needs could not be forgotten");
         }
     }
 }

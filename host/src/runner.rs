@@ -7,10 +7,10 @@ use crate::callback::Input;
 use crate::condition::{Asking, Condition, Decision};
 use crate::environment::Environments;
 use crate::execution::{Effect, Entry, Event, Execution, Status, Summary, Turn};
-use crate::expression::Template;
+use crate::expression::{EvaluationError, Template};
 use crate::flow::{Flow, PluginCall};
 use crate::flows::Flows;
-use crate::name::{CallbackId, ExecutionId, Name};
+use crate::name::{CallbackId, ExecutionId, Name, TicketId};
 use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, Stage, Stop, TraceEntry, Verdict};
 use crate::planted::{Fault, is_planted};
 use crate::plugin::{CallError, Plugins, Subject};
@@ -20,7 +20,7 @@ use crate::store::{Due, Mail, Store, StoreError, Write};
 use crate::sync::lock;
 use crate::ticket::{self, TicketError, TicketRequest, Tickets};
 use crate::time::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +28,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// How long a step waits before it asks a busy or resting plugin again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often a step is tried again whose plugin says that it may succeed later. Each pause is twice the one before.
+const FAILURES_MAX: u32 = 5;
 /// How often timers are looked at: none is later than this, when there is time to run it.
 const TIMER_INTERVAL: Duration = Duration::from_millis(200);
 /// Timers that are taken at a time.
@@ -42,15 +44,62 @@ pub enum Answer {
     Responded(Reply),
     /// The execution ended without an answer of its own.
     Ended(Box<Execution>),
+    /// It waits, and has not answered.
+    Rested(Box<Execution>),
+}
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// An answer of the execution, or its end.
+    Answered,
+    /// As well that it waits: for another callback, or for a time.
+    Rested,
 }
 
 impl Answer {
     /// What an execution answers by now, if anything.
-    pub fn of(execution: &Execution) -> Option<Self> {
+    pub fn of(execution: &Execution, until: Until) -> Option<Self> {
         match execution.reply() {
             Some(reply) => Some(Self::Responded(reply.clone())),
             None if execution.summary.status.is_ended() => Some(Self::Ended(Box::new(execution.clone()))),
+            None if until == Until::Rested && execution.summary.status == Status::Waiting => {
+                Some(Self::Rested(Box::new(execution.clone())))
+            }
             None => None,
+        }
+    }
+}
+
+/// A caller who waits.
+struct Waiter {
+    until: Until,
+    send: oneshot::Sender<Answer>,
+}
+
+/// Where the answer of an execution arrives. Who gives up leaves nothing behind.
+pub struct Waiting {
+    runner: Runner,
+    id: ExecutionId,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Waiting {
+    /// The answer; `None` when nobody can give it any more.
+    pub async fn answer(mut self) -> Option<Answer> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.answer.close();
+        let mut waiters = lock(&self.runner.inner.waiters);
+        if let Some(waiting) = waiters.get_mut(&self.id) {
+            waiting.retain(|waiter| !waiter.send.is_closed());
+            if waiting.is_empty() {
+                waiters.remove(&self.id);
+            }
         }
     }
 }
@@ -60,8 +109,10 @@ impl Answer {
 pub enum ChangeError {
     #[error("there is no execution {0}")]
     Missing(ExecutionId),
-    #[error("the flow of the execution is gone")]
+    #[error("the flow of the execution is gone: all that can be done is to cancel it")]
     FlowGone,
+    #[error("the environment {0} of the execution is gone; make it again, with its variables and secrets")]
+    EnvironmentGone(Name),
     #[error("the execution is {}", .0.as_str())]
     WrongStatus(Status),
     #[error(transparent)]
@@ -83,8 +134,9 @@ struct Inner {
     http: HttpSender,
     places: Semaphore,
     public_url: String,
+    execution_bytes_max: usize,
     /// Callers who wait for an answer.
-    waiters: Mutex<HashMap<ExecutionId, Vec<oneshot::Sender<Answer>>>>,
+    waiters: Mutex<HashMap<ExecutionId, Vec<Waiter>>>,
     /// Executions whose timer is being handled.
     waking: Mutex<HashSet<ExecutionId>>,
 }
@@ -98,6 +150,8 @@ pub struct Parts {
     pub tickets: Tickets,
     pub http: HttpSender,
     pub public_url: String,
+    /// The most memory that the values of one execution may take.
+    pub execution_bytes_max: usize,
 }
 
 /// An execution on its way.
@@ -109,7 +163,7 @@ pub struct Run {
 
 impl Runner {
     pub fn new(parts: Parts, executions_max: usize) -> Self {
-        let Parts { store, flows, plugins, environments, tickets, http, public_url } = parts;
+        let Parts { store, flows, plugins, environments, tickets, http, public_url, execution_bytes_max } = parts;
         let inner = Inner {
             store,
             flows,
@@ -119,10 +173,16 @@ impl Runner {
             http,
             places: Semaphore::new(executions_max),
             public_url,
+            execution_bytes_max,
             waiters: Mutex::default(),
             waking: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The most memory that the values of one execution may take, in bytes.
+    pub fn execution_bytes_max(&self) -> usize {
+        self.inner.execution_bytes_max
     }
 
     /// Goes on with an execution in the background. Its state so far is durable: the process may end at any time.
@@ -136,15 +196,16 @@ impl Runner {
         });
     }
 
-    /// Where the answer of an execution arrives.
-    pub fn wait_for_answer(&self, id: ExecutionId) -> oneshot::Receiver<Answer> {
-        let (send, wait) = oneshot::channel();
-        let mut waiters = lock(&self.inner.waiters);
-        let waiting = waiters.entry(id).or_default();
-        // Those who have given up.
-        waiting.retain(|waiter| !waiter.is_closed());
-        waiting.push(send);
-        wait
+    /// Waits for an execution, also for one that is about to begin.
+    pub fn wait_for_answer(&self, id: ExecutionId, until: Until) -> Waiting {
+        let (send, answer) = oneshot::channel();
+        lock(&self.inner.waiters).entry(id).or_default().push(Waiter { until, send });
+        Waiting { runner: self.clone(), id, answer }
+    }
+
+    /// How many callers wait for the answer of an execution.
+    pub fn callers_waiting(&self) -> usize {
+        lock(&self.inner.waiters).values().map(Vec::len).sum()
     }
 
     /// An execution and the flow of its version; `None` when there is no such execution.
@@ -158,6 +219,7 @@ impl Runner {
         let flow = flows.version(workspace, &summary.flow, summary.flow_version)?.ok_or(ChangeError::FlowGone)?;
         let mut execution = Execution::restore(&flow, summary, journal);
         execution.vars = self.inner.environments.vars(workspace, &execution.summary.environment);
+        execution.bytes_max = self.inner.execution_bytes_max;
         Ok(Some(Run { workspace: workspace.clone(), flow, execution }))
     }
 
@@ -167,7 +229,8 @@ impl Runner {
     ///
     /// The store failed.
     pub fn resume_all(&self) -> Result<usize, StoreError> {
-        let mut ids: Vec<_> = self.inner.store.running()?;
+        // One that runs may have mail, too.
+        let mut ids: HashSet<_> = self.inner.store.running()?.into_iter().collect();
         ids.extend(self.inner.store.mail_owners()?);
         let count = ids.len();
         let runner = self.clone();
@@ -189,17 +252,42 @@ impl Runner {
     ///
     /// It has ended, there is none, or the store failed.
     pub async fn cancel(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
-        let run = self.change(workspace, id, || Event::Cancelled).await?;
-        self.settle(&run.execution);
-        Ok(run.execution.summary)
+        match self.change(workspace, id, || Event::Cancelled).await {
+            Ok(run) => {
+                self.settle(&run.execution);
+                Ok(run.execution.summary)
+            }
+            Err(ChangeError::FlowGone) => self.cancel_without_flow(workspace, id).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Nothing else can happen to an execution whose flow is gone.
+    async fn cancel_without_flow(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
+        let store = &self.inner.store;
+        let (before, _) = store.execution(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+        let Some((summary, entry)) = Execution::cancelled_without_flow(&before, Timestamp::now()) else {
+            return Err(ChangeError::WrongStatus(before.status));
+        };
+        let (before, after) = (Some(Box::new(before)), Box::new(summary.clone()));
+        let advance = Write::Advance { workspace: workspace.clone(), before, summary: after, entries: vec![entry] };
+        store.commit(vec![advance]).await?;
+        Ok(summary)
     }
 
     /// Lets an execution that failed or timed out try its last step again.
     ///
     /// # Errors
     ///
-    /// It is not in such a state, there is none, or the store failed.
+    /// It is not in such a state, its environment is gone, there is none, or the store failed.
     pub async fn retry(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
+        let Inner { store, flows, environments, .. } = &*self.inner;
+        let (before, _) = store.execution(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+        let _kept = environments.keep_open(workspace, &before.environment).await;
+        if !environments.exists(workspace, &before.environment) {
+            return Err(ChangeError::EnvironmentGone(before.environment.clone()));
+        }
+        let _open = flows.keep_open(workspace, &before.flow).await;
         let run = self.change(workspace, id, || Event::Retried).await?;
         let summary = run.execution.summary.clone();
         self.spawn(run);
@@ -344,11 +432,14 @@ impl Runner {
                         tracing::debug!(execution.id = %execution.summary.id, "someone else was faster");
                         return Ok(());
                     }
+                    Err(error @ StoreError::TooLarge { .. }) => {
+                        return self.overflow(&workspace, execution.summary.id, &error).await;
+                    }
                     Err(error) => return Err(error),
                 }
                 self.settle(&execution);
             } else {
-                self.answer(&execution);
+                self.answer(&execution, Until::Answered);
             }
             let Some(effect) = effect else { break };
             let Some((event, writes)) = self.perform(&workspace, &flow, &execution, &effect).await? else { break };
@@ -356,7 +447,21 @@ impl Runner {
             with = writes;
             turn = execution.handle(&flow, event, Timestamp::now());
         }
+        self.answer(&execution, Until::Rested);
         Ok(())
+    }
+
+    /// Ends an execution whose next change the store does not take.
+    async fn overflow(&self, workspace: &Name, id: ExecutionId, error: &StoreError) -> Result<(), StoreError> {
+        match self.change(workspace, id, || Event::TooLarge { message: error.to_string() }).await {
+            Ok(run) => {
+                self.settle(&run.execution);
+                Ok(())
+            }
+            Err(ChangeError::Store(error)) => Err(error),
+            // It has ended in the meantime.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Goes on with an execution whose change is durable: in the background when it has something to do, else by answering
@@ -366,28 +471,35 @@ impl Runner {
             self.spawn(run);
         } else {
             self.settle(&run.execution);
+            self.answer(&run.execution, Until::Rested);
         }
     }
 
     /// Answers those who wait for an execution that does nothing now, and counts its end.
     fn settle(&self, execution: &Execution) {
-        self.answer(execution);
+        self.answer(execution, Until::Answered);
         if execution.summary.status.is_ended() {
             metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
                 .increment(1);
         }
     }
 
-    /// Answers those who wait, when there is an answer.
-    pub fn answer(&self, execution: &Execution) {
+    /// Answers those who wait, when there is an answer. Whether the execution rests is known when nothing is left to do.
+    fn answer(&self, execution: &Execution, until: Until) {
         let mut waiters = lock(&self.inner.waiters);
         if waiters.is_empty() || !waiters.contains_key(&execution.summary.id) {
             return;
         }
-        let Some(answer) = Answer::of(execution) else { return };
-        for waiter in waiters.remove(&execution.summary.id).unwrap_or_default() {
+        let Some(answer) = Answer::of(execution, until) else { return };
+        let for_all = !matches!(answer, Answer::Rested(_));
+        let mut all = waiters.remove(&execution.summary.id).unwrap_or_default();
+        let answered: Vec<Waiter> = all.extract_if(.., |waiter| for_all || waiter.until == Until::Rested).collect();
+        if !all.is_empty() {
+            waiters.insert(execution.summary.id, all);
+        }
+        for waiter in answered {
             // A caller who is gone needs no answer.
-            let _ = waiter.send(answer.clone());
+            let _ = waiter.send.send(answer.clone());
         }
     }
 
@@ -399,17 +511,19 @@ impl Runner {
         execution: &Execution,
         effect: &Effect<'_>,
     ) -> Result<Option<(Event, Vec<Write>)>, StoreError> {
+        let mut failures: u32 = 0;
         loop {
             let mut uses = Vec::new();
             let result = match effect {
                 Effect::RunStep { call } => self.run_step(workspace, execution, call, &mut uses).await,
                 Effect::BuildReply { call } => self.build_reply(workspace, execution, call, &mut uses).await,
                 Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
-                    Ok((event, write)) => return Ok(Some((event, vec![write]))),
+                    Ok((event, write)) => return Ok(Some((event, write.into_iter().collect()))),
                     Err(failure) => Err(failure),
                 },
-                Effect::SendHttp { call, idempotency_key } => {
-                    Ok(self.inner.http.send(workspace, call, &execution.scope(), idempotency_key).await)
+                Effect::SendHttp { call, request, idempotency_key } => {
+                    let scope = execution.scope();
+                    Ok(self.inner.http.send(workspace, call, request, &scope, idempotency_key).await)
                 }
                 Effect::LookIntoMailbox { trigger } => match self.look(workspace, flow, execution, trigger).await? {
                     Look::Found(event, writes) => return Ok(Some((event, writes))),
@@ -423,12 +537,20 @@ impl Runner {
                     let event = Event::Failed { code: "ticket_refused".to_owned(), message, log: Vec::new() };
                     return Ok(Some((event, Vec::new())));
                 }
-                Err(Failure::Expression(message)) => {
-                    let event = Event::Failed { code: "expression_failed".to_owned(), message, log: Vec::new() };
+                Err(Failure::Expression(error)) => {
+                    let (code, message) = (error.code().to_owned(), error.to_string());
+                    let event = Event::Failed { code, message, log: Vec::new() };
                     return Ok(Some((event, Vec::new())));
                 }
+                // A responder that does not see its callback would answer something else: better nothing.
+                Err(Failure::Store(error)) => return Err(error),
                 // Nothing is lost by waiting: the execution is durable.
-                Err(Failure::Call(CallError::Busy | CallError::Open { .. })) => tokio::time::sleep(RETRY_AFTER).await,
+                Err(Failure::Call(error)) if error.is_temporary() => tokio::time::sleep(RETRY_AFTER).await,
+                Err(Failure::Call(error)) if error.may_pass() && failures < FAILURES_MAX => {
+                    failures += 1;
+                    tracing::info!(execution.id = %execution.summary.id, %error, "a step is tried again");
+                    tokio::time::sleep(RETRY_AFTER * 2_u32.pow(failures - 1)).await;
+                }
                 Err(Failure::Call(error)) => {
                     let log = uses.pop().map(|usage| usage.log).unwrap_or_default();
                     let event = Event::Failed { code: error.code().to_owned(), message: error.to_string(), log };
@@ -445,7 +567,7 @@ impl Runner {
         call: &PluginCall,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Event, Failure> {
-        let config = call.config(&execution.scope()).map_err(|error| Failure::Expression(error.to_string()))?;
+        let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
         let subject = Subject::of_execution(workspace, execution);
         let result = self.inner.plugins.run(&call.plugin, &subject, &config, uses).await.map_err(Failure::Call)?;
         let usage = uses.pop();
@@ -454,34 +576,59 @@ impl Runner {
         Ok(Event::StepDone { plugin: call.plugin.clone(), digest, duration_us, result, log })
     }
 
-    /// A ticket, and the write that makes it together with the step's line in the journal.
+    /// A ticket, and the write that makes it together with the step's line in the journal. Or one is closed, for good before the
+    /// line is written: once more is as once.
     async fn make_ticket(
         &self,
         workspace: &Name,
         execution: &Execution,
         request: &Template,
-    ) -> Result<Result<(Event, Write), Failure>, StoreError> {
+    ) -> Result<Result<(Event, Option<Write>), Failure>, StoreError> {
         let request = match request.render(&execution.scope()) {
             Ok(request) => request,
-            Err(error) => return Ok(Err(Failure::Expression(error.to_string()))),
+            Err(error) => return Ok(Err(Failure::Expression(error))),
         };
+        if let Some(id) = request.get("close") {
+            return self.close_ticket(workspace, execution, id).await;
+        }
         let mut request: TicketRequest = match serde_json::from_value(request) {
             Ok(request) => request,
             Err(error) => return Ok(Err(Failure::Ticket(error.to_string()))),
         };
         request.environment = Some(execution.summary.environment.clone());
         if let Some(handler) = request.handler.as_mut().filter(|handler| handler.trigger.is_some()) {
-            handler.execution = Some(execution.summary.id);
+            handler.execution.get_or_insert(execution.summary.id);
         }
         let tickets = &self.inner.tickets;
         match tickets.prepare(workspace, request, Timestamp::now()).await {
             Ok(ticket) => {
                 let made = json!({ "url": tickets.url(&ticket), "state": ticket.state, "id": ticket.id });
-                Ok(Ok((Event::TicketMade(made), ticket::new(workspace, &ticket))))
+                Ok(Ok((Event::TicketMade(made), Some(ticket::new(workspace, &ticket)))))
             }
             Err(TicketError::Store(error)) => Err(error),
             Err(error) => Ok(Err(Failure::Ticket(error.to_string()))),
         }
+    }
+
+    async fn close_ticket(
+        &self,
+        workspace: &Name,
+        execution: &Execution,
+        id: &Value,
+    ) -> Result<Result<(Event, Option<Write>), Failure>, StoreError> {
+        let tickets = &self.inner.tickets;
+        let parsed = id.as_str().and_then(|id| id.parse::<TicketId>().ok());
+        let found = match parsed {
+            Some(id) => tickets.get(workspace, id)?,
+            None => None,
+        };
+        // What belongs to another environment is as what is not there.
+        let Some(ticket) = found.filter(|ticket| ticket.environment == execution.summary.environment) else {
+            let id: String = id.to_string().chars().take(100).collect();
+            return Ok(Err(Failure::Ticket(format!("there is no ticket {id} to close: `close` takes its `id`"))));
+        };
+        tickets.close(workspace, ticket.id).await?;
+        Ok(Ok((Event::TicketMade(json!({ "id": ticket.id })), None)))
     }
 
     async fn build_reply(
@@ -491,8 +638,8 @@ impl Runner {
         call: &PluginCall,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Event, Failure> {
-        let config = call.config(&execution.scope()).map_err(|error| Failure::Expression(error.to_string()))?;
-        let record = self.inner.store.callback(workspace, execution.summary.callback).ok().flatten();
+        let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
+        let record = self.inner.store.callback(workspace, execution.summary.callback).map_err(Failure::Store)?;
         let callback =
             record.map(|record| Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone())));
         let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
@@ -514,7 +661,10 @@ impl Runner {
         trigger: &Name,
     ) -> Result<Look, StoreError> {
         let (store, id) = (&self.inner.store, execution.summary.id);
-        for mail in store.mailbox(workspace, id, trigger)? {
+        let mut after = None;
+        // One at a time: a mailbox may hold much.
+        while let Some(mail) = store.next_mail(workspace, id, trigger, after)? {
+            after = Some(mail.callback);
             let record = store.callback(workspace, mail.callback)?;
             let Mail { callback, input, .. } = mail.clone();
             let mut uses = Vec::new();
@@ -585,9 +735,10 @@ enum Look {
 }
 
 enum Failure {
-    Expression(String),
+    Expression(EvaluationError),
     Ticket(String),
     Call(CallError),
+    Store(StoreError),
 }
 
 /// The write that makes new journal entries durable.

@@ -2,7 +2,7 @@
 
 use crate::path;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -48,9 +48,11 @@ pub fn parse(text: &str) -> Result<Sample, String> {
     let (part, structure) = match text.chars().next() {
         None => return Err("the sample is empty: give a URL, a query string, or JSON".to_owned()),
         Some('{' | '[') => {
-            (Part::Body, serde_json::from_str(text).map_err(|error| format!("the sample is not JSON: {error}"))?)
+            let body =
+                crate::json::from_slice(text.as_bytes()).map_err(|error| format!("the sample is not JSON: {error}"))?;
+            (Part::Body, with_trimmed_names(body))
         }
-        Some(_) => (Part::Query, Value::Object(path::structure(query_of(text)?))),
+        Some(_) => (Part::Query, Value::Object(path::structure(&trimmed(query_of(text)?)))),
     };
     let mut used = BTreeSet::new();
     let paths: Vec<SamplePath> = path::of_sample(&structure)
@@ -86,6 +88,30 @@ fn query_of(text: &str) -> Result<&str, String> {
         false => {
             Err(format!("`{text}` is neither a URL, nor a query string such as a=1&b=2, nor a JSON object or list"))
         }
+    }
+}
+
+/// A query without the spaces that came in when it was copied: no name begins or ends with one.
+fn trimmed(query: &str) -> String {
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) => format!("{}={}", name.trim(), value.trim()),
+        None => pair.trim().to_owned(),
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// The same of JSON; of two names that become one, the first stays.
+fn with_trimmed_names(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(with_trimmed_names).collect(),
+        Value::Object(members) => {
+            let mut trimmed = Map::new();
+            for (name, value) in members {
+                trimmed.entry(name.trim()).or_insert_with(|| with_trimmed_names(value));
+            }
+            Value::Object(trimmed)
+        }
+        other => other,
     }
 }
 
@@ -145,6 +171,15 @@ mod tests {
                 [("query", "query"), ("filter", "filter"), ("filter[0]", "filter_0"), ("filter[0].a", "filter_0_a")]
             );
         }
+    }
+
+    /// The samples of NocoBase's page have spaces in them.
+    #[test]
+    fn s14_spaces_around_names_are_left_out() {
+        let paths = |text: &str| parse(text).unwrap().paths.into_iter().map(|found| found.path).collect::<Vec<_>>();
+        assert_eq!(paths("http://localhost:13000/api/webhook:trigger/1hfmkioou0d? query=1"), ["query"]);
+        assert_eq!(paths("a =1 & b= 2"), ["a", "b"]);
+        assert_eq!(paths("{\" a \": 1,\" b \": {\" c\" : 2}}"), ["a", "b", "b.c"]);
     }
 
     /// NB-21, NB-22, NB-23.

@@ -4,6 +4,7 @@ mod key;
 
 pub use key::KeySource;
 
+use crate::environment::Environments;
 use crate::name::Name;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
@@ -61,6 +62,8 @@ pub enum SecretError {
          `ringback secret retire {0}`, or leave `keep_previous` out"
     )]
     TooManyVersions(String),
+    #[error("there is no environment {0}; make it with `ringback environment set {0}`")]
+    NoEnvironment(Name),
     #[error("encryption failed")]
     Encryption,
     #[error(transparent)]
@@ -107,6 +110,8 @@ type ByName = BTreeMap<(Name, String), Secret>;
 #[derive(Clone)]
 pub struct Secrets {
     values: Arc<ArcSwap<ByName>>,
+    /// `None` where every environment is there.
+    environments: Option<Environments>,
     key: Arc<Key>,
     /// Held while a secret is changed.
     changing: Arc<Mutex<()>>,
@@ -118,7 +123,7 @@ impl Secrets {
     /// # Errors
     ///
     /// The key cannot be used, or a secret was stored with another key.
-    pub fn open(store: &Store, key: &KeySource) -> Result<Self, SecretError> {
+    pub fn open(store: &Store, environments: Option<Environments>, key: &KeySource) -> Result<Self, SecretError> {
         let key = Key::open(key)?;
         let mut values = ByName::new();
         for (workspace, name, record) in store.secrets()? {
@@ -129,14 +134,16 @@ impl Secrets {
             let previous = record.previous.iter().map(|previous| open(&previous.sealed)).collect::<Result<_, _>>()?;
             values.insert((workspace, name), Secret { value, previous, record });
         }
-        Ok(Self::of(values, key))
+        Ok(Self { environments, ..Self::of(values, key) })
     }
 
     fn of(values: ByName, key: Key) -> Self {
-        Self { values: Arc::new(ArcSwap::from_pointee(values)), key: Arc::new(key), changing: Arc::default() }
+        let values = Arc::new(ArcSwap::from_pointee(values));
+        Self { values, environments: None, key: Arc::new(key), changing: Arc::default() }
     }
 
-    /// The value of a secret in an environment, to prove something with: its own, or that of `default`; the newest.
+    /// The value of a secret in an environment, to prove something with: its own, or that of `default`; the newest. Where
+    /// there is no such environment there are no secrets.
     pub fn find(&self, workspace: &Name, environment: &Name, name: &str) -> Option<SecretValue> {
         self.look_up(workspace, environment, name, |secret| secret.value.clone())
     }
@@ -157,11 +164,23 @@ impl Secrets {
     }
 
     fn look_up<T>(&self, workspace: &Name, environment: &Name, name: &str, take: impl Fn(&Secret) -> T) -> Option<T> {
+        if !self.is_there(workspace, environment) {
+            return None;
+        }
         // The map is small and the borrow of a tuple key would need a copy of the name in any case.
         let values = self.values.load();
         let of = |name: String| values.get(&(workspace.clone(), name)).map(&take);
         let own = if *environment == Name::default_name() { None } else { of(name_in(environment, name)) };
         own.or_else(|| of(name.to_owned()))
+    }
+
+    fn is_there(&self, workspace: &Name, environment: &Name) -> bool {
+        self.environments.as_ref().is_none_or(|known| known.exists(workspace, environment))
+    }
+
+    /// No secret is stored or removed while this is held.
+    pub async fn keep_unchanged(&self) -> impl Sized {
+        self.changing.lock().await
     }
 
     /// A workspace's secrets, without their values.
@@ -208,6 +227,9 @@ impl Secrets {
         let key = (workspace.clone(), name_in(environment, name));
         let value = SecretValue::new(value);
         let _changing = self.changing.lock().await;
+        if !self.is_there(workspace, environment) {
+            return Err(SecretError::NoEnvironment(environment.clone()));
+        }
         let now = Timestamp::now();
         let mut record = SecretRecord {
             sealed: self.key.seal(workspace, &key.1, value.bytes())?,
@@ -309,17 +331,24 @@ impl Secrets {
     /// Secrets in memory alone.
     #[cfg(any(test, fuzzing))]
     pub fn for_testing(workspace: &Name, secrets: &[(&str, &str)]) -> Self {
-        let secret = |(name, value): &(&str, &str)| {
+        let values = secrets.iter().map(|(name, value)| (*name, value.as_bytes().to_vec()));
+        Self::for_testing_of_bytes(workspace, values)
+    }
+
+    /// The same, of any bytes.
+    #[cfg(any(test, fuzzing))]
+    pub fn for_testing_of_bytes<'s>(workspace: &Name, secrets: impl IntoIterator<Item = (&'s str, Vec<u8>)>) -> Self {
+        let secret = |(name, value): (&str, Vec<u8>)| {
             let record = SecretRecord {
                 sealed: String::new(),
                 updated_at: Timestamp::default(),
                 version: 1,
                 previous: Vec::new(),
             };
-            let value = SecretValue::new(value.as_bytes().to_vec());
-            ((workspace.clone(), (*name).to_owned()), Secret { value, previous: Vec::new(), record })
+            let value = SecretValue::new(value);
+            ((workspace.clone(), name.to_owned()), Secret { value, previous: Vec::new(), record })
         };
-        Self::of(secrets.iter().map(secret).collect(), Key::for_testing(7))
+        Self::of(secrets.into_iter().map(secret).collect(), Key::for_testing(7))
     }
 }
 
@@ -384,7 +413,7 @@ mod tests {
         let key = KeySource::File(directory.path().join("secret.key"));
         let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
         let (workspace, environment) = (Name::default_name(), Name::default_name());
-        let secrets = Secrets::open(&store, &key).unwrap();
+        let secrets = Secrets::open(&store, None, &key).unwrap();
         let set = |value: &'static str, keep: Duration| {
             let value = value.as_bytes().to_vec();
             secrets.set(&store, &workspace, &environment, "S", value, keep)
@@ -402,7 +431,7 @@ mod tests {
         assert_eq!(counting(&secrets, Duration::ZERO), ["three", "two", "one"]);
         assert_eq!(counting(&secrets, HOUR + HOUR / 2), ["three", "two"]);
         assert_eq!(counting(&secrets, 3 * HOUR), ["three"]);
-        let opened = Secrets::open(&store, &key).unwrap();
+        let opened = Secrets::open(&store, None, &key).unwrap();
         assert_eq!(counting(&opened, Duration::ZERO), ["three", "two", "one"], "also after a restart");
         set("four", HOUR).await.unwrap();
         assert_eq!(counting(&secrets, Duration::ZERO).len(), VERSIONS_MAX);

@@ -7,6 +7,7 @@
 mod backup;
 mod cleaner;
 mod engine;
+mod flow;
 mod index;
 mod journal;
 mod key;
@@ -18,17 +19,18 @@ mod verify;
 mod writer;
 
 pub use backup::{BackupError, BackupFile};
-pub use open::OpenError;
+pub use flow::{FlowRecord, FlowVersionRecord, GoneTrigger};
+pub use open::{Lock, OpenError};
 pub use retention::Forgotten;
 pub use verify::Findings;
 
 use crate::callback::Input;
 use crate::environment::{EnvironmentRecord, VarRecord};
 use crate::execution::{Entry, Summary};
-use crate::face;
 use crate::name::{CallbackId, ExecutionId, Name, TicketId};
 use crate::outcome::CallbackRecord;
 use crate::plugin::PluginRecord;
+use crate::redirect::OriginRecord;
 use crate::secret::SecretRecord;
 use crate::ticket::TicketRecord;
 use crate::time::Timestamp;
@@ -38,12 +40,15 @@ use base64::Engine as _;
 use engine::Engine;
 use recent::Recent;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
+/// How often it is looked whether the files are still there.
+const IN_PLACE_INTERVAL: Duration = Duration::from_millis(500);
 /// The directory of the records that nobody was promised.
 const RECENT: &str = "recent";
 
@@ -53,6 +58,12 @@ pub enum StoreError {
     /// Someone else changed the same thing first.
     #[error("it was changed by someone else in the meantime")]
     Conflict,
+    /// Too many changes wait; the same one may pass a little later.
+    #[error("too many changes wait to be written; try again")]
+    Busy,
+    /// It is larger than what can be read again, and nothing has changed.
+    #[error("{what} has more than {max} bytes, the most that is written at once")]
+    TooLarge { what: &'static str, max: usize },
     /// The store has failed and acknowledges nothing any more; the process is about to end.
     #[error("the store has stopped: {0}")]
     Stopped(String),
@@ -90,11 +101,24 @@ pub enum Write {
         workspace: Name,
         name: Name,
         version: u32,
-        source: String,
+        record: FlowVersionRecord,
     },
+    /// Conflicts when there is no such version any more.
+    ExpectFlowVersion {
+        workspace: Name,
+        name: Name,
+        version: u32,
+    },
+    DeleteFlowVersions {
+        workspace: Name,
+        name: Name,
+        versions: BTreeSet<u32>,
+    },
+    /// With the sources of its versions; the number of the last one is remembered, so that none comes again.
     DeleteFlow {
         workspace: Name,
         name: Name,
+        version: u32,
     },
     PutPlugin {
         workspace: Name,
@@ -117,13 +141,14 @@ pub enum Write {
         summary: Box<Summary>,
         entries: Vec<Entry>,
     },
-    /// Conflicts when the journal of the execution has gone on since it had this many entries.
+    /// Conflicts when the journal of the execution has gone on since it had this many entries, or the mailbox is full.
     PutMail {
         workspace: Name,
         execution: ExecutionId,
         entries: u32,
         trigger: Name,
         mail: Box<Mail>,
+        limits: MailboxLimits,
     },
     /// Conflicts when it was taken already.
     TakeMail {
@@ -155,10 +180,11 @@ pub enum Write {
         workspace: Name,
         id: CallbackId,
     },
-    /// An execution that has ended, with its journal.
+    /// An execution that has ended, with its journal. Conflicts when the journal has gone on since it had this many entries.
     DeleteExecution {
         workspace: Name,
         id: ExecutionId,
+        entries: u32,
     },
     PutSecret {
         workspace: Name,
@@ -190,6 +216,15 @@ pub enum Write {
         environment: Name,
         name: String,
     },
+    PutRedirectOrigin {
+        workspace: Name,
+        origin: String,
+        record: OriginRecord,
+    },
+    DeleteRedirectOrigin {
+        workspace: Name,
+        origin: String,
+    },
     PutUser {
         workspace: Name,
         id: String,
@@ -206,9 +241,10 @@ pub enum Write {
     },
     DeleteUserToken {
         workspace: Name,
+        user: String,
         hash: String,
     },
-    /// Conflicts when the ticket does not have the revision `before`, or, without one, is there already.
+    /// Conflicts when the ticket does not have the revision `before`, or, without one, it or another one of its state is there already.
     PutTicket {
         workspace: Name,
         before: Option<u32>,
@@ -248,6 +284,21 @@ pub struct Mail {
     pub expires_at: Timestamp,
 }
 
+/// The most that waits in the mailbox of one execution for one trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxLimits {
+    pub count_max: usize,
+    /// As it is stored, in bytes.
+    pub bytes_max: usize,
+}
+
+impl std::fmt::Display for MailboxLimits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { count_max, bytes_max } = self;
+        write!(f, "{count_max} callbacks with {bytes_max} bytes for each trigger")
+    }
+}
+
 /// A delivery that may come again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -267,22 +318,6 @@ pub enum Due {
     Mail { workspace: Name, execution: ExecutionId, trigger: Name, callback: CallbackId },
 }
 
-/// A flow without the sources of its versions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowRecord {
-    pub name: Name,
-    /// The deployed version.
-    pub version: u32,
-    pub enabled: bool,
-    /// What the URLs of each trigger are made of, by trigger id; it outlives versions.
-    #[serde(default)]
-    pub ids: BTreeMap<Name, face::Ids>,
-    /// The keys alone, in records of before there were faces.
-    #[serde(default, skip_serializing)]
-    pub keys: BTreeMap<Name, String>,
-    pub updated_at: Timestamp,
-}
-
 /// A page of a list, newest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
@@ -298,11 +333,14 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// Size at which a file of the log is full, in bytes. Space is given back a file at a time.
     pub segment_bytes: u64,
+    /// Most bytes of one change, with its keys: far below the gigabyte up to which what is written can be read again, since
+    /// others are written with it.
+    pub change_bytes_max: usize,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, segment_bytes: 64 << 20 }
+        Self { cache_bytes: 64 << 20, segment_bytes: 64 << 20, change_bytes_max: 256 << 20 }
     }
 }
 
@@ -350,7 +388,21 @@ impl Store {
 
     /// Waits until the store has failed: why.
     pub async fn failed(&self) -> String {
-        self.engine.writer.failed().await
+        tokio::select! {
+            reason = self.engine.writer.failed() => reason,
+            reason = self.removed() => reason,
+        }
+    }
+
+    /// Waits until the files of the store are not where they were: what is written into them now is lost.
+    async fn removed(&self) -> String {
+        loop {
+            tokio::time::sleep(IN_PLACE_INTERVAL).await;
+            let log = Arc::clone(&self.engine.log);
+            if let Ok(false) = tokio::task::spawn_blocking(move || log.is_in_place()).await {
+                return format!("its files in {} were removed or moved away", self.directory.display());
+            }
+        }
     }
 
     /// Gives back the space of what is not needed any more, now and then, until the store is closed.
@@ -365,21 +417,6 @@ impl Store {
         }
         let recent = Arc::clone(&self.recent);
         let _ = tokio::task::spawn_blocking(move || recent.close()).await;
-    }
-
-    pub fn flows(&self) -> Result<Vec<(Name, FlowRecord)>, StoreError> {
-        self.engine
-            .list_all(key::FLOW, key::workspace_and_name)
-            .map(|flows| flows.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
-    }
-
-    pub fn flow(&self, workspace: &Name, name: &Name) -> Result<Option<FlowRecord>, StoreError> {
-        self.engine.get(&key::flow(workspace, name))
-    }
-
-    /// The source of one version of a flow.
-    pub fn flow_source(&self, workspace: &Name, name: &Name, version: u32) -> Result<Option<String>, StoreError> {
-        self.engine.get(&key::flow_version(workspace, name, version))
     }
 
     pub fn plugins(&self) -> Result<Vec<(Name, PluginRecord)>, StoreError> {
@@ -470,18 +507,60 @@ impl Store {
         Ok(unended)
     }
 
-    /// Who waits for a callback of a trigger, longest first, from `after` on.
+    /// How many executions of an environment have not ended.
+    pub fn unended_in(&self, workspace: &Name, environment: &Name) -> Result<usize, StoreError> {
+        let mut waiting = 0;
+        for found in self.engine.index.scan_prefix(&key::waits_of(workspace)) {
+            waiting += usize::from(key::environment_of_wait(&found?.0).as_ref() == Some(environment));
+        }
+        let running = self.engine.index.scan_prefix(&key::running_of(workspace));
+        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
+        let due = self.engine.index.scan_prefix(&[key::DUE]);
+        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
+        // Those that wait for a callback and have a timer are counted already.
+        let mut others = BTreeSet::new();
+        for id in running.chain(due) {
+            let id = id?;
+            let summary = self.engine.value_as(&key::execution(workspace, id), journal::summary)?;
+            let waits = |summary: &Summary| summary.wait.as_ref().is_some_and(|wait| wait.trigger.is_some());
+            if summary.is_some_and(|summary| summary.environment == *environment && !waits(&summary)) {
+                others.insert(id);
+            }
+        }
+        Ok(waiting + others.len())
+    }
+
+    /// Brings what an earlier version wrote into the form of this one, before anything else is done.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn renew(&self) -> Result<(), StoreError> {
+        let (waits, tokens) = (self.engine.old_waits()?, self.engine.old_user_tokens()?);
+        if !waits.is_empty() {
+            tracing::info!(waits = waits.len(), "giving waits of an earlier version their environments");
+            self.engine.writer.commit(waits).await?;
+        }
+        if !tokens.is_empty() {
+            tracing::info!(tokens = tokens.len(), "putting tokens of an earlier version in order by their users");
+            self.engine.writer.commit(tokens).await?;
+        }
+        Ok(())
+    }
+
+    /// Who waits for a callback of a trigger in an environment, longest first, from `after` on.
     pub fn waits(
         &self,
         workspace: &Name,
+        environment: &Name,
         flow: &Name,
         trigger: &Name,
         after: Option<(Timestamp, ExecutionId)>,
         limit: usize,
     ) -> Result<Vec<(Timestamp, ExecutionId)>, StoreError> {
-        let prefix = key::waits(workspace, flow, trigger);
+        let prefix = key::waits(workspace, environment, flow, trigger);
         let start = match after {
-            Some((since, id)) => [&key::wait(workspace, flow, trigger, since, id)[..], &[0]].concat(),
+            Some((since, id)) => [&key::wait(&prefix, since, id)[..], &[0]].concat(),
             None => prefix.clone(),
         };
         self.engine.scan_keys(start, key::after_prefix(&prefix), limit, |key| {
@@ -489,9 +568,37 @@ impl Store {
         })
     }
 
-    /// The mail of an execution for a trigger, oldest first.
-    pub fn mailbox(&self, workspace: &Name, execution: ExecutionId, trigger: &Name) -> Result<Vec<Mail>, StoreError> {
-        self.engine.list(&key::mailbox(workspace, execution, trigger))
+    /// The oldest mail of an execution for a trigger that came after a callback.
+    pub fn next_mail(
+        &self,
+        workspace: &Name,
+        execution: ExecutionId,
+        trigger: &Name,
+        after: Option<CallbackId>,
+    ) -> Result<Option<Mail>, StoreError> {
+        let prefix = key::mailbox(workspace, execution, trigger);
+        let start = match after {
+            Some(callback) => [&key::mail(workspace, execution, trigger, callback)[..], &[0]].concat(),
+            None => prefix.clone(),
+        };
+        self.engine.first(start, key::after_prefix(&prefix))
+    }
+
+    /// Whether another piece of mail of so many bytes has room in a mailbox.
+    pub fn has_room_for_mail(
+        &self,
+        workspace: &Name,
+        execution: ExecutionId,
+        trigger: &Name,
+        mail: &Mail,
+        limits: MailboxLimits,
+    ) -> Result<bool, StoreError> {
+        let bytes = engine::to_json(&[key::MAILBOX], mail)?.len();
+        let (Some(count), Some(bytes)) = (limits.count_max.checked_sub(1), limits.bytes_max.checked_sub(bytes)) else {
+            return Ok(false);
+        };
+        let prefix = key::mailbox(workspace, execution, trigger);
+        writer::is_below(&self.engine.index, &prefix, &index::Changes::new(), count, bytes)
     }
 
     /// Executions that have mail.
@@ -563,6 +670,12 @@ impl Store {
             .collect())
     }
 
+    /// Origins that callers may be sent to, of all workspaces.
+    pub fn redirect_origins(&self) -> Result<Vec<(Name, String, OriginRecord)>, StoreError> {
+        let list = self.engine.list_all(key::REDIRECT_ORIGIN, key::workspace_and_text)?;
+        Ok(list.into_iter().map(|((workspace, origin), record)| (workspace, origin, record)).collect())
+    }
+
     pub fn user(&self, workspace: &Name, id: &str) -> Result<Option<UserRecord>, StoreError> {
         self.engine.get(&key::user(workspace, id))
     }
@@ -583,10 +696,12 @@ impl Store {
         self.engine.get(&key::user_token(workspace, hash))
     }
 
-    /// The tokens of all users, by their hashes.
-    pub fn user_tokens(&self, workspace: &Name) -> Result<Vec<(String, UserTokenRecord)>, StoreError> {
-        let prefix = key::user_tokens(workspace);
-        self.engine.range(prefix.clone(), key::after_prefix(&prefix), prefix.len(), usize::MAX)
+    /// The hashes of a user's tokens.
+    pub fn user_tokens(&self, workspace: &Name, user: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = key::tokens_of_user(workspace, user);
+        self.engine.scan_keys(prefix.clone(), key::after_prefix(&prefix), usize::MAX, |key| {
+            key.get(prefix.len()..).and_then(key::text)
+        })
     }
 
     pub fn ticket(&self, workspace: &Name, id: TicketId) -> Result<Option<TicketRecord>, StoreError> {

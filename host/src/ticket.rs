@@ -12,11 +12,11 @@ use crate::execution::Status;
 use crate::face;
 use crate::flow::{Place, PluginMention};
 use crate::flows::Flows;
-use crate::name::{CallbackId, ExecutionId, Name, TicketId, random_id};
+use crate::name::{CallbackId, ExecutionId, Name, TicketId, looks_random, random_id};
 use crate::plugin::{Plugins, Role};
-use crate::redirect::RedirectOrigins;
+use crate::redirect::Redirects;
 use crate::store::{Page, Store, StoreError, Write};
-use crate::time::{Timestamp, parse_duration};
+use crate::time::{Timestamp, parse_lifetime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ use uuid::Uuid;
 const PARAMETER_MAX: usize = 64;
 /// Largest configuration of a plugin, in bytes of JSON.
 const WITH_BYTES_MAX: usize = 64 << 10;
+/// Tickets that are looked at together, when it is asked who needs a plugin.
+const USERS_PAGE: usize = 100;
 /// How often a ticket is closed again that was called at the same moment.
 const ATTEMPTS_MAX: usize = 20;
 
@@ -38,6 +40,9 @@ pub struct TicketRequest {
     /// For a flow or a plugin; `default` when absent.
     #[schema(value_type = Option<String>)]
     pub environment: Option<Name>,
+    /// The state of a URL that others have already; random when absent.
+    #[schema(value_type = Option<String>)]
+    pub state: Option<Uuid>,
     /// The name of the query parameter that carries the state; without one, the state is in the path.
     pub state_parameter: Option<String>,
     /// Whether an unsuccessful call leaves it open.
@@ -63,7 +68,7 @@ pub struct HandlerRequest {
     /// The flow that is started.
     #[schema(value_type = Option<String>)]
     pub flow: Option<Name>,
-    /// The execution that goes on. In a flow it is the one that makes the ticket.
+    /// The execution that goes on. In a flow, without one, it is the one that makes the ticket.
     #[schema(value_type = Option<String>)]
     pub execution: Option<ExecutionId>,
     /// The trigger that it waits at, or will: its id or its name.
@@ -82,6 +87,9 @@ pub struct TicketRecord {
     /// What its URL has: random.
     pub state: Uuid,
     pub environment: Name,
+    /// When its environment was made: with one that is made again it has nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_made_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handler: Option<Handler>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +161,8 @@ pub enum TicketError {
     NoEnvironment(Name),
     #[error("there is no execution {0}")]
     NoExecution(ExecutionId),
+    #[error("the execution {0} does not run in the environment {1}; leave `environment` out")]
+    OtherEnvironment(ExecutionId, Name),
     #[error("the execution {0} is {status}: nothing can wait there any more", status = .1.as_str())]
     Ended(ExecutionId, Status),
     #[error("the flow {flow} has no trigger `{trigger}` that an execution waits at; it has: {known}")]
@@ -163,6 +173,10 @@ pub enum TicketError {
     WithTooLarge,
     #[error("`{0}` cannot name the state parameter: use 1 to {PARAMETER_MAX} letters, digits, `.`, `_` and `-`")]
     Parameter(String),
+    #[error("`state` must be a random UUID (version 4): others can be guessed")]
+    State,
+    #[error("the state {0} belongs to another ticket already")]
+    StateTaken(Uuid),
     #[error("`alternative_domain` must be like https://hooks.example.com or https://hooks.example.com:8443, not {0:?}")]
     Domain(String),
     #[error("`expires_in`: {0}")]
@@ -183,6 +197,7 @@ impl TicketRecord {
             id: TicketId::new(),
             state: Uuid::from_u128(0),
             environment: Name::default_name(),
+            environment_made_at: None,
             handler: None,
             state_parameter: None,
             retryable: false,
@@ -216,7 +231,7 @@ pub struct Tickets {
     flows: Flows,
     plugins: Plugins,
     environments: Environments,
-    origins: Arc<RedirectOrigins>,
+    redirects: Redirects,
     /// Scheme, host and port under which callers reach the public listener.
     public_url: Arc<str>,
 }
@@ -227,10 +242,10 @@ impl Tickets {
         flows: Flows,
         plugins: Plugins,
         environments: Environments,
-        origins: Arc<RedirectOrigins>,
+        redirects: Redirects,
         public_url: &str,
     ) -> Self {
-        Self { store, flows, plugins, environments, origins, public_url: public_url.into() }
+        Self { store, flows, plugins, environments, redirects, public_url: public_url.into() }
     }
 
     /// Makes a ticket.
@@ -240,8 +255,12 @@ impl Tickets {
     /// The request asks for something that is not there or not allowed, or the store failed.
     pub async fn create(&self, workspace: &Name, request: TicketRequest) -> Result<TicketRecord, TicketError> {
         let record = self.prepare(workspace, request, Timestamp::now()).await?;
-        self.store.commit(vec![new(workspace, &record)]).await?;
-        Ok(record)
+        match self.store.commit(vec![new(workspace, &record)]).await {
+            Ok(()) => Ok(record),
+            // Nothing else of a new ticket can have been there before.
+            Err(StoreError::Conflict) => Err(TicketError::StateTaken(record.state)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A ticket that is checked, but not stored.
@@ -262,24 +281,35 @@ impl Tickets {
         if let Some(name) = state_parameter.as_ref().filter(|name| !is_parameter(name)) {
             return Err(TicketError::Parameter(name.chars().take(100).collect()));
         }
+        let state = match request.state {
+            None => random_id().map_err(|_| TicketError::Random)?,
+            Some(state) if state.get_version_num() != 4 || !looks_random(&state.simple().to_string()) => {
+                return Err(TicketError::State);
+            }
+            Some(state) if self.store.ticket_of_state(state)?.is_some() => return Err(TicketError::StateTaken(state)),
+            Some(state) => state,
+        };
         let alternative_domain = request.alternative_domain.filter(|domain| !domain.is_empty());
         let alternative_domain = alternative_domain.map(|domain| check_domain(&domain)).transpose()?;
         let expires_in =
-            request.expires_in.map(|text| parse_duration(&text)).transpose().map_err(TicketError::Expiry)?;
+            request.expires_in.map(|text| parse_lifetime(&text)).transpose().map_err(TicketError::Expiry)?;
         let response = request.response.unwrap_or_default();
-        response.check(|target| self.origins.check(workspace, target)).map_err(TicketError::Response)?;
-        let mut environment = request.environment.unwrap_or_else(Name::default_name);
-        if !self.environments.exists(workspace, &environment) {
-            return Err(TicketError::NoEnvironment(environment));
-        }
+        response.check(|target| self.redirects.check(workspace, target)).map_err(TicketError::Response)?;
+        let mut environment = request.environment;
         let handler = match request.handler {
             Some(handler) => Some(self.handler(workspace, handler, &mut environment).await?),
             None => None,
         };
+        let environment = environment.unwrap_or_else(Name::default_name);
+        let environment_made_at = self.environments.made_at(workspace, &environment);
+        if !self.environments.is_same(workspace, &environment, environment_made_at) {
+            return Err(TicketError::NoEnvironment(environment));
+        }
         Ok(TicketRecord {
             id: TicketId::new(),
-            state: random_id().map_err(|_| TicketError::Random)?,
+            state,
             environment,
+            environment_made_at,
             handler,
             state_parameter,
             retryable: request.retryable,
@@ -299,7 +329,7 @@ impl Tickets {
         &self,
         workspace: &Name,
         request: HandlerRequest,
-        environment: &mut Name,
+        environment: &mut Option<Name>,
     ) -> Result<Handler, TicketError> {
         match request {
             HandlerRequest { flow: Some(flow), execution: None, trigger: None, plugin: None, with: None } => {
@@ -335,9 +365,12 @@ impl Tickets {
         workspace: &Name,
         id: ExecutionId,
         trigger: String,
-        environment: &mut Name,
+        environment: &mut Option<Name>,
     ) -> Result<Handler, TicketError> {
         let (summary, _) = self.store.execution(workspace, id)?.ok_or(TicketError::NoExecution(id))?;
+        if let Some(other) = environment.take_if(|environment| *environment != summary.environment) {
+            return Err(TicketError::OtherEnvironment(id, other));
+        }
         if summary.status.is_ended() {
             return Err(TicketError::Ended(id, summary.status));
         }
@@ -346,7 +379,7 @@ impl Tickets {
         let waited_at = flow.triggers.get(1..).unwrap_or_default();
         match waited_at.iter().find(|known| known.id.as_str() == trigger || known.name == trigger) {
             Some(found) => {
-                *environment = summary.environment;
+                *environment = Some(summary.environment);
                 Ok(Handler::Trigger { execution: id, flow: flow.name.clone(), trigger: found.id.clone() })
             }
             None => {
@@ -369,7 +402,7 @@ impl Tickets {
     ///
     /// Why not, in a sentence.
     pub fn may_redirect(&self, workspace: &Name, target: &str) -> Result<(), String> {
-        self.origins.check(workspace, target)
+        self.redirects.check(workspace, target)
     }
 
     /// The ticket of a state, with its workspace.
@@ -402,6 +435,39 @@ impl Tickets {
         wanted: impl Fn(&TicketRecord) -> bool,
     ) -> Result<Page<TicketRecord>, StoreError> {
         self.store.tickets(workspace, before, limit, wanted)
+    }
+
+    /// The tickets of a workspace that can be called and that a plugin answers, in words: the first of them, and how many.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn users_of_plugin(&self, workspace: &Name, plugin: &Name) -> Result<Option<String>, StoreError> {
+        let (store, workspace, plugin) = (self.store.clone(), workspace.clone(), plugin.clone());
+        let now = Timestamp::now();
+        let needs = move |ticket: &TicketRecord| {
+            let is_closed = matches!(ticket.status, TicketStatus::Closed { .. });
+            let asks = matches!(&ticket.handler, Some(Handler::Plugin { plugin: of, .. }) if *of == plugin);
+            asks && !is_closed && !ticket.is_expired(now)
+        };
+        let count = move || {
+            let (mut first, mut count, mut before) = (None, 0, None);
+            loop {
+                let Page { items, next } = store.tickets(&workspace, before, USERS_PAGE, &needs)?;
+                first = first.or(items.first().map(|ticket| ticket.id));
+                count += items.len();
+                before = next;
+                if before.is_none() {
+                    return Ok((first, count));
+                }
+            }
+        };
+        let counted = tokio::task::spawn_blocking(count).await;
+        Ok(match counted.map_err(|error| StoreError::Read(error.to_string()))?? {
+            (None, _) => None,
+            (Some(first), 1) => Some(format!("the ticket {first}")),
+            (Some(first), count) => Some(format!("the ticket {first} and {} more", count - 1)),
+        })
     }
 
     /// Closes a ticket by hand: whether there is one. One that is closed stays as it is.

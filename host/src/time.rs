@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const LAST: u64 = 253_370_764_800_000;
 /// What [`parse_duration`] reads: so many digits that none is longer than 273 years.
 pub const DURATION_PATTERN: &str = "^([0-9]{1,5}d|[0-9]{1,6}h|[0-9]{1,8}m|[0-9]{1,9}s|[0-9]{1,12}ms)$";
+/// What [`parse_lifetime`] reads, without zeros at its beginning.
+pub const LIFETIME_PATTERN: &str =
+    "^([1-9][0-9]{0,4}d|[1-9][0-9]{0,5}h|[1-9][0-9]{0,7}m|[1-9][0-9]{0,8}s|[1-9][0-9]{0,11}ms)$";
 
 /// Milliseconds since 1970-01-01T00:00:00Z. As text and JSON: RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +35,11 @@ impl Timestamp {
     /// Whole seconds since 1970, as signed webhooks carry them.
     pub fn as_secs(self) -> u64 {
         self.0 / 1000
+    }
+
+    /// How long after another one it is; nothing when it is before.
+    pub fn since(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(other.0))
     }
 
     pub fn saturating_sub(self, duration: Duration) -> Self {
@@ -75,6 +83,12 @@ impl std::str::FromStr for Timestamp {
     }
 }
 
+/// Reads a time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+    let time = jiff::fmt::rfc2822::parse(text).ok()?;
+    u64::try_from(time.timestamp().as_millisecond()).ok().map(Timestamp)
+}
+
 /// Reads a duration as people write it: `500ms`, `30s`, `5m`, `72h`, `30d`.
 ///
 /// # Errors
@@ -103,6 +117,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The same for what is to last: no time at all is refused.
+///
+/// # Errors
+///
+/// A sentence that says what is allowed.
+pub fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(format!("`{}` is no time at all; give it more, or leave it out", shown(text))),
+        duration => Ok(duration),
+    }
+}
+
 /// As much of a text as belongs into a message.
 fn shown(text: &str) -> String {
     text.chars().take(40).collect()
@@ -110,7 +136,7 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Timestamp, parse_duration};
+    use super::{Timestamp, parse_duration, parse_lifetime};
     use std::time::Duration;
 
     #[test]
@@ -123,6 +149,11 @@ mod tests {
             let message = parse_duration(&long).unwrap_err();
             assert!(message.contains("takes at most") && message.len() < 120, "{message}");
         }
+        for none in ["0s", "0ms", "000d"] {
+            assert!(parse_lifetime(none).unwrap_err().contains("no time at all"), "{none}");
+        }
+        assert!(parse_lifetime("5x").is_err());
+        assert_eq!(parse_lifetime("1ms"), Ok(Duration::from_millis(1)));
         assert_eq!(parse_duration("99999d"), Ok(Duration::from_hours(24 * 99_999)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("72h"), Ok(Duration::from_hours(72)));

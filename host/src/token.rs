@@ -1,11 +1,10 @@
 //! Bearer tokens of the admin API.
 
 use crate::file::write_durably;
-use crate::name::{Name, hex, random_key};
+use crate::name::{Name, random_key, sha256_hex};
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,13 +64,21 @@ impl Tokens {
     pub async fn open(store: &Store, file: &Path) -> Result<Self, TokenError> {
         let tokens = Self { by_id: Arc::new(ArcSwap::from_pointee(store.tokens()?.into_iter().collect())) };
         if tokens.by_id.load().is_empty() {
-            let workspace = Name::default_name();
-            // The file comes first: a crash in between leaves a token that opens nothing, and the next start replaces it.
-            let token = new_token()?;
-            write_durably(file, token.as_bytes()).map_err(|error| TokenError::File(file.to_owned(), error))?;
-            tokens.put(store, &token, "admin".to_owned(), Access::Admin, workspace, None).await?;
+            tokens.make_admin(store, file, "admin").await?;
         }
         Ok(tokens)
+    }
+
+    /// Makes a token for an administrator and writes it to `file`, readable for the owner alone.
+    ///
+    /// # Errors
+    ///
+    /// The store or the file failed.
+    pub async fn make_admin(&self, store: &Store, file: &Path, name: &str) -> Result<(), TokenError> {
+        // The file comes first: a crash in between leaves a token that opens nothing, and the next start replaces it.
+        let token = new_token()?;
+        write_durably(file, token.as_bytes()).map_err(|error| TokenError::File(file.to_owned(), error))?;
+        self.put(store, &token, name.to_owned(), Access::Admin, Name::default_name(), None).await.map(drop)
     }
 
     /// Makes a token: its id, and the token itself, which cannot be read again.
@@ -150,5 +157,5 @@ fn new_token() -> Result<String, TokenError> {
 }
 
 fn hash(token: &str) -> String {
-    hex(digest(&SHA256, token.as_bytes()).as_ref())
+    sha256_hex(token.as_bytes())
 }

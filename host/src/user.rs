@@ -1,9 +1,8 @@
 //! Users: who calls, with properties of any shape, roles, and tokens that prove who they are.
 
-use crate::name::{Name, hex, random_key};
+use crate::name::{Name, random_key, sha256_hex};
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -41,6 +40,9 @@ impl UserRecord {
 pub struct UserTokenRecord {
     pub user: String,
     pub created_at: Timestamp,
+    /// When its user was made: one who is made again under the same id is another. `None` for tokens of before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_created_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
@@ -142,7 +144,8 @@ impl Users {
     pub async fn remove(&self, workspace: &Name, id: &str) -> Result<bool, StoreError> {
         let existed = self.store.user(workspace, id)?.is_some();
         let mut writes = vec![Write::DeleteUser { workspace: workspace.clone(), id: id.to_owned() }];
-        writes.extend(self.tokens(workspace, id)?.into_iter().map(|(hash, _)| delete_token(workspace, hash)));
+        let tokens = self.store.user_tokens(workspace, id)?;
+        writes.extend(tokens.into_iter().map(|hash| delete_token(workspace, id, hash)));
         self.store.commit(writes).await?;
         Ok(existed)
     }
@@ -158,12 +161,15 @@ impl Users {
         id: &str,
         expires_at: Option<Timestamp>,
     ) -> Result<(String, String), UserError> {
-        if self.store.user(workspace, id)?.is_none() {
-            return Err(UserError::Missing(id.to_owned()));
-        }
+        let user = self.store.user(workspace, id)?.ok_or_else(|| UserError::Missing(id.to_owned()))?;
         let token = format!("rbu_{}", random_key().map_err(|_| UserError::Random)?);
         let hash = hash(&token);
-        let record = UserTokenRecord { user: id.to_owned(), created_at: Timestamp::now(), expires_at };
+        let record = UserTokenRecord {
+            user: id.to_owned(),
+            created_at: Timestamp::now(),
+            user_created_at: Some(user.created_at),
+            expires_at,
+        };
         let put = Write::PutUserToken { workspace: workspace.clone(), hash: hash.clone(), record };
         self.store.commit(vec![put]).await?;
         Ok((token, token_id(&hash)))
@@ -175,8 +181,11 @@ impl Users {
     ///
     /// The store failed.
     pub fn tokens(&self, workspace: &Name, id: &str) -> Result<Vec<(String, UserTokenRecord)>, StoreError> {
-        let tokens = self.store.user_tokens(workspace)?;
-        Ok(tokens.into_iter().filter(|(_, record)| record.user == id).collect())
+        let mut tokens = Vec::new();
+        for hash in self.store.user_tokens(workspace, id)? {
+            tokens.extend(self.store.user_token(workspace, &hash)?.map(|record| (hash, record)));
+        }
+        Ok(tokens)
     }
 
     /// Revokes a token of a user: whether there was one with this id.
@@ -185,9 +194,9 @@ impl Users {
     ///
     /// The store failed.
     pub async fn remove_token(&self, workspace: &Name, user: &str, id: &str) -> Result<bool, StoreError> {
-        let tokens = self.tokens(workspace, user)?;
-        let Some((hash, _)) = tokens.into_iter().find(|(hash, _)| token_id(hash) == id) else { return Ok(false) };
-        self.store.commit(vec![delete_token(workspace, hash)]).await?;
+        let tokens = self.store.user_tokens(workspace, user)?;
+        let Some(hash) = tokens.into_iter().find(|hash| token_id(hash) == id) else { return Ok(false) };
+        self.store.commit(vec![delete_token(workspace, user, hash)]).await?;
         Ok(true)
     }
 
@@ -202,6 +211,9 @@ impl Users {
             return Ok(None);
         }
         let Some(user) = self.store.user(workspace, &record.user)? else { return Ok(None) };
+        if record.user_created_at.is_some_and(|created_at| created_at != user.created_at) {
+            return Ok(None);
+        }
         let object = Arc::new(user.to_json(&record.user));
         Ok(Some(User { id: record.user, roles: user.roles, object }))
     }
@@ -212,15 +224,56 @@ pub fn token_id(hash: &str) -> String {
     hash.get(..12).unwrap_or_default().to_owned()
 }
 
-fn delete_token(workspace: &Name, hash: String) -> Write {
-    Write::DeleteUserToken { workspace: workspace.clone(), hash }
+fn delete_token(workspace: &Name, user: &str, hash: String) -> Write {
+    Write::DeleteUserToken { workspace: workspace.clone(), user: user.to_owned(), hash }
 }
 
 fn hash(token: &str) -> String {
-    hex(digest(&SHA256, token.as_bytes()).as_ref())
+    sha256_hex(token.as_bytes())
 }
 
 fn is_id(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
     (1..=ID_MAX).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{UserTokenRecord, Users, hash};
+    use crate::name::Name;
+    use crate::store::{Store, StoreOptions, Write};
+    use crate::time::Timestamp;
+
+    /// R21: a token that was made while its user was removed is not one of who gets the same id later.
+    #[tokio::test]
+    async fn r21_a_token_of_a_removed_user_is_nobodys() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+        let users = Users::new(store.clone());
+        let workspace = Name::default_name();
+        let put = async || users.put(&workspace, "jane", serde_json::Map::new(), Vec::new()).await.unwrap().0;
+        let first = put().await;
+        let (token, _) = users.create_token(&workspace, "jane", None).await.unwrap();
+        let known = |token: &str| users.find(&workspace, token, Timestamp::now()).unwrap().is_some();
+        put().await;
+        assert!(known(&token), "who is changed is the same");
+        users.remove(&workspace, "jane").await.unwrap();
+        // It was under way when the user was removed.
+        let record = UserTokenRecord {
+            user: "jane".to_owned(),
+            created_at: Timestamp::now(),
+            user_created_at: Some(first.created_at),
+            expires_at: None,
+        };
+        let late = Write::PutUserToken { workspace: workspace.clone(), hash: hash("late"), record };
+        store.commit(vec![late]).await.unwrap();
+        assert!(!known("late"));
+        while Timestamp::now() <= first.created_at {
+            tokio::task::yield_now().await;
+        }
+        put().await;
+        assert!(!known("late") && !known(&token), "another user has the id now");
+        let (token, _) = users.create_token(&workspace, "jane", None).await.unwrap();
+        assert!(known(&token));
+    }
 }

@@ -13,6 +13,7 @@ use crate::flow::PluginCall;
 use crate::outcome::{CallbackRecord, Stop};
 use crate::secret::{SecretValue, Secrets};
 use crate::time::Timestamp;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,11 +47,39 @@ pub enum Verify {
     Plugin(PluginCall),
 }
 
+impl Verify {
+    /// Whether callers have to prove more than that they have the URL.
+    pub fn is_signed(&self) -> bool {
+        !matches!(self, Self::None | Self::CloudEvents { .. })
+    }
+
+    /// The members of bodies that the scheme takes for proof, at any depth: they are blanked.
+    pub fn proofs(&self) -> &'static [&'static str] {
+        match self {
+            Self::Provider { provider, .. } => provider.proofs(),
+            _ => &[],
+        }
+    }
+
+    /// The body without what its scheme takes for proof there; `None` when it has none. It must be seen by nobody else.
+    pub fn body_without_proof(&self, request: &Request) -> Option<Bytes> {
+        match self {
+            Self::Provider { provider, .. } => provider.body_without_proof(request),
+            // They prove the body by headers.
+            Self::None | Self::StandardWebhooks { .. } | Self::CloudEvents { .. } | Self::Hmac(_) | Self::Plugin(_) => {
+                None
+            }
+        }
+    }
+}
+
 /// What verification learned about a genuine callback.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
     /// The sender's id of this delivery, the same when it is sent again.
     pub delivery_id: Option<String>,
+    /// Whether the proof is of the id as well: nobody else can have given it to other bytes.
+    pub id_is_signed: bool,
     /// Why the callback was accepted, for the trace.
     pub reason: String,
 }
@@ -69,6 +98,13 @@ impl Verified {
 
     pub fn proof(&self) -> &Proof {
         &self.proof
+    }
+
+    /// The same one as others may see it.
+    #[must_use]
+    pub fn seen_as(self, callback: &Arc<Callback>) -> Self {
+        debug_assert_eq!(self.callback.id, callback.id);
+        Self { callback: Arc::clone(callback), ..self }
     }
 }
 
@@ -89,7 +125,7 @@ pub fn verify(
     let request = &callback.request;
     let verdict = match scheme {
         Verify::None | Verify::CloudEvents { .. } => {
-            Ok(Proof { delivery_id: None, reason: "no verification is configured".into() })
+            Ok(Proof { reason: "no verification is configured".into(), ..Proof::default() })
         }
         Verify::StandardWebhooks { secrets, tolerance } => {
             find(secrets).and_then(|secrets| standard_webhooks::verify(request, &secrets, *tolerance, now))
@@ -115,7 +151,7 @@ pub fn verified_before(record: &CallbackRecord, callback: Arc<Callback>) -> Resu
         return Err(not_genuine("it was not verified when it came"));
     }
     let reason = format!("it was verified when it came as {}", record.id);
-    Ok(Verified { callback, proof: Proof { delivery_id: None, reason } })
+    Ok(Verified { callback, proof: Proof { reason, ..Proof::default() } })
 }
 
 /// The answer to every callback that is not genuine: the same words whatever was wrong.

@@ -14,7 +14,10 @@ pub fn run(wait: bool) -> Result<()> {
     let started = Instant::now();
     step("1/4", "building the plugins");
     plugins::build_all()?;
-    step("2/4", "building the server (the first time this takes about ten minutes)");
+    step(
+        "2/4",
+        "building the server (the first time that takes 27 minutes of processor time, for all of them together)",
+    );
     run_command(cargo().args(["build", "--package", "ringback", "--bin", "ringback", "--locked"]))?;
     step("3/4", "starting the server on its embedded store, and deploying examples/github-push");
     let ports = if wait { ["127.0.0.1:8080", "127.0.0.1:8081"] } else { ["127.0.0.1:0", "127.0.0.1:0"] };

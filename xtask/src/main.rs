@@ -25,7 +25,7 @@ Development commands of ringback
 
   cargo xtask demo [--no-wait]      build everything, start a server with the example, send it callbacks
   cargo xtask order-processing      the scenario of examples/order-processing, with a kill in the middle
-  cargo xtask test                  everything that CI runs: format, lints, tests, documentation, README commands
+  cargo xtask test                  everything that CI runs: format, lints, tests, documentation, the manual's commands
   cargo xtask chaos [--minutes N]   the proofs that nothing is lost: kills, faults at every write, power failures, histories
   cargo xtask hostile [--count N]   plugins that want to hurt: written by hand, generated, damaged
   cargo xtask fuzz [SECONDS [NAME]] everything that reads bytes from outside, on bytes that libFuzzer thinks of
@@ -38,7 +38,7 @@ Development commands of ringback
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
   cargo xtask neighbours            the part of it that says what the users of one server notice of each other
   cargo xtask wit                   check the WIT package: it parses, and every item is documented
-  cargo xtask readme [FILE]         run the commands of README.md, or of another file
+  cargo xtask readme [PAGE]         follow the pages of the manual, or one of them, and compare what is printed
 ";
 
 fn main() -> ExitCode {
@@ -69,8 +69,8 @@ fn main() -> ExitCode {
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
         ["neighbours"] => neighbours::run(),
         ["wit"] => wit::check(),
-        ["readme", file] => readme::run(&process::root().join(file), &process::target().join("debug")),
-        ["readme"] => readme::run(&process::root().join("README.md"), &process::target().join("debug")),
+        ["readme"] => readme::run_all(),
+        ["readme", page] => readme::run(&process::root().join(page)),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

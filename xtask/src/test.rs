@@ -55,14 +55,8 @@ pub fn run() -> Result<()> {
     run_command(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
     step("dependencies");
     dependencies()?;
-    step("the README's commands");
-    readme::run(&root().join("README.md"), &target().join("debug"))?;
-    for example in ["order-processing", "price-quote", "payment-webhook", "ideal-payment"] {
-        readme::run(&root().join("examples").join(example).join("README.md"), &target().join("debug"))?;
-    }
-    for face in ["native", "flowrunner", "grexx", "patchworks", "nocobase"] {
-        readme::run(&root().join(format!("docs/faces/{face}.md")), &target().join("debug"))?;
-    }
+    step("the commands of the manual");
+    readme::run_all()?;
     println!("\nEverything passed in {:.0} s.", started.elapsed().as_secs_f32());
     Ok(())
 }

@@ -103,5 +103,24 @@ impl Callback<'_> {
 }
 
 pub(crate) fn decode<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
-    serde_json::from_str(text).map_err(|error| Failure::new("invalid-json", error.to_string()))
+    let mut reader = serde_json::Deserializer::from_str(text);
+    // The host has seen to the depth: data of 128 levels, and the scope a few levels more around it.
+    reader.disable_recursion_limit();
+    let value = T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    value.map_err(|error| Failure::new("invalid-json", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+    use serde_json::Value;
+
+    #[test]
+    fn what_the_host_takes_is_read_whole() {
+        let deep = |levels: usize| "[".repeat(levels) + "1" + &"]".repeat(levels);
+        assert!(decode::<Value>(&deep(140)).is_ok());
+        for wrong in ["", "[1", "1 2"] {
+            assert!(decode::<Value>(wrong).is_err(), "{wrong}");
+        }
+    }
 }

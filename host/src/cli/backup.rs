@@ -1,36 +1,53 @@
 //! `ringback backup` and `ringback restore`.
 
 use super::client::Client;
-use super::output::line;
+use super::output::done;
 use super::{CliError, Connection};
 use crate::app::RunError;
-use crate::file::write_durably;
-use crate::store::{BackupFile, Store, StoreOptions};
+use crate::file::{sync_directory, write_durably};
+use crate::store::{BackupError, BackupFile, Lock, OpenError, Store, StoreOptions};
+use crate::token::{TokenError, Tokens};
 use std::fs::File;
-use std::io::{BufReader, Write};
-use std::path::{Component, Path, PathBuf};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// What the last line of a backup fits into.
+const LAST_LINE_BYTES: usize = 160;
 
 /// Takes a backup of a running server. The file appears under its name when it is whole.
 pub(super) async fn backup(client: &Client, file: &Path) -> Result<(), CliError> {
+    if std::fs::symlink_metadata(file).is_ok_and(|found| !found.is_file()) {
+        let text = format!("{} is no plain file; name a new one, or a backup that is to be replaced", file.display());
+        return Err(CliError::Refused(text));
+    }
     let unfinished = PathBuf::from(format!("{}.unfinished", file.display()));
-    let failed = |error| CliError::File { path: unfinished.clone(), error };
-    let mut out = File::create(&unfinished).map_err(failed)?;
+    let taken = take(client, file, &unfinished).await;
+    if taken.is_err() {
+        // Nothing of it is of use.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    taken
+}
+
+async fn take(client: &Client, file: &Path, unfinished: &Path) -> Result<(), CliError> {
+    let failed = |error| CliError::File { path: unfinished.to_owned(), error };
+    let mut out = File::create(unfinished).map_err(failed)?;
     let mut last = Vec::new();
     let mut bytes = 0;
     let mut write = |chunk: &[u8]| {
         bytes += chunk.len();
         last.extend_from_slice(chunk);
-        let keep = last.len().saturating_sub(64);
+        let keep = last.len().saturating_sub(LAST_LINE_BYTES);
         last.drain(..keep);
         out.write_all(chunk)
     };
-    client.download("/v1/backup", &mut write).await?;
-    if !String::from_utf8_lossy(&last).contains("{\"end\":{\"lines\":") {
+    client.download("/v1/backup", "application/x-ndjson", &mut write).await?;
+    if !String::from_utf8_lossy(&last).contains("{\"line\":{\"end\":{\"lines\":") {
         return Err(CliError::Refused("the backup is cut off; see the server's log, and take it again".to_owned()));
     }
     out.sync_all().map_err(failed)?;
-    std::fs::rename(&unfinished, file).map_err(failed)?;
-    line(&format!("{bytes} bytes in {}; keep it together with a copy of secret.key", file.display()));
+    std::fs::rename(unfinished, file).map_err(failed)?;
+    client.done(&format!("{bytes} bytes in {}; keep it together with a copy of secret.key", file.display()));
     Ok(())
 }
 
@@ -42,27 +59,70 @@ pub(super) async fn restore(connection: &Connection, file: &Path) -> Result<(), 
         return Err(CliError::Refused(text));
     }
     let backup = File::open(file).map_err(|error| CliError::File { path: file.to_owned(), error })?;
-    let store = Store::open(data, StoreOptions::default()).map_err(RunError::from)?;
-    let put = |BackupFile { name, bytes }: BackupFile| {
-        let plain = Path::new(&name).components().all(|part| matches!(part, Component::Normal(_)));
-        if !plain {
-            return Err(std::io::Error::other(format!("the backup names the file {name}")));
+    let _nobody_else = Lock::take(data).map_err(RunError::from)?;
+    // Another one may have ended while this one waited.
+    if data.join("store").exists() {
+        let problem = "another restore has just made a store there; choose another with --data".to_owned();
+        return Err(RunError::from(OpenError::Unusable { path: data.to_owned(), problem }).into());
+    }
+    // Half a store must not look like a whole one, whatever ends this; what an earlier try has left is of no use.
+    let unfinished = data.join("restore.unfinished");
+    forget(&unfinished)?;
+    let token = data.join("admin-token");
+    let restored = fill(&unfinished, data, BufReader::new(backup), &token).await;
+    let lines = match restored {
+        Ok(lines) => lines,
+        Err(Unrestored::Backup(error)) => {
+            forget(&unfinished)?;
+            return Err(CliError::Refused(format!("{}: {error}", file.display())));
         }
+        Err(Unrestored::Run(error)) => return Err(error.into()),
+    };
+    std::fs::rename(unfinished.join("store"), data.join("store"))?;
+    sync_directory(data)?;
+    forget(&unfinished)?;
+    let text = format!(
+        "{lines} lines restored into {}; put secret.key there before you start the server. A new administrator's token is in {}",
+        data.display(),
+        token.display()
+    );
+    done(connection.json, &text);
+    Ok(())
+}
+
+enum Unrestored {
+    Backup(BackupError),
+    Run(RunError),
+}
+
+/// Makes a store of a backup, in a directory of its own, and puts the files that belong to it into the data directory.
+async fn fill(directory: &Path, data: &Path, backup: impl BufRead, token: &Path) -> Result<u64, Unrestored> {
+    let store = Store::open(directory, StoreOptions::default()).map_err(|error| Unrestored::Run(error.into()))?;
+    let put = |BackupFile { name, bytes }: BackupFile| {
         let path = data.join(name);
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
         write_durably(&path, &bytes)
     };
-    let restored = store.restore(BufReader::new(backup), put).await;
-    store.close().await;
-    drop(store);
-    let lines = match restored {
-        Ok(lines) => lines,
-        Err(error) => {
-            // Half a store must not look like a whole one.
-            std::fs::rename(data.join("store"), data.join("store.unfinished"))?;
-            return Err(CliError::Refused(format!("{}: {error}", file.display())));
-        }
+    let restored = match store.restore(backup, put).await {
+        // Nobody can read the tokens of the backup any more: who has lost them gets in with a new one.
+        Ok(lines) => match new_token(&store, token).await {
+            Ok(()) => Ok(lines),
+            Err(error) => Err(Unrestored::Run(error.into())),
+        },
+        Err(error) => Err(Unrestored::Backup(error)),
     };
-    line(&format!("{lines} lines restored into {}; put secret.key there before you start the server", data.display()));
-    Ok(())
+    store.close().await;
+    restored
+}
+
+/// Removes a directory that may not be there.
+fn forget(directory: &Path) -> Result<(), CliError> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(CliError::File { path: directory.to_owned(), error }),
+        _ => Ok(()),
+    }
+}
+
+async fn new_token(store: &Store, file: &Path) -> Result<(), TokenError> {
+    Tokens::open(store, file).await?.make_admin(store, file, "restored").await
 }

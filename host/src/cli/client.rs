@@ -1,9 +1,15 @@
 //! The admin API from the command line.
 
-use super::Connection;
-use reqwest::{Method, RequestBuilder};
+use super::output::done;
+use super::{Connection, exit};
+use crate::face;
+use crate::outgoing::{check_url, why};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use std::fmt::Write;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 /// Why a call brought no result.
 #[derive(Debug, thiserror::Error)]
@@ -12,11 +18,122 @@ pub(super) enum ClientError {
     Unreachable { url: String, reason: String },
     #[error("{0}")]
     Problem(String),
+    #[error(transparent)]
+    Token(#[from] WrongToken),
+    #[error("{0}")]
+    Argument(&'static str),
+    #[error(transparent)]
+    Address(#[from] WrongAddress),
+    #[error(transparent)]
+    NotEncrypted(#[from] NotEncrypted),
+    #[error(transparent)]
+    NotRingback(#[from] NotRingback),
+}
+
+impl ClientError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreachable { .. } | Self::NotEncrypted(_) => exit::UNREACHABLE,
+            Self::NotRingback(_) => exit::ANOTHER_SERVER,
+            Self::Address(_) | Self::Argument(_) | Self::Token(WrongToken::Unusable(_)) => exit::ARGUMENTS,
+            Self::Problem(_) | Self::Token(WrongToken::None(_)) => exit::REFUSED,
+        }
+    }
+}
+
+/// What --server names cannot be called.
+#[derive(Debug, thiserror::Error)]
+#[error("--server names no address of a server, {address:?}: {problem}; write it like http://127.0.0.1:8081")]
+pub(super) struct WrongAddress {
+    address: String,
+    problem: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what listens at {0} cannot be reached by https: it speaks plain http, or its certificate is not trusted; name it with \
+     http:// in --server, or use its certificate's name"
+)]
+pub(super) struct NotEncrypted(pub(super) String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("what answers at {0} is not the admin side of a ringback; name the server's admin address with --server")]
+pub(super) struct NotRingback(pub(super) String);
+
+/// The address of the admin API, without a slash at its end.
+pub(super) fn address(connection: &Connection) -> Result<String, WrongAddress> {
+    let address = &connection.server;
+    let wrong = |problem: String| WrongAddress { address: address.clone(), problem };
+    let url: reqwest::Url = address.parse().map_err(|error| wrong(format!("{error}")))?;
+    check_url(&url).map_err(wrong)?;
+    match url.query().is_some() || url.fragment().is_some() {
+        true => Err(wrong("a query has no place in it".to_owned())),
+        false => Ok(address.trim_end_matches('/').to_owned()),
+    }
+}
+
+/// Whether a connection was made, and then could not be encrypted.
+pub(super) fn is_not_encrypted(error: &reqwest::Error) -> bool {
+    const OF_TLS: [ErrorKind; 3] = [ErrorKind::Other, ErrorKind::InvalidData, ErrorKind::UnexpectedEof];
+    let is_https = error.url().is_some_and(|url| url.scheme() == "https");
+    is_https && error.is_connect() && kinds(error).any(|kind| OF_TLS.contains(&kind))
+}
+
+fn is_refused(error: &reqwest::Error) -> bool {
+    kinds(error).any(|kind| kind == ErrorKind::ConnectionRefused)
+}
+
+/// What the system said, of all that led to an error.
+fn kinds(error: &reqwest::Error) -> impl Iterator<Item = ErrorKind> {
+    let first: &dyn std::error::Error = error;
+    let all = std::iter::successors(Some(first), |error| error.source());
+    all.filter_map(|error| error.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
+}
+
+/// Nothing that opens the admin API.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WrongToken {
+    /// Neither given nor in the data directory.
     #[error(
         "no token: give one with --token or RINGBACK_TOKEN, or name the server's data directory with --data (there is no \
-         {0})"
+         {})", .0.display()
     )]
-    NoToken(String),
+    None(PathBuf),
+    #[error("the token {0} has a control character or a line end in it; give it as it was shown, on one line")]
+    Unusable(String),
+}
+
+/// The token that is given, or the one that the server wrote into its data directory.
+pub(super) fn token(connection: &Connection) -> Result<String, WrongToken> {
+    let token = match &connection.token {
+        Some(token) => token.clone(),
+        None => {
+            let file = connection.token_file();
+            std::fs::read_to_string(&file).map_err(|_| WrongToken::None(file))?
+        }
+    };
+    match token.trim() {
+        token if token.contains(char::is_control) => Err(WrongToken::Unusable(token_source(connection))),
+        token => Ok(token.to_owned()),
+    }
+}
+
+/// Where the token comes from.
+pub(super) fn token_source(connection: &Connection) -> String {
+    match connection.token {
+        Some(_) => "that --token or RINGBACK_TOKEN gives".to_owned(),
+        None => format!("in {}", connection.token_file().display()),
+    }
+}
+
+/// The workspace that is asked for.
+pub(super) fn workspace(connection: &Connection) -> Result<Option<&str>, ClientError> {
+    match connection.workspace.as_deref() {
+        Some(name) if name.contains(char::is_control) => {
+            Err(ClientError::Argument("the workspace has a control character or a line end in its name; leave it out"))
+        }
+        name => Ok(name),
+    }
 }
 
 pub(super) struct Client {
@@ -29,24 +146,31 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(connection: &Connection) -> Result<Self, ClientError> {
-        let token = match &connection.token {
-            Some(token) => token.clone(),
-            None => {
-                let file = connection.data().join("admin-token");
-                let token = std::fs::read_to_string(&file);
-                token.map_err(|_| ClientError::NoToken(file.display().to_string()))?.trim().to_owned()
-            }
-        };
+        let base = address(connection)?;
+        let token = token(connection)?;
+        workspace(connection)?;
         let http = reqwest::Client::builder()
             .no_proxy()
             .build()
             .map_err(|error| ClientError::Unreachable { url: connection.server.clone(), reason: error.to_string() })?;
-        let base = connection.server.trim_end_matches('/').to_owned();
         Ok(Self { http, base, token, workspace: connection.workspace.clone(), json: connection.json })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, ClientError> {
-        self.send(self.request(Method::GET, path)).await
+        self.send(self.request(Method::GET, path)?).await
+    }
+
+    /// The same for what may not be there.
+    pub(super) async fn find(&self, path: &str) -> Result<Option<Value>, ClientError> {
+        match self.answer(self.request(Method::GET, path)?).await? {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            answer => accepted(answer).map(Some),
+        }
+    }
+
+    /// Says what was done, where there is nothing else to show.
+    pub(super) fn done(&self, text: &str) {
+        done(self.json, text);
     }
 
     /// A list with the items of all its pages.
@@ -69,15 +193,15 @@ impl Client {
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<Value, ClientError> {
-        self.send(self.request(Method::DELETE, path)).await
+        self.send(self.request(Method::DELETE, path)?).await
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
-        self.send(self.request(Method::POST, path).json(body)).await
+        self.send(self.request(Method::POST, path)?.json(body)).await
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
-        self.send(self.request(Method::PUT, path).json(body)).await
+        self.send(self.request(Method::PUT, path)?.json(body)).await
     }
 
     /// Sends bytes of a type.
@@ -88,55 +212,86 @@ impl Client {
         kind: &str,
         body: Vec<u8>,
     ) -> Result<Value, ClientError> {
-        self.send(self.request(method, path).header("content-type", kind).body(body)).await
+        self.send(self.request(method, path)?.header("content-type", kind).body(body)).await
     }
 
-    /// Gets something large, piece by piece.
+    /// Gets something large of a type, piece by piece.
     pub(super) async fn download(
         &self,
         path: &str,
+        kind: &str,
         write: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), ClientError> {
-        let unreachable = |reason: String| ClientError::Unreachable { url: self.base.clone(), reason };
-        let request = self.request(Method::GET, path);
-        let mut response = request.send().await.map_err(|error| unreachable(error.without_url().to_string()))?;
+        let mut response = self.request(Method::GET, path)?.send().await.map_err(|error| self.unheard(&error))?;
         if !response.status().is_success() {
-            let status = response.status().as_u16();
-            let body: Value = response.json().await.unwrap_or_default();
-            return Err(ClientError::Problem(describe(status, &body)));
+            let status = response.status();
+            let text = response.text().await.map_err(|error| self.unheard(&error))?;
+            return accepted((status, self.read(status, &text)?)).map(drop);
         }
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(error.without_url().to_string()))? {
+        if response.headers().get(CONTENT_TYPE).is_none_or(|found| found != kind) {
+            return Err(NotRingback(self.base.clone()).into());
+        }
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unheard(&error))? {
             write(&chunk).map_err(|error| ClientError::Problem(format!("the file could not be written: {error}")))?;
         }
         Ok(())
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ClientError> {
+        let names = path.split('?').next().unwrap_or_default();
+        // They would make another path of it, and so ask for something else.
+        if names.split('/').skip(1).any(|name| matches!(name, "" | "." | "..")) {
+            let text =
+                "nothing has the name `.` or `..` or an empty one; give names and versions as the lists show them";
+            return Err(ClientError::Argument(text));
+        }
         let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(workspace) = &self.workspace {
             request = request.header("ringback-workspace", workspace);
         }
-        request
+        Ok(request)
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Value, ClientError> {
-        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
-            url: self.base.clone(),
-            reason: if error.is_connect() { "connection refused".to_owned() } else { error.without_url().to_string() },
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        accepted(self.answer(request).await?)
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<(StatusCode, Value), ClientError> {
+        let response = request.send().await.map_err(|error| self.unheard(&error))?;
         let status = response.status();
-        let text = response.text().await.map_err(unreachable)?;
-        let body: Value = serde_json::from_str(&text).unwrap_or_default();
-        if status.is_success() {
-            return Ok(body);
+        let text = response.text().await.map_err(|error| self.unheard(&error))?;
+        Ok((status, self.read(status, &text)?))
+    }
+
+    /// A body as the admin side writes them: JSON, and a problem document where something was refused.
+    fn read(&self, status: StatusCode, text: &str) -> Result<Value, NotRingback> {
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
         }
-        Err(ClientError::Problem(describe(status.as_u16(), &body)))
+        let body: Option<Value> = crate::json::from_own(text.as_bytes()).ok();
+        let is_ours = |body: &Value| match body.get("code").and_then(Value::as_str) {
+            Some(code) => status.is_success() || code != face::UNKNOWN.code,
+            None => status.is_success(),
+        };
+        body.filter(is_ours).ok_or_else(|| NotRingback(self.base.clone()))
+    }
+
+    /// Why no answer came.
+    fn unheard(&self, error: &reqwest::Error) -> ClientError {
+        if is_not_encrypted(error) {
+            return NotEncrypted(self.base.clone()).into();
+        }
+        let reason = if is_refused(error) { "connection refused" } else { why(error) };
+        ClientError::Unreachable { url: self.base.clone(), reason: reason.to_owned() }
     }
 }
 
+fn accepted((status, body): (StatusCode, Value)) -> Result<Value, ClientError> {
+    if status.is_success() { Ok(body) } else { Err(ClientError::Problem(describe(status.as_u16(), &body))) }
+}
+
 /// A problem document in words, each mistake of a flow on a line of its own.
-fn describe(status: u16, body: &Value) -> String {
+pub(super) fn describe(status: u16, body: &Value) -> String {
     let detail = body.get("detail").and_then(Value::as_str);
     let Some(errors) = body.get("errors").and_then(Value::as_array) else {
         return detail.map_or_else(|| format!("the server answered {status}"), str::to_owned);

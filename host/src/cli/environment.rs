@@ -3,14 +3,19 @@
 use super::CliError;
 use super::client::{Client, segment};
 use super::output::{items, json, line, table, text};
+use serde_json::Value;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Environment {
-    /// Make an environment, or change its prefix in URLs.
+    /// Make an environment, or change its prefix in URLs; without a flag it keeps the one that it has.
     Set {
         name: String,
+        /// What names it in URLs; those with an earlier prefix end.
         #[arg(long, value_name = "PREFIX")]
         url_prefix: Option<String>,
+        /// Take its prefix away: its URLs end.
+        #[arg(long, conflicts_with = "url_prefix")]
+        no_url_prefix: bool,
     },
     /// List the environments.
     List,
@@ -22,9 +27,26 @@ impl Environment {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         let path = |name: &str| format!("/v1/environments/{}", segment(name));
         match self {
-            Self::Set { name, url_prefix } => {
-                client.put(&path(&name), &serde_json::json!({ "url_prefix": url_prefix })).await?;
+            Self::Set { name, url_prefix, no_url_prefix } => {
+                let url_prefix = match url_prefix {
+                    None if !no_url_prefix => {
+                        let list = client.get("/v1/environments").await?;
+                        items(&list)
+                            .iter()
+                            .find(|known| known["name"] == *name)
+                            .map(|known| known["url_prefix"].clone())
+                    }
+                    given => given.map(Value::from),
+                };
+                let set = client.put(&path(&name), &serde_json::json!({ "url_prefix": url_prefix })).await?;
+                if client.json {
+                    json(&set);
+                    return Ok(());
+                }
                 line(&format!("{name} is stored"));
+                for warning in set.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+                    line(&format!("  warning: {}", warning.as_str().unwrap_or_default()));
+                }
             }
             Self::List => {
                 let list = client.get("/v1/environments").await?;
@@ -38,7 +60,7 @@ impl Environment {
             }
             Self::Remove { name } => {
                 client.delete(&path(&name)).await?;
-                line(&format!("{name} is removed"));
+                client.done(&format!("{name} is removed"));
             }
         }
         Ok(())
@@ -78,11 +100,11 @@ impl Var {
             Self::Set { name, value, as_json, environment } => {
                 let value: serde_json::Value = match as_json {
                     false => value.into(),
-                    true => serde_json::from_str(&value)
+                    true => crate::json::from_slice(value.as_bytes())
                         .map_err(|error| CliError::Refused(format!("the value is not JSON: {error}")))?,
                 };
                 client.put(&path(&name, &environment), &serde_json::json!({ "value": value })).await?;
-                line(&format!("{name} is stored"));
+                client.done(&format!("{name} is stored"));
             }
             Self::List { environment } => {
                 let list = client.get(&format!("/v1/vars?environment={}", segment(&environment))).await?;
@@ -96,7 +118,7 @@ impl Var {
             }
             Self::Remove { name, environment } => {
                 client.delete(&path(&name, &environment)).await?;
-                line(&format!("{name} is removed"));
+                client.done(&format!("{name} is removed"));
             }
         }
         Ok(())

@@ -49,8 +49,8 @@ impl Execution {
                     .collect();
                 table(&["EXECUTION", "FLOW", "STATUS", "WAITING AT", "STARTED"], &rows, "no executions");
             }
-            Self::Cancel { id } => change(client, &id, "cancel").await?,
-            Self::Retry { id } => change(client, &id, "retry").await?,
+            Self::Cancel { id } => change(client, &id, "cancel", "is cancelled").await?,
+            Self::Retry { id } => change(client, &id, "retry", "tries its last step again").await?,
             Self::Show { id } => {
                 let run = client.get(&format!("/v1/executions/{}", segment(&id))).await?;
                 if client.json {
@@ -64,11 +64,11 @@ impl Execution {
     }
 }
 
-async fn change(client: &Client, id: &str, what: &str) -> Result<(), CliError> {
+async fn change(client: &Client, id: &str, what: &str, done: &str) -> Result<(), CliError> {
     let run = client.post(&format!("/v1/executions/{}/{what}", segment(id)), &Value::Null).await?;
     match client.json {
         true => json(&run),
-        false => line(&format!("{} is {}", text(&run, "id"), text(&run, "status"))),
+        false => line(&format!("the execution {} {done}", text(&run, "id"))),
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `ringback flow …`.
 
 use super::client::{Client, query, segment};
-use super::output::{items, json, line, table, text};
-use super::{CliError, read};
+use super::output::{items, json, line, lines, table, text};
+use super::{CliError, Connection, read};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,9 @@ pub(super) enum Flow {
     Apply {
         /// YAML or JSON; `-` for standard input.
         file: PathBuf,
+        /// As a draft: its URLs are made and shown, and none answers until `flow enable`.
+        #[arg(long)]
+        disabled: bool,
     },
     /// Check a flow file as the server would, and deploy nothing.
     Check {
@@ -20,8 +23,22 @@ pub(super) enum Flow {
     },
     /// List the deployed flows.
     List,
-    /// Show a flow with the URLs of its triggers.
-    Show { name: String },
+    /// Show a flow with the URLs of its triggers, or the source of one version.
+    Show {
+        /// `NAME`, or `NAME@VERSION` for a source.
+        name: String,
+    },
+    /// List the versions of a flow that are kept.
+    Versions { name: String },
+    /// Show what changed from one version of a flow to another.
+    Diff {
+        name: String,
+        version: u32,
+        /// The deployed version when absent.
+        other: Option<u32>,
+    },
+    /// Take a flow back to an earlier version: its source is deployed again, under a new number.
+    Activate { name: String, version: u32 },
     /// Let a flow's URLs work again.
     Enable { name: String },
     /// Let a flow's URLs answer 404; its executions go on.
@@ -48,15 +65,69 @@ pub(super) enum Flow {
 }
 
 impl Flow {
-    pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
+    pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
+        // Editors ask for it where there is no server.
+        if let Self::Schema = self {
+            lines(crate::flow::SCHEMA.trim_end());
+            return Ok(());
+        }
+        let client = &Client::new(connection)?;
         match self {
-            Self::Schema => {
-                line(crate::flow::SCHEMA.trim_end());
-                return Ok(());
+            Self::Schema => {}
+            Self::Apply { file, disabled } => {
+                let how = [("disabled", disabled.then(|| "true".to_owned()))];
+                show(client, &apply(client, &file, &how).await?, "is deployed");
             }
-            Self::Apply { file } => show(client, &apply(client, &file, false).await?, "is deployed"),
-            Self::Check { file } => show(client, &apply(client, &file, true).await?, "has no mistakes"),
-            Self::Show { name } => show(client, &client.get(&path(&name)).await?, "is deployed"),
+            Self::Check { file } => {
+                let how = [("dry_run", Some("true".to_owned()))];
+                show(client, &apply(client, &file, &how).await?, "has no mistakes");
+            }
+            Self::Show { name } => match name.split_once('@') {
+                None => show(client, &client.get(&path(&name)).await?, "is deployed"),
+                Some((name, version)) => {
+                    let version = client.get(&format!("{}/versions/{}", path(name), segment(version))).await?;
+                    match client.json {
+                        true => json(&version),
+                        false => lines(text(&version, "source").trim_end()),
+                    }
+                }
+            },
+            Self::Versions { name } => {
+                let list = client.get(&format!("{}/versions", path(&name))).await?;
+                if client.json {
+                    json(&list);
+                    return Ok(());
+                }
+                let row = |version: &Value| {
+                    let state = if version["active"] == true { "deployed" } else { "" };
+                    vec![
+                        text(version, "version"),
+                        state.to_owned(),
+                        text(version, "deployed_at"),
+                        text(version, "size_bytes"),
+                    ]
+                };
+                let rows: Vec<Vec<String>> = items(&list).iter().map(row).collect();
+                table(&["VERSION", "STATE", "DEPLOYED", "BYTES"], &rows, "no versions");
+            }
+            Self::Diff { name, version, other } => {
+                let to = query(&[("to", other.map(|other| other.to_string()))]);
+                let found = client.get(&format!("{}/versions/{version}/diff{to}", path(&name))).await?;
+                if client.json {
+                    json(&found);
+                    return Ok(());
+                }
+                line(&format!("{name}: from version {} to version {}", text(&found, "from"), text(&found, "to")));
+                match text(&found, "diff").trim_end() {
+                    "" => line("no difference"),
+                    difference => lines(difference),
+                }
+            }
+            Self::Activate { name, version } => {
+                let body = serde_json::json!({ "version": version });
+                let what = format!("runs what version {version} was");
+                show(client, &client.put(&format!("{}/active", path(&name)), &body).await?, &what);
+            }
             Self::Enable { name } => {
                 show(client, &client.post(&format!("{}/enable", path(&name)), &Value::Null).await?, "is enabled");
             }
@@ -69,11 +140,11 @@ impl Flow {
             }
             Self::DropSignature { name, trigger, signature, callback } => {
                 client.delete(&format!("{}/{}", signatures(&name, &trigger, &callback), segment(&signature))).await?;
-                line(&format!("{signature} is dropped"));
+                client.done(&format!("{signature} is dropped"));
             }
             Self::Remove { name } => {
                 client.delete(&path(&name)).await?;
-                line(&format!("{name} is removed"));
+                client.done(&format!("{name} is removed"));
             }
             Self::List => {
                 let list = client.get("/v1/flows").await?;
@@ -104,13 +175,12 @@ fn path(name: &str) -> String {
 }
 
 /// The server takes the flow's name from the URL; the file says it too.
-async fn apply(client: &Client, file: &Path, dry_run: bool) -> Result<Value, CliError> {
+async fn apply(client: &Client, file: &Path, how: &[(&str, Option<String>)]) -> Result<Value, CliError> {
     let source = read(file)?;
     let text = String::from_utf8_lossy(&source);
     // A file whose name cannot be read has mistakes that the server reports.
     let name = crate::flow::parse(&text, 1).map(|parsed| parsed.flow.name.to_string()).unwrap_or("unnamed".to_owned());
-    let query = query(&[("dry_run", dry_run.then(|| "true".to_owned()))]);
-    let target = format!("{}{query}", path(&name));
+    let target = format!("{}{}", path(&name), query(how));
     let applied = client.upload(reqwest::Method::PUT, &target, "application/yaml", source).await;
     applied.map_err(|error| CliError::Refused(format!("{}: {error}", file.display())))
 }
@@ -119,7 +189,8 @@ fn show(client: &Client, flow: &Value, what: &str) {
     if client.json {
         return json(flow);
     }
-    line(&format!("{} {what} (version {})", text(flow, "name"), text(flow, "version")));
+    let state = if flow["enabled"] == false { ", disabled: no URL answers until `ringback flow enable`" } else { "" };
+    line(&format!("{} {what} (version {}{state})", text(flow, "name"), text(flow, "version")));
     let triggers = flow.get("triggers").and_then(Value::as_array);
     for trigger in triggers.into_iter().flatten() {
         if trigger["face"] == "grexx" {
@@ -142,8 +213,10 @@ fn show(client: &Client, flow: &Value, what: &str) {
             }
         }
     }
-    for warning in flow.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-        line(&format!("  warning: {}", warning.as_str().unwrap_or_default()));
+    for (what, lines) in [("warning", "warnings"), ("note", "notes")] {
+        for text in flow.get(lines).and_then(Value::as_array).into_iter().flatten() {
+            line(&format!("  {what}: {}", text.as_str().unwrap_or_default()));
+        }
     }
 }
 

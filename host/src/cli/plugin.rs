@@ -1,7 +1,7 @@
 //! `ringback plugin …`.
 
 use super::client::{Client, query, segment};
-use super::output::{items, json, line, table, text};
+use super::output::{done, items, json, line, table, text};
 use super::{CliError, Connection, read};
 use crate::name::Name;
 use crate::plugin::Role;
@@ -51,7 +51,7 @@ fn parse_role(text: &str) -> Result<Role, String> {
 impl Plugin {
     pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
         if let Self::New { name, role, sdk } = self {
-            return new(&name, role, sdk.as_deref());
+            return new(&name, role, sdk.as_deref(), connection.json);
         }
         let client = Client::new(connection)?;
         match self {
@@ -103,7 +103,7 @@ impl Plugin {
             }
             Self::Remove { name } => {
                 client.delete(&path(&name)).await?;
-                line(&format!("{name} is removed"));
+                client.done(&format!("{name} is removed"));
             }
         }
         Ok(())
@@ -148,7 +148,7 @@ fn show(client: &Client, plugin: &Value) {
 }
 
 /// Writes a crate that builds, with a test that passes.
-fn new(name: &Name, role: Role, sdk: Option<&Path>) -> Result<(), CliError> {
+fn new(name: &Name, role: Role, sdk: Option<&Path>, as_json: bool) -> Result<(), CliError> {
     let directory = Path::new(name.as_str());
     let file_error = |path: &Path| {
         let path = path.to_owned();
@@ -182,10 +182,11 @@ fn new(name: &Name, role: Role, sdk: Option<&Path>) -> Result<(), CliError> {
     ] {
         std::fs::write(&path, text).map_err(file_error(&path))?;
     }
-    line(&format!("{name}/ is a {role} plugin. Next:"));
-    line(&format!("  cd {name} && cargo test"));
-    line("  cargo build --release --target wasm32-unknown-unknown");
-    line(&format!("  ringback plugin push {name} target/wasm32-unknown-unknown/release/{function}.wasm"));
+    let next = format!(
+        "  cd {name} && cargo test\n  cargo build --release --target wasm32-unknown-unknown\n  \
+         ringback plugin push {name} target/wasm32-unknown-unknown/release/{function}.wasm"
+    );
+    done(as_json, &format!("{name}/ is a {role} plugin. Next:\n{next}"));
     Ok(())
 }
 

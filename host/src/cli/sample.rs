@@ -1,6 +1,6 @@
 //! `ringback sample …`: needs no server.
 
-use super::output::{json, line};
+use super::output::{json, lines};
 use super::{CliError, read};
 use std::path::Path;
 
@@ -24,7 +24,7 @@ impl Sample {
         let parsed = crate::sample::parse(&text).map_err(CliError::Refused)?;
         match as_json {
             true => json(&serde_json::to_value(&parsed).map_err(std::io::Error::other)?),
-            false => line(parsed.fields.trim_end()),
+            false => lines(parsed.fields.trim_end()),
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `ringback secret …`.
 
 use super::client::{Client, segment};
-use super::output::{items, json, line, table, text};
+use super::output::{items, json, table, text};
 use super::{CliError, read};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -50,11 +50,11 @@ impl Secret {
                 let value = value.strip_suffix('\n').map(|v| v.strip_suffix('\r').unwrap_or(v)).unwrap_or(&value);
                 let body = serde_json::json!({ "value": value, "keep_previous": keep_previous });
                 client.put(&path(&name, "", &environment), &body).await?;
-                line(&format!("{name} is stored"));
+                client.done(&format!("{name} is stored"));
             }
             Self::Retire { name, environment } => {
                 client.delete(&path(&name, "/previous", &environment)).await?;
-                line(&format!("only the newest value of {name} counts"));
+                client.done(&format!("only the newest value of {name} counts"));
             }
             Self::List => {
                 let list = client.get("/v1/secrets").await?;
@@ -78,7 +78,7 @@ impl Secret {
             }
             Self::Remove { name, environment } => {
                 client.delete(&path(&name, "", &environment)).await?;
-                line(&format!("{name} is removed"));
+                client.done(&format!("{name} is removed"));
             }
         }
         Ok(())

@@ -57,6 +57,9 @@ pub(super) struct Create {
     /// A header of the answer; may be repeated.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The state of a URL that others have already: a random UUID.
+    #[arg(long, value_name = "UUID")]
+    state: Option<String>,
     /// Put the state into this query parameter, in place of the path.
     #[arg(long, value_name = "NAME")]
     state_parameter: Option<String>,
@@ -102,7 +105,7 @@ impl Ticket {
             Self::Show { id } => json(&client.get(&path(&id)).await?),
             Self::Close { id } => {
                 client.delete(&path(&id)).await?;
-                line(&format!("{id} is closed"));
+                client.done(&format!("{id} is closed"));
             }
         }
         Ok(())
@@ -119,7 +122,7 @@ impl Create {
             handler.extend(value.map(|value| (name.to_owned(), value.into())));
         }
         if let Some(file) = self.with {
-            let with: Value = serde_json::from_slice(&read(&file)?)
+            let with: Value = crate::json::from_slice(&read(&file)?)
                 .map_err(|error| CliError::Refused(format!("{} is not JSON: {error}", file.display())))?;
             handler.insert("with".to_owned(), with);
         }
@@ -142,7 +145,7 @@ impl Create {
             response.extend(value.map(|value| (name.to_owned(), value)));
         }
         let mut request = serde_json::json!({
-            "environment": self.environment, "state_parameter": self.state_parameter, "retryable": self.retryable,
+            "environment": self.environment, "state": self.state, "state_parameter": self.state_parameter, "retryable": self.retryable,
             "allow_multiple": self.allow_multiple, "confirm": self.confirm,
             "alternative_domain": self.alternative_domain, "expires_in": self.expires_in,
         });

@@ -44,7 +44,7 @@ impl Token {
             }
             Self::Remove { id } => {
                 client.delete(&format!("/v1/tokens/{}", segment(&id))).await?;
-                line(&format!("{id} is removed"));
+                client.done(&format!("{id} is removed"));
             }
         }
         Ok(())

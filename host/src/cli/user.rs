@@ -7,15 +7,18 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum User {
-    /// Make a user, or replace its properties and roles.
+    /// Make a user, or replace its properties or roles; what no flag names stays as it is.
     Set {
         id: String,
-        /// A file with a JSON object, or - for standard input.
+        /// A file with a JSON object, or - for standard input; it replaces all properties.
         #[arg(long, value_name = "FILE")]
         properties: Option<PathBuf>,
-        /// A role; may be repeated.
+        /// A role; may be repeated. They replace those that the user has.
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<String>,
+        /// Take all roles away.
+        #[arg(long, conflicts_with = "roles")]
+        no_roles: bool,
     },
     /// List the users.
     List,
@@ -32,18 +35,28 @@ pub(super) enum User {
     },
     /// List the tokens of a user, without themselves.
     Tokens { id: String },
-    /// Revoke a token of a user.
-    Revoke { id: String, token: String },
+    /// Revoke a token of a user: it proves nobody any more.
+    Revoke {
+        id: String,
+        /// The id that `ringback user tokens` lists, not the token.
+        token_id: String,
+    },
 }
 
 impl User {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
-            Self::Set { id, properties, roles } => {
+            Self::Set { id, properties, roles, no_roles } => {
+                let before = client.find(&path(&id)).await?.unwrap_or_default();
+                let kept = |name: &str| before.get(name).cloned();
                 let properties = match properties {
-                    None => serde_json::json!({}),
-                    Some(file) => serde_json::from_slice(&read(&file)?)
+                    None => kept("properties").unwrap_or_else(|| serde_json::json!({})),
+                    Some(file) => crate::json::from_slice(&read(&file)?)
                         .map_err(|error| CliError::Refused(format!("{} is not JSON: {error}", file.display())))?,
+                };
+                let roles = match roles.is_empty() && !no_roles {
+                    true => kept("roles").unwrap_or_else(|| serde_json::json!([])),
+                    false => roles.into(),
                 };
                 let body = serde_json::json!({ "properties": properties, "roles": roles });
                 let user = client.put(&path(&id), &body).await?;
@@ -62,7 +75,7 @@ impl User {
             Self::Show { id } => json(&client.get(&path(&id)).await?),
             Self::Remove { id } => {
                 client.delete(&path(&id)).await?;
-                line(&format!("{id} is removed"));
+                client.done(&format!("{id} is removed"));
             }
             Self::Token { id, expires_in } => {
                 let body = serde_json::json!({ "expires_in": expires_in });
@@ -75,9 +88,9 @@ impl User {
                     vec![text(token, "id"), text(token, "created_at"), text(token, "expires_at")]
                 });
             }
-            Self::Revoke { id, token } => {
-                client.delete(&format!("{}/tokens/{}", path(&id), segment(&token))).await?;
-                line(&format!("{token} is revoked"));
+            Self::Revoke { id, token_id } => {
+                client.delete(&format!("{}/tokens/{}", path(&id), segment(&token_id))).await?;
+                client.done(&format!("the token {token_id} of {id} is revoked"));
             }
         }
         Ok(())

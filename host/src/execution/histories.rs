@@ -282,7 +282,9 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
         callback: CallbackId::new(),
         environment: Name::default_name(),
         input: Input::default(),
+        input_bytes: Input::default().weight(Execution::BYTES_MAX),
         vars: Arc::default(),
+        bytes_max: Execution::BYTES_MAX,
     };
     let (execution, turn) = Execution::start(&flow, start, at(now));
     let id = execution.summary.id;

@@ -1,10 +1,11 @@
+use super::Budget;
+use super::cel::Val;
 use crate::callback::{Callback, Input};
 use crate::execution::Activation;
 use crate::name::{ExecutionId, Name};
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
 
-/// What expressions can see. Parts are made into JSON only when an expression names them.
+/// What expressions can see. Parts are made only when an expression names them.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     pub flow: &'a Name,
@@ -17,6 +18,8 @@ pub struct Scope<'a> {
     pub execution: Option<ScopeOfExecution<'a>>,
     /// By name: only those that an http step names, and only there.
     pub secrets: Option<&'a Value>,
+    /// What several expressions may use together; without one, each may use its own.
+    pub budget: Option<&'a Budget>,
 }
 
 /// The part of the scope that exists once there is an execution.
@@ -29,7 +32,16 @@ pub struct ScopeOfExecution<'a> {
     pub results: &'a Map<String, Value>,
 }
 
+/// The members of `callback`.
+pub const CALLBACK: &[&str] = &["id", "method", "path", "query", "headers", "body"];
+/// The members of `triggers["…"]`.
+pub const TRIGGER: &[&str] = &["data", "fields", "user", "timed_out"];
+
 impl<'a> Scope<'a> {
+    /// Names that are always there, once there is an execution.
+    pub const NAMES: &'static [&'static str] =
+        &["data", "fields", "user", "vars", "callback", "execution", "flow", "environment", "triggers"];
+
     /// With data alone.
     #[cfg(any(test, fuzzing))]
     pub fn of_input(name: &'a Name, input: &'a Input) -> Self {
@@ -41,57 +53,77 @@ impl<'a> Scope<'a> {
             vars: &Value::Null,
             execution: None,
             secrets: None,
+            budget: None,
         }
     }
 
     /// The value of a name, `None` when there is no such name.
-    pub fn get(&self, name: &str) -> Option<Cow<'a, Value>> {
+    pub(super) fn value(&self, name: &str) -> Option<Val<'a>> {
         Some(match name {
-            "data" => Cow::Borrowed(&*self.input.data),
-            "fields" => Cow::Owned(Value::Object(Map::clone(&self.input.fields))),
-            "user" => self.input.user.as_deref().map_or(Cow::Owned(Value::Null), Cow::Borrowed),
-            "vars" => Cow::Borrowed(self.vars),
-            "flow" => Cow::Owned(json!({ "name": self.flow })),
-            "environment" => Cow::Owned(json!({ "name": self.environment })),
-            "callback" => Cow::Owned(self.callback?.to_json()),
-            "execution" => Cow::Owned(json!({ "id": self.execution?.id })),
-            "triggers" => Cow::Owned(triggers(self.execution?.triggers)),
-            "secrets" => Cow::Borrowed(self.secrets?),
-            result => Cow::Borrowed(self.execution?.results.get(result)?),
+            "data" => Val::json(&self.input.data),
+            "fields" => Val::Picks(&self.input.fields),
+            "user" => self.input.user.as_deref().map_or(Val::Null, Val::json),
+            "vars" => Val::json(self.vars),
+            "flow" => Val::object([("name", Val::borrowed(self.flow.as_str()))]),
+            "environment" => Val::object([("name", Val::borrowed(self.environment.as_str()))]),
+            "callback" => callback(self.callback?),
+            "execution" => Val::object([("id", Val::text(self.execution?.id.to_string()))]),
+            "triggers" => {
+                let triggers = self.execution?.triggers.iter();
+                Val::object(triggers.map(|(name, activation)| (name.clone(), trigger(activation))))
+            }
+            "secrets" => Val::json(self.secrets?),
+            result => Val::json(self.execution?.results.get(result)?),
         })
     }
 
     /// Whether steps may use this name for their result.
     pub fn is_reserved(name: &str) -> bool {
-        matches!(
-            name,
-            "data"
-                | "fields"
-                | "flow"
-                | "environment"
-                | "callback"
-                | "execution"
-                | "triggers"
-                | "vars"
-                | "user"
-                | "secrets"
-        )
+        Self::NAMES.contains(&name) || name == "secrets"
     }
 
     /// Everything as one object, as plugins see it.
     pub fn to_json(self) -> Value {
-        let names = ["data", "fields", "user", "vars", "triggers", "execution", "flow", "environment", "callback"];
-        let results = self.execution.iter().flat_map(|execution| execution.results.keys().map(String::as_str));
-        let members =
-            names.into_iter().chain(results).filter_map(|name| Some((name.to_owned(), self.get(name)?.into_owned())));
-        Value::Object(members.collect())
+        let mut members = Map::new();
+        members.insert("data".to_owned(), Value::clone(&self.input.data));
+        members.insert("fields".to_owned(), Value::Object(Map::clone(&self.input.fields)));
+        members.insert("user".to_owned(), self.input.user.as_deref().cloned().unwrap_or_default());
+        members.insert("vars".to_owned(), self.vars.clone());
+        if let Some(execution) = self.execution {
+            let triggers = execution.triggers.iter().map(|(name, activation)| {
+                let Activation { input: Input { data, fields, user }, timed_out } = activation;
+                (name.clone(), json!({ "data": **data, "fields": **fields, "user": user, "timed_out": timed_out }))
+            });
+            members.insert("triggers".to_owned(), Value::Object(triggers.collect()));
+            members.insert("execution".to_owned(), json!({ "id": execution.id }));
+        }
+        members.insert("flow".to_owned(), json!({ "name": self.flow }));
+        members.insert("environment".to_owned(), json!({ "name": self.environment }));
+        members.extend(self.callback.map(|callback| ("callback".to_owned(), callback.to_json())));
+        members.extend(self.execution.into_iter().flat_map(|execution| execution.results.clone()));
+        Value::Object(members)
     }
 }
 
-fn triggers(activations: &[(String, Activation)]) -> Value {
-    let members = activations.iter().map(|(name, activation)| {
-        let Activation { input: Input { data, fields, user }, timed_out } = activation;
-        (name.clone(), json!({ "data": **data, "fields": **fields, "user": user, "timed_out": timed_out }))
-    });
-    Value::Object(members.collect())
+fn callback(callback: &Callback) -> Val<'_> {
+    let request = &callback.request;
+    let headers = callback.headers().map(|(name, value)| (name, Val::text(value)));
+    Val::object([
+        ("id", Val::text(callback.id.to_string())),
+        ("method", Val::borrowed(request.method.as_str())),
+        ("path", Val::borrowed(&request.path)),
+        ("query", Val::of_json(Value::Object(callback.query()))),
+        ("headers", Val::object(headers)),
+        ("body", std::str::from_utf8(&request.body).map_or(Val::Null, Val::borrowed)),
+    ])
+}
+
+fn trigger(activation: &Activation) -> Val<'_> {
+    let Activation { input: Input { data, fields, user }, timed_out } = activation;
+    Val::object([
+        ("data", Val::json(data)),
+        ("fields", Val::Picks(fields)),
+        ("user", user.as_deref().map_or(Val::Null, Val::json)),
+        ("timed_out", Val::Bool(*timed_out)),
+    ])
 }

@@ -1,4 +1,6 @@
-use super::{Cel, CompileError, EvaluationError, Scope};
+use super::cel::length_before_braces;
+use super::{Budget, Cel, CompileError, EvaluationError, Scope, weight};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// JSON with `${{ … }}` in its texts. A text that is one expression keeps the value's type.
@@ -29,7 +31,7 @@ impl Template {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${{") {
             let offset = text.chars().count() - after.chars().count();
-            let Some(length) = end_of_expression(after) else {
+            let Some(length) = length_before_braces(after) else {
                 return Err(CompileError { message: "`${{` is not closed by `}}`".into(), offset: Some(offset - 3) });
             };
             let (source, closed) = after.split_at(length);
@@ -73,33 +75,59 @@ impl Template {
         })
     }
 
-    /// The value with every expression evaluated.
+    /// The value with every expression evaluated. Together they may use what one may.
     ///
     /// # Errors
     ///
     /// The first expression that has no value.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        let own = Budget::default();
+        self.value(&Scope { budget: scope.budget.or(Some(&own)), ..*scope })
+    }
+
+    fn value(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         Ok(match self {
             Self::Literal(value) => value.clone(),
             Self::Expression(cel) => cel.evaluate(scope)?,
-            Self::Text(parts) => {
-                let mut text = String::new();
-                for part in parts {
-                    match part {
-                        Part::Literal(literal) => text.push_str(literal),
-                        Part::Expression(cel) => text.push_str(&as_text(cel.evaluate(scope)?)),
-                    }
-                }
-                Value::String(text)
-            }
-            Self::List(items) => items.iter().map(|item| item.render(scope)).collect::<Result<Value, _>>()?,
+            Self::Text(_) => Value::String(self.text_of(scope)?),
+            Self::List(items) => items.iter().map(|item| item.value(scope)).collect::<Result<Value, _>>()?,
             Self::Object(members) => Value::Object(
                 members
                     .iter()
-                    .map(|(name, member)| Ok((name.clone(), member.render(scope)?)))
+                    .map(|(name, member)| Ok((name.clone(), member.value(scope)?)))
                     .collect::<Result<_, EvaluationError>>()?,
             ),
         })
+    }
+
+    /// The value, written as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Self::render).
+    pub fn render_json(&self, scope: &Scope<'_>) -> Result<String, EvaluationError> {
+        let own = Budget::default();
+        self.json_of(&Scope { budget: scope.budget.or(Some(&own)), ..*scope })
+    }
+
+    fn json_of(&self, scope: &Scope<'_>) -> Result<String, EvaluationError> {
+        let (open, parts, close) = match self {
+            Self::Expression(cel) => return cel.evaluate_json(scope),
+            Self::Literal(_) | Self::Text(_) => return Ok(self.value(scope)?.to_string()),
+            Self::List(items) => ('[', items.iter().map(|item| (String::new(), item)).collect::<Vec<_>>(), ']'),
+            Self::Object(members) => {
+                let named = members.iter().map(|(name, member)| (format!("{}:", Value::from(name.as_str())), member));
+                ('{', named.collect(), '}')
+            }
+        };
+        let mut text = String::from(open);
+        for (at, (name, part)) in parts.into_iter().enumerate() {
+            text += if at == 0 { "" } else { "," };
+            text += &name;
+            text += &part.json_of(scope)?;
+        }
+        text.push(close);
+        Ok(text)
     }
 
     /// The value as text: a string as it is, anything else as JSON.
@@ -108,7 +136,26 @@ impl Template {
     ///
     /// As [`render`](Self::render).
     pub fn render_text(&self, scope: &Scope<'_>) -> Result<String, EvaluationError> {
-        self.render(scope).map(as_text)
+        let own = Budget::default();
+        self.text_of(&Scope { budget: scope.budget.or(Some(&own)), ..*scope })
+    }
+
+    fn text_of(&self, scope: &Scope<'_>) -> Result<String, EvaluationError> {
+        match self {
+            Self::Expression(cel) => cel.evaluate_text(scope),
+            Self::Text(parts) => {
+                let mut text = String::new();
+                for part in parts {
+                    match part {
+                        Part::Literal(literal) => text.push_str(literal),
+                        Part::Expression(cel) => text.push_str(&cel.evaluate_text(scope)?),
+                    }
+                }
+                Ok(text)
+            }
+            Self::Literal(Value::String(text)) => Ok(text.clone()),
+            Self::Literal(_) | Self::List(_) | Self::Object(_) => self.json_of(scope),
+        }
     }
 
     /// Every expression, in order.
@@ -129,30 +176,130 @@ impl Template {
     }
 }
 
-fn as_text(value: Value) -> String {
+/// What a template came to, but for what was left open: it is finished when that is known, and comes to the same each time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settled {
+    Value(Value),
+    /// An expression that is open, by its number among those of the template.
+    Expression(usize),
+    /// Pieces of a text.
+    Text(Vec<Settled>),
+    List(Vec<Settled>),
+    Object(Vec<(String, Settled)>),
+}
+
+impl Template {
+    /// Evaluates every expression but those that are open.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Self::render).
+    pub fn settle(&self, scope: &Scope<'_>, is_open: fn(&Cel) -> bool) -> Result<Settled, EvaluationError> {
+        let own = Budget::default();
+        let scope = Scope { budget: scope.budget.or(Some(&own)), ..*scope };
+        self.settle_from(&scope, is_open, &mut 0)
+    }
+
+    fn settle_from(
+        &self,
+        scope: &Scope<'_>,
+        is_open: fn(&Cel) -> bool,
+        number: &mut usize,
+    ) -> Result<Settled, EvaluationError> {
+        let expressions = self.expressions();
+        if !expressions.iter().any(|cel| is_open(cel)) {
+            *number += expressions.len();
+            return self.value(scope).map(Settled::Value);
+        }
+        let mut open = |cel: &Cel| {
+            *number += 1;
+            is_open(cel).then_some(Settled::Expression(*number - 1))
+        };
+        Ok(match self {
+            Self::Literal(value) => Settled::Value(value.clone()),
+            Self::Expression(cel) => match open(cel) {
+                Some(settled) => settled,
+                None => Settled::Value(cel.evaluate(scope)?),
+            },
+            Self::Text(parts) => {
+                let part = |part: &Part| match part {
+                    Part::Literal(text) => Ok(Settled::Value(text.clone().into())),
+                    Part::Expression(cel) => match open(cel) {
+                        Some(settled) => Ok(settled),
+                        None => cel.evaluate_text(scope).map(|text| Settled::Value(text.into())),
+                    },
+                };
+                Settled::Text(parts.iter().map(part).collect::<Result<_, _>>()?)
+            }
+            Self::List(items) => Settled::List(
+                items.iter().map(|item| item.settle_from(scope, is_open, number)).collect::<Result<_, _>>()?,
+            ),
+            Self::Object(members) => Settled::Object(
+                members
+                    .iter()
+                    .map(|(name, member)| Ok((name.clone(), member.settle_from(scope, is_open, number)?)))
+                    .collect::<Result<_, EvaluationError>>()?,
+            ),
+        })
+    }
+}
+
+impl Settled {
+    /// The value, with what the template left open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Template::render`].
+    pub fn finish(&self, template: &Template, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        let own = Budget::default();
+        let scope = Scope { budget: scope.budget.or(Some(&own)), ..*scope };
+        self.value(&template.expressions(), &scope)
+    }
+
+    fn value(&self, expressions: &[&Cel], scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        Ok(match self {
+            Self::Value(value) => value.clone(),
+            Self::Expression(number) => match expressions.get(*number) {
+                Some(cel) => cel.evaluate(scope)?,
+                None => Value::Null,
+            },
+            Self::Text(pieces) => {
+                let mut text = String::new();
+                for piece in pieces {
+                    text.push_str(&as_text(piece.value(expressions, scope)?));
+                }
+                Value::String(text)
+            }
+            Self::List(items) => {
+                items.iter().map(|item| item.value(expressions, scope)).collect::<Result<Value, _>>()?
+            }
+            Self::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .map(|(name, member)| Ok((name.clone(), member.value(expressions, scope)?)))
+                    .collect::<Result<_, EvaluationError>>()?,
+            ),
+        })
+    }
+
+    /// What it takes in memory, in bytes; counted no further than just past `max`.
+    pub fn weight(&self, max: usize) -> usize {
+        match self {
+            Self::Value(value) => weight(value, max),
+            Self::Expression(_) => 16,
+            Self::Text(items) | Self::List(items) => items.iter().map(|item| item.weight(max)).sum(),
+            Self::Object(members) => members.iter().map(|(name, member)| name.len() + member.weight(max)).sum(),
+        }
+    }
+}
+
+/// A string as it is, anything else as JSON.
+pub fn as_text(value: Value) -> String {
     match value {
         Value::String(text) => text,
         other => other.to_string(),
     }
-}
-
-/// Where `}}` closes the expression: not inside a quoted text, and not where it closes a map in a map.
-fn end_of_expression(text: &str) -> Option<usize> {
-    let (mut quote, mut open) = (None, 0_usize);
-    let mut characters = text.char_indices().peekable();
-    while let Some((index, character)) = characters.next() {
-        match (quote, character) {
-            (Some(_), '\\') => drop(characters.next()),
-            (Some(quoted), close) if quoted == close => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(character),
-            (None, '{') => open += 1,
-            (None, '}') if open > 0 => open -= 1,
-            (None, '}') if characters.peek().is_some_and(|(_, next)| *next == '}') => return Some(index),
-            (None, _) => {}
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! FlowRunner's External Callback: `/api/automation/flow/{flow-id}/trigger/{trigger-id}/activate` (FR-05). Who succeeds gets
 //! an empty 200 (FR-40), who does not a number and a message in JSON (FR-38, FR-42).
 
-use super::{Address, Target};
+use super::{Address, Target, without_slash};
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::{Problem, Reply};
 use serde_json::json;
 use uuid::Uuid;
 
 pub(super) struct Face;
+
+const PREFIX: &str = "/api/automation/flow/";
+/// The number for who fails to authenticate, or does not have a role.
+const NOT_ACCEPTED: u16 = 1000;
 
 impl super::Face for Face {
     fn name(&self) -> &'static str {
@@ -21,11 +25,16 @@ impl super::Face for Face {
         Some(format!("/api/automation/flow/{}/trigger/{}/activate", upper(ids.flow), upper(ids.trigger)))
     }
 
+    /// The ids in any case: those that are brought along may be written in lower case elsewhere.
     fn address(&self, path: &str) -> Option<Address> {
-        let rest = path.strip_prefix("/api/automation/flow/")?.strip_suffix("/activate")?;
+        let rest = without_slash(path.strip_prefix(PREFIX)?).strip_suffix("/activate")?;
         let (flow, trigger) = rest.split_once("/trigger/")?;
         let plain = |id: &str| !id.is_empty() && !id.contains('/');
-        (plain(flow) && plain(trigger)).then(|| Address::plain(format!("{flow}/{trigger}")))
+        (plain(flow) && plain(trigger)).then(|| Address::plain(format!("{flow}/{trigger}").to_ascii_uppercase()))
+    }
+
+    fn parts(&self) -> &'static [&'static str] {
+        &["flow", "trigger"]
     }
 
     /// FR-31.
@@ -57,21 +66,21 @@ impl super::Face for Face {
         Reply::empty(200)
     }
 
-    /// A-FR-1, A-FR-2, A-FR-6, A-FR-7, A-FR-11.
-    fn stopped(&self, problem: &Problem, callback: CallbackId) -> Reply {
+    /// A-FR-1, A-FR-2, A-FR-6, A-FR-7, A-FR-11: of what has no number of its own, the status is the number.
+    fn stopped(&self, problem: &Problem, _: Option<CallbackId>) -> Reply {
         let (status, code) = match problem.code {
-            "role_missing" => (400, 1000),
+            "role_missing" => (400, NOT_ACCEPTED),
             "nobody_waits" | "not_waiting" => (404, 1001),
             "unknown_execution" => (404, 1002),
             "execution_ended" | "trigger_passed" => (404, 1003),
             "selector_missing" => (400, 1004),
             "selector_ambiguous" => (400, 1005),
-            "user_unknown" => (401, 1006),
-            _ => return problem.reply(callback),
+            _ if problem.status == 401 => (401, NOT_ACCEPTED),
+            _ => (problem.status, problem.status),
         };
         let message = match code {
             // FR-38 has these very words.
-            1000 => "Unable to execute the callback. User is missing required security role(s)",
+            NOT_ACCEPTED => "Unable to execute the callback. User is missing required security role(s)",
             _ => problem.detail,
         };
         Reply::json(status, &json!({ "code": code, "message": message }))

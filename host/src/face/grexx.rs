@@ -1,8 +1,8 @@
 //! Grexx's callbacks: `/cb/{state}`, or `/cbq/{parameter}?{parameter}={state}` (GX-12, GX-13), each with or without a slash at
 //! the end (GX-14, GX-17). The URLs are of tickets; a trigger with this face is called by tickets alone.
 
-use super::{Address, Target, TicketAddress, UNKNOWN};
-use crate::callback::{Request, carries_credentials};
+use super::{Address, Target, TicketAddress, UNKNOWN, without_slash};
+use crate::callback::{Request, append};
 use crate::flow::Mode;
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::{Problem, Reply};
@@ -37,11 +37,11 @@ impl super::Face for Face {
     fn ticket(&self, request: &Request) -> Option<Result<TicketAddress, Problem>> {
         let path = &request.path;
         if let Some(state) = path.strip_prefix(IN_PATH) {
-            let state = state_of(state.strip_suffix('/').unwrap_or(state));
+            let state = state_of(without_slash(state));
             return Some(state.map(|state| TicketAddress { state, parameter: None }));
         }
         let parameter = path.strip_prefix(IN_QUERY)?;
-        let parameter = parameter.strip_suffix('/').unwrap_or(parameter).to_owned();
+        let parameter = without_slash(parameter).to_owned();
         let mut states = request.query_pairs().filter(|(name, _)| *name == parameter).map(|(_, value)| value);
         // A-GX-6.
         let Some(state) = states.next() else { return Some(Err(UNKNOWN)) };
@@ -110,13 +110,12 @@ pub(super) fn ticket_data(request: &Request, ticket: &TicketRecord) -> Map<Strin
         }
     }
     // A-GX-8.
-    let names = headers.keys().filter(|name| !carries_credentials(name.as_str()));
-    let headers = names.filter_map(|name| Some((name.to_string(), request.header(name.as_str())?.into()))).collect();
+    let headers = headers.keys().filter_map(|name| Some((name.to_string(), request.header(name.as_str())?.into()))).collect();
     data.insert("requestHeaders".to_owned(), Value::Object(headers));
     data.insert("requestMethod".to_owned(), method.as_str().to_ascii_lowercase().into());
     let mut query = Map::new();
     for (name, value) in request.query_pairs().filter(|(name, _)| Some(&**name) != ticket.state_parameter.as_deref()) {
-        query.insert(name.into_owned(), value.into_owned().into());
+        append(&mut query, &name, value.into_owned());
     }
     data.insert("requestQuery".to_owned(), Value::Object(query));
     data.insert("callbackSystemCase".to_owned(), ticket.id.to_string().into());

@@ -1,6 +1,6 @@
 //! Our own face: `/h/{key}`, answers in JSON.
 
-use super::{Address, Target};
+use super::{Address, Target, without_slash};
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::Reply;
 use serde_json::json;
@@ -19,7 +19,12 @@ impl super::Face for Face {
     }
 
     fn address(&self, path: &str) -> Option<Address> {
-        path.strip_prefix(PREFIX).filter(|key| !key.is_empty() && !key.contains('/')).map(Address::plain)
+        let key = without_slash(path.strip_prefix(PREFIX)?);
+        (!key.is_empty() && !key.contains('/')).then(|| Address::plain(key))
+    }
+
+    fn parts(&self) -> &'static [&'static str] {
+        &["key"]
     }
 
     fn accepted(&self, callback: CallbackId, execution: ExecutionId) -> Reply {

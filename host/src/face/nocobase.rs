@@ -1,6 +1,6 @@
 //! NocoBase's webhook event: `/api/webhook:trigger/{key}` (NB-06), POST alone (NB-07).
 
-use super::{Address, Target};
+use super::{Address, Target, without_slash};
 use crate::name::{CallbackId, ExecutionId};
 use crate::outcome::Reply;
 use http::Method;
@@ -20,7 +20,17 @@ impl super::Face for Face {
     }
 
     fn address(&self, path: &str) -> Option<Address> {
-        path.strip_prefix(PREFIX).filter(|key| !key.is_empty() && !key.contains('/')).map(Address::plain)
+        let key = without_slash(path.strip_prefix(PREFIX)?);
+        (!key.is_empty() && !key.contains('/')).then(|| Address::plain(key))
+    }
+
+    fn parts(&self) -> &'static [&'static str] {
+        &["key"]
+    }
+
+    /// NB-30.
+    fn responding_ends(&self) -> bool {
+        true
     }
 
     fn methods(&self) -> &'static [Method] {

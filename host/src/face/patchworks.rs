@@ -1,7 +1,7 @@
-//! Patchworks' callbacks: `/api/v1/{workspace}/{callback-id}[/{environment-prefix}]?signature=…` (PW-06). The signature may
-//! also come in a header (PW-14). The caller waits for what the flow returns (PW-01).
+//! Patchworks' callbacks: `/api/v1/{workspace}/{callback-id}[/{environment-prefix}]?patchworks_signature=…` (PW-06). The
+//! signature may also come in a header (PW-14), or as `signature`. The caller waits for what the flow returns (PW-01).
 
-use super::{Address, CallbackIds, Target};
+use super::{Address, CallbackIds, Target, without_slash};
 use crate::callback::Request;
 use crate::flow::Mode;
 use crate::name::{CallbackId, ExecutionId};
@@ -25,13 +25,13 @@ impl super::Face for Face {
         let callback = (*callback)?;
         let prefix = prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
         let signature = callback.signatures.first().map(String::as_str).unwrap_or_default();
-        Some(format!("{PREFIX}{workspace}/{}{prefix}?signature={signature}", callback.id))
+        Some(format!("{PREFIX}{workspace}/{}{prefix}?patchworks_signature={signature}", callback.id))
     }
 
     /// A-PW-7: ids in any case, with or without a slash at the end.
     fn address(&self, path: &str) -> Option<Address> {
         let rest = path.strip_prefix(PREFIX)?;
-        let parts: Vec<&str> = rest.strip_suffix('/').unwrap_or(rest).split('/').collect();
+        let parts: Vec<&str> = without_slash(rest).split('/').collect();
         let (workspace, id, prefix) = match parts[..] {
             [workspace, id] => (workspace, id, None),
             [workspace, id, prefix] => (workspace, id, Some(prefix)),
@@ -42,6 +42,10 @@ impl super::Face for Face {
     }
 
     fn has_callbacks(&self) -> bool {
+        true
+    }
+
+    fn has_prefixes(&self) -> bool {
         true
     }
 

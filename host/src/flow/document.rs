@@ -1,9 +1,12 @@
 //! A YAML or JSON document in which every value knows its line and column.
 
 use super::Place;
+use crate::json;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Largest flow file, in bytes.
@@ -68,7 +71,8 @@ impl Node {
         if source.len() > SOURCE_BYTES_MAX {
             return Err(mistake(1, 1, format!("the file is larger than {} KiB", SOURCE_BYTES_MAX / 1024)));
         }
-        let documents = MarkedYaml::load_from_str(source).map_err(|error| {
+        let source = whole_characters(source);
+        let documents = MarkedYaml::load_from_str(&source).map_err(|error| {
             mistake(error.marker().line(), error.marker().col() + 1, format!("not YAML: {}", error.info()))
         })?;
         let mut documents = documents.iter();
@@ -94,6 +98,52 @@ impl Node {
     pub fn mistake(&self, detail: impl Into<String>) -> Mistake {
         self.at.mistake(detail)
     }
+}
+
+/// A file that is JSON may write a character as two escapes, which YAML does not know: here it is one, and what the text has
+/// become shorter by stands behind it as spaces, so that every value keeps its place.
+fn whole_characters(source: &str) -> Cow<'_, str> {
+    let mentions = ["\\ud", "\\uD"].iter().any(|half| source.contains(half));
+    if !mentions || serde_json::from_str::<IgnoredAny>(source).is_err() {
+        return Cow::Borrowed(source);
+    }
+    let (mut whole, mut rest, mut spaces) = (String::with_capacity(source.len()), source, 0);
+    while let Some(at) = rest.find(['\\', '"']) {
+        let (before, found) = rest.split_at(at);
+        whole.push_str(before);
+        rest = match (pair(found), found.strip_prefix('"')) {
+            (Some(character), _) => {
+                let character = format!("\\U{:08x}", u32::from(character));
+                whole.push_str(&character);
+                spaces += PAIR_LENGTH - character.len();
+                found.get(PAIR_LENGTH..).unwrap_or_default()
+            }
+            (None, Some(after)) => {
+                // A name keeps its colon.
+                let names = after.trim_start_matches([' ', '\t']).starts_with(':');
+                let length = if names { found.find(':').unwrap_or_default() } else { 0 };
+                let (end, after) = found.split_at(length + 1);
+                whole.push_str(end);
+                whole.extend(std::iter::repeat_n(' ', std::mem::take(&mut spaces)));
+                after
+            }
+            (None, None) => {
+                let (escape, after) = found.split_at_checked(2).unwrap_or((found, ""));
+                whole.push_str(escape);
+                after
+            }
+        };
+    }
+    Cow::Owned(whole + rest)
+}
+
+/// The length of two escapes that are one character.
+const PAIR_LENGTH: usize = "\\ud83d\\ude00".len();
+
+fn pair(text: &str) -> Option<char> {
+    let unit = |at: usize| u16::from_str_radix(text.get(at..at + 6)?.strip_prefix("\\u")?, 16).ok();
+    let character = char::decode_utf16([unit(0)?, unit(6)?]).next()?.ok()?;
+    (character.len_utf16() == 2).then_some(character)
 }
 
 fn convert(node: &MarkedYaml<'_>, path: String, depth: usize) -> Result<Node, Mistake> {
@@ -130,6 +180,9 @@ fn convert(node: &MarkedYaml<'_>, path: String, depth: usize) -> Result<Node, Mi
                     YamlData::Value(Scalar::Boolean(value)) => value.to_string(),
                     _ => return Err(at.mistake("a name must be a text")),
                 };
+                if json::is_reserved(&name) {
+                    return Err(at.mistake(format!("the name {name:?} cannot be used")));
+                }
                 let path = if at.path.is_empty() { name.clone() } else { format!("{}.{name}", at.path) };
                 let name_at = Place { line: key_start.line(), column: key_start.col() + 1, path: path.clone() };
                 converted.push(Member { name, name_at, value: convert(value, path, depth + 1)? });
@@ -165,6 +218,35 @@ mod tests {
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                     d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]";
         assert!(refused(bomb).contains("not YAML"), "{}", refused(bomb));
+    }
+
+    /// A file that is JSON is read as JSON, whatever YAML makes of it.
+    #[test]
+    fn characters_of_two_escapes_are_read_in_json_and_nothing_moves() {
+        let text = |node: &Node| match &node.kind {
+            Kind::Scalar(value) => value.as_str().map(str::to_owned).unwrap(),
+            _ => panic!("{node:?}"),
+        };
+        let source = r#"{"\ud83d\ude00" : "a\uD83D\uDE00\\ud83d\"\ud83d\ude00", "n":["\ud83d\ude00",":","\ud83d\ude00"], "o":1}"#;
+        for source in [source.to_owned(), source.replace(" : ", "\t:\n\t"), source.replace(", ", " ,\r\n\t")] {
+            let place = |node: &Node| {
+                let before = source.lines().nth(node.at.line - 1).unwrap().chars().take(node.at.column - 1);
+                (node.at.line, before.collect::<String>())
+            };
+            let Kind::Object(members) = Node::read(&source).unwrap().kind else { panic!("{source}") };
+            assert_eq!(members[0].name, "\u{1f600}");
+            assert_eq!(text(&members[0].value), "a\u{1f600}\\ud83d\"\u{1f600}");
+            let Kind::List(items) = &members[1].value.kind else { panic!("{members:?}") };
+            assert_eq!(items.iter().map(text).collect::<Vec<_>>(), ["\u{1f600}", ":", "\u{1f600}"]);
+            assert!(place(&items[2]).1.ends_with("\":\","), "{:?}", place(&items[2]));
+            assert!(place(&members[2].value).1.ends_with("\"o\":"), "{:?}", place(&members[2].value));
+        }
+        let twice = r#"{"\ud83d\ude00": 1, "a": 2, "a": 3}"#;
+        assert!(refused(twice).contains("not YAML"), "{}", refused(twice));
+        assert!(refused(r#"{"a": "\ud83d"}"#).contains("not YAML"));
+        let block = Node::read("a: |\n  \"\\ud83d\\ude00\"\n").unwrap();
+        let Kind::Object(members) = block.kind else { panic!() };
+        assert_eq!(text(&members[0].value), "\"\\ud83d\\ude00\"\n", "no escape in YAML");
     }
 
     #[test]

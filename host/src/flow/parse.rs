@@ -1,6 +1,8 @@
 //! From a document to a flow: every mistake that can be seen is reported at once.
 
 mod http;
+mod ids;
+mod names;
 mod ticket;
 mod trigger;
 
@@ -13,7 +15,10 @@ use crate::condition::Condition;
 use crate::expression::{Cel, CompileError, JsonPath, Scope, Template};
 use crate::name::Name;
 use crate::plugin::Role;
+use crate::reply;
+use crate::suggest::suggest;
 use crate::time::parse_duration;
+use names::{ResultName, Stands};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -27,8 +32,8 @@ const STEP_KINDS: &[&str] = &["trigger", "plugin", "http", "ticket", "set", "if"
 const PLUGIN_STEP_KEYS: &[&str] = &["plugin", "with", "as"];
 const IF_KEYS: &[&str] = &["if", "then", "else"];
 const PLUGIN_KEYS: &[&str] = &["plugin", "with"];
-const REPLY_KEYS: &[&str] = &["status", "headers", "json", "text"];
-const RESPOND_KEYS: &[&str] = &["status", "headers", "json", "text", "plugin", "with", "end"];
+const REPLY_KEYS: &[&str] = &["status", "headers", "json", "text", "type", "redirect_url"];
+const RESPOND_KEYS: &[&str] = &["status", "headers", "json", "text", "type", "redirect_url", "plugin", "with", "end"];
 
 /// Reads a flow of the given version.
 ///
@@ -43,7 +48,8 @@ pub fn parse(source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
     parser.mistakes.dedup();
     match flow {
         Some(flow) if parser.mistakes.is_empty() => {
-            Ok(Parsed { flow, plugins: parser.plugins, secrets: parser.secrets })
+            let Parser { plugins, secrets, refused, notes, .. } = parser;
+            Ok(Parsed { flow, plugins, secrets, refused, notes })
         }
         _ => Err(parser.mistakes),
     }
@@ -54,10 +60,18 @@ struct Parser {
     mistakes: Vec<Mistake>,
     plugins: Vec<PluginMention>,
     secrets: Vec<String>,
+    refused: Vec<Mistake>,
+    notes: Vec<String>,
     triggers: Vec<Trigger>,
     steps: Vec<Step>,
     /// Names that expressions may use, beyond the fixed ones: results of earlier steps.
-    results: Vec<String>,
+    results: Vec<ResultName>,
+    /// Where the expression stands that is read.
+    stands: Stands,
+    /// The name and the aliases of the trigger that is read.
+    trigger_here: Option<(String, Vec<String>)>,
+    /// The same of those before it.
+    triggers_before: Vec<(String, Vec<String>)>,
     /// Triggers that tickets are for, each with the number of triggers before the ticket.
     ticket_triggers: Vec<(Place, String, usize)>,
     /// Whether expressions may use secrets here.
@@ -120,7 +134,7 @@ impl Parser {
         let Some(kind) = kind else {
             let found = list.first().map_or("nothing", |member| member.name.as_str());
             let at = list.first().map_or(&node.at, |member| &member.name_at);
-            let suggestion = suggest(found, STEP_KINDS);
+            let suggestion = suggest(found, STEP_KINDS.iter().copied());
             let allowed = STEP_KINDS.join(", ");
             return self
                 .mistakes
@@ -197,7 +211,7 @@ impl Parser {
             self.result_name(node, &name).then_some(name)
         });
         let Some(call) = call else { return };
-        self.results.extend(result.clone());
+        self.result(result.as_ref(), None);
         self.push(node, Action::Plugin { call, result });
     }
 
@@ -211,7 +225,7 @@ impl Parser {
                 && let Some(template) = self.template(&member.value)
             {
                 values.push((member.name.clone(), template));
-                self.results.push(member.name.clone());
+                self.result(Some(&member.name), None);
             }
         }
         self.push(node, Action::Set(values));
@@ -269,7 +283,15 @@ impl Parser {
             ));
         }
         let Some(members) = self.object(value, "a respond step", RESPOND_KEYS) else { return };
-        let end = members.get("end").and_then(|node| self.boolean(node)).unwrap_or(false);
+        // NB-30: where the flow is NocoBase's, a response ends it.
+        let is_nocobase = |trigger: &Trigger| trigger.faces.first().is_some_and(|face| face.responding_ends());
+        let ends = self.triggers.first().is_some_and(is_nocobase);
+        let end = members.get("end").and_then(|node| self.boolean(node)).unwrap_or(ends);
+        if ends && members.get("end").is_none() {
+            let note =
+                "this `respond` ends the flow, as a response node of NocoBase does; with `end: false` it goes on";
+            self.notes.push(node.mistake(note).to_string());
+        }
         if let Some(reply) = self.reply_of(&members) {
             self.push(node, Action::Respond { reply, end });
         }
@@ -308,22 +330,50 @@ impl Parser {
             }
             return self.plugin_call_of(members, Role::Responder).map(ReplySpec::Plugin);
         }
+        let kind =
+            members.get("type").and_then(|node| self.choice(node, "a type of answer", &["response", "redirect"]));
+        let url = members.get("redirect_url");
+        let redirects = kind == Some("redirect") || (kind.is_none() && url.is_some());
+        let (default, allowed, expected) = match redirects {
+            true => (303, reply::is_redirect as fn(u16) -> bool, "a status of a redirect: 301, 302, 303, 307 or 308"),
+            false => (200, reply::is_status as fn(u16) -> bool, "a status from 200 to 599"),
+        };
         let status = match members.get("status") {
-            None => Template::Literal(200.into()),
+            None => Template::Literal(default.into()),
             Some(node) => {
                 let template = self.template(node)?;
                 if let Some(value) = template.constant()
-                    && !value.as_u64().is_some_and(|status| (200..=599).contains(&status))
+                    && !value.as_u64().and_then(|status| u16::try_from(status).ok()).is_some_and(allowed)
                 {
-                    self.wrong(node, "a status from 200 to 599");
+                    self.wrong(node, expected);
                 }
                 template
             }
         };
-        let headers =
-            members.get("headers").map_or_else(Vec::new, |node| self.headers(node, crate::reply::check_header_name));
-        let body = self.body_of(members, "an answer")?;
-        Some(ReplySpec::Template { status, headers, body })
+        let headers = members.get("headers").map_or_else(Vec::new, |node| self.headers(node, reply::check_header_name));
+        if !redirects {
+            if let Some(url) = members.member("redirect_url") {
+                self.mistakes.push(url.name_at.mistake("`redirect_url` is for `type: redirect`"));
+            }
+            let constant = status.constant().and_then(|status| u16::try_from(status.as_u64()?).ok());
+            if let Some(status) = constant.filter(|status| reply::is_without_body(*status)) {
+                self.no_body(members, &format!("an answer with the status {status} has no body"));
+            }
+            let body = self.body_of(members, "an answer")?;
+            return Some(ReplySpec::Template { status, headers, body });
+        }
+        self.no_body(members, "a redirect has no body");
+        let url = self.required(members, "redirect_url")?;
+        self.text(url)?;
+        Some(ReplySpec::Redirect { status, headers, url: self.template(url)? })
+    }
+
+    fn no_body(&mut self, members: &Members<'_>, why: &str) {
+        for key in ["json", "text"] {
+            if let Some(member) = members.member(key) {
+                self.mistakes.push(member.name_at.mistake(why));
+            }
+        }
     }
 
     /// The body of an answer or a request, as `json` or as `text`.
@@ -421,29 +471,6 @@ impl Parser {
         }
     }
 
-    /// A name that no earlier step can have set would fail every callback: better refused now.
-    fn check_names(&mut self, node: &Node, cel: &Cel) -> bool {
-        const FIXED: &[&str] =
-            &["data", "fields", "user", "vars", "callback", "execution", "flow", "environment", "triggers"];
-        let known_here = |name: &String| FIXED.contains(&name.as_str()) || self.results.contains(name);
-        if let Some(secret) = cel.names().iter().find(|name| *name == "secrets") {
-            if self.secrets_allowed {
-                return true;
-            }
-            let detail = format!("`{secret}` is only there in the URL, the headers and the body of an `http` step");
-            self.mistakes.push(node.mistake(detail));
-            return false;
-        }
-        let unknown = cel.names().iter().find(|name| !known_here(name));
-        let Some(unknown) = unknown else { return true };
-        let mut known: Vec<&str> = FIXED.to_vec();
-        known.extend(self.results.iter().map(String::as_str));
-        let suggestion = suggest(unknown, &known);
-        let detail = format!("there is no `{unknown}` here{suggestion}; known are {}", known.join(", "));
-        self.mistakes.push(node.mistake(detail));
-        false
-    }
-
     fn result_name(&mut self, node: &Node, name: &str) -> bool {
         let mut characters = name.chars();
         let is_identifier = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
@@ -476,7 +503,7 @@ impl Parser {
         };
         for member in members {
             if !allowed.contains(&member.name.as_str()) {
-                let suggestion = suggest(&member.name, allowed);
+                let suggestion = suggest(&member.name, allowed.iter().copied());
                 self.mistakes.push(member.name_at.mistake(format!(
                     "{what} has no `{}`{suggestion}; allowed: {}",
                     member.name,
@@ -552,7 +579,7 @@ impl Parser {
         let text = self.text(node)?;
         let found = allowed.iter().find(|choice| **choice == text).copied();
         if found.is_none() {
-            let suggestion = suggest(text, allowed);
+            let suggestion = suggest(text, allowed.iter().copied());
             let detail = format!("`{text}` is not {what}{suggestion}; allowed: {}", allowed.join(", "));
             self.mistakes.push(node.mistake(detail));
         }
@@ -570,34 +597,6 @@ fn is_trigger(node: &Node) -> bool {
 
 fn has(node: &Node, name: &str) -> bool {
     matches!(&node.kind, Kind::Object(members) if members.iter().any(|member| member.name == name))
-}
-
-/// The nearest allowed word, when it is near enough to be what was meant.
-fn suggest(found: &str, allowed: &[&str]) -> String {
-    let nearest = allowed.iter().map(|word| (edit_distance(found, word), word)).min();
-    match nearest {
-        Some((distance, word)) if distance <= 2 && distance < word.len() => format!(" (did you mean `{word}`?)"),
-        _ => String::new(),
-    }
-}
-
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().take(32).collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, a) in left.chars().take(32).enumerate() {
-        let mut diagonal = index;
-        let mut previous = index + 1;
-        for (b, cell) in right.iter().zip(row.iter_mut().skip(1)) {
-            let cost = (diagonal + usize::from(a != *b)).min(previous + 1).min(*cell + 1);
-            diagonal = *cell;
-            *cell = cost;
-            previous = cost;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = index + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

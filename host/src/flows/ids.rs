@@ -1,29 +1,117 @@
 //! What the URLs of a flow are made of: made once, kept over versions.
 
+use super::FlowError;
 use crate::face::{CallbackIds, Ids};
-use crate::flow::Flow;
-use crate::name::{Name, random_id, random_key};
+use crate::flow::{CallbackSpec, Flow, GivenIds, Mistake, Trigger};
+use crate::name::{Name, SECRET_MIN, random_id, random_key, sha256_hex};
 use crate::store::FlowRecord;
 use aws_lc_rs::error::Unspecified;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-/// Gives every trigger and callback that has none yet its ids.
-pub(super) fn complete(all: &mut BTreeMap<Name, Ids>, flow: &Flow) -> Result<(), Unspecified> {
-    let flow_id = all.values().next().map_or_else(random_id, |known| Ok(known.flow))?;
+/// Gives every trigger and callback what its URLs are made of: what the flow brings along, what it had before, else something
+/// random.
+///
+/// # Errors
+///
+/// A callback would have too many signatures, or there are no random bytes.
+pub(super) fn complete(all: &mut BTreeMap<Name, Ids>, flow: &Flow) -> Result<(), FlowError> {
+    let brought = flow.triggers.iter().find_map(|trigger| trigger.ids.flow);
+    let known = brought.or_else(|| all.values().next().map(|known| known.flow));
+    let flow_id = known.map_or_else(random_id, Ok)?;
     for trigger in &flow.triggers {
-        if !all.contains_key(&trigger.id) {
-            let new = Ids { key: random_key()?, flow: flow_id, trigger: random_id()?, callbacks: BTreeMap::new() };
-            all.insert(trigger.id.clone(), new);
-        }
-        let Some(ids) = all.get_mut(&trigger.id) else { continue };
+        let ids = match all.entry(trigger.id.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let ids = Ids { key: random_key()?, flow: flow_id, trigger: random_id()?, callbacks: BTreeMap::new() };
+                new.insert(ids)
+            }
+        };
+        let GivenIds { key, flow, trigger: id } = &trigger.ids;
+        ids.key = key.clone().unwrap_or_else(|| std::mem::take(&mut ids.key));
+        ids.flow = flow.unwrap_or(ids.flow);
+        ids.trigger = id.unwrap_or(ids.trigger);
         for spec in &trigger.callbacks {
-            if !ids.callbacks.contains_key(&spec.name) {
-                let new = CallbackIds { id: callback_id(random_id()?), signatures: vec![signature()?] };
-                ids.callbacks.insert(spec.name.clone(), new);
+            let of_callback = match ids.callbacks.entry(spec.name.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let signatures = if spec.signature.is_some() { Vec::new() } else { vec![signature()?] };
+                    new.insert(CallbackIds { id: callback_id(random_id()?), signatures, dropped: Vec::new() })
+                }
+            };
+            of_callback.id = spec.id.clone().unwrap_or_else(|| std::mem::take(&mut of_callback.id));
+            let is_new = |one: &&String| !of_callback.signatures.contains(one) && !is_dropped(of_callback, one);
+            if let Some(brought) = spec.signature.as_ref().filter(is_new) {
+                if of_callback.signatures.len() >= SIGNATURES_MAX {
+                    return Err(FlowError::SignaturesMax);
+                }
+                of_callback.signatures.insert(0, brought.clone());
             }
         }
     }
     Ok(())
+}
+
+/// The triggers whose callers prove themselves no more, while an earlier version brought a key for them that is only long enough
+/// if they do.
+pub(super) fn short_keys(all: &BTreeMap<Name, Ids>, flow: &Flow) -> Vec<Mistake> {
+    let mistake = |trigger: &Trigger| {
+        let length = all.get(&trigger.id)?.key.len();
+        let is_used = trigger.faces.iter().any(|face| face.parts().contains(&"key"));
+        let detail = || {
+            format!(
+                "the key in the URL of this trigger came with `ids` and has {length} characters, which are enough only with `verify` \
+                 or `auth`: leave one of them, or give another key with at least {SECRET_MIN} (`ids: {{ key: … }}`)"
+            )
+        };
+        (is_used && length < SECRET_MIN && !trigger.is_proved()).then(|| trigger.at.mistake(detail()))
+    };
+    flow.triggers.iter().filter_map(mistake).collect()
+}
+
+/// Drops the signature with this id: whether there was one. It is remembered, so that a file that brings it does not bring it
+/// back.
+pub(super) fn drop_signature(ids: &mut CallbackIds, id: &str) -> bool {
+    let dropped: Vec<String> = ids.signatures.extract_if(.., |known| signature_id(known) == id).collect();
+    ids.dropped.extend(dropped.iter().map(|signature| sha256_hex(signature.as_bytes())));
+    let forgotten = ids.dropped.len().saturating_sub(DROPPED_MAX);
+    ids.dropped.drain(..forgotten);
+    !dropped.is_empty()
+}
+
+fn is_dropped(ids: &CallbackIds, signature: &str) -> bool {
+    !ids.dropped.is_empty() && ids.dropped.contains(&sha256_hex(signature.as_bytes()))
+}
+
+/// What the author of a file has to know that brings signatures which were dropped.
+pub(super) fn dropped_again(all: &BTreeMap<Name, Ids>, flow: &Flow) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for Trigger { id, name, callbacks, .. } in &flow.triggers {
+        for CallbackSpec { name: callback, signature, .. } in callbacks {
+            let known = all.get(id).and_then(|ids| ids.callbacks.get(callback));
+            if signature.as_ref().zip(known).is_some_and(|(signature, known)| is_dropped(known, signature)) {
+                warnings.push(format!(
+                    "the `signature` of the callback {callback} of the trigger `{name}` was dropped, and stays so: take it out of \
+                     the file, or bring another one"
+                ));
+            }
+        }
+    }
+    warnings
+}
+
+/// Leaves of the ids those that were there before: the others are not kept, and a URL that is made of them will never be.
+pub(super) fn only_known(all: &mut BTreeMap<Name, Ids>, before: &BTreeMap<Name, Ids>) {
+    all.retain(|trigger, ids| {
+        let known = before.get(trigger);
+        ids.callbacks.retain(|name, _| known.is_some_and(|known| known.callbacks.contains_key(name)));
+        known.is_some()
+    });
+}
+
+/// Where a flow has a trigger.
+pub(super) fn position(flow: &Flow, trigger: &Name) -> Option<usize> {
+    flow.triggers.iter().position(|known| known.id == *trigger)
 }
 
 /// Gives a record of before there were faces the ids that it needs. They follow from its keys, so that they stay the same.
@@ -46,6 +134,8 @@ fn hash16(what: &str, key: &str) -> [u8; 16] {
 
 /// Most signatures of a callback that count at the same time.
 pub(super) const SIGNATURES_MAX: usize = 4;
+/// Most dropped signatures of a callback that are remembered: the last ones.
+const DROPPED_MAX: usize = 256;
 /// Characters of a signature.
 const SIGNATURE_LENGTH: usize = 52;
 

@@ -6,9 +6,11 @@ mod callbacks;
 mod document;
 mod environments;
 mod executions;
+mod extract;
 mod flows;
 mod health;
 mod plugins;
+mod redirects;
 mod samples;
 mod secrets;
 mod tickets;
@@ -17,6 +19,7 @@ mod users;
 
 use super::error::Problem;
 use crate::app::App;
+use crate::time::{Timestamp, parse_lifetime};
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::IntoResponse;
@@ -61,6 +64,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .merge(executions::router())
         .merge(backup::router())
         .merge(callbacks::router())
+        .merge(redirects::router())
         .merge(samples::router())
         .merge(secrets::router())
         .merge(tickets::router())
@@ -145,31 +149,12 @@ fn parse_name(text: &str) -> Result<crate::name::Name, Problem> {
     Ok(text.parse()?)
 }
 
-/// Query parameters, with a problem document where the library would answer plain text.
-struct Query<T>(T);
-
-impl<S: Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Problem> {
-        axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|axum::extract::Query(query)| Self(query))
-            .map_err(|error| Problem::bad_request("invalid_query", error.body_text()))
-    }
-}
-
-/// A JSON body, with a problem document where the library would answer plain text.
-struct Json<T>(T);
-
-impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequest<S> for Json<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::new(rejection.status(), "invalid_body", rejection.body_text())),
-        }
-    }
+/// When what lasts so long ends; `None` for what does not end.
+fn expiry(expires_in: Option<String>) -> Result<Option<Timestamp>, Problem> {
+    let lifetime = expires_in.map(|text| parse_lifetime(&text)).transpose();
+    let lifetime =
+        lifetime.map_err(|problem| Problem::bad_request("invalid_duration", format!("`expires_in`: {problem}")))?;
+    Ok(lifetime.map(|lifetime| Timestamp::now().saturating_add(lifetime)))
 }
 
 /// JSON with a status.

@@ -4,6 +4,7 @@ use crate::flow::Mistake;
 use crate::flows::FlowError;
 use crate::name::NameError;
 use crate::plugin::{RegistryError, UploadError};
+use crate::removal::RemovalError;
 use crate::secret::SecretError;
 use crate::store::StoreError;
 use crate::token::TokenError;
@@ -82,6 +83,10 @@ impl From<StoreError> for Problem {
                 "unavailable",
                 "The store has stopped; the server is ending.",
             ),
+            StoreError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error.to_string()),
+            StoreError::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "change_too_large", error.to_string())
+            }
             StoreError::Damaged { .. } | StoreError::Read(_) => Self::internal(&error),
         }
     }
@@ -133,7 +138,20 @@ impl From<RegistryError> for Problem {
             RegistryError::TooManyVersions(_) => {
                 Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string())
             }
+            RegistryError::NotLoaded { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "plugin_not_loaded", error.to_string())
+            }
             RegistryError::SetUp(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RemovalError> for Problem {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::PluginInUse { .. } => Self::new(StatusCode::CONFLICT, "plugin_in_use", error.to_string()),
+            RemovalError::Plugin(error) => error.into(),
+            RemovalError::Store(error) => error.into(),
         }
     }
 }
@@ -150,9 +168,10 @@ impl From<FlowError> for Problem {
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "flow_mistakes", detail) }
             }
             FlowError::OtherName { .. } => Self::bad_request("other_name", error.to_string()),
-            FlowError::Missing(_) | FlowError::NoCallback { .. } | FlowError::NoSignature(_) => {
-                Self::not_found(error.to_string())
-            }
+            FlowError::Missing(_)
+            | FlowError::NoVersion { .. }
+            | FlowError::NoCallback { .. }
+            | FlowError::NoSignature(_) => Self::not_found(error.to_string()),
             FlowError::Unended { .. } => Self::new(StatusCode::CONFLICT, "executions_unended", error.to_string()),
             FlowError::SignaturesMax => Self::new(StatusCode::CONFLICT, "signatures_max", error.to_string()),
             FlowError::Store(error) => error.into(),
@@ -165,6 +184,7 @@ impl From<SecretError> for Problem {
     fn from(error: SecretError) -> Self {
         match error {
             SecretError::Name(_) => Self::bad_request("invalid_name", error.to_string()),
+            SecretError::NoEnvironment(_) => Self::not_found(error.to_string()),
             SecretError::Size(_) => Self::bad_request("invalid_size", error.to_string()),
             SecretError::TooManyVersions(_) => Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string()),
             SecretError::Store(error) => error.into(),

@@ -1,12 +1,19 @@
 //! Accepting connections, with limits on their number, in all and by address, and on how long each may keep us waiting; and
 //! letting them end.
 
+use super::connection::{Silence, Watch, Watched};
+use super::error::Problem;
 use crate::sync::lock;
 use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt;
 
 /// Most headers of a request, and their bytes.
 const HEADERS_MAX: usize = 100;
@@ -24,6 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) header_read_timeout: Duration,
+    /// For the next request to begin.
+    pub(super) keep_alive_timeout: Duration,
     /// For a part of an answer to be taken.
     pub(super) write_timeout: Duration,
     pub(super) connections_max: usize,
@@ -65,25 +75,36 @@ pub(super) async fn serve(
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(settings.write_timeout));
-        let service = TowerToHyperService::new(router.clone());
+        let watch = Watch::new(settings.header_read_timeout, settings.keep_alive_timeout);
+        let stream = Watched::new(Box::pin(stream), Arc::clone(&watch));
+        let service = service(router.clone(), Arc::clone(&watch));
         let mut stopped = stopped.clone();
         connections.spawn(async move {
             let _held = (place, counted);
             let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(settings.header_read_timeout)
+                // Both times are watched outside: here they would be one.
+                .header_read_timeout(None)
                 // A caller that has said everything may still want the answer.
                 .half_close(true)
                 .max_headers(HEADERS_MAX)
                 .max_buf_size(HEADER_BYTES_MAX)
-                .serve_connection(TokioIo::new(Box::pin(stream)), service);
+                .serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = is_set(&mut stopped) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+            let mut stop = std::pin::pin!(is_set(&mut stopped));
+            let (mut closing, mut stopping) = (false, false);
+            let ended = loop {
+                tokio::select! {
+                    ended = connection.as_mut() => break ended,
+                    silence = watch.silence(), if !closing => match silence {
+                        Silence::Heading => return tracing::debug!("the headers of a request took too long"),
+                        Silence::Idle => closing = true,
+                    },
+                    () = &mut stop, if !stopping => {
+                        watch.stop();
+                        (closing, stopping) = (true, true);
+                    }
                 }
+                connection.as_mut().graceful_shutdown();
             };
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended");
@@ -97,6 +118,47 @@ pub(super) async fn serve(
         tracing::warn!(connections = connections.len(), "some connections did not end in time and are closed");
     }
     Ok(())
+}
+
+/// The router, telling the watch when a request begins and when it was answered.
+fn service(
+    router: Router,
+    watch: Arc<Watch>,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
+    service_fn(move |request: Request<Incoming>| {
+        watch.begin();
+        let (watch, router) = (Arc::clone(&watch), router.clone());
+        async move {
+            let answer = match ambiguous(request.version(), request.headers()) {
+                None => router.oneshot(request).await,
+                Some(what) => Ok(refusal(what)),
+            };
+            watch.rest();
+            answer
+        }
+    })
+}
+
+/// What another server in between could have understood differently, of what the library lets through (RFC 9112, 3.2 and 6.1).
+fn ambiguous(version: Version, headers: &HeaderMap) -> Option<&'static str> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next();
+    if codings.next().is_some() || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Some("Send `Transfer-Encoding` once, and with nothing but `chunked`, or not at all.");
+    }
+    match headers.get_all(header::HOST).iter().count() {
+        1 => None,
+        0 if version < Version::HTTP_11 => None,
+        _ => Some("Send one `Host` header."),
+    }
+}
+
+/// What follows such a request may be no request: the connection cannot be used again.
+fn refusal(what: &'static str) -> Response<Body> {
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "ambiguous_request", what);
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// How many connections each address has.

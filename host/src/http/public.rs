@@ -2,10 +2,11 @@
 
 use crate::app::App;
 use crate::callback::Request;
-use crate::outcome::Reply;
+use crate::face;
+use crate::outcome::{Problem, Reply};
 use crate::time::Timestamp;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::routing::any;
@@ -16,26 +17,24 @@ pub(super) fn router(app: Arc<App>) -> Router {
     Router::new().fallback(any(receive)).with_state(app)
 }
 
+const STOPPING: Problem = Problem { status: 503, code: "stopping", detail: "The server is stopping." };
+const TOO_LARGE: Problem = Problem { status: 413, code: "body_too_large", detail: "The body is too large." };
+const ENCODED: Problem =
+    Problem { status: 415, code: "content_encoding", detail: "Send the body without Content-Encoding." };
+const BROKEN: Problem = Problem { status: 400, code: "body_broken", detail: "The body broke off." };
+const TOO_SLOW: Problem = Problem { status: 408, code: "body_too_slow", detail: "The body took too long to arrive." };
+const INTERNAL: Problem = Problem { status: 500, code: "internal", detail: "The server failed." };
+
 async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -> Response<Body> {
+    // Before any trigger is known, the path says at least of which face it is.
+    let face = face::of_path(request.uri().path());
     if !app.is_ready() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping.", Some("5"));
+        return response(face.stopped(&STOPPING, None).with_header("retry-after", "5"));
     }
     let (parts, body) = request.into_parts();
-    let limit = app.config.body_bytes_max;
-    if declared_length(&parts.headers).is_some_and(|length| length > limit as u64) {
-        return too_large();
-    }
-    if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        let detail = "Send the body without Content-Encoding.";
-        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding", detail, None);
-    }
-    let body = match tokio::time::timeout(app.config.body_read_timeout, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(),
-        Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "body_broken", "The body broke off.", None),
-        Err(_) => {
-            return problem(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body took too long to arrive.", None);
-        }
+    let (body, unread) = match read(&app, &parts.headers, body).await {
+        Ok(body) => (body, None),
+        Err(problem) => (Bytes::new(), Some(problem)),
     };
     let request = Request {
         method: parts.method,
@@ -43,17 +42,40 @@ async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
         body,
+        unread,
         received_at: Timestamp::now(),
     };
     // A caller who hangs up must not stop a callback half way: what has begun goes on in a task of its own. It is
     // on the heap, since a task moves what it is made of, which is large here, several times.
     let pipeline = app.pipeline.clone();
-    match tokio::spawn(Box::pin(async move { pipeline.handle(request).await })).await {
+    let mut response = match tokio::spawn(Box::pin(async move { pipeline.handle(request).await })).await {
         Ok(reply) => response(reply),
         Err(error) => {
             tracing::error!(%error, "a callback broke off");
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed.", None)
+            response(face.stopped(&INTERNAL, None))
         }
+    };
+    if unread.is_some() {
+        // The rest of the body is no request: the connection cannot be used again.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The body, within the limits of size and time.
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, &'static Problem> {
+    let limit = app.config.body_bytes_max;
+    if declared_length(headers).is_some_and(|length| length > limit as u64) {
+        return Err(&TOO_LARGE);
+    }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(&ENCODED);
+    }
+    match tokio::time::timeout(app.config.body_read_timeout, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(&TOO_LARGE),
+        Ok(Err(_)) => Err(&BROKEN),
+        Err(_) => Err(&TOO_SLOW),
     }
 }
 
@@ -85,27 +107,4 @@ fn secure(headers: &mut HeaderMap) {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-}
-
-fn too_large() -> Response<Body> {
-    let mut response = problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large.", None);
-    // The rest of the body is not read: the connection cannot be used again.
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-/// A refusal before any trigger is known.
-fn problem(status: StatusCode, code: &str, detail: &str, retry_after: Option<&'static str>) -> Response<Body> {
-    let body = serde_json::json!({
-        "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail, "code": code,
-    });
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Some(seconds) = retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
-    }
-    secure(headers);
-    response
 }

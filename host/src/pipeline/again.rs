@@ -1,13 +1,15 @@
 //! Callbacks that come a second time: sent again by a user, kept until a plugin is back, or asked about later.
 
 use super::passage::{Origin, Passage};
-use super::{End, Pipeline, respond};
+use super::{End, Pipeline};
 use crate::callback::Callback;
 use crate::face;
+use crate::flow::{Mode, Trigger};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{CallbackRecord, Outcome, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict};
-use crate::runner::Answer;
+use crate::runner::{Answer, Until};
 use crate::store::{StoreError, Write};
+use crate::time::Timestamp;
 use std::time::Duration;
 
 /// How often callbacks are tried again whose plugin rested.
@@ -37,6 +39,8 @@ pub enum ReplayError {
     NotVerified,
     #[error("the callback was answered by its ticket; there is no flow that could run again")]
     NoFlow,
+    #[error("the environment {0} of the callback is gone; make it again, with its variables and secrets")]
+    EnvironmentGone(Name),
     #[error("the trigger {trigger} of the flow {flow} is not deployed any more")]
     TriggerGone { flow: Name, trigger: String },
     #[error(transparent)]
@@ -48,12 +52,15 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// There is no such callback, it was not genuine, its trigger is gone, or the store failed.
+    /// There is no such callback, it was not genuine, its environment or its trigger is gone, or the store failed.
     pub async fn replay(&self, workspace: &Name, id: CallbackId, dry_run: bool) -> Result<Replay, ReplayError> {
         let record = self.store.callback(workspace, id)?.ok_or(ReplayError::Missing(id))?;
         let flow = record.flow.clone().ok_or(ReplayError::NoFlow)?;
         if !record.was_verified() {
             return Err(ReplayError::NotVerified);
+        }
+        if !self.environments.exists(workspace, &record.environment) {
+            return Err(ReplayError::EnvironmentGone(record.environment));
         }
         let place = self.place_of(workspace, &record)?;
         let place = place.ok_or_else(|| ReplayError::TriggerGone { flow, trigger: record.trigger.clone() })?;
@@ -68,7 +75,7 @@ impl Pipeline {
     }
 
     /// Keeps a genuine callback until the plugin that could not be asked is back.
-    pub(super) async fn defer(&self, passage: &mut Passage, stop: Stop) -> End {
+    pub(super) async fn defer(&self, passage: &mut Passage, trigger: &Trigger, stop: Stop) -> End {
         let reply = self.kept(passage, None);
         let end = End { outcome: Outcome::Kept, execution: None, reply, recorded: true };
         if matches!(passage.origin, Origin::Deferred { .. }) {
@@ -86,7 +93,7 @@ impl Pipeline {
         match self.store.commit(writes).await {
             Ok(()) => end,
             // The same delivery was kept at the same moment.
-            Err(StoreError::Conflict) => match self.known_now(passage).await {
+            Err(StoreError::Conflict) => match self.known_now(passage, trigger).await {
                 Ok(end) => end,
                 Err(stopped) => passage.stopped(stopped),
             },
@@ -118,9 +125,19 @@ impl Pipeline {
         let Some(mut record) = self.store.callback(workspace, id)? else {
             return self.store.commit(vec![taken]).await;
         };
-        let Some(place) = self.place_of(workspace, &record)? else {
-            let reason = "its trigger is not deployed any more".to_owned();
-            record.decide(Outcome::Rejected, Verdict::Refused, reason);
+        let is_late = record.received_at.saturating_add(self.deferred_for_max) < Timestamp::now();
+        let has_gone = !self.environments.is_same(workspace, &record.environment, record.environment_made_at);
+        let Some(place) = self.place_of(workspace, &record)?.filter(|_| !is_late && !has_gone) else {
+            let (outcome, verdict, reason) = match is_late {
+                true => (
+                    Outcome::Failed,
+                    Verdict::Failed,
+                    "the plugin could not be called before `deferred_for_max` was over",
+                ),
+                false if has_gone => (Outcome::Rejected, Verdict::Refused, "its environment was removed"),
+                false => (Outcome::Rejected, Verdict::Refused, "its trigger is not deployed any more"),
+            };
+            record.decide(outcome, verdict, reason.to_owned());
             let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
             return self.store.commit(vec![taken, put]).await;
         };
@@ -141,7 +158,7 @@ impl Pipeline {
     pub(super) async fn status(&self, token: &str) -> Reply {
         match self.find_status(token).await {
             Ok(Some(reply)) => reply,
-            Ok(None) => respond::unknown(),
+            Ok(None) => face::UNKNOWN.reply(None),
             Err(error) => {
                 tracing::error!(%error, "the status of a callback could not be read");
                 Reply::empty(503).with_header("retry-after", "5")
@@ -155,16 +172,46 @@ impl Pipeline {
         let workspace = std::str::from_utf8(workspace).ok().and_then(|name| name.parse::<Name>().ok());
         let (Some(workspace), id) = (workspace, CallbackId::from_bytes(*id)) else { return Ok(None) };
         let Some(record) = self.store.callback(&workspace, id)? else { return Ok(None) };
+        self.answer_by_now(&workspace, record).await
+    }
+
+    /// What the sender of a recorded callback gets by now: its answer, or where that will be.
+    async fn answer_by_now(&self, workspace: &Name, record: CallbackRecord) -> Result<Option<Reply>, StoreError> {
         if let Some(reply) = record.reply {
             return Ok(Some(reply.into()));
         }
         let Some(execution) = record.execution else { return Ok(None) };
-        let Ok(Some(run)) = self.runner.load(&workspace, execution) else { return Ok(None) };
-        let url = self.status_url(&workspace, id);
-        let Some(answer) = Answer::of(&run.execution) else {
-            return Ok(Some(face::pending(id, Some(execution), &url)));
-        };
-        self.answer_later(&workspace, record, answer).await.map(Some)
+        let Ok(Some(run)) = self.runner.load(workspace, execution) else { return Ok(None) };
+        match Answer::of(&run.execution, awaited(&record)) {
+            Some(answer) => self.answer_later(workspace, record, answer).await.map(Some),
+            None => {
+                let url = self.status_url(workspace, record.id);
+                Ok(Some(face::pending(record.id, Some(execution), &url)))
+            }
+        }
+    }
+
+    /// The same; where the trigger lets its callers wait, as soon as there is an answer.
+    pub(super) async fn answer_in_time(
+        &self,
+        workspace: &Name,
+        trigger: &Trigger,
+        mut record: CallbackRecord,
+    ) -> Result<Reply, StoreError> {
+        let (id, execution) = (record.id, record.execution);
+        if let Some(execution) = execution.filter(|_| trigger.mode == Mode::Sync) {
+            let until = awaited(&record);
+            let wait = self.runner.wait_for_answer(execution, until);
+            // It may be there already, and then nobody is told.
+            let now = self.runner.load(workspace, execution).ok().flatten();
+            if now.is_some_and(|run| Answer::of(&run.execution, until).is_none()) {
+                // What came of it is looked up in either case.
+                let _ = tokio::time::timeout(trigger.respond_within, wait.answer()).await;
+            }
+            record = self.store.callback(workspace, id)?.unwrap_or(record);
+        }
+        let reply = self.answer_by_now(workspace, record).await?;
+        Ok(reply.unwrap_or_else(|| face::pending(id, execution, &self.status_url(workspace, id))))
     }
 
     /// Builds the answer that a caller did not wait for, and keeps it: it is the same from now on.
@@ -179,16 +226,21 @@ impl Pipeline {
         let Some(place) = place else {
             return Ok(match answer {
                 Answer::Responded(reply) => reply,
-                Answer::Ended(_) => respond::unknown(),
+                Answer::Ended(_) | Answer::Rested(_) => face::UNKNOWN.reply(None),
             });
         };
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let flow = std::sync::Arc::clone(&place.flow);
         let mut passage = self.passage(callback, place, Origin::Deferred { record: Box::new(record) });
         passage.verified = true;
-        let Some(trigger) = flow.triggers.get(passage.trigger) else { return Ok(respond::unknown()) };
+        let Some(trigger) = flow.triggers.get(passage.trigger) else { return Ok(face::UNKNOWN.reply(None)) };
         let reply = self.answer(&mut passage, trigger, answer).await;
         self.store.commit(vec![passage.put_record(outcome, execution, Some(&reply))]).await?;
         Ok(reply)
     }
+}
+
+/// What the sender of a callback without an answer waits for.
+fn awaited(record: &CallbackRecord) -> Until {
+    if record.ticket.is_some() { Until::Rested } else { Until::Answered }
 }

@@ -3,15 +3,19 @@
 use super::passage::{Origin, Passage, scope_of};
 use super::{End, Pipeline, Stopped};
 use crate::callback::Input;
-use crate::face;
-use crate::flow::Trigger;
-use crate::name::Name;
-use crate::outcome::{Outcome, Stage, Stop, UNAVAILABLE, Verdict};
-use crate::store::{Delivery, Write};
+use crate::execution::{Status, Summary};
+use crate::expression::Cel;
+use crate::face::{self, Selector};
+use crate::flow::{Mode, Same, Trigger};
+use crate::name::{Name, sha256_hex};
+use crate::outcome::{CallbackRecord, Outcome, Reply, Stage, Stop, UNAVAILABLE, Verdict};
+use crate::redact::{Lists, MARK, Names};
+use crate::runner::ChangeError;
+use crate::store::{Delivery, StoreError, Write};
 use crate::time::Timestamp;
 use crate::verify::Proof;
 use aws_lc_rs::digest::{SHA256, digest};
-use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What tells a delivery from another one.
@@ -19,26 +23,69 @@ pub(super) struct Identity {
     trigger: Name,
     hash: [u8; 32],
     window: Duration,
+    /// What the same delivery has in common.
+    same: Same,
     /// One that is known, but whose time is over.
     over: Option<Delivery>,
 }
 
 impl Identity {
     /// By the id that the verification found, unless the trigger knows deliveries by something else.
-    pub(super) fn of_delivery(passage: &Passage, trigger: &Trigger, proof: &Proof) -> Option<Self> {
+    pub(super) fn of_delivery(
+        passage: &Passage,
+        trigger: &Trigger,
+        selector: Option<&Selector>,
+        proof: &Proof,
+    ) -> Option<Self> {
         let dedupe = trigger.dedupe.as_ref().filter(|dedupe| dedupe.by.is_none())?;
-        let id = proof.delivery_id.as_ref().filter(|_| is_wanted(passage))?;
-        Some(Self { trigger: trigger.id.clone(), hash: hash(b"id", id), window: dedupe.window, over: None })
+        let id = proof.delivery_id.as_ref().filter(|id| !id.trim().is_empty() && is_wanted(passage))?;
+        let same = dedupe.same.unwrap_or(if proof.id_is_signed { Same::Id } else { Same::Bytes });
+        let hash = hash(passage, selector, b"id", id);
+        Some(Self { trigger: trigger.id.clone(), hash, window: dedupe.window, same, over: None })
     }
 
-    /// By an expression of the trigger.
-    pub(super) fn by_expression(passage: &Passage, trigger: &Trigger, input: &Input) -> Result<Option<Self>, Stop> {
+    /// By an expression of the trigger; `None` as well where it has no value for this callback, which says nothing of others.
+    pub(super) fn by_expression(
+        passage: &mut Passage,
+        trigger: &Trigger,
+        selector: Option<&Selector>,
+        input: &Input,
+        hidden: &Names,
+    ) -> Result<Option<Self>, Stop> {
         let Some(dedupe) = trigger.dedupe.as_ref().filter(|_| is_wanted(passage)) else { return Ok(None) };
         let Some(by) = &dedupe.by else { return Ok(None) };
-        let scope = scope_of(&passage.callback, &passage.flow, input, &passage.vars);
+        let (callback, flow) = (Arc::clone(&passage.callback), Arc::clone(&passage.flow));
+        let vars = Arc::clone(&passage.vars);
+        let scope = scope_of(&callback, &flow, input, &vars);
+        // All that is blanked looks the same: what was told from others by it would be lost.
+        let redacted = |what: &str| {
+            let reason = format!(
+                "`dedupe.by` cannot tell callbacks apart by {what}, which is not kept, since it carries a credential: name something \
+                 else, or take a header or parameter that carries none out of the list with `redact: ['!NAME']`"
+            );
+            Stop::failed(500, "dedupe_redacted", "The flow could not evaluate this callback.", reason)
+        };
+        let lists = Lists { of_server: hidden, of_trigger: Some(&trigger.redact) };
+        let expressions = by.expressions();
+        if let Some(name) = lists.hidden_among(expressions.iter().flat_map(|cel| cel.references())) {
+            return Err(redacted(&format!("`{name}`")));
+        }
         let value = by.render_text(&scope).map_err(|error| Stop::expression(&error))?;
-        let trigger = trigger.id.clone();
-        Ok(Some(Self { trigger, hash: hash(b"by", &value), window: dedupe.window, over: None }))
+        if value.contains(MARK) {
+            let is_blanked = |cel: &&&Cel| cel.evaluate_text(&scope).is_ok_and(|text| text == MARK);
+            if let Some(cel) = expressions.iter().find(is_blanked) {
+                return Err(redacted(&format!("`{}`", cel.source())));
+            }
+        }
+        let is_empty = |cel: &&Cel| cel.evaluate(&scope).is_ok_and(|value| value.is_null() || value == "");
+        if expressions.iter().all(is_empty) {
+            let reason = "`dedupe.by` is empty, so that nothing tells whether it came before".to_owned();
+            passage.passed(Stage::Dedupe, reason);
+            return Ok(None);
+        }
+        let (trigger, same) = (trigger.id.clone(), dedupe.same.unwrap_or(Same::Id));
+        let hash = hash(passage, selector, b"by", &value);
+        Ok(Some(Self { trigger, hash, window: dedupe.window, same, over: None }))
     }
 
     /// What makes the delivery known, together with what it does.
@@ -64,24 +111,52 @@ fn is_wanted(passage: &Passage) -> bool {
     !matches!(passage.origin, Origin::Replay { .. })
 }
 
-fn hash(kind: &[u8], value: &str) -> [u8; 32] {
-    let bytes = [kind, &[0], value.as_bytes()].concat();
+/// The same id means two deliveries in two environments, and for two executions. What does not say either is hashed as
+/// before there were environments.
+fn hash(passage: &Passage, selector: Option<&Selector>, kind: &[u8], value: &str) -> [u8; 32] {
+    let environment = &passage.callback.environment;
+    let selected = match selector {
+        None => "",
+        Some(Selector::Any) => "any",
+        Some(Selector::All) => "all",
+        Some(Selector::One(id)) => id,
+    };
+    let bytes = if *environment == Name::default_name() && selector.is_none() {
+        [kind, &[0], value.as_bytes()].concat()
+    } else {
+        // The value may have any bytes: its length tells where it ends.
+        let length = (value.len() as u64).to_be_bytes();
+        let environment = match passage.environment_made_at {
+            None => environment.to_string(),
+            // One that is made again is another. No name has this character.
+            Some(made_at) => format!("{environment}@{}", made_at.as_millis()),
+        };
+        [kind, b" in ", environment.as_bytes(), &[0], &length, value.as_bytes(), selected.as_bytes()].concat()
+    };
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
     hash
 }
 
 fn body_hash(passage: &Passage) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in digest(&SHA256, &passage.callback.request.body).as_ref() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    sha256_hex(&passage.callback.request.body)
 }
 
 impl Pipeline {
+    /// Whether a delivery came to a flow of the same name that was removed.
+    fn is_of_removed_flow(&self, workspace: &Name, flow: &Name, known: &Delivery) -> Result<bool, StoreError> {
+        let first_version = self.flows.find(workspace, flow).map_or(0, |deployed| deployed.record.first_version);
+        if first_version <= 1 {
+            return Ok(false);
+        }
+        let callback = self.store.callback(workspace, known.callback)?;
+        let Some(execution) = callback.and_then(|record| record.execution) else { return Ok(false) };
+        let execution = self.store.execution(workspace, execution)?;
+        Ok(execution.is_some_and(|(summary, _)| summary.flow_version < first_version))
+    }
+
     /// What a delivery gets that came before; `None` for a new one, and for one that cannot be told from others.
-    pub(super) async fn known(&self, passage: &mut Passage) -> Result<Option<End>, Stopped> {
+    pub(super) async fn known(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Option<End>, Stopped> {
         self.still_good(passage)?;
         let failed = |error| (Stage::Dedupe, Stop::not_stored(&error));
         let Some(identity) = &mut passage.identity else { return Ok(None) };
@@ -93,33 +168,88 @@ impl Pipeline {
             passage.identity = None;
             return Ok(None);
         }
-        if known.expires_at <= Timestamp::now() {
+        if known.expires_at <= Timestamp::now() || self.is_of_removed_flow(&workspace, flow, &known).map_err(failed)? {
             identity.over = Some(known);
             return Ok(None);
         }
-        passage.repeats = Some(known.callback);
-        if known.body != body_hash(passage) {
+        let same = identity.same;
+        let has_other_bytes = known.body != body_hash(passage);
+        if has_other_bytes && same == Same::Bytes {
+            passage.repeats = Some(known.callback);
             let reason = format!("the delivery {} had the same id and another body", known.callback);
             let detail = "Another callback had the same delivery id.";
             return Err((Stage::Dedupe, Stop::refused(409, "delivery_id_reused", detail, reason)));
         }
         let first = self.store.callback(&workspace, known.callback).map_err(failed)?;
-        let reply = match first.as_ref().and_then(|first| first.reply.clone()) {
-            Some(reply) => reply.into(),
-            // The first one still waits for its answer.
-            None => {
-                let execution = first.and_then(|first| first.execution);
-                face::pending(known.callback, execution, &self.status_url(&workspace, known.callback))
+        let reply = match first {
+            Some(CallbackRecord { reply: Some(reply), .. }) if reply.status < 500 || passage.ticket.is_some() => {
+                reply.into()
             }
+            // Who gets an error sends it again so that something else comes of it.
+            Some(first) if first.reply.is_some() => match self.once_more(passage, trigger, first).await? {
+                Some(reply) => reply,
+                None => {
+                    if let Some(identity) = &mut passage.identity {
+                        identity.over = Some(known);
+                    }
+                    return Ok(None);
+                }
+            },
+            // The first one still waits for its answer.
+            Some(first) => self.answer_in_time(&workspace, trigger, first).await.map_err(failed)?,
+            None => face::pending(known.callback, None, &self.status_url(&workspace, known.callback)),
         };
-        let reason = format!("the callback {} of the same delivery came before; this is its answer", known.callback);
+        passage.repeats = Some(known.callback);
+        let but = if has_other_bytes { ", with another body" } else { "" };
+        let reason =
+            format!("the callback {} of the same delivery came before{but}; this is its answer", known.callback);
         passage.note(Stage::Dedupe, Verdict::Ignored, reason);
         Ok(Some(End { outcome: Outcome::Duplicate, execution: None, reply, recorded: false }))
     }
 
+    /// What a delivery gets whose first answer was an error: its execution goes on where it failed, and what it comes to is the
+    /// answer from now on. `None` when there is nothing that could go on: then it is as if the first one had not come.
+    async fn once_more(
+        &self,
+        passage: &Passage,
+        trigger: &Trigger,
+        first: CallbackRecord,
+    ) -> Result<Option<Reply>, Stopped> {
+        let unchanged = |first: CallbackRecord| Ok(first.reply.map(Reply::from));
+        let failed = |error| (Stage::Dedupe, Stop::not_stored(&error));
+        let workspace = passage.callback.workspace.clone();
+        let run = match first.execution.map(|id| self.runner.load(&workspace, id)) {
+            Some(Ok(Some(run))) => run,
+            Some(Err(ChangeError::Store(error))) => return Err(failed(error)),
+            Some(Ok(None) | Err(_)) | None if passage.is_first_trigger() => return Ok(None),
+            _ => return unchanged(first),
+        };
+        let Summary { id, status, .. } = run.execution.summary;
+        let said = run.execution.reply().is_some_and(|reply| reply.status >= 500);
+        match status {
+            // The error was what the flow had to say.
+            _ if said || trigger.mode == Mode::Async => {
+                return if passage.is_first_trigger() { Ok(None) } else { unchanged(first) };
+            }
+            Status::Failed | Status::TimedOut => match self.runner.retry(&workspace, id).await {
+                // Or someone else was faster.
+                Ok(_) | Err(ChangeError::WrongStatus(_)) => {}
+                Err(ChangeError::Store(error)) => return Err(failed(error)),
+                Err(_) => return unchanged(first),
+            },
+            // Someone wanted it to end.
+            Status::Cancelled => return unchanged(first),
+            Status::Running | Status::Waiting | Status::Completed => {}
+        }
+        let first = CallbackRecord { reply: None, ..first };
+        let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(first.clone()) };
+        self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
+        self.answer_in_time(&workspace, trigger, first).await.map(Some).map_err(failed)
+    }
+
     /// The same, after the delivery was found to be known in the last moment.
-    pub(super) async fn known_now(&self, passage: &mut Passage) -> Result<End, Stopped> {
-        if let Some(end) = self.known(passage).await? {
+    pub(super) async fn known_now(&self, passage: &mut Passage, trigger: &Trigger) -> Result<End, Stopped> {
+        if let Some(end) = self.known(passage, trigger).await? {
             return Ok(end);
         }
         let reason = "someone else changed the same thing at the same time".to_owned();

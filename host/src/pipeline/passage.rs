@@ -8,9 +8,13 @@ use crate::expression::Scope;
 use crate::face::Face;
 use crate::flow::{Flow, Mode, PluginCall, Trigger};
 use crate::name::{CallbackId, ExecutionId};
-use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict};
+use crate::outcome::{
+    CallbackRecord, Outcome, PluginUse, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict, bounded,
+};
 use crate::plugin::Subject;
+use crate::redact::{Lists, Names};
 use crate::store::Write;
+use crate::time::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,7 +60,10 @@ pub(super) struct Place {
 
 /// What has been found out about a callback so far.
 pub(super) struct Passage {
+    /// As it may be seen and kept: without credentials.
     pub(super) callback: Arc<Callback>,
+    /// As it came: for the stages alone that find out who calls.
+    pub(super) received: Arc<Callback>,
     pub(super) flow: Arc<Flow>,
     pub(super) trigger: usize,
     pub(super) face: &'static dyn Face,
@@ -71,6 +78,8 @@ pub(super) struct Passage {
     pub(super) user: Option<Arc<Value>>,
     /// The variables of the environment.
     pub(super) vars: Arc<Value>,
+    /// When the environment was made that it came into.
+    pub(super) environment_made_at: Option<Timestamp>,
     /// The first callback of the same delivery.
     pub(super) repeats: Option<CallbackId>,
     /// How many executions it resumed, when it was for all.
@@ -83,10 +92,13 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    pub(super) fn new(callback: Callback, place: Place, vars: Arc<Value>, origin: Origin) -> Self {
+    pub(super) fn new(received: Arc<Callback>, place: Place, vars: Arc<Value>, origin: Origin, hidden: &Names) -> Self {
         let Place { flow, trigger, face, ticket } = place;
+        let of = flow.triggers.get(trigger);
+        let lists = Lists { of_server: hidden, of_trigger: of.map(|trigger| &trigger.redact) };
         Self {
-            callback: Arc::new(callback),
+            callback: lists.callback(&received, of),
+            received,
             flow,
             trigger,
             face,
@@ -97,6 +109,7 @@ impl Passage {
             verified: false,
             user: None,
             vars,
+            environment_made_at: None,
             repeats: None,
             resumed_count: None,
             identity: None,
@@ -171,7 +184,7 @@ impl Passage {
             self.with.extend(call.spent_by(self, stage, &stop));
         }
         self.note(stage, verdict, stop.reason);
-        let mut reply = self.face.stopped(&stop.problem, self.callback.id);
+        let mut reply = self.face.stopped(&stop.problem, Some(self.callback.id));
         if let Some((name, value)) = stop.header {
             reply = reply.with_header(name, value);
         }
@@ -222,13 +235,15 @@ impl Passage {
             flow: Some(self.flow.name.clone()),
             trigger: trigger.map(|trigger| trigger.id.to_string()).unwrap_or_default(),
             ticket: self.ticket.as_ref().map(|call| call.ticket.id),
+            environment_made_at: self.environment_made_at,
             outcome,
             execution,
             resumed_count: self.resumed_count,
             user: self.user.clone(),
             replay_of,
             reply: reply.map(ReplyRecord::from),
-            trace,
+            trace: bounded(trace),
+            body_bytes: self.received.request.body.len() as u64,
             ..CallbackRecord::received(&self.callback, self.face.name(), body_bytes_max)
         }
     }
@@ -243,5 +258,6 @@ pub(super) fn scope_of<'a>(callback: &'a Callback, flow: &'a Flow, input: &'a In
         vars,
         execution: None,
         secrets: None,
+        budget: None,
     }
 }

@@ -9,9 +9,9 @@ use crate::name::ExecutionId;
 use crate::outcome::{Problem, Reply, Stage, Stop, UNAVAILABLE, Verdict};
 use crate::plugin::{Role, Subject};
 use crate::reply::{ReplyError, check, render};
-use crate::runner::Answer;
+use crate::runner::{Answer, Waiting};
+use crate::ticket::redirect_not_allowed;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 const EXECUTION_FAILED: Problem = Problem { status: 500, code: "execution_failed", detail: "The flow failed." };
 
@@ -28,14 +28,17 @@ impl Pipeline {
         passage: &mut Passage,
         trigger: &Trigger,
         id: ExecutionId,
-        wait: oneshot::Receiver<Answer>,
+        wait: Waiting,
     ) -> Waited {
         let callback = passage.callback.id;
-        match tokio::time::timeout(trigger.respond_within, wait).await {
-            Ok(Ok(answer)) => Waited { reply: self.answer(passage, trigger, answer).await, is_final: true },
-            Ok(Err(_)) => {
+        match tokio::time::timeout(trigger.respond_within, wait.answer()).await {
+            Ok(Some(answer)) => Waited { reply: self.answer(passage, trigger, answer).await, is_final: true },
+            Ok(None) => {
                 passage.note(Stage::Run, Verdict::Failed, "the store failed while the execution ran".to_owned());
-                Waited { reply: UNAVAILABLE.reply(callback).with_header("retry-after", "5"), is_final: false }
+                Waited {
+                    reply: passage.face.stopped(&UNAVAILABLE, Some(callback)).with_header("retry-after", "5"),
+                    is_final: false,
+                }
             }
             Err(_) => {
                 let reason =
@@ -52,9 +55,34 @@ impl Pipeline {
         match answer {
             Answer::Responded(reply) => {
                 passage.passed(Stage::Run, "a step of the flow answered".to_owned());
-                reply
+                let reply = self.allow_redirect(passage, reply);
+                self.or_problem(passage, reply)
             }
             Answer::Ended(execution) => self.ended(passage, trigger, &execution).await,
+            Answer::Rested(execution) => {
+                passage.passed(Stage::Run, "the execution waits; its ticket answers".to_owned());
+                let accepted = self.accepted(passage, &execution);
+                self.or_problem(passage, accepted)
+            }
+        }
+    }
+
+    /// An answer, or what the caller is told when there is none.
+    fn or_problem(&self, passage: &mut Passage, reply: Result<Reply, Stop>) -> Reply {
+        reply.unwrap_or_else(|stop| {
+            passage.note(Stage::Respond, Verdict::Failed, stop.reason);
+            passage.face.stopped(&stop.problem, Some(passage.callback.id))
+        })
+    }
+
+    /// Holds an answer that sends the caller elsewhere against the places where callers may be sent.
+    fn allow_redirect(&self, passage: &Passage, reply: Reply) -> Result<Reply, Stop> {
+        match reply.headers.iter().find(|(name, _)| name == "location") {
+            None => Ok(reply),
+            Some((_, target)) => match self.tickets.may_redirect(&passage.callback.workspace, target) {
+                Ok(()) => Ok(reply),
+                Err(reason) => Err(redirect_not_allowed(reason)),
+            },
         }
     }
 
@@ -63,11 +91,11 @@ impl Pipeline {
         let status = execution.summary.status.as_str();
         if let Some(error) = &execution.summary.error {
             passage.note(Stage::Run, Verdict::Failed, format!("{}: {} ({})", error.step, error.message, error.code));
-            return EXECUTION_FAILED.reply(id);
+            return passage.face.stopped(&EXECUTION_FAILED, Some(id));
         }
         if execution.summary.status != crate::execution::Status::Completed {
             passage.note(Stage::Run, Verdict::Failed, format!("the execution is {status}"));
-            return EXECUTION_FAILED.reply(id);
+            return passage.face.stopped(&EXECUTION_FAILED, Some(id));
         }
         passage.passed(Stage::Run, "the execution ran to its end".to_owned());
         let reply = match self.build_reply(passage, trigger, execution).await {
@@ -78,13 +106,7 @@ impl Pipeline {
             Ok(Some(reply)) => Ok(reply),
             Err(stop) => Err(stop),
         };
-        match reply {
-            Ok(reply) => reply,
-            Err(stop) => {
-                passage.note(Stage::Respond, Verdict::Failed, stop.reason);
-                stop.problem.reply(id)
-            }
-        }
+        self.or_problem(passage, reply)
     }
 
     /// What the caller of an asynchronous trigger gets that says nothing.
@@ -112,13 +134,14 @@ impl Pipeline {
         let callback = Arc::clone(&passage.callback);
         scope.callback = Some(&callback);
         let call = match spec {
-            ReplySpec::Template { .. } => {
-                return render(spec, &scope).map_err(|error| match error {
+            ReplySpec::Template { .. } | ReplySpec::Redirect { .. } => {
+                let rendered = render(spec, &scope).map_err(|error| match error {
                     ReplyError::Expression(error) => Stop::expression(&error),
                     ReplyError::NotAllowed(reason) => {
                         Stop::failed(500, "reply_not_allowed", "The flow's answer is not allowed.", reason)
                     }
                 });
+                return rendered?.map(|reply| self.allow_redirect(passage, reply)).transpose();
             }
             ReplySpec::Plugin(call) => call,
         };
@@ -136,11 +159,7 @@ impl Pipeline {
     }
 }
 
-pub(super) fn unknown() -> Reply {
-    let problem = &face::UNKNOWN;
-    let body = serde_json::json!({
-        "type": "about:blank", "title": "Not Found", "status": problem.status, "detail": problem.detail, "code": problem.code,
-    });
-    let headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
-    Reply { status: problem.status, headers, body: body.to_string().into() }
+/// The same for everything that is not there, at the face that the path belongs to.
+pub(super) fn unknown(path: &str) -> Reply {
+    face::of_path(path).stopped(&face::UNKNOWN, None)
 }

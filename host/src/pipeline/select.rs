@@ -2,7 +2,7 @@
 
 use super::passage::Passage;
 use super::{Change, End, Pipeline, Stopped};
-use crate::callback::Input;
+use crate::callback::{Callback, Input};
 use crate::condition::Decision;
 use crate::execution::{Event, Standing};
 use crate::face::Selector;
@@ -65,7 +65,7 @@ impl Pipeline {
             || refused("unknown_execution", "There is no such execution.", format!("there is no execution {id}"));
         let Ok(id) = id.parse::<ExecutionId>() else { return Err(unknown()) };
         for _ in 0..ATTEMPTS_MAX {
-            if let Some(end) = self.known(passage).await? {
+            if let Some(end) = self.known(passage, trigger).await? {
                 return Ok(end);
             }
             let run = self.load(passage, id)?.filter(|run| run.flow.name == passage.flow.name).ok_or_else(unknown)?;
@@ -91,7 +91,7 @@ impl Pipeline {
                 },
             }
         }
-        self.known_now(passage).await
+        self.known_now(passage, trigger).await
     }
 
     /// The execution that has waited longest and whose condition is true.
@@ -103,7 +103,7 @@ impl Pipeline {
                 return Ok(end);
             }
         }
-        self.known_now(passage).await
+        self.known_now(passage, trigger).await
     }
 
     /// `None` when those that were asked had all gone on, and it has to be looked again.
@@ -140,7 +140,7 @@ impl Pipeline {
                     Attempt::DoesNotCount => examined += 1,
                     Attempt::Gone => {
                         gone += 1;
-                        if let Some(end) = self.known(passage).await? {
+                        if let Some(end) = self.known(passage, trigger).await? {
                             return Ok(Some(end));
                         }
                     }
@@ -161,7 +161,7 @@ impl Pipeline {
     async fn select_all(&self, passage: &mut Passage, trigger: &Trigger, input: Input) -> Result<End, Stopped> {
         let (mut after, mut declined) = (None, 0_usize);
         let mut resumed: Vec<ExecutionId> = Vec::new();
-        let mut failure = None;
+        let (mut failed, mut failure) = (0_usize, None);
         loop {
             let page = self.waits(passage, trigger, after)?;
             after = page.last().copied().or(after);
@@ -178,6 +178,7 @@ impl Pipeline {
                     Err(stopped) => {
                         let reason = &stopped.1.reason;
                         tracing::warn!(callback.id = %passage.callback.id, reason, "an execution was left out");
+                        failed += 1;
                         failure.get_or_insert(stopped);
                     }
                 }
@@ -186,9 +187,12 @@ impl Pipeline {
                 break;
             }
         }
-        if let Some(stopped) = failure.filter(|_| resumed.is_empty()) {
-            return Err(stopped);
-        }
+        // How many could not be decided, and why the first of them.
+        let left_out = match failure {
+            Some(stopped) if resumed.is_empty() => return Err(stopped),
+            Some((_, stop)) => format!("; {failed} could not be decided, the first because {}", stop.reason),
+            None => String::new(),
+        };
         if resumed.is_empty() && declined == 0 {
             return Err(nobody_waits());
         }
@@ -197,8 +201,9 @@ impl Pipeline {
             passage.note(Stage::Condition, Verdict::Ignored, reason);
             return Ok(passage.ignored());
         }
-        let waited = resumed.len() + declined;
-        passage.passed(Stage::Select, format!("resumes {} of {waited} executions that waited", resumed.len()));
+        let waited = resumed.len() + declined + failed;
+        let reason = format!("resumes {} of {waited} executions that waited{left_out}", resumed.len());
+        passage.passed(Stage::Select, reason);
         passage.resumed_count = Some(resumed.len() as u64);
         let (outcome, execution) = (Outcome::Resumed, resumed.first().copied());
         let reply = passage.face.resumed_all(passage.callback.id, &resumed);
@@ -214,7 +219,9 @@ impl Pipeline {
             ChangeError::Store(error) => (Stage::Select, Stop::not_stored(&error)),
             error => (Stage::Select, Stop::failed(500, "flow_gone", "The flow cannot go on.", error.to_string())),
         };
-        self.runner.load(&passage.callback.workspace, id).map_err(failed)
+        let run = self.runner.load(&passage.callback.workspace, id).map_err(failed)?;
+        // An execution of another environment is none of the caller's business.
+        Ok(run.filter(|run| run.execution.summary.environment == passage.callback.environment))
     }
 
     fn waits(
@@ -223,7 +230,8 @@ impl Pipeline {
         trigger: &Trigger,
         after: Option<(Timestamp, ExecutionId)>,
     ) -> Result<Vec<(Timestamp, ExecutionId)>, Stopped> {
-        let waits = self.store.waits(&passage.callback.workspace, &passage.flow.name, &trigger.id, after, PAGE);
+        let Callback { workspace, environment, .. } = &*passage.callback;
+        let waits = self.store.waits(workspace, environment, &passage.flow.name, &trigger.id, after, PAGE);
         waits.map_err(|error| (Stage::Select, Stop::not_stored(&error)))
     }
 
@@ -243,6 +251,9 @@ impl Pipeline {
         if !decision.holds {
             passage.note(Stage::Condition, Verdict::Ignored, format!("for {id}: {}", decision.reason));
             return Ok(Attempt::DoesNotCount);
+        }
+        if !run.execution.has_room_for(input) {
+            return Err((Stage::Select, no_room(id)));
         }
         let marks = passage.trace.len();
         passage.passed(Stage::Condition, decision.reason);
@@ -283,6 +294,9 @@ impl Pipeline {
             let decision = self.asked(passage, trigger, &run, input, &mut Vec::new()).await;
             if !decision.map_err(|stop| (Stage::Condition, stop))?.holds {
                 return Ok(OneOfAll::DoesNotCount);
+            }
+            if !run.execution.has_room_for(input) {
+                return Err((Stage::Select, no_room(id)));
             }
             let before = run.execution.summary.clone();
             let flow = Arc::clone(&run.flow);
@@ -344,16 +358,25 @@ impl Pipeline {
         passage.passed(Stage::Select, format!("the execution {id} does not wait here yet: kept until {expires_at}"));
         let reply = self.kept(passage, Some(id));
         let end = End { outcome: Outcome::Kept, execution: Some(id), reply, recorded: true };
+        let mail = Mail { callback: passage.callback.id, input: input.clone(), expires_at };
+        let (workspace, limits) = (&passage.callback.workspace, self.mailbox);
+        let has_room = self.store.has_room_for_mail(workspace, id, &trigger.id, &mail, limits);
+        if !has_room.map_err(|error| (Stage::Select, Stop::not_stored(&error)))? {
+            passage.trace.truncate(marks);
+            let reason = format!("the mailbox of the execution {id} is full: it takes {limits}");
+            let detail = "Too many callbacks wait for the execution already.";
+            return Err((Stage::Select, Stop::refused(409, "mailbox_full", detail, reason)));
+        }
         if passage.origin.is_dry_run() {
             return Ok(Some(end));
         }
-        let mail = Mail { callback: passage.callback.id, input: input.clone(), expires_at };
         let mut writes = vec![Write::PutMail {
             workspace: passage.callback.workspace.clone(),
             execution: id,
             entries: run.execution.summary.entries,
             trigger: trigger.id.clone(),
             mail: Box::new(mail),
+            limits,
         }];
         writes.extend(passage.writes(Outcome::Kept, Some(id), Some(&end.reply)));
         match self.store.commit(writes).await {
@@ -373,6 +396,11 @@ fn event(passage: &Passage, input: &Input) -> Event {
 
 fn refused(code: &'static str, detail: &'static str, reason: String) -> Stopped {
     (Stage::Select, Stop::refused(404, code, detail, reason))
+}
+
+fn no_room(id: ExecutionId) -> Stop {
+    let reason = format!("the execution {id} would take more memory than it may with this data");
+    Stop::refused(413, "execution_too_large", "The execution cannot take so much data.", reason)
 }
 
 fn nobody_waits() -> Stopped {

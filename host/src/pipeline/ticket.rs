@@ -6,15 +6,16 @@
 use super::passage::{Origin, Passage, Place};
 use super::{End, Pipeline, Stopped, respond};
 use crate::callback::{Callback, Request};
-use crate::execution::Execution;
+use crate::execution::{Execution, Status};
 use crate::face::{self, Face, TicketAddress};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{
     CallbackRecord, Outcome, PluginUse, Problem, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict,
 };
 use crate::plugin::{Role, Subject};
+use crate::redact::Lists;
 use crate::reply::{check_redirecting, is_redirect};
-use crate::runner::Answer;
+use crate::runner::{Answer, Until};
 use crate::store::{StoreError, Write};
 use crate::ticket::{Handler, TicketRecord, TicketStatus, redirect_not_allowed};
 use crate::time::Timestamp;
@@ -125,6 +126,8 @@ enum Attempt {
     Done(Reply),
     /// Someone else was faster: the ticket has changed.
     Again,
+    /// There is nothing that could be called.
+    Unknown,
 }
 
 impl Pipeline {
@@ -139,12 +142,12 @@ impl Pipeline {
         let started = Instant::now();
         let unknown = || {
             metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
-            respond::unknown()
+            respond::unknown(&request.path)
         };
         let address = match address {
             Ok(address) => address,
             Err(problem) if problem == face::UNKNOWN => return unknown(),
-            Err(problem) => return problem.reply(id),
+            Err(problem) => return problem.reply(None),
         };
         for _ in 0..ATTEMPTS_MAX {
             let (workspace, ticket) = match self.tickets.of_state(address.state) {
@@ -152,32 +155,37 @@ impl Pipeline {
                 Ok(_) => return unknown(),
                 Err(error) => return unavailable(id, &error),
             };
-            let callback = Callback {
+            if !self.environments.is_same(&workspace, &ticket.environment, ticket.environment_made_at) {
+                return unknown();
+            }
+            let callback = Arc::new(Callback {
                 id,
                 workspace,
                 environment: ticket.environment.clone(),
                 request: request.clone(),
                 base_url: ticket.alternative_domain.clone().unwrap_or_else(|| self.public_url.clone()),
-            };
+            });
             match self.call_ticket(face, ticket, callback).await {
                 Ok(Attempt::Done(reply)) => {
                     metrics::histogram!("ringback_callback_seconds").record(started.elapsed().as_secs_f64());
                     return reply.with_header("ringback-callback", id.to_string());
                 }
                 Ok(Attempt::Again) => {}
+                Ok(Attempt::Unknown) => return unknown(),
                 Err(error) => return unavailable(id, &error),
             }
         }
-        UNDER_WAY.reply(id).with_header("retry-after", "1")
+        UNDER_WAY.reply(None).with_header("retry-after", "1")
     }
 
     async fn call_ticket(
         &self,
         face: &'static dyn Face,
         ticket: TicketRecord,
-        callback: Callback,
+        callback: Arc<Callback>,
     ) -> Result<Attempt, StoreError> {
         let workspace = callback.workspace.clone();
+        let shown = Lists { of_server: &self.hidden, of_trigger: None }.callback(&callback, None);
         let stop = match &ticket.status {
             TicketStatus::Closed { callback: None, .. } => Some(refused(GONE, "the ticket was closed by hand")),
             TicketStatus::Closed { callback: Some(by), .. } => {
@@ -199,24 +207,27 @@ impl Pipeline {
                 let stop = Stop::refused(405, "method_not_allowed", "This method is not allowed here.", reason);
                 Some(stop.with_header("allow", allowed.join(", ")))
             }
-            TicketStatus::Open => None,
+            TicketStatus::Open => callback.request.unread.map(Stop::unread),
         };
         if let Some(stop) = stop {
-            return Ok(Attempt::Done(self.refuse_ticket(face, &ticket, &callback, stop)));
+            return Ok(Attempt::Done(self.refuse_ticket(face, &ticket, &shown, stop)));
         }
         if ticket.confirm && callback.request.method == Method::GET {
-            return Ok(Attempt::Done(self.ask_to_confirm(face, &ticket, &callback)));
+            return Ok(Attempt::Done(self.ask_to_confirm(face, &ticket, &shown)));
         }
         let deployed = match &ticket.handler {
-            None | Some(Handler::Plugin { .. }) => return self.answer_ticket(face, ticket, callback).await,
+            None | Some(Handler::Plugin { .. }) => return self.answer_ticket(face, ticket, shown).await,
             Some(Handler::Flow { flow } | Handler::Trigger { flow, .. }) => self.flows.find(&workspace, flow),
         };
-        let found = deployed.filter(|deployed| deployed.record.enabled).and_then(|deployed| match &ticket.handler {
-            Some(Handler::Trigger { trigger, .. }) => deployed.trigger(trigger.as_str()),
-            _ => Some((deployed.flow, 0)),
-        });
+        let found = match (deployed.filter(|deployed| deployed.record.enabled), &ticket.handler) {
+            (Some(_), Some(Handler::Trigger { flow, trigger, .. })) => {
+                self.flows.trigger(&workspace, flow, trigger.as_str())?
+            }
+            (Some(deployed), _) => Some((Arc::clone(&deployed.flow), 0)),
+            (None, _) => None,
+        };
         // As the URL of a trigger whose flow is disabled.
-        let Some((flow, trigger)) = found else { return Ok(Attempt::Done(respond::unknown())) };
+        let Some((flow, trigger)) = found else { return Ok(Attempt::Unknown) };
         let call = TicketCall { ticket, counts: true, lost: false };
         let mut passage = self.passage(callback, Place { flow, trigger, face, ticket: Some(call) }, Origin::Caller);
         let End { outcome, reply, .. } = self.pass(&mut passage).await;
@@ -232,14 +243,14 @@ impl Pipeline {
         &self,
         face: &'static dyn Face,
         ticket: TicketRecord,
-        callback: Callback,
+        callback: Arc<Callback>,
     ) -> Result<Attempt, StoreError> {
-        let (started, callback) = (Instant::now(), Arc::new(callback));
+        let started = Instant::now();
         let mut uses = Vec::new();
         let (outcome, verdict, reason, reply) = match self.reply_of(&ticket, &callback, &mut uses).await {
             Ok(reply) => (Outcome::Answered, Verdict::Passed, format!("answers {}", reply.status), reply),
             Err(stop) => {
-                let reply = stopped(&stop, callback.id);
+                let reply = stopped(&stop, Some(callback.id));
                 (Outcome::Failed, Verdict::Failed, stop.reason, reply)
             }
         };
@@ -299,26 +310,26 @@ impl Pipeline {
         id: ExecutionId,
         by: CallbackId,
     ) -> Result<bool, StoreError> {
-        let wait = self.runner.wait_for_answer(id);
+        let wait = self.runner.wait_for_answer(id, Until::Rested);
         let Ok(run) = self.runner.load(workspace, id) else { return Ok(false) };
         let answer = match run {
             // It has ended long ago, and was forgotten.
             None => None,
-            Some(run) => match Answer::of(&run.execution) {
+            Some(run) => match Answer::of(&run.execution, Until::Rested) {
                 Some(answer) => Some(answer),
-                None => match tokio::time::timeout(WAIT_MAX, wait).await {
-                    Ok(Ok(answer)) => Some(answer),
-                    Ok(Err(_)) | Err(_) => return Ok(false),
+                None => match tokio::time::timeout(WAIT_MAX, wait.answer()).await {
+                    Ok(Some(answer)) => Some(answer),
+                    Ok(None) | Err(_) => return Ok(false),
                 },
             },
         };
         let successful = match answer {
             None => true,
             Some(Answer::Responded(reply)) => is_success(&reply),
-            Some(Answer::Ended(execution)) => {
+            Some(Answer::Ended(execution) | Answer::Rested(execution)) => {
                 let response = ticket.response.adjusted(|name| execution.set_by_last_callback(name));
                 let allowed = |target: &str| self.tickets.may_redirect(workspace, target);
-                execution.summary.status == crate::execution::Status::Completed
+                matches!(execution.summary.status, Status::Completed | Status::Waiting)
                     && response.and_then(|response| response.reply(&Method::GET, allowed)).is_ok_and(|r| is_success(&r))
             }
         };
@@ -366,7 +377,7 @@ impl Pipeline {
     }
 
     fn refuse_ticket(&self, face: &dyn Face, ticket: &TicketRecord, callback: &Callback, stop: Stop) -> Reply {
-        let reply = stopped(&stop, callback.id);
+        let reply = stopped(&stop, Some(callback.id));
         let (stage, verdict) = (Stage::Face, Verdict::Refused);
         let entry = TraceEntry { stage, verdict, reason: stop.reason, duration_us: 0, plugins: Vec::new() };
         self.keep_record(callback, record(face, ticket, callback, Outcome::Rejected, &reply, entry));
@@ -409,7 +420,7 @@ fn record(
     }
 }
 
-fn stopped(stop: &Stop, callback: CallbackId) -> Reply {
+fn stopped(stop: &Stop, callback: Option<CallbackId>) -> Reply {
     let reply = stop.problem.reply(callback);
     match &stop.header {
         Some((name, value)) => reply.with_header(name, value),
@@ -419,5 +430,5 @@ fn stopped(stop: &Stop, callback: CallbackId) -> Reply {
 
 fn unavailable(callback: CallbackId, error: &StoreError) -> Reply {
     tracing::error!(callback.id = %callback, %error, "the call of a ticket could not be stored");
-    stopped(&Stop::not_stored(error), callback)
+    stopped(&Stop::not_stored(error), None)
 }

@@ -5,8 +5,8 @@
 
 use super::engine;
 use crate::file::{sync_directory, write_durably};
-use crate::name::{hex, random_key};
-use aws_lc_rs::{constant_time, digest, hmac};
+use crate::name::{random_key, sha256_hex};
+use aws_lc_rs::{constant_time, hmac};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,11 +22,6 @@ pub(super) struct Cache {
     engine_hash: u64,
 }
 
-/// The SHA-256 of a file, in hexadecimal.
-pub(super) fn digest_of(bytes: &[u8]) -> String {
-    hex(digest::digest(&digest::SHA256, bytes).as_ref())
-}
-
 impl Cache {
     pub(super) fn open(data: &Path, engine: &Engine) -> io::Result<Self> {
         let (components, artifacts) = (data.join("plugins"), data.join("cache"));
@@ -38,7 +33,25 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         engine::wasmtime_version().hash(&mut hasher);
         let key = read_or_make_key(&data.join("artifact.key"))?;
-        Ok(Self { components, artifacts, key: hmac::Key::new(hmac::HMAC_SHA256, &key), engine_hash: hasher.finish() })
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let cache = Self { components, artifacts, key, engine_hash: hasher.finish() };
+        if let Err(error) = cache.forget_other_engines() {
+            tracing::warn!(%error, "compiled code of earlier engines could not be removed");
+        }
+        Ok(cache)
+    }
+
+    /// Removes compiled code that no engine but an earlier one can load.
+    fn forget_other_engines(&self) -> io::Result<()> {
+        let of_this = format!("-{:016x}.cwasm", self.engine_hash);
+        for entry in std::fs::read_dir(&self.artifacts)? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(".cwasm") && !name.ends_with(&of_this) {
+                std::fs::remove_file(self.artifacts.join(&*name))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn component_path(&self, digest: &str) -> PathBuf {
@@ -52,7 +65,7 @@ impl Cache {
 
     pub(super) fn component(&self, digest: &str) -> io::Result<Vec<u8>> {
         let bytes = std::fs::read(self.component_path(digest))?;
-        if digest_of(&bytes) != digest {
+        if sha256_hex(&bytes) != digest {
             return Err(io::Error::other(format!("the file of plugin {digest} was changed")));
         }
         Ok(bytes)
@@ -122,7 +135,8 @@ fn read_or_make_key(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cache, digest_of};
+    use super::Cache;
+    use crate::name::sha256_hex;
     use crate::plugin::engine;
 
     #[test]
@@ -131,11 +145,11 @@ mod tests {
         let engine = engine::compiling().unwrap();
         let cache = Cache::open(data.path(), &engine).unwrap();
         let component = wat::parse_str("(component)").unwrap();
-        let digest = digest_of(&component);
+        let digest = sha256_hex(&component);
         let artifact = engine.precompile_component(&component).unwrap();
         cache.keep_artifact(&digest, &artifact).unwrap();
         assert!(cache.load(&engine, &digest).is_some());
-        assert!(cache.load(&engine, &digest_of(b"another")).is_none());
+        assert!(cache.load(&engine, &sha256_hex(b"another")).is_none());
         let path = cache.artifact_path(&digest);
         let whole = std::fs::read(&path).unwrap();
         for index in [0, 31, 32, whole.len() / 2, whole.len() - 1] {
@@ -146,9 +160,23 @@ mod tests {
         }
         // Code of another plugin, well signed, is not taken for this one's.
         let other = wat::parse_str("(component (core module))").unwrap();
-        cache.keep_artifact(&digest_of(&other), &engine.precompile_component(&other).unwrap()).unwrap();
-        std::fs::copy(cache.artifact_path(&digest_of(&other)), &path).unwrap();
+        cache.keep_artifact(&sha256_hex(&other), &engine.precompile_component(&other).unwrap()).unwrap();
+        std::fs::copy(cache.artifact_path(&sha256_hex(&other)), &path).unwrap();
         assert!(cache.load(&engine, &digest).is_none());
+    }
+
+    #[test]
+    fn r20_compiled_code_of_earlier_engines_goes() {
+        let data = tempfile::tempdir().unwrap();
+        let engine = engine::compiling().unwrap();
+        let cache = Cache::open(data.path(), &engine).unwrap();
+        let component = wat::parse_str("(component)").unwrap();
+        let digest = sha256_hex(&component);
+        cache.keep_artifact(&digest, &engine.precompile_component(&component).unwrap()).unwrap();
+        let earlier = data.path().join("cache").join(format!("{digest}-0123456789abcdef.cwasm"));
+        std::fs::write(&earlier, "code").unwrap();
+        let cache = Cache::open(data.path(), &engine).unwrap();
+        assert!(!earlier.exists() && cache.load(&engine, &digest).is_some());
     }
 
     #[test]
@@ -156,9 +184,9 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let engine = engine::compiling().unwrap();
         let cache = Cache::open(data.path(), &engine).unwrap();
-        cache.keep_component(&digest_of(b"one"), b"one").unwrap();
-        assert_eq!(cache.component(&digest_of(b"one")).unwrap(), b"one");
-        std::fs::write(cache.component_path(&digest_of(b"one")), b"two").unwrap();
-        assert!(cache.component(&digest_of(b"one")).is_err());
+        cache.keep_component(&sha256_hex(b"one"), b"one").unwrap();
+        assert_eq!(cache.component(&sha256_hex(b"one")).unwrap(), b"one");
+        std::fs::write(cache.component_path(&sha256_hex(b"one")), b"two").unwrap();
+        assert!(cache.component(&sha256_hex(b"one")).is_err());
     }
 }

@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 /// A component and its compiled code.
@@ -50,10 +50,11 @@ pub(super) async fn compile(
                 let _ = stdin.write_all(&bytes).await;
             }
         };
-        let (mut answer, mut complaint) = (Vec::new(), Vec::new());
+        let mut complaint = Vec::new();
         let receive = async {
-            if let Some(mut stdout) = stdout {
-                let _ = stdout.read_to_end(&mut answer).await;
+            match stdout {
+                Some(stdout) => receive(stdout, limits.answer_bytes_max).await,
+                None => Some(Vec::new()),
             }
         };
         let listen = async {
@@ -61,13 +62,21 @@ pub(super) async fn compile(
                 let _ = stderr.take(4096).read_to_end(&mut complaint).await;
             }
         };
-        tokio::join!(send, receive, listen);
+        let ((), answer, ()) = tokio::join!(send, receive, listen);
+        // With what it has still to say, it would wait for ever.
+        if answer.is_none() {
+            let _ = child.start_kill();
+        }
         (child.wait().await, answer, complaint)
     };
     let Ok((status, answer, complaint)) = tokio::time::timeout(limits.compile_wall_max, work).await else {
         return Err(UploadError::CompileLimit(format!("longer than {} s", limits.compile_wall_max.as_secs())));
     };
     let status = status.map_err(|error| host("the compiler was lost", error))?;
+    let Some(answer) = answer else {
+        let mebibytes = limits.answer_bytes_max >> 20;
+        return Err(UploadError::TooComplex(format!("its compiled code has more than {mebibytes} MiB")));
+    };
     match answer.split_first() {
         Some((b'E', error)) => Err(serde_json::from_slice(error)
             .unwrap_or_else(|error| UploadError::Host(format!("the compiler's answer is garbled: {error}")))),
@@ -76,6 +85,14 @@ pub(super) async fn compile(
         }
         _ => Err(died(status, &complaint, limits)),
     }
+}
+
+/// What the child answers; `None` when it is more than an answer may be.
+async fn receive(stdout: impl AsyncRead + Unpin, bytes_max: u64) -> Option<Vec<u8>> {
+    let mut answer = Vec::new();
+    // A pipe that breaks ends the answer: what is missing is seen then.
+    let _ = stdout.take(bytes_max + 1).read_to_end(&mut answer).await;
+    (answer.len() as u64 <= bytes_max).then_some(answer)
 }
 
 /// Takes an answer apart that begins with `C`.
@@ -177,4 +194,16 @@ fn work(limits: &UploadLimits) -> Result<Compiled, UploadError> {
 /// An error with its causes in one line.
 pub(super) fn with_causes(error: &wasmtime::Error) -> String {
     one_line(&format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::receive;
+
+    #[tokio::test]
+    async fn r18_the_answer_of_the_compiler_is_read_with_a_limit() {
+        assert_eq!(receive(tokio::io::repeat(b'C'), 1 << 20).await, None);
+        assert_eq!(receive(&b"C123"[..], 3).await, None);
+        assert_eq!(receive(&b"C123"[..], 4).await, Some(b"C123".to_vec()));
+    }
 }

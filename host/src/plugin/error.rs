@@ -83,6 +83,11 @@ pub enum CallError {
     /// The plugin failed again and again; it rests.
     #[error("the plugin {plugin} failed {failures} times within a minute and is not called until a minute has passed")]
     Open { plugin: Name, failures: usize },
+    /// The version that is called cannot be made ready to run: its file is gone or was changed, or this engine does not take it.
+    #[error(
+        "version {version} of the plugin {plugin} does not load: {reason}; upload it again, or activate another version"
+    )]
+    NotLoaded { plugin: Name, version: u32, reason: String },
     #[error("the host failed: {0}")]
     Host(String),
 }
@@ -99,8 +104,19 @@ impl CallError {
             Self::Missing { .. } => "plugin_missing",
             Self::Busy | Self::Crowded { .. } => "plugin_busy",
             Self::Open { .. } => "plugin_circuit_open",
+            Self::NotLoaded { .. } => "plugin_not_loaded",
             Self::Host(_) => "plugin_host_error",
         }
+    }
+
+    /// Whether the plugin was not called, or broken off for want of processor time: it is asked again until it answers.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Busy | Self::Crowded { .. } | Self::Open { .. })
+    }
+
+    /// Whether the plugin says that the same call may succeed later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Guest { retryable: true, .. })
     }
 
     /// Whether it counts against the plugin: enough of these in a minute and it rests.
@@ -115,6 +131,10 @@ impl CallError {
     pub fn stop(&self, role: Role) -> Stop {
         let reason = self.to_string();
         match self {
+            Self::Guest { retryable: true, .. } => {
+                let stop = Stop::failed(503, self.code(), "The server cannot take this callback now.", reason);
+                Stop { temporary: true, ..stop.with_header("retry-after", "5") }
+            }
             Self::Guest { .. } if role == Role::Parser => {
                 Stop::refused(422, "not_parsed", "The body could not be read.", reason)
             }
@@ -129,6 +149,7 @@ impl CallError {
             | Self::OutOfMemory { .. }
             | Self::BadOutput { .. }
             | Self::Missing { .. }
+            | Self::NotLoaded { .. }
             | Self::Host(_) => Stop::failed(500, self.code(), "A plugin of this flow failed.", reason),
         }
     }

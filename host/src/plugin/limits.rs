@@ -45,6 +45,8 @@ pub(super) struct UploadLimits {
     pub bytes_max: usize,
     /// Memory of the compiler, in bytes.
     pub compile_memory_bytes_max: u64,
+    /// What the compiler answers: the component and its compiled code, in bytes.
+    pub answer_bytes_max: u64,
     /// CPU time of the compiler.
     pub compile_cpu_max: Duration,
     /// Wall-clock time of the compiler.
@@ -64,6 +66,7 @@ pub(super) struct UploadLimits {
 pub(super) const NORMAL: UploadLimits = UploadLimits {
     bytes_max: 4 << 20,
     compile_memory_bytes_max: 1 << 30,
+    answer_bytes_max: 128 << 20,
     compile_cpu_max: Duration::from_secs(10),
     compile_wall_max: Duration::from_secs(15),
     memory_bytes_max: 16 << 20,
@@ -76,6 +79,7 @@ pub(super) const NORMAL: UploadLimits = UploadLimits {
 pub(super) const LARGE: UploadLimits = UploadLimits {
     bytes_max: 64 << 20,
     compile_memory_bytes_max: 2 << 30,
+    answer_bytes_max: 1 << 30,
     compile_cpu_max: Duration::from_secs(120),
     compile_wall_max: Duration::from_secs(150),
     memory_bytes_max: 128 << 20,

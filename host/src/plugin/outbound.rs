@@ -4,6 +4,7 @@
 //! so a URL cannot lead into the operator's network.
 
 use crate::outgoing::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
+use http::{HeaderName, HeaderValue};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -76,7 +77,12 @@ impl Outbound {
             if FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
                 return Err(OutboundError::Invalid(format!("the header {name} is the host's to set")));
             }
-            builder = builder.header(name, value);
+            let (Ok(known), Ok(value)) = (HeaderName::try_from(&name), HeaderValue::try_from(value)) else {
+                let text =
+                    format!("the header `{}` has a name or a value that no header can have", name.escape_debug());
+                return Err(OutboundError::Invalid(text));
+            };
+            builder = builder.header(known, value);
         }
         if let Some(body) = request.body {
             builder = builder.body(body);

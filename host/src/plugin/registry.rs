@@ -2,7 +2,7 @@
 
 use super::Role;
 use super::bindings::exports;
-use super::cache::{Cache, deserialize, digest_of};
+use super::cache::{Cache, deserialize};
 use super::call::{Answer, Caller, Linked, Question, Roles, Subject, VerifierVerdict};
 use super::compile::{Compiled, compile, with_causes};
 use super::engine::{self, Calls, Ticker};
@@ -12,7 +12,8 @@ use super::limits::{LARGE, Limits, NORMAL};
 use super::outbound::Outbound;
 use super::share::{Counted, Places, SlowLane};
 use crate::flow::PluginMention;
-use crate::name::Name;
+use crate::json;
+use crate::name::{Name, sha256_hex};
 use crate::outcome::{PluginUse, Reply};
 use crate::secret::Secrets;
 use crate::store::{Store, StoreError, Write};
@@ -89,6 +90,8 @@ pub enum RegistryError {
     NoVersion { plugin: Name, version: u32, newest: u32 },
     #[error("the plugin {0} has {VERSIONS_MAX} versions, the most that are kept; remove it and upload it again")]
     TooManyVersions(Name),
+    #[error("version {version} of the plugin {plugin} does not load: {reason}; upload it again")]
+    NotLoaded { plugin: Name, version: u32, reason: String },
     #[error("plugins could not be set up: {0}")]
     SetUp(String),
     #[error(transparent)]
@@ -271,7 +274,8 @@ impl Plugins {
             return Err(RegistryError::NoVersion { plugin: name.clone(), version, newest });
         }
         record.active = version;
-        let linked = inner.load(&record).await.map_err(RegistryError::SetUp)?;
+        let linked = inner.load(&record).await;
+        let linked = linked.map_err(|reason| RegistryError::NotLoaded { plugin: name.clone(), version, reason })?;
         inner.put(workspace, record.clone(), ActiveVersion::new(Ok(linked))).await?;
         Ok(record)
     }
@@ -345,7 +349,7 @@ impl Plugins {
         config: &str,
         uses: &mut Vec<PluginUse>,
     ) -> Result<VerifierVerdict, CallError> {
-        match self.inner.ask(plugin, Question::Verify, subject, config, uses).await? {
+        match self.inner.ask(plugin, Question::Verify, subject, config, uses).await?.0 {
             Answer::Verdict(exports::verifier::Verdict::Accepted(proof)) => {
                 let exports::verifier::Proof { delivery_id, subject } = proof;
                 Ok(VerifierVerdict::Accepted { delivery_id, subject })
@@ -368,7 +372,7 @@ impl Plugins {
         uses: &mut Vec<PluginUse>,
     ) -> Result<Value, CallError> {
         match self.inner.ask(plugin, Question::Parse, subject, config, uses).await? {
-            Answer::Json(text) => self.inner.read_json(plugin, subject, &text, uses),
+            (Answer::Json(text), asked) => self.inner.read_json(&asked, subject, &text, uses),
             _ => Err(wrong_answer(plugin)),
         }
     }
@@ -385,7 +389,7 @@ impl Plugins {
         config: &str,
         uses: &mut Vec<PluginUse>,
     ) -> Result<bool, CallError> {
-        match self.inner.ask(plugin, Question::Evaluate, subject, config, uses).await? {
+        match self.inner.ask(plugin, Question::Evaluate, subject, config, uses).await?.0 {
             Answer::Holds(holds) => Ok(holds),
             _ => Err(wrong_answer(plugin)),
         }
@@ -404,7 +408,7 @@ impl Plugins {
         uses: &mut Vec<PluginUse>,
     ) -> Result<Value, CallError> {
         match self.inner.ask(plugin, Question::Run, subject, config, uses).await? {
-            Answer::Json(text) => self.inner.read_json(plugin, subject, &text, uses),
+            (Answer::Json(text), asked) => self.inner.read_json(&asked, subject, &text, uses),
             _ => Err(wrong_answer(plugin)),
         }
     }
@@ -423,14 +427,13 @@ impl Plugins {
         uses: &mut Vec<PluginUse>,
     ) -> Result<Reply, CallError> {
         match self.inner.ask(plugin, Question::Respond, subject, config, uses).await? {
-            Answer::Reply(exports::responder::Reply { status, headers, body }) => {
+            (Answer::Reply(exports::responder::Reply { status, headers, body }), asked) => {
                 let max = self.inner.settings.limits.of(&subject.workspace).result_bytes;
                 if body.len() > max {
                     let reason = format!("the body has {} bytes, more than {max}", body.len());
-                    return Err(self.inner.bad_output(plugin, subject, reason, uses));
+                    return Err(bad_output(&asked, reason, uses));
                 }
-                check(Reply { status, headers, body: body.into() })
-                    .map_err(|reason| self.inner.bad_output(plugin, subject, reason, uses))
+                check(Reply { status, headers, body: body.into() }).map_err(|reason| bad_output(&asked, reason, uses))
             }
             _ => Err(wrong_answer(plugin)),
         }
@@ -484,12 +487,13 @@ impl Inner {
     async fn take_upload(self: &Arc<Self>, bytes: Bytes) -> Result<New, UploadError> {
         let allowed = if self.settings.large_plugins { LARGE.bytes_max } else { NORMAL.bytes_max };
         if bytes.len() > allowed {
-            let hint = if self.settings.large_plugins || bytes.len() > LARGE.bytes_max {
-                String::new()
-            } else {
-                "; components that embed an interpreter need `large_plugins = true` in the server's configuration"
-                    .to_owned()
-            };
+            let mut hint =
+                "; what is for debuggers counts: leave it out with `strip = true` in the profile of Cargo.toml, or \
+                            with `wasm-tools strip -a`"
+                    .to_owned();
+            if !self.settings.large_plugins && bytes.len() <= LARGE.bytes_max {
+                hint += ". Components that embed an interpreter need `large_plugins = true` in the server's settings";
+            }
             return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, hint });
         }
         let waiting = Counted::enter(&self.uploads);
@@ -502,7 +506,7 @@ impl Inner {
             // What the engine does not take of code that was compiled a moment ago is too much for a call.
             let component = deserialize(&inner.caller.engine, &compiled.artifact)
                 .map_err(|error| UploadError::TooComplex(with_causes(&error)))?;
-            let linked = inner.link(&component, digest_of(&compiled.component), large)?;
+            let linked = inner.link(&component, sha256_hex(&compiled.component), large)?;
             Ok(New { component, linked, compiled })
         };
         self.aside(take).await.map_err(UploadError::Host)?
@@ -606,11 +610,14 @@ impl Inner {
         subject: &Subject,
         config: &str,
         uses: &mut Vec<PluginUse>,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<(Answer, Arc<Active>), CallError> {
         let role = question.role();
         let missing = || CallError::Missing { plugin: plugin.clone(), role };
         let active = self.find(&subject.workspace, plugin).ok_or_else(missing)?;
-        let linked = active.version.linked.as_ref().map_err(|reason| CallError::Host(reason.clone()))?;
+        let linked = active.version.linked.as_ref().map_err(|reason| {
+            let (plugin, version) = (plugin.clone(), active.record.active);
+            CallError::NotLoaded { plugin, version, reason: reason.clone() }
+        })?;
         if !linked.roles.has(role) {
             return Err(missing());
         }
@@ -622,12 +629,18 @@ impl Inner {
         metrics::histogram!("ringback_plugin_call_seconds", "role" => role.as_str())
             .record(Duration::from_micros(usage.duration_us).as_secs_f64());
         uses.push(usage);
-        result.inspect_err(|error| active.note(error))
+        match result {
+            Ok(answer) => Ok((answer, active)),
+            Err(error) => {
+                active.note(&error);
+                Err(error)
+            }
+        }
     }
 
     fn read_json(
         &self,
-        plugin: &Name,
+        asked: &Active,
         subject: &Subject,
         text: &str,
         uses: &mut [PluginUse],
@@ -635,22 +648,21 @@ impl Inner {
         let max = self.settings.limits.of(&subject.workspace).result_bytes;
         if text.len() > max {
             let reason = format!("the result has {} bytes, more than {max}", text.len());
-            return Err(self.bad_output(plugin, subject, reason, uses));
+            return Err(bad_output(asked, reason, uses));
         }
-        serde_json::from_str(text)
-            .map_err(|error| self.bad_output(plugin, subject, format!("the result is not JSON: {error}"), uses))
+        json::from_slice(text.as_bytes())
+            .map_err(|error| bad_output(asked, format!("the result is not JSON: {error}"), uses))
     }
+}
 
-    fn bad_output(&self, plugin: &Name, subject: &Subject, reason: String, uses: &mut [PluginUse]) -> CallError {
-        let error = CallError::BadOutput { plugin: plugin.clone(), reason };
-        if let Some(usage) = uses.last_mut() {
-            usage.failure = Some(error.code().to_owned());
-        }
-        if let Some(active) = self.find(&subject.workspace, plugin) {
-            active.note(&error);
-        }
-        error
+/// What is wrong with an answer counts against the version that gave it, whichever is active by now.
+fn bad_output(asked: &Active, reason: String, uses: &mut [PluginUse]) -> CallError {
+    let error = CallError::BadOutput { plugin: asked.record.name.clone(), reason };
+    if let Some(usage) = uses.last_mut() {
+        usage.failure = Some(error.code().to_owned());
     }
+    asked.note(&error);
+    error
 }
 
 impl Active {

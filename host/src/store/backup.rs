@@ -1,18 +1,22 @@
 //! A backup: everything that is stored, as lines of JSON, taken while changes go on. First every value as the index finds
 //! it, then what the log has had added since the beginning of that: applied in order they make the state at the end.
 //!
-//! The first line is the header, and the last one says how many lines there were: a backup that is cut off is refused.
+//! The first line is the header, and the last one says how many lines there were: a backup that is cut off is refused. Each
+//! line is `{"line":…,"sha256":…}`: its own digest, over the one of the line before it and its text, so that the last one is
+//! over all. A plugin's file is named by the digest of its bytes.
 
 use super::engine::Engine;
-use super::log::{LogError, Record};
+use super::log::{KEY_BYTES_MAX, LogError, Record};
 use super::writer::Operation;
-use super::{StoreError, damaged_log};
+use super::{StoreError, damaged_log, key};
+use crate::name::sha256_hex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead};
 
-const FORMAT: u32 = 1;
+/// The first format had no checksums.
+const FORMAT: u32 = 2;
 /// Bytes of values that are restored as one change.
 const PORTION_BYTES: usize = 1 << 20;
 
@@ -68,11 +72,10 @@ pub(super) fn write(
     out: &mut dyn FnMut(Vec<u8>) -> io::Result<()>,
 ) -> Result<(), BackupError> {
     let mut lines = 0;
+    let mut chain = Chain::default();
     let mut put = |line: &Line| -> io::Result<()> {
         lines += 1;
-        let mut bytes = serde_json::to_vec(line)?;
-        bytes.push(b'\n');
-        out(bytes)
+        out(chain.seal(&serde_json::to_string(line)?))
     };
     put(&Line::Backup { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned() })?;
     // The segments stay where they are until the end.
@@ -91,10 +94,52 @@ pub(super) fn write(
         let BackupFile { name, bytes } = file?;
         put(&Line::File { name, bytes: STANDARD.encode(bytes) })?;
     }
-    let end = Line::End { lines };
-    let mut bytes = serde_json::to_vec(&end).map_err(io::Error::other)?;
-    bytes.push(b'\n');
-    Ok(out(bytes)?)
+    let end = serde_json::to_string(&Line::End { lines }).map_err(io::Error::other)?;
+    Ok(out(chain.seal(&end))?)
+}
+
+/// The digests of a backup's lines, each over the one before it.
+#[derive(Default)]
+pub(super) struct Chain {
+    last: String,
+}
+
+impl Chain {
+    const BEGIN: &str = "{\"line\":";
+    const MIDDLE: &str = ",\"sha256\":\"";
+    const END: &str = "\"}";
+
+    pub(super) fn seal(&mut self, text: &str) -> Vec<u8> {
+        self.next(text);
+        let mut line = [Self::BEGIN, text, Self::MIDDLE, &self.last, Self::END].concat().into_bytes();
+        line.push(b'\n');
+        line
+    }
+
+    /// The text of a line whose digest is right.
+    fn open<'l>(&mut self, line: &'l str) -> Result<&'l str, &'static str> {
+        let inner = line.strip_prefix(Self::BEGIN).and_then(|rest| rest.strip_suffix(Self::END));
+        let parts = inner.and_then(|rest| rest.rsplit_once(Self::MIDDLE));
+        let Some((text, digest)) = parts else {
+            return Err(match line.starts_with("{\"backup\":") {
+                true => {
+                    "begins a backup of an earlier version, without checksums: restore it with that version, and take it again"
+                }
+                false => "is no line of a backup",
+            });
+        };
+        self.next(text);
+        if self.last == digest { Ok(text) } else { Err("is not as it was written: its checksum is wrong") }
+    }
+
+    fn next(&mut self, text: &str) {
+        self.last = sha256_hex(&[self.last.as_bytes(), text.as_bytes()].concat());
+    }
+}
+
+/// The name under which a backup has a component, by its digest.
+pub(super) fn component_name(digest: &str) -> String {
+    format!("plugins/{digest}.wasm")
 }
 
 fn line(record: &Record<'_>) -> Line {
@@ -114,18 +159,26 @@ pub(super) async fn restore(
     backup: impl BufRead,
     mut file: impl FnMut(BackupFile) -> io::Result<()>,
 ) -> Result<u64, BackupError> {
-    let mut portion = Vec::new();
-    let mut bytes = 0;
+    let (mut portion, mut bytes) = (Vec::new(), 0);
     let mut count = 0;
     let mut ended = false;
+    let mut chain = Chain::default();
     for text in backup.lines() {
         let wrong = |problem: &str| BackupError::Line { line: count + 1, problem: problem.to_owned() };
-        let text = text?;
+        let text = text.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => wrong("is no text: the backup was changed; take another one"),
+            _ => error.into(),
+        })?;
         if ended {
             return Err(wrong("comes after its end"));
         }
-        let line: Line = serde_json::from_str(&text).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        let text = chain.open(&text).map_err(wrong)?;
+        let line: Line = serde_json::from_str(text).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
         let decode = |text: &str| STANDARD.decode(text).map_err(|error| wrong(&format!("cannot be read: {error}")));
+        let mut add = |operation: Operation| {
+            bytes += operation.bytes();
+            portion.push(operation);
+        };
         match line {
             Line::Backup { format: FORMAT, .. } if count == 0 => {}
             Line::Backup { format, .. } if count == 0 => {
@@ -134,11 +187,21 @@ pub(super) async fn restore(
             _ if count == 0 => return Err(wrong("does not begin a backup of ringback")),
             Line::Backup { .. } => return Err(wrong("begins another backup")),
             Line::Value { key, revision, value } => {
-                bytes += value.len();
-                portion.push(Operation::Put { key: decode(&key)?, revision, value: value.into_bytes() });
+                let key = decode(&key)?;
+                if key.len() > KEY_BYTES_MAX || !key.first().is_some_and(|kind| key::KINDS.contains(kind)) {
+                    return Err(wrong("is for something that no backup has"));
+                }
+                add(Operation::Put { key, revision, value: value.into_bytes() });
             }
-            Line::Gone { key } => portion.push(Operation::Delete(decode(&key)?)),
-            Line::File { name, bytes } => file(BackupFile { name, bytes: decode(&bytes)? })?,
+            Line::Gone { key } => add(Operation::Delete(decode(&key)?)),
+            Line::File { name, bytes } => {
+                let bytes = decode(&bytes)?;
+                // Nothing but what a backup makes: a name says no more than the bytes do.
+                if name != component_name(&sha256_hex(&bytes)) {
+                    return Err(wrong(&format!("has the file {name:?}, which is no component with this digest")));
+                }
+                file(BackupFile { name, bytes })?;
+            }
             Line::End { lines } if lines == count => ended = true,
             Line::End { lines } => {
                 return Err(wrong(&format!("says that there are {lines} lines before it, not {count}")));

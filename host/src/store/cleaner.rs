@@ -69,7 +69,7 @@ async fn move_segment(log: &Arc<Log>, index: &Arc<Index>, writer: &Writer, numbe
                 let Some(value) = record.value else { return Ok(()) };
                 let slot = index.get(record.key).map_err(|error| LogError::Io(std::io::Error::other(error)))?;
                 if slot.is_some_and(|slot| slot.at == at) {
-                    bytes += value.len();
+                    bytes += record.key.len() + value.len();
                     let (key, value) = (record.key.to_vec(), value.to_vec());
                     portion.push(Operation::Move { key, revision: record.revision, value, from: at });
                 }

@@ -2,17 +2,19 @@
 
 use super::index::{Index, Scan};
 use super::journal::{self, Advanced};
-use super::log::Log;
+use super::log::{KEY_BYTES_MAX, Log};
+use super::open::Lock;
 use super::writer::{Operation, Writer};
 use super::{Due, Page, StoreError, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
+use crate::json;
 use crate::name::Name;
 use crate::planted::{Fault, is_planted};
 use crate::time::Timestamp;
+use crate::user::UserTokenRecord;
 use base64::Engine as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::File;
 use std::sync::Arc;
 
 /// Most records that one page looks at: a filter that accepts little must not read the whole store.
@@ -20,23 +22,46 @@ pub(super) const SCANNED_MAX: usize = 10_000;
 
 /// The open engine.
 pub(super) struct Engine {
+    /// Most bytes of one change.
+    pub(super) change_bytes_max: usize,
     pub(super) log: Arc<Log>,
     pub(super) index: Arc<Index>,
     pub(super) writer: Arc<Writer>,
     /// Held while segments are moved or must stay.
     pub(super) cleaning: tokio::sync::Mutex<()>,
     /// Holds the lock on the directory.
-    pub(super) _lock: File,
+    pub(super) _lock: Lock,
 }
 
 impl Engine {
     pub(super) async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         let operations = self.operations(writes)?;
+        self.check_size(&operations)?;
         self.writer.commit(operations).await
     }
 
     pub(super) fn write_behind(&self, writes: &[Write]) -> bool {
-        self.operations(writes).is_ok_and(|operations| self.writer.write_behind(operations))
+        let operations = self.operations(writes);
+        operations.is_ok_and(|operations| self.check_size(&operations).is_ok() && self.writer.write_behind(operations))
+    }
+
+    /// Whether what a change writes can be read again. Blocks of a journal do not count: they were in it before, so that an
+    /// execution can always be ended.
+    fn check_size(&self, operations: &[Operation]) -> Result<(), StoreError> {
+        let mut left = self.change_bytes_max;
+        for operation in operations {
+            let (Operation::Put { key, .. } | Operation::Delete(key) | Operation::DeletePrefix(key)) = operation else {
+                continue;
+            };
+            if key.len() > KEY_BYTES_MAX {
+                return Err(StoreError::TooLarge { what: "a key", max: KEY_BYTES_MAX });
+            }
+            if key.first() != Some(&key::JOURNAL) {
+                let too_large = StoreError::TooLarge { what: "a change", max: self.change_bytes_max };
+                left = left.checked_sub(operation.bytes()).ok_or(too_large)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
@@ -57,7 +82,7 @@ impl Engine {
     }
 
     /// The values of a scan, with their keys. What goes while it is read is left out.
-    fn values<'e, T>(
+    pub(super) fn values<'e, T>(
         &'e self,
         scan: Scan<'e>,
         read_value: impl Fn(&[u8], &[u8]) -> Result<T, StoreError> + 'e,
@@ -73,9 +98,9 @@ impl Engine {
         })
     }
 
-    /// Every record under a prefix, in order.
-    pub(super) fn list<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
-        self.list_as(prefix, parse)
+    /// The first record of a range.
+    pub(super) fn first<T: DeserializeOwned>(&self, start: Vec<u8>, end: Vec<u8>) -> Result<Option<T>, StoreError> {
+        self.values(self.index.scan(start, end, false), parse).next().map(|found| Ok(found?.1)).transpose()
     }
 
     /// What `read` makes of every record under a prefix, in order.
@@ -209,6 +234,11 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let key = key::execution(workspace, summary.id);
         operations.push(Operation::Expect { key: key.clone(), revision: before.map(|before| before.entries) });
+        if before.is_none() && summary.environment != Name::default_name() {
+            // It may have been removed in the meantime.
+            let environment = key::environment(workspace, &summary.environment);
+            operations.push(Operation::Expect { key: environment, revision: Some(0) });
+        }
         let (old, new) = (before.map(|before| marks(workspace, before)).unwrap_or_default(), marks(workspace, summary));
         for mark in old.iter().filter(|mark| !new.contains(mark)) {
             operations.push(Operation::Delete(mark.clone()));
@@ -238,6 +268,33 @@ impl Engine {
         Ok(())
     }
 
+    /// What gives waits their environment that were written before waits had one.
+    pub(super) fn old_waits(&self) -> Result<Vec<Operation>, StoreError> {
+        let mut operations = Vec::new();
+        for found in self.index.scan_prefix(&[key::WAIT]) {
+            let (old, _) = found?;
+            let Some((workspace, id)) = key::wait_without_environment(&old) else { continue };
+            operations.push(Operation::Delete(old));
+            let summary = self.value_as(&key::execution(&workspace, id), journal::summary)?;
+            for mark in summary.iter().flat_map(|summary| marks(&workspace, summary)) {
+                put(&mut operations, mark, &())?;
+            }
+        }
+        Ok(operations)
+    }
+
+    /// What puts tokens in order by their users that were made before they were: there are some while nothing is in order.
+    pub(super) fn old_user_tokens(&self) -> Result<Vec<Operation>, StoreError> {
+        let mut operations = Vec::new();
+        if self.index.scan_prefix(&[key::USER_TOKEN_OF]).next().is_none() {
+            let tokens = self.list_all::<_, UserTokenRecord>(key::USER_TOKEN, key::workspace_and_text)?;
+            for ((workspace, hash), record) in tokens {
+                put(&mut operations, key::token_of_user(&workspace, &record.user, &hash), &())?;
+            }
+        }
+        Ok(operations)
+    }
+
     /// A change as operations on records. Encoding happens in the caller's thread: the writer only writes.
     fn operations(&self, writes: &[Write]) -> Result<Vec<Operation>, StoreError> {
         let mut operations = Vec::with_capacity(writes.len() + 2);
@@ -246,12 +303,21 @@ impl Engine {
                 Write::PutFlow { workspace, record } => {
                     put(&mut operations, key::flow(workspace, &record.name), record)?
                 }
-                Write::PutFlowVersion { workspace, name, version, source } => {
-                    put(&mut operations, key::flow_version(workspace, name, *version), source)?;
+                Write::PutFlowVersion { workspace, name, version, record } => {
+                    put(&mut operations, key::flow_version(workspace, name, *version), record)?;
                 }
-                Write::DeleteFlow { workspace, name } => {
+                Write::ExpectFlowVersion { workspace, name, version } => {
+                    let key = key::flow_version(workspace, name, *version);
+                    operations.push(Operation::Expect { key, revision: Some(0) });
+                }
+                Write::DeleteFlowVersions { workspace, name, versions } => {
+                    let keys = versions.iter().map(|version| key::flow_version(workspace, name, *version));
+                    operations.extend(keys.map(Operation::Delete));
+                }
+                Write::DeleteFlow { workspace, name, version } => {
                     operations.push(Operation::Delete(key::flow(workspace, name)));
                     operations.push(Operation::DeletePrefix(key::flow_versions(workspace, name)));
+                    put(&mut operations, key::flow_removed(workspace, name), version)?;
                 }
                 Write::PutPlugin { workspace, record } => {
                     put(&mut operations, key::plugin(workspace, &record.name), record)?;
@@ -267,12 +333,18 @@ impl Engine {
                     self.advance(&mut operations, workspace, before.as_deref(), summary, entries)?;
                 }
                 Write::PutMail { .. } if is_planted(Fault::LostEarlyCallback) => {}
-                Write::PutMail { workspace, execution, entries, trigger, mail } => {
+                Write::PutMail { workspace, execution, entries, trigger, mail, limits } => {
                     let revision = Some(*entries);
                     operations.push(Operation::Expect { key: key::execution(workspace, *execution), revision });
                     let mail_key = key::mail(workspace, *execution, trigger, mail.callback);
                     put(&mut operations, key::due(mail.expires_at, &mail_key), &())?;
-                    put(&mut operations, mail_key, mail)?;
+                    let value = to_json(&mail_key, mail)?;
+                    operations.push(Operation::Below {
+                        prefix: key::mailbox(workspace, *execution, trigger),
+                        count: limits.count_max.saturating_sub(1),
+                        bytes: limits.bytes_max.saturating_sub(value.len()),
+                    });
+                    operations.push(Operation::Put { key: mail_key, revision: 0, value });
                 }
                 Write::TakeMail { workspace, execution, trigger, mail } => {
                     let mail_key = key::mail(workspace, *execution, trigger, mail.callback);
@@ -300,8 +372,10 @@ impl Engine {
                 Write::DeleteCallback { workspace, id } => {
                     operations.push(Operation::Delete(key::callback(workspace, *id)));
                 }
-                Write::DeleteExecution { workspace, id } => {
-                    operations.push(Operation::Delete(key::execution(workspace, *id)));
+                Write::DeleteExecution { workspace, id, entries } => {
+                    let key = key::execution(workspace, *id);
+                    operations.push(Operation::Expect { key: key.clone(), revision: Some(*entries) });
+                    operations.push(Operation::Delete(key));
                     operations.push(Operation::DeletePrefix(key::journal(workspace, *id)));
                 }
                 Write::PutSecret { workspace, name, record } => {
@@ -325,12 +399,19 @@ impl Engine {
                 Write::DeleteVar { workspace, environment, name } => {
                     operations.push(Operation::Delete(key::var(workspace, environment, name)));
                 }
+                Write::PutRedirectOrigin { workspace, origin, record } => {
+                    put(&mut operations, key::redirect_origin(workspace, origin), record)?;
+                }
+                Write::DeleteRedirectOrigin { workspace, origin } => {
+                    operations.push(Operation::Delete(key::redirect_origin(workspace, origin)));
+                }
                 Write::PutUser { workspace, id, record } => put(&mut operations, key::user(workspace, id), record)?,
                 Write::DeleteUser { workspace, id } => operations.push(Operation::Delete(key::user(workspace, id))),
                 Write::PutTicket { workspace, before, record } => {
                     let ticket_key = key::ticket(workspace, record.id);
                     operations.push(Operation::Expect { key: ticket_key.clone(), revision: *before });
                     if before.is_none() {
+                        operations.push(Operation::Expect { key: key::ticket_state(record.state), revision: None });
                         put(&mut operations, key::ticket_state(record.state), &(workspace, record.id))?;
                     }
                     let value = to_json(&ticket_key, record)?;
@@ -341,9 +422,11 @@ impl Engine {
                     operations.push(Operation::Delete(key::ticket_state(*state)));
                 }
                 Write::PutUserToken { workspace, hash, record } => {
+                    put(&mut operations, key::token_of_user(workspace, &record.user, hash), &())?;
                     put(&mut operations, key::user_token(workspace, hash), record)?;
                 }
-                Write::DeleteUserToken { workspace, hash } => {
+                Write::DeleteUserToken { workspace, user, hash } => {
+                    operations.push(Operation::Delete(key::token_of_user(workspace, user, hash)));
                     operations.push(Operation::Delete(key::user_token(workspace, hash)));
                 }
                 Write::PutToken { id, record } => put(&mut operations, key::token(id), record)?,
@@ -368,7 +451,8 @@ fn marks(workspace: &Name, summary: &Summary) -> Vec<Vec<u8>> {
     }
     if let Some(wait) = &summary.wait {
         if let Some(trigger) = &wait.trigger {
-            marks.push(key::wait(workspace, &summary.flow, trigger, wait.since, summary.id));
+            let waits = key::waits(workspace, &summary.environment, &summary.flow, trigger);
+            marks.push(key::wait(&waits, wait.since, summary.id));
         }
         marks.extend(wait.until.map(|until| key::due(until, &key::execution(workspace, summary.id))));
     }
@@ -386,12 +470,12 @@ fn put<T: Serialize + ?Sized>(operations: &mut Vec<Operation>, key: Vec<u8>, val
     Ok(())
 }
 
-fn to_json<T: Serialize + ?Sized>(key: &[u8], value: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn to_json<T: Serialize + ?Sized>(key: &[u8], value: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| StoreError::damaged(key, format!("it cannot be written: {error}")))
 }
 
 pub(super) fn parse<T: DeserializeOwned>(key: &[u8], payload: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(payload).map_err(|error| StoreError::damaged(key, error.to_string()))
+    json::from_own(payload).map_err(|error| StoreError::damaged(key, error.to_string()))
 }
 
 /// What `read_key` makes of a key without its kind.

@@ -6,6 +6,7 @@
 
 use super::StoreError;
 use crate::execution::{Entry, Summary};
+use crate::json;
 
 /// Entries of this many bytes become a block of their own before more are added.
 const TAIL_BYTES_MAX: usize = 4096;
@@ -36,7 +37,7 @@ fn damaged(key: &[u8], error: &serde_json::Error) -> StoreError {
 }
 
 pub(super) fn summary(key: &[u8], value: &[u8]) -> Result<Summary, StoreError> {
-    serde_json::from_slice(split(key, value)?.summary).map_err(|error| damaged(key, &error))
+    json::from_own(split(key, value)?.summary).map_err(|error| damaged(key, &error))
 }
 
 /// The summary, and the entries that stand with it.
@@ -46,8 +47,8 @@ pub(super) fn summary_and_tail(key: &[u8], value: &[u8]) -> Result<(Summary, Vec
 
 /// The entries of a block.
 pub(super) fn entries(key: &[u8], block: &[u8]) -> Result<Vec<Entry>, StoreError> {
-    let lines = serde_json::Deserializer::from_slice(block).into_iter();
-    lines.collect::<Result<_, _>>().map_err(|error| damaged(key, &error))
+    let lines = block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(json::from_own).collect::<Result<_, _>>().map_err(|error| damaged(key, &error))
 }
 
 /// What becomes of an execution's value when its journal goes on: the value, and the block that its old tail becomes, with
@@ -74,7 +75,8 @@ pub(super) fn advance(
             block = Some((parts.first, parts.tail.to_vec()));
         }
     }
-    let mut value = Vec::with_capacity(1024 + tail.len());
+    // At once, since a value that grows to many megabytes leaves as many behind.
+    let mut value = Vec::with_capacity(1024 + tail.len() + added.iter().map(Entry::weight).sum::<usize>());
     serde_json::to_writer(&mut value, summary).map_err(|error| damaged(key, &error))?;
     value.extend_from_slice(format!("\n{first}\n").as_bytes());
     value.extend_from_slice(tail);

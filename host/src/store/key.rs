@@ -15,12 +15,18 @@ pub(super) const SECRET: u8 = b'S';
 pub(super) const STATE: u8 = b'Q';
 pub(super) const TOKEN: u8 = b'T';
 pub(super) const FLOW_VERSION: u8 = b'V';
+/// The last version of a flow that was removed.
+pub(super) const FLOW_REMOVED: u8 = b'O';
 pub(super) const USER: u8 = b'U';
 pub(super) const ENVIRONMENT: u8 = b'N';
 /// Variables, by environment.
 pub(super) const VAR: u8 = b'G';
+/// Origins that callers may be sent to.
+pub(super) const REDIRECT_ORIGIN: u8 = b'B';
 /// Tokens of users, by their hashes.
 pub(super) const USER_TOKEN: u8 = b'A';
+/// The hashes of tokens, by their users.
+pub(super) const USER_TOKEN_OF: u8 = b'X';
 pub(super) const TICKET: u8 = b'I';
 /// Tickets of all workspaces, by their states.
 pub(super) const TICKET_STATE: u8 = b'H';
@@ -35,7 +41,7 @@ pub(super) const MAILBOX: u8 = b'M';
 /// Who waits for a callback of a trigger.
 pub(super) const WAIT: u8 = b'W';
 
-pub(super) const KINDS: [u8; 21] = [
+pub(super) const KINDS: [u8; 24] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -46,10 +52,13 @@ pub(super) const KINDS: [u8; 21] = [
     STATE,
     TOKEN,
     FLOW_VERSION,
+    FLOW_REMOVED,
     USER,
     USER_TOKEN,
+    USER_TOKEN_OF,
     ENVIRONMENT,
     VAR,
+    REDIRECT_ORIGIN,
     TICKET,
     TICKET_STATE,
     DUE,
@@ -84,6 +93,15 @@ pub(super) fn flow_versions(workspace: &Name, name: &Name) -> Vec<u8> {
     key
 }
 
+pub(super) fn flow_removed(workspace: &Name, name: &Name) -> Vec<u8> {
+    key(FLOW_REMOVED, workspace, name.as_str().as_bytes())
+}
+
+/// The version at the end of a key of one.
+pub(super) fn version(rest: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(rest.try_into().ok()?))
+}
+
 pub(super) fn plugin(workspace: &Name, name: &Name) -> Vec<u8> {
     key(PLUGIN, workspace, name.as_str().as_bytes())
 }
@@ -115,6 +133,11 @@ pub(super) fn running_of(workspace: &Name) -> Vec<u8> {
 /// The id at the end of a key of a workspace.
 pub(super) fn after_workspace(key: &[u8]) -> Option<ExecutionId> {
     workspace_and_id(key.get(1..)?).map(|(_, id)| id)
+}
+
+/// The id at the end of a key of a wait.
+pub(super) fn last_id(key: &[u8]) -> Option<ExecutionId> {
+    key.last_chunk::<16>().map(|id| ExecutionId::from_bytes(*id))
 }
 
 /// The execution of a workspace that a timer is for.
@@ -156,6 +179,10 @@ pub(super) fn workspace_name_and_text(key: &[u8]) -> Option<(Name, Name, String)
     Some((workspace, name, text(rest)?))
 }
 
+pub(super) fn redirect_origin(workspace: &Name, origin: &str) -> Vec<u8> {
+    key(REDIRECT_ORIGIN, workspace, origin.as_bytes())
+}
+
 pub(super) fn users(workspace: &Name) -> Vec<u8> {
     key(USER, workspace, &[])
 }
@@ -164,8 +191,12 @@ pub(super) fn user(workspace: &Name, id: &str) -> Vec<u8> {
     key(USER, workspace, id.as_bytes())
 }
 
-pub(super) fn user_tokens(workspace: &Name) -> Vec<u8> {
-    key(USER_TOKEN, workspace, &[])
+pub(super) fn tokens_of_user(workspace: &Name, user: &str) -> Vec<u8> {
+    key(USER_TOKEN_OF, workspace, &[user.as_bytes(), &[0]].concat())
+}
+
+pub(super) fn token_of_user(workspace: &Name, user: &str, hash: &str) -> Vec<u8> {
+    [&tokens_of_user(workspace, user)[..], hash.as_bytes()].concat()
 }
 
 pub(super) fn user_token(workspace: &Name, hash: &str) -> Vec<u8> {
@@ -200,9 +231,14 @@ pub(super) fn state(workspace: &Name, plugin: &Name, name: &str) -> Vec<u8> {
     key
 }
 
-/// The waits for a trigger, oldest first.
-pub(super) fn waits(workspace: &Name, flow: &Name, trigger: &Name) -> Vec<u8> {
-    key(WAIT, workspace, &[flow.as_str().as_bytes(), &[0], trigger.as_str().as_bytes(), &[0]].concat())
+/// Stands behind the trigger of a wait and says that its environment follows. Waits of before that have a zero there.
+const ENVIRONMENT_FOLLOWS: u8 = 1;
+
+/// The waits for a trigger in an environment, oldest first.
+pub(super) fn waits(workspace: &Name, environment: &Name, flow: &Name, trigger: &Name) -> Vec<u8> {
+    let (flow, trigger) = (flow.as_str().as_bytes(), trigger.as_str().as_bytes());
+    let environment = environment.as_str().as_bytes();
+    key(WAIT, workspace, &[flow, &[0], trigger, &[ENVIRONMENT_FOLLOWS], environment, &[0]].concat())
 }
 
 /// The waits for all triggers of a flow.
@@ -210,11 +246,32 @@ pub(super) fn waits_of_flow(workspace: &Name, flow: &Name) -> Vec<u8> {
     key(WAIT, workspace, &[flow.as_str().as_bytes(), &[0]].concat())
 }
 
-pub(super) fn wait(workspace: &Name, flow: &Name, trigger: &Name, since: Timestamp, id: ExecutionId) -> Vec<u8> {
-    let mut key = waits(workspace, flow, trigger);
-    key.extend_from_slice(&since.as_millis().to_be_bytes());
-    key.extend_from_slice(id.as_bytes());
-    key
+/// The waits of a workspace.
+pub(super) fn waits_of(workspace: &Name) -> Vec<u8> {
+    key(WAIT, workspace, &[])
+}
+
+pub(super) fn wait(waits: &[u8], since: Timestamp, id: ExecutionId) -> Vec<u8> {
+    [waits, &since.as_millis().to_be_bytes(), id.as_bytes()].concat()
+}
+
+/// The environment of a wait.
+pub(super) fn environment_of_wait(key: &[u8]) -> Option<Name> {
+    let rest = after_trigger(key)?.strip_prefix(&[ENVIRONMENT_FOLLOWS])?;
+    parts(rest).map(|(environment, _)| environment)
+}
+
+/// The workspace and the execution of a wait that was written before waits had environments.
+pub(super) fn wait_without_environment(key: &[u8]) -> Option<(Name, ExecutionId)> {
+    let (_, id) = after_trigger(key)?.strip_prefix(&[0]).and_then(since_and_id)?;
+    Some((parts(key.get(1..)?)?.0, id))
+}
+
+fn after_trigger(key: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = parts(key.get(1..)?)?;
+    let (_, rest) = parts(rest)?;
+    let end = rest.iter().position(|byte| *byte <= ENVIRONMENT_FOLLOWS)?;
+    rest.get(end..)
 }
 
 /// Since when, and who, from the end of a key of a wait.

@@ -31,16 +31,18 @@ use crate::file::sync_directory;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 const MAGIC: [u8; 4] = *b"rbL\x01";
 const FRAME_HEADER: usize = 20;
-const RECORD_HEADER: usize = 15;
-/// Longest frame that is believed, in bytes: a length beyond it is damage.
+pub(super) const RECORD_HEADER: usize = 15;
+/// Longest frame that is believed, in bytes: a length beyond it is damage, and none is written.
 const FRAME_BYTES_MAX: u32 = 1 << 30;
+/// Longest key, in bytes.
+pub(super) const KEY_BYTES_MAX: usize = u16::MAX as usize;
 const EXTENSION: &str = "log";
 /// The next segment while it is prepared.
 const PREPARED: &str = "next";
@@ -139,6 +141,11 @@ impl Frame {
         let offset = self.bytes.len() as u64;
         record.encode(&mut self.bytes);
         offset
+    }
+
+    /// Makes room at once: what grows to many megabytes leaves as many behind.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(FRAME_HEADER + bytes);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -345,6 +352,20 @@ impl Log {
         Ok(Scanned { end, last })
     }
 
+    /// Whether the newest segment is still where it was opened.
+    pub(super) fn is_in_place(&self) -> bool {
+        let newest = {
+            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+            segments.last_key_value().map(|(number, file)| (*number, Arc::clone(file)))
+        };
+        newest.is_none_or(|(number, file)| match (std::fs::metadata(self.path(number)), file.metadata()) {
+            (Ok(found), Ok(open)) => (found.dev(), found.ino()) == (open.dev(), open.ino()),
+            // Any other error says nothing of the file.
+            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+            (_, Err(_)) => true,
+        })
+    }
+
     /// Removes the oldest segment. What was needed of it is elsewhere.
     pub(super) fn remove(&self, number: u32) -> io::Result<()> {
         self.segments.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
@@ -503,6 +524,9 @@ impl Appender {
 
     /// Writes a frame: where it begins. It is durable after a [`sync`](Self::sync).
     pub(super) fn append(&mut self, frame: &mut Frame) -> io::Result<Position> {
+        if frame.bytes.len() > FRAME_BYTES_MAX as usize {
+            return Err(io::Error::other("a group of changes is too large to be read again"));
+        }
         let number = self.end.frame.unwrap_or_default() + 1;
         let bytes = frame.seal(number);
         let End { position, .. } = self.end;

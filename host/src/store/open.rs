@@ -43,9 +43,8 @@ const READ_KEYS: usize = 20_000;
 /// Opens the store in `directory/store`, with the lock in `directory/lock`.
 pub(super) fn open(directory: &Path, options: StoreOptions) -> Result<Engine, OpenError> {
     let unusable = |error: io::Error| OpenError::unusable(directory, &error);
-    make_private_directory(directory).map_err(unusable)?;
-    let StoreOptions { cache_bytes, segment_bytes } = options;
-    let lock = lock(directory)?;
+    let StoreOptions { cache_bytes, segment_bytes, change_bytes_max } = options;
+    let lock = Lock::take(directory)?;
     let store = directory.join("store");
     std::fs::create_dir_all(&store).map_err(unusable)?;
     let log = Log::open(store.join("log"), segment_bytes).map_err(|error| log_error(directory, error))?;
@@ -73,7 +72,7 @@ pub(super) fn open(directory: &Path, options: StoreOptions) -> Result<Engine, Op
     let appender = Appender::open(Arc::clone(&log), end).map_err(unusable)?;
     let index = Arc::new(index);
     let writer = Arc::new(Writer::start(appender, Arc::clone(&index)));
-    Ok(Engine { log, index, writer, cleaning: tokio::sync::Mutex::default(), _lock: lock })
+    Ok(Engine { change_bytes_max, log, index, writer, cleaning: tokio::sync::Mutex::default(), _lock: lock })
 }
 
 /// Notes that the store was closed properly: its index is durable.
@@ -180,15 +179,16 @@ fn set_aside(index: &Path) -> io::Result<()> {
     }
 }
 
-/// How long sled's own lock may outlive the handle of a store that was closed in this process.
-const SLED_LOCK_WAIT: Duration = Duration::from_secs(2);
+/// How long a lock may outlive the handle of a store that was closed: sled's is given back by a thread of its own, and a process that is
+/// just being started holds ours until it has begun.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 fn open_sled(directory: &Path, cache_bytes: u64) -> Result<sled::Db, String> {
     remove_unfinished_snapshots(directory).map_err(|error| error.to_string())?;
     let started = Instant::now();
     loop {
         match try_open_sled(directory, cache_bytes) {
-            Err(problem) if problem.contains("acquire lock") && started.elapsed() < SLED_LOCK_WAIT => {
+            Err(problem) if problem.contains("acquire lock") && started.elapsed() < LOCK_WAIT => {
                 std::thread::sleep(Duration::from_millis(10));
             }
             result => return result,
@@ -237,17 +237,43 @@ fn make_private_directory(directory: &Path) -> io::Result<()> {
     directory.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_directory)
 }
 
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| OpenError::unusable(&path, &error))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(directory.to_owned())),
-        Err(error) => Err(OpenError::unusable(directory, &error)),
+/// A data directory that nobody else uses while this is held. A file of ours is locked, which every version knows, and the
+/// directory itself, which cannot be removed and made again unnoticed as the file can.
+#[derive(Debug)]
+pub struct Lock {
+    _files: [File; 2],
+}
+
+impl Lock {
+    /// Makes the directory where it is missing, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it, or it cannot be used.
+    pub fn take(directory: &Path) -> Result<Self, OpenError> {
+        let unusable = |error: io::Error| OpenError::unusable(directory, &error);
+        make_private_directory(directory).map_err(unusable)?;
+        let path = directory.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| OpenError::unusable(&path, &error))?;
+        wait_for_lock(directory, &file)?.map_err(|error| unusable(error.into()))?;
+        let itself = File::open(directory).map_err(unusable)?;
+        // There are file systems whose directories cannot be locked.
+        let _ = wait_for_lock(directory, &itself)?;
+        Ok(Self { _files: [file, itself] })
+    }
+}
+
+/// Locks a file; the inner error says that this cannot be done at all.
+fn wait_for_lock(directory: &Path, file: &File) -> Result<Result<(), rustix::io::Errno>, OpenError> {
+    let started = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if started.elapsed() < LOCK_WAIT => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::InUse(directory.to_owned())),
+            result => return Ok(result),
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! workspace's name (1), the name, the record as JSON. A torn frame ends its file.
 
 use super::StoreError;
+use crate::json;
 use crate::name::{CallbackId, Name};
 use crate::outcome::CallbackRecord;
 use crate::sync::lock;
@@ -268,7 +269,7 @@ fn frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
 }
 
 fn parse(frame: &Frame<'_>) -> Result<CallbackRecord, StoreError> {
-    serde_json::from_slice(frame.json).map_err(|error| StoreError::Damaged {
+    json::from_own(frame.json).map_err(|error| StoreError::Damaged {
         key: uuid::Uuid::from_bytes(frame.id).to_string(),
         problem: error.to_string(),
     })
@@ -301,6 +302,7 @@ mod tests {
             trigger: "t".into(),
             ticket: None,
             environment: Name::default_name(),
+            environment_made_at: None,
             method: "POST".into(),
             path: "/".into(),
             query: String::new(),

@@ -3,10 +3,13 @@
 
 use super::engine::{Engine, parse};
 use super::{StoreError, Write, journal, key};
+use crate::execution::Summary;
 use crate::name::Name;
 use crate::outcome::CallbackRecord;
 use crate::ticket::{TicketRecord, TicketStatus};
 use crate::time::Timestamp;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Records that are forgotten as one change.
 const BATCH: usize = 500;
@@ -29,7 +32,7 @@ pub(super) async fn forget(
     let mut executions = sweep(engine, key::EXECUTION, cutoff, usize::MAX, is_over).await?;
     if let Some(max) = executions_max {
         let surplus = engine.count(&[key::EXECUTION], usize::MAX)?.saturating_sub(max);
-        executions += sweep(engine, key::EXECUTION, Timestamp::from_millis(u64::MAX >> 16), surplus, is_over).await?;
+        executions += sweep_oldest(engine, surplus).await?;
     }
     let callbacks = sweep(engine, key::CALLBACK, cutoff, usize::MAX, belongs_to_nobody).await?;
     let tickets = sweep(engine, key::TICKET, cutoff, usize::MAX, has_no_use).await?;
@@ -53,12 +56,75 @@ async fn sweep(
         let (batch, next) = collect(engine, kind, start, cutoff, BATCH.min(most - count), forgettable)?;
         count += batch.len();
         from = next;
-        if !batch.is_empty() {
-            engine.commit(&batch).await?;
-        }
+        commit(engine, &batch).await?;
         tokio::task::yield_now().await;
     }
     Ok(count)
+}
+
+/// Forgets a batch; what has gone on in the meantime, as an execution that was just tried again, stays.
+async fn commit(engine: &Engine, batch: &[Write]) -> Result<(), StoreError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    match engine.commit(batch).await {
+        Err(StoreError::Conflict) => {}
+        result => return result,
+    }
+    for write in batch {
+        match engine.commit(std::slice::from_ref(write)).await {
+            Ok(()) | Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the oldest executions of all workspaces that have ended: how many.
+async fn sweep_oldest(engine: &Engine, most: usize) -> Result<usize, StoreError> {
+    let after = |from: Vec<u8>, end: Vec<u8>| -> Result<Option<Next>, StoreError> {
+        let Some(found) = engine.index.scan(from, end, false).next() else { return Ok(None) };
+        let (key, _) = found?;
+        let wrong = || StoreError::damaged(&key, "its key is not one".to_owned());
+        let (workspace, id) = key.get(1..).and_then(key::workspace_and_id).ok_or_else(wrong)?;
+        Ok(Some(Next { id: *id.as_bytes(), workspace, key }))
+    };
+    // The next one of each workspace: within one, keys are in the order of their making.
+    let mut next = BinaryHeap::new();
+    let mut from = vec![key::EXECUTION];
+    while most > 0
+        && let Some(first) = after(from, vec![key::EXECUTION + 1])?
+    {
+        from = key::after_prefix(&key::executions(&first.workspace));
+        next.push(Reverse(first));
+    }
+    let (mut count, mut batch) = (0, Vec::new());
+    while count < most
+        && let Some(Reverse(Next { workspace, key, .. })) = next.pop()
+    {
+        if let Some(value) = engine.index.value(&key)?
+            && let Some(write) = is_over(engine, &workspace, &key, &value, Timestamp::from_millis(u64::MAX))?
+        {
+            batch.push(write);
+            count += 1;
+        }
+        let end = key::after_prefix(&key::executions(&workspace));
+        next.extend(after([&key[..], &[0]].concat(), end)?.map(Reverse));
+        if batch.len() == BATCH {
+            commit(engine, &std::mem::take(&mut batch)).await?;
+            tokio::task::yield_now().await;
+        }
+    }
+    commit(engine, &batch).await?;
+    Ok(count)
+}
+
+/// The next execution of a workspace; ids sort by the time of their making.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    id: [u8; 16],
+    workspace: Name,
+    key: Vec<u8>,
 }
 
 /// The next records to forget, and where to go on.
@@ -108,7 +174,8 @@ fn is_over(
 ) -> Result<Option<Write>, StoreError> {
     let summary = journal::summary(key, value)?;
     let over = summary.ended_at.is_some_and(|ended| ended <= cutoff);
-    Ok(over.then(|| Write::DeleteExecution { workspace: workspace.clone(), id: summary.id }))
+    let Summary { id, entries, .. } = summary;
+    Ok(over.then(|| Write::DeleteExecution { workspace: workspace.clone(), id, entries }))
 }
 
 fn has_no_use(

@@ -1,12 +1,15 @@
+use super::writer::Operation;
 use super::{OpenError, Store, StoreError, StoreOptions, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::random::Random;
 use crate::ticket::{TicketRecord, TicketStatus};
 use crate::time::Timestamp;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
-const OPTIONS: StoreOptions = StoreOptions { cache_bytes: 16 << 20, segment_bytes: 64 << 20 };
+const OPTIONS: StoreOptions =
+    StoreOptions { cache_bytes: 16 << 20, segment_bytes: 64 << 20, change_bytes_max: 256 << 20 };
 
 fn workspace() -> Name {
     Name::default_name()
@@ -29,7 +32,7 @@ fn summary(entries: u32, status: Status) -> Summary {
 }
 
 fn entry() -> Entry {
-    Entry { at: Timestamp::default(), step: "steps[0]".into(), kind: EntryKind::If { holds: true } }
+    Entry { at: Timestamp::default(), step: "steps[0]".into(), kind: EntryKind::If { holds: true, absent: None } }
 }
 
 fn advance(summary: &Summary, entries: u32) -> Vec<Write> {
@@ -511,4 +514,213 @@ async fn a_power_failure_loses_nothing_that_was_acknowledged() {
     }
     assert!(whole > 0 && torn > 0);
     println!("power failure: {IMAGES} images, {torn} torn frames, 0 failures");
+}
+
+/// A store of before waits had environments: they get that of their executions, and what belongs to nothing goes.
+#[tokio::test]
+async fn e1_waits_of_an_earlier_version_get_the_environment_of_their_execution() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let (staging, trigger): (Name, Name) = ("staging".parse().unwrap(), "paid".parse().unwrap());
+    let since = Timestamp::from_millis(7);
+    let mut writes = Vec::new();
+    let mut ids = Vec::new();
+    for environment in [&workspace(), &staging] {
+        let mut run = summary(1, Status::Waiting);
+        run.environment = environment.clone();
+        run.wait = Some(crate::execution::Wait {
+            trigger: Some(trigger.clone()),
+            step: "steps[1]".into(),
+            since,
+            until: None,
+        });
+        store
+            .engine
+            .writer
+            .commit(vec![put_json(&key::environment(&workspace(), environment), &json!({}))])
+            .await
+            .unwrap();
+        store.commit(advance(&run, 1)).await.unwrap();
+        let waits = key::waits(&workspace(), environment, &run.flow, &trigger);
+        writes.push(Operation::Delete(key::wait(&waits, since, run.id)));
+        ids.push(run.id);
+    }
+    for id in ids.iter().copied().chain([ExecutionId::new()]) {
+        let old = [b"Wdefault\0default\0paid\0", &since.as_millis().to_be_bytes()[..], id.as_bytes()].concat();
+        writes.push(put_json(&old, &json!(null)));
+    }
+    store.engine.writer.commit(writes).await.unwrap();
+    let waits = |environment: &Name| store.waits(&workspace(), environment, &workspace(), &trigger, None, 9).unwrap();
+    assert!(waits(&workspace()).is_empty() && waits(&staging).is_empty());
+    store.renew().await.unwrap();
+    assert_eq!((waits(&workspace()), waits(&staging)), (vec![(since, ids[0])], vec![(since, ids[1])]));
+    assert_eq!(store.engine.count(&[key::WAIT], 9).unwrap(), 2);
+    assert_eq!(store.unended_in(&workspace(), &staging).unwrap(), 1);
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
+/// R21: a store of before tokens were in order by their users.
+#[tokio::test]
+async fn r21_tokens_of_an_earlier_version_are_found_by_their_users() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut writes = Vec::new();
+    for (user, hash) in [("jane", "a1"), ("jan", "b2"), ("jane", "c3")] {
+        let record = json!({ "user": user, "created_at": "2026-01-01T00:00:00Z" });
+        writes.push(put_json(&key::user_token(&workspace(), hash), &record));
+    }
+    store.engine.writer.commit(writes).await.unwrap();
+    assert!(store.user_tokens(&workspace(), "jane").unwrap().is_empty());
+    for _ in 0..2 {
+        store.renew().await.unwrap();
+        assert_eq!(store.user_tokens(&workspace(), "jane").unwrap(), ["a1", "c3"]);
+        assert_eq!(store.user_tokens(&workspace(), "jan").unwrap(), ["b2"]);
+    }
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
+fn put_json(key: &[u8], value: &serde_json::Value) -> Operation {
+    Operation::Put { key: key.to_vec(), revision: 0, value: value.to_string().into_bytes() }
+}
+
+/// Changes around every limit: what is taken can be read again, by a copy of the files as a kill would leave them and after
+/// a restart, and what is refused has changed nothing.
+#[tokio::test]
+async fn b1_what_can_be_written_can_be_read_again() {
+    const MAX: usize = 96 << 10;
+    let options = StoreOptions { segment_bytes: 1 << 20, change_bytes_max: MAX, ..OPTIONS };
+    let mut random = Random(41);
+    let directory = tempfile::tempdir().unwrap();
+    let mut kept = std::collections::BTreeMap::<String, Vec<u8>>::new();
+    let (mut refused, mut tried) = (0, 0);
+    for _ in 0..4 {
+        let store = Store::open(directory.path(), options).unwrap();
+        for _ in 0..40 {
+            // One large value, a long key, or many small ones; as often as not a little above what is taken.
+            let around = |random: &mut Random, limit: usize| limit - 200 + usize::try_from(random.below(300)).unwrap();
+            let (count, key, value) = match random.below(4) {
+                0 => (1, 5, around(&mut random, MAX * 3 / 4)),
+                1 => (1, around(&mut random, usize::from(u16::MAX)), 1),
+                2 => (around(&mut random, MAX / 53), 5, 10),
+                _ => (1 + usize::try_from(random.below(20)).unwrap(), 5, usize::try_from(random.below(5000)).unwrap()),
+            };
+            let names: Vec<String> = (0..count).map(|number| format!("{}{number:05}", "0".repeat(key - 5))).collect();
+            let value = vec![u8::try_from(random.below(256)).unwrap(); value];
+            let writes = names.iter().flat_map(|name| state(name, &value)).collect();
+            tried += 1;
+            match store.commit(writes).await {
+                Ok(()) => kept.extend(names.into_iter().map(|name| (name, value.clone()))),
+                Err(StoreError::TooLarge { .. }) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let copy = tempfile::tempdir().unwrap();
+        copy_files(directory.path(), copy.path());
+        drop(store);
+        for place in [copy.path(), directory.path()] {
+            let store = Store::open(place, options).unwrap();
+            for (name, value) in &kept {
+                assert_eq!(store.state(&workspace(), &workspace(), name).unwrap().as_ref(), Some(value));
+            }
+            let findings = store.verify().unwrap();
+            assert_eq!((findings.problem_count, findings.records), (0, kept.len() as u64));
+        }
+    }
+    assert!(refused > tried / 8 && refused < tried * 7 / 8, "{refused} of {tried}");
+    println!("{tried} cases");
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy_files(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// P4: a backup with right checksums, that somebody made by hand, writes no file but a component.
+#[tokio::test]
+async fn p4_a_backup_restores_nothing_but_what_a_backup_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let forged = |lines: &[String]| {
+        let mut chain = super::backup::Chain::default();
+        let header = r#"{"backup":{"format":2,"version":"0.1.0"}}"#.to_owned();
+        let end = format!(r#"{{"end":{{"lines":{}}}}}"#, lines.len() + 1);
+        [&[header], lines, &[end]].concat().iter().flat_map(|line| chain.seal(line)).collect::<Vec<u8>>()
+    };
+    let file = |name: &str| format!(r#"{{"file":{{"name":"{name}","bytes":"YWJj"}}}}"#);
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    for name in [
+        "secret.key",
+        "admin-token",
+        "store/log/0000000001.log",
+        "../outside",
+        "/tmp/outside",
+        "plugins/../secret.key",
+        "plugins/x.wasm",
+        "plugins/aa7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad.wasm",
+        "",
+    ] {
+        let written = std::cell::Cell::new(0);
+        let put = |_| {
+            written.set(written.get() + 1);
+            Ok(())
+        };
+        let error = store.restore(forged(&[file(name)]).as_slice(), put).await.unwrap_err();
+        assert!(error.to_string().contains("no component"), "{name}: {error}");
+        assert_eq!(written.get(), 0, "{name}");
+    }
+    let value = r#"{"value":{"key":"/w==","revision":0,"value":"x"}}"#.to_owned();
+    assert!(store.restore(forged(&[value]).as_slice(), |_| Ok(())).await.is_err(), "a key of no kind");
+    let name = format!("plugins/{digest}.wasm");
+    store.restore(forged(&[file(&name)]).as_slice(), |_| Ok(())).await.unwrap();
+}
+
+/// R7, C3: what was just tried again is not forgotten, although it had ended when that was decided; the rest of the batch is.
+#[tokio::test]
+async fn r7_c3_an_execution_that_goes_on_is_not_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut run = summary(1, Status::Failed);
+    run.ended_at = Some(Timestamp::from_millis(1000));
+    store.commit(advance(&run, 1)).await.unwrap();
+    let mut again = run.clone();
+    (again.status, again.ended_at, again.entries) = (Status::Running, None, 2);
+    let delete = Write::DeleteExecution { workspace: workspace(), id: run.id, entries: run.entries };
+    let write = Write::Advance {
+        workspace: workspace(),
+        before: Some(Box::new(run.clone())),
+        summary: Box::new(again),
+        entries: vec![entry()],
+    };
+    store.commit(vec![write]).await.unwrap();
+    assert!(matches!(store.commit(vec![delete]).await, Err(StoreError::Conflict)));
+    assert!(store.execution(&workspace(), run.id).unwrap().is_some());
+}
+
+/// B9: of too many executions the oldest of all workspaces go, wherever they stand in the alphabet.
+#[tokio::test]
+async fn b9_the_oldest_of_all_workspaces_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let names: [Name; 3] = ["zzz", "mmm", "aaa"].map(|name| name.parse().unwrap());
+    for name in &names {
+        for _ in 0..5 {
+            let mut run = summary(1, Status::Completed);
+            run.ended_at = Some(Timestamp::from_millis(1000));
+            let entries = vec![entry()];
+            let write = Write::Advance { workspace: name.clone(), before: None, summary: Box::new(run), entries };
+            store.commit(vec![write]).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+    store.forget(Timestamp::from_millis(0), Some(7)).await.unwrap();
+    let left = names.each_ref().map(|name| store.executions(name, None, 100, |_| true).unwrap().items.len());
+    assert_eq!(left, [0, 2, 5]);
 }

@@ -6,17 +6,17 @@
 
 use super::StoreError;
 use super::index::{Changes, Index, Slot};
-use super::log::{Appender, End, Frame, Position, Record};
+use super::log::{Appender, End, Frame, Position, RECORD_HEADER, Record};
 use crate::planted::{Fault, is_planted};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use tokio::sync::{oneshot, watch};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 /// Most changes that wait for the writer. Callers wait for a place.
 const WAITING_MAX: usize = 4096;
 /// Most changes of one group: bounds the time that the first of them waits.
 const GROUP_MAX: usize = 1024;
-/// Bytes of values that are enough for one group.
+/// Bytes of records that are enough for one group.
 const GROUP_BYTES: usize = 8 << 20;
 
 /// One operation on records.
@@ -34,6 +34,12 @@ pub(super) enum Operation {
         key: Vec<u8>,
         revision: Option<u32>,
     },
+    /// So many keys with so many bytes of values may be under the prefix before the change.
+    Below {
+        prefix: Vec<u8>,
+        count: usize,
+        bytes: usize,
+    },
     /// Writes the value again at the end of the log, if it is still the one at this place.
     Move {
         key: Vec<u8>,
@@ -44,18 +50,46 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    fn bytes(&self) -> usize {
+    /// Bytes that it takes in the log; of a prefix, what one key takes.
+    pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Put { value, .. } | Self::Move { value, .. } => value.len(),
-            Self::Delete(_) | Self::DeletePrefix(_) | Self::Expect { .. } => 0,
+            Self::Put { key, value, .. } | Self::Move { key, value, .. } => RECORD_HEADER + key.len() + value.len(),
+            Self::Delete(key) | Self::DeletePrefix(key) => RECORD_HEADER + key.len(),
+            Self::Expect { .. } | Self::Below { .. } => 0,
         }
     }
+}
+
+/// Whether there are at most so many keys, with so many bytes of values, under a prefix once the changes are made.
+pub(super) fn is_below(
+    index: &Index,
+    prefix: &[u8],
+    changes: &Changes,
+    mut count: usize,
+    mut bytes: usize,
+) -> Result<bool, StoreError> {
+    let stored = index.scan_prefix(prefix).filter(|found| match found {
+        Ok((key, _)) => !changes.contains_key(key),
+        Err(_) => true,
+    });
+    let added = changes.range(prefix.to_vec()..super::key::after_prefix(prefix));
+    let added = added.filter_map(|(key, slot)| Some(Ok((key.clone(), (*slot)?))));
+    for found in stored.chain(added) {
+        let length = found?.1.length as usize;
+        match (count.checked_sub(1), bytes.checked_sub(length)) {
+            (Some(fewer), Some(less)) => (count, bytes) = (fewer, less),
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 struct Change {
     operations: Vec<Operation>,
     /// Where the result goes; `None` for a change that nobody waits for.
     done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// Its place in the queue, also when nobody waits for it any more.
+    _place: OwnedSemaphorePermit,
 }
 
 enum Message {
@@ -66,13 +100,15 @@ enum Message {
 pub(super) struct Writer {
     queue: SyncSender<Message>,
     failure: watch::Receiver<Option<String>>,
-    permits: tokio::sync::Semaphore,
+    places: Arc<Semaphore>,
+    /// Places of what is written behind.
+    places_behind: Arc<Semaphore>,
 }
 
 impl Writer {
     pub(super) fn start(appender: Appender, index: Arc<Index>) -> Self {
-        // Twice the permits: what is written behind has a share of its own.
-        let (queue, messages) = sync_channel(2 * WAITING_MAX);
+        // What is written behind has a share of its own, and there is room for the message that ends it.
+        let (queue, messages) = sync_channel(2 * WAITING_MAX + 1);
         let (failed, failure) = watch::channel(None);
         let fail = move |reason: String| {
             tracing::error!(error = %reason, "the store has failed; a restart reads what is durable");
@@ -97,18 +133,31 @@ impl Writer {
         if let Err(error) = threads {
             fail(format!("the store's threads could not be started: {error}"));
         }
-        Self { queue, failure, permits: tokio::sync::Semaphore::new(WAITING_MAX) }
+        Self::of(queue, failure)
+    }
+
+    fn of(queue: SyncSender<Message>, failure: watch::Receiver<Option<String>>) -> Self {
+        let places = || Arc::new(Semaphore::new(WAITING_MAX));
+        Self { queue, failure, places: places(), places_behind: places() }
     }
 
     pub(super) async fn commit(&self, operations: Vec<Operation>) -> Result<(), StoreError> {
-        let _permit = self.permits.acquire().await.map_err(|_| self.stopped())?;
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| self.stopped())?;
         let (done, result) = oneshot::channel();
-        self.queue.try_send(Message::Change(Change { operations, done: Some(done) })).map_err(|_| self.stopped())?;
+        let change = Change { operations, done: Some(done), _place: place };
+        self.queue.try_send(Message::Change(change)).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => self.stopped(),
+        })?;
         result.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
     pub(super) fn write_behind(&self, operations: Vec<Operation>) -> bool {
-        self.queue.try_send(Message::Change(Change { operations, done: None })).is_ok()
+        let place = Arc::clone(&self.places_behind).try_acquire_owned();
+        place.is_ok_and(|place| {
+            let change = Change { operations, done: None, _place: place };
+            self.queue.try_send(Message::Change(change)).is_ok()
+        })
     }
 
     pub(super) async fn failed(&self) -> String {
@@ -177,9 +226,11 @@ impl Loop {
     fn write(&mut self, group: Vec<Change>) -> Result<(), String> {
         self.index.wait_for_room()?;
         self.frame.clear();
+        let values = group.iter().flat_map(|change| &change.operations).map(Operation::bytes);
+        self.frame.reserve(values.map(|bytes| bytes + 256).sum());
         let mut changes = Changes::new();
         let mut promised = Vec::with_capacity(group.len());
-        for Change { operations, done } in group {
+        for Change { operations, done, _place } in group {
             let holds = self.holds(&operations, &changes).map_err(|error| format!("a read failed: {error}"))?;
             if holds {
                 for operation in operations {
@@ -223,13 +274,18 @@ impl Loop {
             {
                 return Ok(false);
             }
+            if let Operation::Below { prefix, count, bytes } = operation
+                && !is_below(&self.index, prefix, changes, *count, *bytes)?
+            {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
 
     fn add(&mut self, operation: Operation, changes: &mut Changes) -> Result<(), StoreError> {
         match operation {
-            Operation::Expect { .. } => {}
+            Operation::Expect { .. } | Operation::Below { .. } => {}
             Operation::Put { key, revision, value } => self.put(key, revision, &value, changes),
             Operation::Delete(key) => self.delete(key, changes)?,
             Operation::DeletePrefix(prefix) => {
@@ -263,5 +319,23 @@ impl Loop {
             changes.insert(key, None);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Writer, sync_channel, watch};
+    use crate::store::StoreError;
+
+    #[tokio::test]
+    async fn r13_a_full_queue_is_busy_and_a_stopped_store_is_not() {
+        let (queue, messages) = sync_channel(0);
+        let (_failed, failure) = watch::channel(None);
+        let writer = Writer::of(queue, failure);
+        assert!(matches!(writer.commit(Vec::new()).await, Err(StoreError::Busy)));
+        assert!(!writer.write_behind(Vec::new()));
+        drop(messages);
+        assert!(matches!(writer.commit(Vec::new()).await, Err(StoreError::Stopped(_))));
+        assert_eq!(writer.places.available_permits(), super::WAITING_MAX, "none keeps its place");
     }
 }

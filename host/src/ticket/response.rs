@@ -24,7 +24,7 @@ pub enum ResponseType {
 pub struct TicketResponse {
     #[serde(default, rename = "type")]
     pub kind: ResponseType,
-    /// A path of the same host, or a URL of an origin in `redirect_origins`; needed for a redirect.
+    /// A path of the same host, or a URL of an origin that is allowed; needed for a redirect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect_url: Option<String>,
     /// A text; anything else is sent as JSON.

@@ -106,7 +106,8 @@ impl Hmac {
         if let Some(timestamp) = timestamp {
             check_age(&timestamp, self.tolerance, now)?;
         }
-        Ok(Proof { delivery_id: id, reason: format!("{} matches", self.header) })
+        let id_is_signed = self.signed.contains(&SignedPart::Id);
+        Ok(Proof { delivery_id: id, id_is_signed, reason: format!("{} matches", self.header) })
     }
 }
 

@@ -6,9 +6,11 @@ use super::{Proof, SIGNATURES_MAX, check_age, not_genuine, single_header};
 use crate::callback::Request;
 use crate::json;
 use crate::outcome::Stop;
+use crate::redact::{MARK, Unescaped, blank_members};
 use crate::secret::SecretValue;
 use crate::time::Timestamp;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use bytes::Bytes;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -55,6 +57,30 @@ impl Provider {
     /// Whether it signs a time, for which there is a tolerance.
     pub fn signs_time(self) -> bool {
         matches!(self, Self::Stripe | Self::Slack)
+    }
+
+    /// The members of bodies that prove something, at any depth: Slack still sends the token that its signature replaced.
+    pub(super) fn proofs(self) -> &'static [&'static str] {
+        match self {
+            Self::MicrosoftGraph => &["clientState", "validationTokens"],
+            Self::Slack => &["token"],
+            Self::GitHub | Self::Stripe | Self::Shopify | Self::Meta | Self::Twitter => &[],
+        }
+    }
+
+    pub(super) fn body_without_proof(self, request: &Request) -> Option<Bytes> {
+        let names = self.proofs();
+        if names.is_empty() || request.body.is_empty() {
+            return None;
+        }
+        if let Ok(mut body) = json::from_slice(&request.body) {
+            return blank_members(&mut body, names).then(|| body.to_string().into());
+        }
+        if request.content_type().as_deref() == Some("application/x-www-form-urlencoded") {
+            return form_without_proof(&request.body, names);
+        }
+        // What cannot be read is not kept where it may be the proof.
+        Some(MARK.into())
     }
 
     pub(super) fn verify(
@@ -105,8 +131,31 @@ impl OverBody {
             return Err(not_genuine(format!("{header} does not match the body under the secret")));
         }
         let delivery_id = delivery.and_then(|name| request.header(name));
-        Ok(Proof { delivery_id, reason: format!("{header} matches") })
+        Ok(Proof { delivery_id, id_is_signed: false, reason: format!("{header} matches") })
     }
+}
+
+/// A form, of which some fields may be JSON.
+fn form_without_proof(body: &[u8], names: &[&str]) -> Option<Bytes> {
+    let (mut form, mut found) = (form_urlencoded::Serializer::new(String::new()), false);
+    for (name, value) in form_urlencoded::parse(body) {
+        let blanked = if names.contains(&&*name) { Some(MARK.to_owned()) } else { field_without_proof(&value, names) };
+        let name_blanked = field_without_proof(&name, names);
+        found |= blanked.is_some() || name_blanked.is_some();
+        form.append_pair(name_blanked.as_deref().unwrap_or(&name), blanked.as_deref().unwrap_or(&value));
+    }
+    found.then(|| form.finish().into())
+}
+
+/// A text that may be JSON, as a name is, too, when the form is none; `None` when it has no proof. What is broken may have one
+/// where it names it in an object.
+fn field_without_proof(text: &str, names: &[&str]) -> Option<String> {
+    if let Ok(mut value) = json::from_slice(text.as_bytes()) {
+        return blank_members(&mut value, names).then(|| value.to_string());
+    }
+    let unescaped = Unescaped::of(text).map(|unescaped| String::from_utf8_lossy(&unescaped.bytes).into_owned());
+    let (_, object) = unescaped.as_deref().unwrap_or(text).split_once('{')?;
+    names.iter().any(|name| object.contains(name)).then(|| MARK.to_owned())
 }
 
 /// Other schemes than `v1` are left out: an older one must not be a way around the newer.
@@ -132,7 +181,7 @@ fn stripe(request: &Request, secrets: &[SecretValue], tolerance: Duration, now: 
     // The event is what Stripe sends again; its id is signed with the body.
     let event: Option<Value> = json::from_slice(&request.body).ok();
     let delivery_id = event.and_then(|event| event.get("id")?.as_str().map(str::to_owned));
-    Ok(Proof { delivery_id, reason: "stripe-signature matches".into() })
+    Ok(Proof { delivery_id, id_is_signed: true, reason: "stripe-signature matches".into() })
 }
 
 fn slack(request: &Request, secrets: &[SecretValue], tolerance: Duration, now: Timestamp) -> Result<Proof, Stop> {
@@ -146,7 +195,7 @@ fn slack(request: &Request, secrets: &[SecretValue], tolerance: Duration, now: T
         return Err(not_genuine("x-slack-signature does not match time and body under the secret"));
     }
     check_age(&time, tolerance, now)?;
-    Ok(Proof { delivery_id: None, reason: "x-slack-signature matches".into() })
+    Ok(Proof { reason: "x-slack-signature matches".into(), ..Proof::default() })
 }
 
 fn microsoft_graph(request: &Request, secrets: &[SecretValue]) -> Result<Proof, Stop> {
@@ -163,5 +212,5 @@ fn microsoft_graph(request: &Request, secrets: &[SecretValue]) -> Result<Proof, 
             return Err(not_genuine("the `clientState` of a notification is not the secret"));
         }
     }
-    Ok(Proof { delivery_id: None, reason: "`clientState` is the secret".into() })
+    Ok(Proof { reason: "`clientState` is the secret".into(), ..Proof::default() })
 }

@@ -48,7 +48,7 @@ pub(super) fn verify(
             "no signature of webhook-signature matches under the secret"
         }));
     }
-    Ok(Proof { delivery_id: Some(id), reason: "webhook-signature matches".into() })
+    Ok(Proof { delivery_id: Some(id), id_is_signed: true, reason: "webhook-signature matches".into() })
 }
 
 enum Key {

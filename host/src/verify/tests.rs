@@ -26,6 +26,7 @@ fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
             query: String::new(),
             headers: map,
             body: Bytes::copy_from_slice(body),
+            unread: None,
             received_at: Timestamp::from_millis(NOW * 1000),
         },
         base_url: "https://hooks.example".into(),

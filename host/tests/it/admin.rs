@@ -1,6 +1,6 @@
 //! The admin API: who may do what, and what wrong calls are told.
 
-use crate::support::TestServer;
+use crate::support::{TestServer, cases};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -98,6 +98,15 @@ async fn wrong_calls_get_problem_documents() {
             StatusCode::BAD_REQUEST,
             "invalid_duration",
         ),
+        (
+            Method::POST,
+            "/v1/tokens",
+            r#"{"name": "a", "access": "viewer", "expires_in": "0s"}"#,
+            StatusCode::BAD_REQUEST,
+            "invalid_duration",
+        ),
+        (Method::POST, "/v1/tokens", r#"{"name": " ", "access": "viewer"}"#, StatusCode::BAD_REQUEST, "invalid_name"),
+        (Method::POST, "/v1/tickets", r#"{"expires_in": "0ms"}"#, StatusCode::UNPROCESSABLE_ENTITY, "ticket_refused"),
     ] {
         let request = server.api(method.clone(), path).header("content-type", "application/json").body(body);
         let response = request.send().await.unwrap();
@@ -105,6 +114,81 @@ async fn wrong_calls_get_problem_documents() {
         assert_eq!(response.headers()["content-type"], "application/problem+json", "{method} {path}");
         assert_eq!(response.json::<Value>().await.unwrap()["code"], code, "{method} {path}");
     }
+}
+
+/// A body of another shape is told which member is wrong, and what is expected.
+#[tokio::test]
+async fn a_wrong_body_is_told_which_member_is_wrong() {
+    let server = TestServer::start().await;
+    for (method, path, body, expected) in [
+        (Method::POST, "/v1/tokens", r#"{"name": "a"}"#, "missing field `access`"),
+        (
+            Method::POST,
+            "/v1/tokens",
+            r#"{"name": "a", "access": "viewer", "expires_in": 5}"#,
+            "`expires_in`: invalid type: integer, expected a string",
+        ),
+        (
+            Method::POST,
+            "/v1/tokens",
+            r#"{"name": "a", "access": "root"}"#,
+            "`access`: unknown variant, expected one of",
+        ),
+        (Method::POST, "/v1/tokens", r#"{"nam": "a"}"#, "unknown field `nam`, expected one of `name`, `access`"),
+        (Method::POST, "/v1/tokens", "7", "invalid type: integer, expected an object"),
+        (
+            Method::PUT,
+            "/v1/users/jane",
+            r#"{"properties": []}"#,
+            "`properties`: invalid type: a list, expected an object",
+        ),
+        (
+            Method::POST,
+            "/v1/tickets",
+            r#"{"response": {"code": "x"}}"#,
+            "`response.code`: invalid type: string, expected u16",
+        ),
+        (Method::POST, "/v1/tickets", r#"{"handler": 1}"#, "`handler`: invalid type: integer, expected an object"),
+        (
+            Method::PUT,
+            "/v1/secrets/AA",
+            r#""SEKRITVAL, expected \"SEKRITVAL""#,
+            "takes: invalid type: string, expected an object",
+        ),
+        (
+            Method::PUT,
+            "/v1/secrets/AA",
+            r#"{"value": ["SEKRITVAL"]}"#,
+            "`value`: invalid type: a list, expected a string",
+        ),
+        (Method::POST, "/v1/tokens", r#"{"name": "a", "access": "SEKRITVAL"}"#, "`access`: unknown variant, expected"),
+        (
+            Method::POST,
+            "/v1/tickets",
+            r#"{"environment": "SEKRITVAL"}"#,
+            "`environment`: invalid value: string, expected a name of 1 to 64 lower-case letters",
+        ),
+        (Method::POST, "/v1/tickets", r#"{"state": "SEKRITVAL"}"#, "`state`: invalid value: a string, expected a UUID"),
+        (
+            Method::POST,
+            "/v1/tickets",
+            r#"{"handler": {"execution": "x", "trigger": "t"}}"#,
+            "`handler.execution`: invalid value: a string, expected a UUID",
+        ),
+        (Method::POST, "/v1/tokens", "{", "the body is not JSON: EOF"),
+        (Method::GET, "/v1/executions?limit=x", "", "the query is not what this call takes: limit: invalid digit"),
+    ] {
+        let request = server.api(method, path).header("content-type", "application/json").body(body);
+        let problem: Value = request.send().await.unwrap().json().await.unwrap();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(expected), "{body}: {detail}");
+        for inside in ["SEKRITVAL", "UUID parsing", "target type", "struct", "Body", "at line 1"] {
+            assert!(!detail.contains(inside) || expected.contains("EOF"), "{body}: {detail}");
+        }
+    }
+    let plain = server.api(Method::POST, "/v1/tokens").body("{}").send().await.unwrap();
+    let problem: Value = plain.json().await.unwrap();
+    assert!(problem["detail"].as_str().unwrap().contains("`Content-Type: application/json`"), "{problem}");
 }
 
 #[tokio::test]
@@ -124,4 +208,62 @@ async fn lists_go_on_where_the_page_before_ended() {
     }
     assert_eq!(seen.len(), 4);
     assert!(seen.windows(2).all(|pair| pair[0].as_str() > pair[1].as_str()), "newest first");
+}
+
+/// Whatever is wrong with a call: the answer is a problem document with a code. Tried on every operation.
+#[tokio::test]
+async fn b17_every_wrong_call_is_told_by_a_problem_document() {
+    let server = TestServer::start().await;
+    let document: Value = server.get("/v1/openapi.json").await;
+    let too_long = "x".repeat(3 << 20);
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let known = path.replace("{name}", "x").replace("{id}", "x").replace('{', "x").replace('}', "");
+        for (method, operation) in operations.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let mut calls = vec![("another method", server.api(Method::PATCH, &known), 405)];
+            if path.contains('{') {
+                let wrong = path.replace("{name}", "%ff").replace("{id}", "%ff").replace('{', "%ff").replace('}', "");
+                calls.push(("a path that is no UTF-8", server.api(method.clone(), &wrong), 400));
+            }
+            if path.starts_with("/v1/") {
+                let without = server.call(method.clone(), &format!("{}{known}", server.admin));
+                calls.push(("no token", without, 401));
+            }
+            if let Some(content) = operation["requestBody"]["content"].as_object() {
+                let is_json = content.contains_key("application/json");
+                let kind = content.keys().next().unwrap().as_str();
+                let call = |body: Vec<u8>| server.api(method.clone(), &known).header("content-type", kind).body(body);
+                let not_json = if is_json { 400 } else { 422 };
+                calls.push(("nothing", call(Vec::new()), not_json));
+                calls.push(("no JSON", call(b"{".to_vec()), not_json));
+                let not_utf8 = if kind == "application/wasm" { 422 } else { 400 };
+                calls.push(("no UTF-8", call(b"\xff".to_vec()), not_utf8));
+                if kind != "application/wasm" {
+                    calls.push(("too much", call(too_long.clone().into()), 413));
+                }
+                if is_json {
+                    calls.push(("another form", call(b"7".to_vec()), 422));
+                    let plain = server.api(method.clone(), &known).header("content-type", "text/plain").body("{}");
+                    calls.push(("another type", plain, 415));
+                }
+            }
+            for (what, call, expected) in calls {
+                let answer = call.send().await.unwrap();
+                let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+                let body = answer.text().await.unwrap();
+                assert_eq!(status, expected, "{method} {path}: {what}: {body}");
+                assert_eq!(headers["content-type"], "application/problem+json", "{method} {path}: {what}");
+                let problem: Value = serde_json::from_str(&body).unwrap();
+                let is_told = |name: &str| problem[name].as_str().is_some_and(|text| !text.is_empty());
+                assert!(is_told("code") && is_told("detail"), "{method} {path}: {what}: {body}");
+                assert_eq!(problem["status"], expected);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 150, "{tried}");
+    cases(tried);
+    let unknown = server.api(Method::GET, "/v1/nothing").send().await.unwrap();
+    assert_eq!(unknown.headers()["content-type"], "application/problem+json");
 }

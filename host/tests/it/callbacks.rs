@@ -72,6 +72,47 @@ async fn wrong_methods_urls_types_and_sizes_are_refused() {
     assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::ACCEPTED, "the next callback still works");
 }
 
+/// Whatever a trigger or a ticket refuses has an id, under which its record is.
+#[tokio::test]
+async fn a_refused_body_has_a_record_and_its_id() {
+    let server = TestServer::start().await;
+    let url = server.deploy(OPEN).await;
+    let flow = server.ticket(&json!({ "handler": { "flow": "open" } })).await["url"].as_str().unwrap().to_owned();
+    let stored = server.ticket(&json!({ "response": { "body": "here" } })).await["url"].as_str().unwrap().to_owned();
+    let unknown = format!("{}/h/unknown", server.public);
+    for url in [&url, &flow, &stored, &unknown] {
+        let post = || server.call(Method::POST, url).header("content-type", "application/json");
+        for (request, status, code) in [
+            (post().body(vec![b' '; 64 * 1024 + 1]), 413, "body_too_large"),
+            (post().header("content-encoding", "gzip").body("x"), 415, "content_encoding"),
+        ] {
+            let refused = request.send().await.unwrap();
+            assert_eq!(refused.headers()["connection"], "close", "{url}");
+            if *url == unknown {
+                assert_eq!(refused.status(), StatusCode::NOT_FOUND);
+                assert!(!refused.headers().contains_key("ringback-callback"));
+                continue;
+            }
+            assert_eq!(refused.status().as_u16(), status, "{url}");
+            let record = server.callback(&refused).await;
+            assert_eq!((&record["outcome"], &record["reply"]["status"]), (&json!("rejected"), &json!(status)));
+            assert_eq!(record["trace"].as_array().unwrap().last().unwrap()["stage"], "face");
+            let problem: Value = refused.json().await.unwrap();
+            assert_eq!((&problem["code"], &problem["callback"]), (&json!(code), &record["id"]));
+        }
+    }
+    assert_eq!(server.fetch(&stored).await.text().await.unwrap(), "here", "nothing has used it up");
+    // A flow that is disabled is as one that is not there: it keeps no record, and names none.
+    server.api(Method::POST, "/v1/flows/open/disable").send().await.unwrap();
+    let names = |response: &reqwest::Response| {
+        let mut names: Vec<String> = response.headers().keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    let (disabled, unknown) = (server.post(&flow, &json!({})).await, server.post(&unknown, &json!({})).await);
+    assert_eq!((disabled.status(), names(&disabled)), (StatusCode::NOT_FOUND, names(&unknown)));
+}
+
 /// A-FR-15: no telling a disabled flow from an unknown URL.
 #[tokio::test]
 async fn a_disabled_flow_answers_like_an_unknown_url() {
@@ -201,4 +242,122 @@ async fn templated_answers_are_built_before_anything_starts() {
     let record = server.callback(&response).await;
     let body: Value = response.json().await.unwrap();
     assert_eq!((&body["n"], &body["execution"]), (&json!(2), &record["execution"]));
+}
+
+async fn data_of(server: &TestServer, request: reqwest::RequestBuilder) -> Value {
+    let answer = request.send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    let started: Value = answer.json().await.unwrap();
+    server.ended(started["execution"].as_str().unwrap()).await["journal"][0]["data"].clone()
+}
+
+/// GitHub, Bitbucket and Slack send a form with JSON in it, and sign the form.
+#[tokio::test]
+async fn w1_a_field_of_a_form_may_hold_json() {
+    let server = TestServer::start().await;
+    server.set_secret("S", "k").await;
+    let (_, wrong) =
+        server.try_deploy("flow: f\nsteps:\n  - trigger: T\n    parse: { form: { json: payload } }\n").await;
+    assert!(wrong.to_string().contains("a list of the fields that hold JSON"), "{wrong}");
+    let source = "flow: f\nsteps:\n  - trigger: T\n    verify: { scheme: github, secret: S }\n    parse: { form: { json: [payload, more] } }\n    when: data.payload.action == \"opened\"\n";
+    let url = server.deploy(source).await;
+    let form = |body: &str| {
+        let request = server.call(Method::POST, &url).header("content-type", "application/x-www-form-urlencoded");
+        request.header("x-hub-signature-256", github_signature("k", body.as_bytes())).body(body.to_owned())
+    };
+    for (body, status) in [("payload=%7B", 400), ("payload=", 400), ("payload=%7B%22a%22%3A1%2C%22a%22%3A2%7D", 400)] {
+        assert_eq!(form(body).send().await.unwrap().status().as_u16(), status, "{body}");
+    }
+    let data = data_of(&server, form("payload=%7B%22action%22%3A%22opened%22%2C+%22n%22%3A+1.50%7D&a=%7B%7D")).await;
+    assert_eq!(data.to_string(), r#"{"payload":{"action":"opened","n":1.50},"a":"{}"}"#);
+}
+
+/// Amazon's SNS sends JSON as text.
+#[tokio::test]
+async fn w3_json_is_taken_for_json_whatever_it_is_called() {
+    let server = TestServer::start().await;
+    let flow = |parse: &str| format!("flow: f\nsteps:\n  - trigger: T\n    parse: {parse}\n");
+    let (_, wrong) = server.try_deploy(&flow("{ json: { any_type: yes please } }")).await;
+    assert!(wrong.to_string().contains("true or false"), "{wrong}");
+    let text = |url: &str, kind: &str, body: &str| {
+        server.call(Method::POST, url).header("content-type", kind.to_owned()).body(body.to_owned())
+    };
+    let url = server.deploy(&flow("json")).await;
+    assert_eq!(text(&url, "text/plain", "{}").send().await.unwrap().status().as_u16(), 415);
+    let url = server.deploy(&flow("{ json: { any_type: true } }")).await;
+    assert_eq!(text(&url, "text/plain", "{").send().await.unwrap().status().as_u16(), 400);
+    for kind in ["text/plain; charset=UTF-8", "application/octet-stream", "application/x-www-form-urlencoded"] {
+        assert_eq!(data_of(&server, text(&url, kind, "[1, 2]")).await, json!([1, 2]), "{kind}");
+    }
+    let url = server.deploy(&flow("auto")).await;
+    for (body, expected) in [
+        ("{\"Type\": \"Notification\"}", json!({ "Type": "Notification" })),
+        (" [1]\n", json!([1])),
+        ("{not json}", json!("{not json}")),
+        ("123", json!("123")),
+        ("true", json!("true")),
+        ("", json!("")),
+    ] {
+        assert_eq!(data_of(&server, text(&url, "text/plain", body)).await, expected, "{body}");
+    }
+    for (body, remark) in [
+        (r#"{"a": 1, "a": 2}"#, Some("the name \"a\" is there twice at line 1")),
+        ("[1, 2", Some("they are not JSON")),
+        ("hello {", None),
+    ] {
+        let answered = text(&url, "text/plain", body).send().await.unwrap();
+        let record = server.callback(&answered).await;
+        let stage = record["trace"].as_array().unwrap().iter().find(|entry| entry["stage"] == "parse").unwrap();
+        let reason = stage["reason"].as_str().unwrap();
+        assert_eq!(reason.contains("bytes became data, as text, since"), remark.is_some(), "{reason}");
+        assert!(reason.contains(remark.unwrap_or_default()), "{reason}");
+    }
+}
+
+/// RFC 8259 lets a reader leave it out; what is signed is what was sent.
+#[tokio::test]
+async fn w5_a_byte_order_mark_before_json_is_left_out() {
+    let server = TestServer::start().await;
+    server.set_secret("S", "k").await;
+    let url = server.deploy("flow: f\nsteps:\n  - trigger: T\n    verify: { scheme: github, secret: S }\n").await;
+    let post = |signed: &str, body: &str| {
+        let request = server.call(Method::POST, &url).header("content-type", "application/json");
+        request.header("x-hub-signature-256", github_signature("k", signed.as_bytes())).body(body.to_owned())
+    };
+    let marked = "\u{feff}{\"a\": 1}";
+    assert_eq!(post("{\"a\": 1}", marked).send().await.unwrap().status().as_u16(), 401);
+    assert_eq!(post("\u{feff}", "\u{feff}").send().await.unwrap().status().as_u16(), 400);
+    assert_eq!(data_of(&server, post(marked, marked)).await, json!({ "a": 1 }));
+}
+
+/// A slash at the end of a URL changes nothing, at every face and for tickets.
+#[tokio::test]
+async fn w7_a_slash_at_the_end_leads_to_the_same() {
+    let server = TestServer::start().await;
+    let source =
+        "flow: f\nsteps:\n  - trigger: T\n    face: [native, flowrunner, nocobase, patchworks]\n    mode: async\n";
+    let (status, flow) = server.try_deploy(source).await;
+    assert!(status.is_success(), "{flow}");
+    let urls: Vec<String> = flow["triggers"][0]["urls"]["default"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|url| url.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(urls.len(), 4);
+    let ticket = |request: Value| {
+        let server = &server;
+        async move { server.ticket(&request).await["url"].as_str().unwrap().to_owned() }
+    };
+    let in_path = ticket(json!({ "response": { "body": "a" }, "allow_multiple": true })).await;
+    let in_query = ticket(json!({ "response": { "body": "a" }, "allow_multiple": true, "state_parameter": "s" })).await;
+    for url in urls.into_iter().chain([in_path, in_query]) {
+        let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+        let with = |slash: &str| server.call(Method::POST, &format!("{path}{slash}?{query}")).json(&json!({})).send();
+        let (without, with_slash, twice) =
+            (with("").await.unwrap(), with("/").await.unwrap(), with("//").await.unwrap());
+        assert!(without.status().is_success(), "{url}");
+        assert_eq!(with_slash.status(), without.status(), "{url}");
+        assert_eq!(twice.status(), StatusCode::NOT_FOUND, "{url}");
+    }
 }

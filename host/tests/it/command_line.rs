@@ -5,6 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn ringback(server: &TestServer, arguments: &[&str]) -> Output {
     Command::new(BINARY)
@@ -81,7 +83,7 @@ async fn a_flow_is_deployed_and_its_callbacks_are_explained() {
     assert!(says(&ringback(&server, &["execution", "list"])).contains("shop  completed"));
     assert!(says(&ringback(&server, &["callback", "list"])).contains("ignored"));
     assert!(says(&ringback(&server, &["plugin", "list"])).contains("condition"));
-    assert!(says(&ringback(&server, &["doctor"])).contains("the token is accepted"));
+    assert!(says(&ringback(&server, &["doctor"])).contains("access     with the token in"));
     let listed = says(&ringback(&server, &["--json", "flow", "list"]));
     assert_eq!(serde_json::from_str::<serde_json::Value>(&listed).unwrap()["items"][0]["name"], "shop");
 }
@@ -99,10 +101,10 @@ fn a_new_plugin_is_a_crate_of_its_own() {
         assert!(source.contains(&format!("pub fn my_{role}(")), "{source}");
         fails(&new(role), 1, "is there already");
     }
-    assert!(
-        says(&Command::new(BINARY).args(["flow", "schema"]).env("RINGBACK_TOKEN", "x").output().unwrap())
-            .contains("$defs")
-    );
+    // Where there is neither a server nor a token.
+    let mut schema = Command::new(BINARY);
+    schema.args(["flow", "schema"]).current_dir(directory.path()).env_remove("RINGBACK_TOKEN");
+    assert!(says(&schema.output().unwrap()).contains("$defs"));
     assert!(says(&Command::new(BINARY).arg("openapi").output().unwrap()).contains("/v1/flows"));
 }
 
@@ -213,4 +215,392 @@ async fn a_list_of_more_users_than_a_page_holds_is_whole() {
     let ids: Vec<&str> = listed["items"].as_array().unwrap().iter().map(|user| user["id"].as_str().unwrap()).collect();
     assert_eq!((ids.len(), ids[0], ids[200]), (201, "user-000", "user-200"));
     assert_eq!(listed["next_cursor"], Value::Null);
+}
+
+/// One sentence, and an exit code that says which.
+fn complains(output: &Output, code: i32, expected: &str) {
+    fails(output, code, expected);
+    assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).lines().count()), ("", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_says_in_one_sentence_what_is_wrong() {
+    let (server, other) = (TestServer::start().await, TestServer::start().await);
+    let doctor = |arguments: &[&str]| ringback(&server, &[arguments, &["doctor"]].concat());
+    complains(&doctor(&["--server", "http://127.0.0.1:1"]), 69, "nobody listens at http://127.0.0.1:1");
+    complains(&doctor(&["--server", &server.public]), 68, "is not the admin side of a ringback");
+    let others = other.data().display().to_string();
+    complains(&doctor(&["--data", &others]), 68, &format!("keeps another data directory than {others}"));
+    complains(&doctor(&["--data", "/nowhere"]), 68, "keeps another data directory than /nowhere");
+    complains(&doctor(&["--token", "x"]), 77, "does not accept the token that --token or RINGBACK_TOKEN gives");
+    let nothing = tempfile::tempdir().unwrap();
+    let without_data = Command::new(BINARY)
+        .arg("doctor")
+        .env_clear()
+        .env("RINGBACK_SERVER", &server.admin)
+        .current_dir(nothing.path())
+        .output()
+        .unwrap();
+    complains(&without_data, 66, "no token: give one with --token");
+    assert!(says(&doctor(&[])).contains("access     with the token in"));
+    // A token says by itself which server is meant.
+    assert!(says(&doctor(&["--data", &others, "--token", &server.token])).contains("access     with the token that"));
+    let file = server.data().join("admin-token");
+    std::fs::write(&file, "of another time").unwrap();
+    complains(&doctor(&[]), 77, &format!("does not accept the token in {}", file.display()));
+    std::fs::remove_file(&file).unwrap();
+    complains(&doctor(&[]), 66, "no token");
+}
+
+/// A restart keeps the id of the data directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_knows_the_data_directory_after_a_restart() {
+    let server = TestServer::start().await;
+    let id = std::fs::read(server.data().join("instance")).unwrap();
+    let server = server.restart().await;
+    assert_eq!(std::fs::read(server.data().join("instance")).unwrap(), id);
+    says(&ringback(&server, &["doctor", "--wait"]));
+}
+
+/// Something that answers as a server of this version would, after it has been stopping for some requests.
+async fn answers(version: &'static str, stopping: usize) -> String {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let ready = move || async move {
+        let status = if asked.fetch_add(1, Ordering::Relaxed) < stopping { "stopping" } else { "ok" };
+        axum::Json(json!({ "status": status, "version": version }))
+    };
+    let router = axum::Router::new()
+        .route("/readyz", axum::routing::get(ready))
+        .fallback(|| async { axum::Json(json!({ "items": [] })) });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_waits_where_waiting_helps_alone() {
+    let (server, other) = (TestServer::start().await, TestServer::start().await);
+    let wait = |url: &str, arguments: &[&str]| {
+        ringback(&server, &[&["--server", url, "doctor", "--wait"], arguments].concat())
+    };
+    complains(&wait("http://127.0.0.1:1", &["1"]), 69, "nobody listens");
+    // These would take as long as the test may.
+    complains(&wait(&other.admin, &["86400"]), 68, "keeps another data directory");
+    complains(&wait(&answers("0.0.1", 0).await, &["86400"]), 76, "is ringback 0.0.1, and this is");
+    complains(&wait(&server.admin, &["86400", "--token", "x"]), 77, "does not accept");
+    complains(&wait(&answers(env!("CARGO_PKG_VERSION"), usize::MAX).await, &["1"]), 69, "is stopping");
+    says(&wait(&answers(env!("CARGO_PKG_VERSION"), 3).await, &[]));
+}
+
+/// S5: drafts and versions on the command line. S9: origins, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn s5_s9_drafts_versions_and_origins_are_handled_by_commands() {
+    let server = TestServer::start().await;
+    let write = |status: u16| {
+        let source = format!("flow: shop\nsteps:\n  - trigger: Order\n    reply: {{ status: {status} }}\n");
+        std::fs::write(server.data().join("flow.yaml"), source).unwrap();
+    };
+    let run = |arguments: &[&str]| ringback(&server, arguments);
+    write(201);
+    let checked = says(&run(&["flow", "check", "flow.yaml"]));
+    assert!(
+        checked.contains("`ringback flow apply --disabled` shows them") && !checked.contains("http://"),
+        "{checked}"
+    );
+    let draft = says(&run(&["flow", "apply", "flow.yaml", "--disabled"]));
+    assert!(draft.contains("(version 1, disabled: no URL answers until `ringback flow enable`)"), "{draft}");
+    let url = draft.split_whitespace().last().unwrap().to_owned();
+    assert_eq!(server.post(&url, &json!({})).await.status().as_u16(), 404);
+    assert!(says(&run(&["flow", "enable", "shop"])).contains(&url));
+    write(203);
+    says(&run(&["flow", "apply", "flow.yaml"]));
+    assert_eq!(says(&run(&["flow", "versions", "shop"])).lines().count(), 3);
+    assert!(says(&run(&["flow", "show", "shop@1"])).contains("status: 201"));
+    fails(&run(&["flow", "show", "shop@7"]), 1, "there are 1, 2");
+    let difference = says(&run(&["flow", "diff", "shop", "1"]));
+    assert!(difference.starts_with("shop: from version 1 to version 2\n"), "{difference}");
+    assert!(difference.ends_with("-     reply: { status: 201 }\n+     reply: { status: 203 }\n"), "{difference}");
+    assert!(says(&run(&["flow", "diff", "shop", "2"])).contains("no difference"));
+    assert!(says(&run(&["flow", "activate", "shop", "1"])).contains("shop runs what version 1 was (version 3)"));
+    assert_eq!(server.post(&url, &json!({})).await.status().as_u16(), 201);
+
+    assert!(says(&run(&["redirect-origin", "list"])).contains("no origins"));
+    fails(&run(&["redirect-origin", "add", "shop.example"]), 1, "is not an origin");
+    says(&run(&["redirect-origin", "add", "https://Shop.example"]));
+    assert!(says(&run(&["redirect-origin", "list"])).contains("https://shop.example"));
+    says(&run(&["redirect-origin", "remove", "https://shop.example"]));
+    fails(&run(&["redirect-origin", "remove", "https://shop.example"]), 1, "was not added here");
+}
+
+/// Whatever --server names that cannot be asked, one sentence says what it is, and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_be_asked_is_told_in_a_sentence() {
+    let server = TestServer::start().await;
+    // Something that speaks, and no HTTP.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let speaks = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"SSH-2.0-OpenSSH_9.6\r\n").await;
+        }
+    });
+    let page = axum::Router::new().fallback(|| async { "<html>hello</html>" });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let website = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, page).await });
+    let encrypted = server.admin.replace("http:", "https:");
+    for (address, code, expected) in [
+        ("nonsense", 2, "--server names no address of a server, \"nonsense\": "),
+        ("ftp://x", 2, "the scheme is neither http nor https; write it like http://127.0.0.1:8081"),
+        ("localhost:8081", 2, "the scheme is neither http nor https"),
+        ("http://127.0.0.1:1?x=y", 2, "a query has no place in it"),
+        ("", 2, "names no address"),
+        (&encrypted, 69, "cannot be reached by https: it speaks plain http"),
+        (&website, 68, "is not the admin side of a ringback"),
+        (&server.public, 68, "is not the admin side of a ringback"),
+    ] {
+        for command in [&["flow", "list"][..], &["doctor"], &["backup", "b"], &["secret", "remove", "X"]] {
+            complains(&ringback(&server, &[&["--server", address], command].concat()), code, expected);
+        }
+    }
+    complains(&ringback(&server, &["--server", &speaks, "flow", "list"]), 69, "no server answers at http://127.0.0.1");
+    complains(&ringback(&server, &["--server", &speaks, "doctor"]), 69, "does not answer");
+}
+
+/// An empty name would be another URL: it is refused where it is read, before anything is asked.
+#[test]
+fn an_empty_name_is_refused_before_anything_is_asked() {
+    for arguments in [
+        &["flow", "show", ""][..],
+        &["flow", "diff", "", "1"],
+        &["flow", "add-signature", "f", ""],
+        &["flow", "drop-signature", "f", "t", ""],
+        &["plugin", "show", ""],
+        &["secret", "set", ""],
+        &["secret", "set", "A", "--environment", ""],
+        &["token", "create", ""],
+        &["token", "remove", ""],
+        &["user", "set", ""],
+        &["user", "set", "jane", "--role", ""],
+        &["user", "revoke", "jane", ""],
+        &["environment", "set", ""],
+        &["environment", "set", "a", "--url-prefix", ""],
+        &["var", "set", "", "x"],
+        &["execution", "show", ""],
+        &["callback", "explain", ""],
+        &["ticket", "close", ""],
+        &["redirect-origin", "add", ""],
+    ] {
+        let mut command = Command::new(BINARY);
+        // Nobody is there.
+        let output = command.args(["--server", "http://127.0.0.1:1", "--token", "x"]).args(arguments).output().unwrap();
+        fails(&output, 2, "a value is required for");
+    }
+    // What is no name may be empty, and a variable that is set to nothing stops no other command.
+    let mut command = Command::new(BINARY);
+    command.args(["--server", "http://127.0.0.1:1", "--token", "x", "var", "set", "a", ""]);
+    fails(&command.output().unwrap(), 69, "no server answers");
+    says(
+        &Command::new(BINARY).arg("openapi").env("RINGBACK_WORKSPACE", "").env("RINGBACK_SERVER", "").output().unwrap(),
+    );
+    let help = says(&Command::new(BINARY).arg("--help").output().unwrap());
+    assert!(help.contains("doctor") && !help.contains("compile-plugin"), "{help}");
+}
+
+/// Dot segments would make another path of a name: revoking a user's token would revoke one of the API.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_would_be_another_path_is_refused() {
+    let server = TestServer::start().await;
+    let made = says(&ringback(&server, &["--json", "token", "create", "mine"]));
+    let token: Value = serde_json::from_str(&made).unwrap();
+    let id = token["id"].as_str().unwrap();
+    for arguments in [
+        &["user", "revoke", "..", id][..],
+        &["user", "revoke", ".", id],
+        &["user", "set", ".."],
+        &["flow", "show", "edge@"],
+        &["flow", "show", "edge@.."],
+        &["flow", "show", "@1"],
+        &["flow", "remove", "."],
+        &["plugin", "show", ".."],
+        &["ticket", "close", ".."],
+        &["secret", "retire", ".."],
+        &["var", "remove", ".."],
+        &["callback", "explain", "."],
+        &["execution", "cancel", ".."],
+    ] {
+        complains(&ringback(&server, arguments), 2, "nothing has the name `.` or `..` or an empty one");
+    }
+    assert!(says(&ringback(&server, &["token", "list"])).contains(id));
+    // Only whole names are meant.
+    fails(&ringback(&server, &["user", "show", "a..b"]), 1, "a..b");
+}
+
+/// What callers sent is shown without what a terminal would obey, and on the line that it belongs to.
+#[tokio::test(flavor = "multi_thread")]
+async fn control_characters_of_callers_are_not_shown_raw() {
+    let server = TestServer::start().await;
+    let url = server.deploy("flow: f\nsteps:\n  - trigger: Hook\n  - fail: 'no: ${{ data.t }}'\n").await;
+    let response = server.post(&url, &json!({ "t": "a\u{9b}31m\u{1b}[2J\r\nstarted by nobody" })).await;
+    let answer: Value = response.json().await.unwrap();
+    let id = answer["execution"].as_str().unwrap();
+    let message = server.ended(id).await["error"]["message"].to_string();
+    assert!(message.contains('\u{9b}') && message.contains("started by nobody"), "{message:?}");
+    let shown = says(&ringback(&server, &["execution", "show", id]));
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    assert!(!shown.lines().any(|line| line.starts_with("started by nobody")), "{shown}");
+    assert!(shown.contains(r"no: a\u{9b}31m\u{1b}[2J\r\nstarted by nobody"), "{shown}");
+    // A source has lines.
+    assert!(says(&ringback(&server, &["flow", "show", "f@1"])).starts_with("flow: f\nsteps:\n"));
+}
+
+/// A token that no header can carry is not asked with; a line end behind one is no part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_sent_is_refused() {
+    let server = TestServer::start().await;
+    let token = server.token.clone();
+    for command in [&["flow", "list"][..], &["doctor"], &["backup", "b"]] {
+        for wrong in ["a\nb", "a\rb", "a\u{1b}b", "a\u{9b}b"] {
+            let given = [&["--token", wrong], command].concat();
+            complains(
+                &ringback(&server, &given),
+                2,
+                "the token that --token or RINGBACK_TOKEN gives has a control character",
+            );
+            let given = [&["--workspace", wrong], command].concat();
+            complains(&ringback(&server, &given), 2, "the workspace has a control character");
+        }
+    }
+    says(&ringback(&server, &["--token", &format!("{token}\r\n"), "flow", "list"]));
+    let file = server.data().join("admin-token");
+    std::fs::write(&file, format!("{token}\r\n")).unwrap();
+    says(&ringback(&server, &["flow", "list"]));
+    std::fs::write(&file, format!("{token}\r\n{token}\r\n")).unwrap();
+    complains(&ringback(&server, &["flow", "list"]), 2, "admin-token has a control character or a line end in it");
+}
+
+/// With --json every command prints JSON, also one that has nothing to show.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_is_json_in_every_command() {
+    let server = TestServer::start().await;
+    let data = server.data();
+    std::fs::write(data.join("flow.yaml"), "flow: shop\nsteps:\n  - trigger: Order\n").unwrap();
+    std::fs::write(data.join("secret"), "s3cret").unwrap();
+    let run = |arguments: &[&str]| -> Value {
+        let output = says(&ringback(&server, &[&["--json"], arguments].concat()));
+        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output}"))
+    };
+    assert_eq!(run(&["doctor"])["version"], env!("CARGO_PKG_VERSION"));
+    for arguments in [
+        &["flow", "apply", "flow.yaml"][..],
+        &["secret", "set", "A", "--file", "secret"],
+        &["secret", "retire", "A"],
+        &["secret", "remove", "A"],
+        &["environment", "set", "staging", "--url-prefix", "2"],
+        &["var", "set", "a", "b", "--environment", "staging"],
+        &["var", "remove", "a", "--environment", "staging"],
+        &["environment", "remove", "staging"],
+        &["user", "set", "jane"],
+        &["user", "remove", "jane"],
+        &["redirect-origin", "add", "https://shop.example"],
+        &["redirect-origin", "remove", "https://shop.example"],
+        &["flow", "remove", "shop"],
+        &["plugin", "new", "mine"],
+        &["backup", "b"],
+    ] {
+        assert!(run(arguments).is_object(), "{arguments:?}");
+    }
+    let restored = Command::new(BINARY).args(["--json", "--data", "new", "restore", "b"]).current_dir(data).output();
+    assert!(serde_json::from_str::<Value>(&says(&restored.unwrap())).unwrap()["done"].is_string());
+}
+
+/// What no flag names stays; what ends is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_given_is_kept() {
+    let server = TestServer::start().await;
+    let run = |arguments: &[&str]| says(&ringback(&server, arguments));
+    run(&["environment", "set", "staging", "--url-prefix", "2"]);
+    let source = "flow: pay\nsteps:\n  - trigger: Order\n    face: patchworks\n    environments: [staging]\n";
+    let (status, flow) = server.try_deploy(source).await;
+    assert!(status.is_success(), "{flow}");
+    let url = flow["triggers"][0]["urls"]["staging"]["patchworks"].as_str().unwrap().to_owned();
+    assert_eq!(run(&["environment", "set", "staging"]), "staging is stored\n");
+    assert!(server.post(&url, &json!({})).await.status().is_success(), "its URL has not ended");
+    let ends =
+        |prefix: &str| format!("the URL of the trigger `Order` of the flow pay ends that has the prefix `{prefix}`");
+    assert!(run(&["environment", "set", "staging", "--url-prefix", "3"]).contains(&ends("2")));
+    assert_eq!(server.post(&url, &json!({})).await.status().as_u16(), 404);
+    let both = ["environment", "set", "staging", "--url-prefix", "3", "--no-url-prefix"];
+    fails(&ringback(&server, &both), 2, "cannot be used with");
+    assert!(run(&["environment", "set", "staging", "--no-url-prefix"]).contains(&ends("3")));
+    assert_eq!(server.get("/v1/environments").await["items"][1]["url_prefix"], Value::Null);
+
+    std::fs::write(server.data().join("jane"), r#"{"age": 45}"#).unwrap();
+    let jane = async || {
+        let jane = server.get("/v1/users/jane").await;
+        (jane["properties"].clone(), jane["roles"].clone())
+    };
+    run(&["user", "set", "jane", "--properties", "jane", "--role", "manager"]);
+    run(&["user", "set", "jane"]);
+    assert_eq!(jane().await, (json!({ "age": 45 }), json!(["manager"])));
+    run(&["user", "set", "jane", "--role", "viewer"]);
+    assert_eq!(jane().await, (json!({ "age": 45 }), json!(["viewer"])));
+    run(&["user", "set", "jane", "--no-roles"]);
+    assert_eq!(jane().await, (json!({ "age": 45 }), json!([])));
+}
+
+/// A change that cannot be made is told by the state of things, and by what can be done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_cannot_be_made_says_what_can_be_done() {
+    let server = TestServer::start().await;
+    let run = |arguments: &[&str]| ringback(&server, arguments);
+    let flow = "flow: f\nsteps:\n  - trigger: A\n  - if: data.fails\n    then:\n      - fail: no\n  - trigger: B\n";
+    let urls = server.deploy_all(&flow.replace("fail: no", "fail: 'no'")).await;
+    let start = async |fails: bool| {
+        let started: Value = server.post(&urls[0], &json!({ "fails": fails })).await.json().await.unwrap();
+        started["execution"].as_str().unwrap().to_owned()
+    };
+    let (waits, failed) = (start(false).await, start(true).await);
+    server.eventually(&format!("/v1/executions/{waits}"), |run| run["status"] == "waiting").await;
+    server.ended(&failed).await;
+    fails(
+        &run(&["execution", "retry", &waits]),
+        1,
+        "the execution is waiting: only one that failed or timed out can be retried; this one has not ended, and can be cancelled",
+    );
+    fails(
+        &run(&["execution", "cancel", &failed]),
+        1,
+        "the execution has ended: it is failed, and there is nothing to cancel; it can be retried",
+    );
+    assert!(says(&run(&["execution", "cancel", &waits])).contains("is cancelled"));
+    fails(
+        &run(&["execution", "cancel", &waits]),
+        1,
+        "the execution has ended: it is cancelled, and there is nothing to cancel",
+    );
+    fails(
+        &run(&["execution", "retry", &waits]),
+        1,
+        "the execution is cancelled: only one that failed or timed out can be retried; to start another one, replay its callback",
+    );
+    let nobody = uuid::Uuid::nil().to_string();
+    for id in ["x", &nobody] {
+        for what in ["cancel", "retry", "show"] {
+            let expected = format!("there is no execution {id}; `ringback execution list` lists those that are kept");
+            fails(&run(&["execution", what, id]), 1, &expected);
+        }
+    }
+    fails(&run(&["user", "revoke", "jane", "x"]), 1, "there is no user jane");
+    says(&run(&["user", "set", "jane"]));
+    let token = says(&run(&["user", "token", "jane"]));
+    let refused = run(&["user", "revoke", "jane", token.trim()]);
+    fails(&refused, 1, "the user jane has no token with this id; `ringback user tokens jane` lists the ids");
+    assert!(!text(&refused.stderr).contains(token.trim()));
+    let id = server.get("/v1/users/jane/tokens").await["items"][0]["id"].as_str().unwrap().to_owned();
+    assert!(says(&run(&["user", "revoke", "jane", &id])).contains(&format!("the token {id} of jane is revoked")));
+    fails(&run(&["user", "token", "jane", "--expires-in", "0s"]), 1, "`expires_in`: `0s` is no time at all");
+    fails(&run(&["token", "create", "x", "--expires-in", "0s"]), 1, "`expires_in`: `0s` is no time at all");
+    fails(&run(&["ticket", "create", "--body", "x", "--expires-in", "0s"]), 1, "`expires_in`: `0s` is no time at all");
 }

@@ -98,6 +98,32 @@ async fn ambiguous_requests_are_refused_and_end_the_connection() {
         let answer = send(address, format!("{head}transfer-encoding: chunked\r\n\r\n{body}{second}").as_bytes()).await;
         assert_eq!(count(&answer, "HTTP/1.1 2"), 0, "{name}: {answer}");
     }
+    let api: SocketAddr = server.admin.strip_prefix("http://").unwrap().parse().unwrap();
+    let (line, chunks) = (format!("POST {path} HTTP/1.1\r\n"), "\r\n3\r\nabc\r\n0\r\n\r\n");
+    for (name, request) in [
+        ("chunked twice", format!("{head}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n{chunks}")),
+        ("chunked twice in one", format!("{head}transfer-encoding: chunked, chunked\r\n{chunks}")),
+        ("packed and chunked", format!("{head}transfer-encoding: gzip, chunked\r\n{chunks}")),
+        ("two kinds", format!("{head}transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n{chunks}")),
+        ("two hosts", format!("{head}host: b\r\ncontent-length: 0\r\n\r\n")),
+        ("the same host twice", format!("{head}host: a\r\ncontent-length: 0\r\n\r\n")),
+        ("two hosts in the old version", "GET /healthz HTTP/1.0\r\nhost: a\r\nhost: b\r\n\r\n".to_owned()),
+        ("no host", format!("{line}content-length: 0\r\n\r\n")),
+    ] {
+        for to in [address, api] {
+            let answer = send(to, format!("{request}{second}").as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.0 400"), "{name}: {answer}");
+            assert!(answer.to_lowercase().contains("connection: close") || name.contains("old"), "{name}: {answer}");
+            assert!(answer.contains("ambiguous_request"), "{name}: {answer}");
+            assert_eq!(count(&answer, "HTTP/1.1 "), usize::from(!name.contains("old")), "{name}: {answer}");
+        }
+    }
+    for right in [
+        format!("{head}transfer-encoding: Chunked\r\nconnection: close\r\n{chunks}"),
+        format!("POST {path} HTTP/1.0\r\ncontent-length: 0\r\n\r\n"),
+    ] {
+        assert!(send(address, right.as_bytes()).await.contains(" 202 "), "{right}");
+    }
     // RFC 9112, 6.3: with both, the chunks count, and the connection ends after the answer.
     let both = format!("{head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{second}");
     let answer = send(address, both.as_bytes()).await;
@@ -122,7 +148,7 @@ async fn strange_targets_lead_nowhere() {
         "/metrics",
         "/healthz",
         "http://127.0.0.1:1/",
-        &format!("{path}/"),
+        &format!("{path}//"),
         &format!("{path}%2f"),
         &path.to_uppercase(),
     ] {
@@ -321,4 +347,77 @@ async fn an_address_has_so_many_connections() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the places were not given back");
+}
+
+/// A caller that sends all of its body before it reads finds the answer all the same: what is left of the body is read and
+/// thrown away.
+#[tokio::test]
+async fn w13_who_sends_everything_first_gets_the_answer() {
+    let (server, address, path) = server().await;
+    let (_other, large, path_there) = with(|config| config.body_bytes_max = 8 << 20).await;
+    let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\n");
+    let length = 4 << 20;
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    for (name, head, body, status) in [
+        ("a length over the limit", format!("{head}content-length: {length}\r\n\r\n"), "x".repeat(length), "413"),
+        (
+            "chunks over the limit",
+            format!("{head}transfer-encoding: chunked\r\n\r\n"),
+            chunk.repeat(64) + "0\r\n\r\n",
+            "413",
+        ),
+        (
+            "an encoding",
+            format!(
+                "POST {path_there} HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
+            ),
+            "x".repeat(length),
+            "415",
+        ),
+    ] {
+        let address = if status == "415" { large } else { address };
+        for attempt in 0..10 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let sent = stream.write_all(body.as_bytes()).await;
+            assert!(sent.is_ok(), "{name}, {attempt}: {sent:?}");
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+            let text = String::from_utf8_lossy(&answer);
+            assert!(read.is_ok_and(|read| read.is_ok()), "{name}, {attempt}: {text}");
+            assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{name}, {attempt}: {text}");
+            assert!(text.to_lowercase().contains("connection: close"), "{text}");
+            cases(1);
+        }
+    }
+    works(&server, &path).await;
+}
+
+/// The time for headers is not the time between two requests: proxies keep connections open for a minute.
+#[tokio::test]
+async fn k11_an_idle_connection_has_a_time_of_its_own() {
+    let (server, address, path) = with(|config| {
+        config.header_read_timeout = Duration::from_millis(400);
+        config.keep_alive_timeout = Duration::from_secs(3);
+    })
+    .await;
+    let one = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut answered = vec![0; 4096];
+    for _ in 0..3 {
+        stream.write_all(one.as_bytes()).await.unwrap();
+        let length = stream.read(&mut answered).await.unwrap();
+        assert!(answered[..length].starts_with(b"HTTP/1.1 202"), "it is still open");
+        tokio::time::sleep(Duration::from_millis(900)).await;
+    }
+    // A head that has begun has its own time, also on a connection that was idle.
+    let started = Instant::now();
+    stream.write_all(&one.as_bytes()[..20]).await.unwrap();
+    assert_eq!(answers(&mut stream, Duration::from_secs(8)).await, "");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(one.as_bytes()).await.unwrap();
+    let answer = answers(&mut idle, Duration::from_secs(10)).await;
+    assert_eq!(count(&answer, "HTTP/1.1 202"), 1, "and then it is closed: {answer}");
+    works(&server, &path).await;
 }

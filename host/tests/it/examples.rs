@@ -45,3 +45,26 @@ async fn github_push() {
         }
     }
 }
+
+/// A report without what the flow needs is no payment to be reported again later: its sender is told what is missing.
+#[tokio::test]
+async fn s3_the_payment_webhook_answers_an_empty_report() {
+    let server = TestServer::start().await;
+    server.set_secret("BANK_PASSWORD", "s3cret").await;
+    let flow = read(&example("payment-webhook").join("flow.yaml"));
+    let url = server.deploy_at("nocobase", &flow).await.remove(0);
+    for (body, status, expected) in [
+        ("{}", 422, r#"{"success":false,"message":"order.id and payment.status are needed"}"#),
+        (
+            r#"{"order": {"id": "o-1"}, "payment": {}}"#,
+            422,
+            r#"{"success":false,"message":"order.id and payment.status are needed"}"#,
+        ),
+        (r#"{"order": {"id": "o-1"}, "payment": {"status": "pending"}}"#, 503, r#"{"success":false}"#),
+        (r#"{"order": {"id": "o-1"}, "payment": {"status": "paid"}}"#, 200, r#"{"success":true,"order":"o-1"}"#),
+    ] {
+        let request = server.call(Method::POST, &url).basic_auth("bank", Some("s3cret")).body(body);
+        let response = request.header("content-type", "application/json").send().await.unwrap();
+        assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (status, expected), "{body}");
+    }
+}

@@ -271,3 +271,102 @@ async fn a_body_that_is_not_json_is_refused() {
         assert_eq!(post("application/json", body).await, 200, "{body}");
     }
 }
+
+/// FR-44, FR-45, S3: a field that is not in the request is no error: the callback does not count, and its record says what was
+/// missing. A mistake of type is one.
+#[tokio::test]
+async fn s3_a_condition_about_an_absent_field_does_not_hold() {
+    let server = TestServer::start().await;
+    let source = "flow: absent\nsteps:\n  - trigger: Start\n    face: flowrunner\n  - trigger: Payment\n    face: flowrunner\n    fields: { status: $.payment.status }\n    when:\n      any:\n        - data.payment.status == 'confirmed'\n        - { not: data.payment.pending }\n  - if: data.payment.gift\n    then: [fail: no gift]\n    else: [set: { known: '${{ fields.status == null }}' }]\n";
+    let urls = server.deploy_at("flowrunner", source).await;
+    server.post(&urls[0], &json!({})).await;
+    let waiting = waiting(&server).await;
+    let payment = format!("{}?execution={}", urls[1], waiting[0]);
+    let ignored = server.post(&payment, &json!({})).await;
+    assert_eq!(ignored.status(), StatusCode::OK);
+    let record = server.callback(&ignored).await;
+    assert_eq!(record["outcome"], "ignored");
+    assert!(record["trace"].to_string().contains("does not hold: there is no `data.payment`"), "{record:#}");
+    let wrong = server.post(&payment, &json!({ "payment": "confirmed" })).await;
+    assert_eq!(wrong.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let resumed = server.post(&payment, &json!({ "payment": { "pending": false } })).await;
+    assert_eq!(resumed.status(), StatusCode::OK);
+    let run = server.ended(&waiting[0]).await;
+    assert_eq!(run["status"], "completed", "{run:#}");
+    let journal = run["journal"].to_string();
+    assert!(journal.contains("\"absent\":\"data.payment.gift\"") && journal.contains("\"known\":true"), "{journal}");
+}
+
+/// A-FR-1, A-FR-11: every error of this face is a number and a message; who is not accepted gets the page's words.
+#[tokio::test]
+async fn s6_every_error_is_a_number_and_a_message() {
+    const NOT_ACCEPTED: &str = "Unable to execute the callback. User is missing required security role(s)";
+    let server = TestServer::start_with(|config| config.body_bytes_max = 1024).await;
+    server.set_secret("S", "k").await;
+    let deploy = async |name: &str, trigger: &str, steps: &str| {
+        let source = format!("flow: {name}\nsteps:\n  - trigger: T\n    face: flowrunner\n{trigger}{steps}");
+        server.deploy_at("flowrunner", &source).await.remove(0)
+    };
+    let open = deploy("open", "    methods: [POST]\n    limit: { calls: 1000, per: 1h }\n", "").await;
+    let users = deploy("users", "    auth: { user: required, roles: [manager] }\n", "").await;
+    let basic = deploy("basic", "    auth: { basic: { username: u, password: S } }\n", "").await;
+    let signed = deploy("signed", "    verify: { scheme: github, secret: S }\n", "").await;
+    let fails = deploy("fails", "    mode: sync\n", "  - fail: broken\n").await;
+    let wrong = deploy("wrong", "    reply: { json: '${{ data.n + 1 }}' }\n", "").await;
+    let seldom = deploy("seldom", "    limit: { calls: 1, per: 1h }\n", "").await;
+    assert_eq!(server.post(&seldom, &json!({})).await.status(), StatusCode::OK);
+    let put = server.api(Method::PUT, "/v1/users/jane").json(&json!({ "properties": {}, "roles": [] }));
+    assert!(put.send().await.unwrap().status().is_success());
+    let token: Value =
+        server.api(Method::POST, "/v1/users/jane/tokens").json(&json!({})).send().await.unwrap().json().await.unwrap();
+    let token = token["token"].as_str().unwrap();
+    let post = |url: &str| server.call(Method::POST, url).json(&json!({}));
+    let unknown = format!("{}/api/automation/flow/A/trigger/B/activate", server.public);
+    for (what, request, status, code) in [
+        ("no user", post(&users), 401, 1000),
+        ("no role", post(&users).header("user-token", token), 400, 1000),
+        ("no password", post(&basic), 401, 1000),
+        ("no signature", post(&signed), 401, 1000),
+        ("another method", server.call(Method::GET, &open), 405, 405),
+        ("no JSON", server.call(Method::POST, &open).body("{").header("content-type", "application/json"), 400, 400),
+        ("another type", server.call(Method::POST, &open).body("a").header("content-type", "text/csv"), 415, 415),
+        ("encoded", server.call(Method::POST, &open).body("a").header("content-encoding", "gzip"), 415, 415),
+        ("too large", server.call(Method::POST, &open).body("a".repeat(2000)), 413, 413),
+        ("too often", post(&seldom), 429, 429),
+        ("a flow that fails", post(&fails), 500, 500),
+        ("an answer that fails", post(&wrong), 500, 500),
+        ("nothing there", post(&unknown), 404, 404),
+    ] {
+        let answer = request.send().await.unwrap();
+        let (found, kind) = (answer.status().as_u16(), answer.headers()["content-type"].clone());
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!((found, &body["code"]), (status, &json!(code)), "{what}: {body}");
+        assert_eq!(kind, "application/json", "{what}");
+        let message = body["message"].as_str().unwrap();
+        assert!(!message.is_empty() && (code == 1000) == (message == NOT_ACCEPTED), "{what}: {message}");
+        assert_eq!(body.as_object().unwrap().len(), 2, "{what}: {body}");
+    }
+}
+
+/// FR-07, S4: ids in lower case are those in upper case: what is printed works, and so does the URL that others have.
+#[tokio::test]
+async fn ids_are_taken_in_any_case() {
+    let server = TestServer::start().await;
+    let (flow, trigger) = ("ac0b2747-ead8-4c9a-bb9c-9f0a4ebeab81", "c778279b-b151-6272-eda7-76c9141e1f11");
+    let source = format!(
+        "flow: brought\nsteps:\n  - trigger: A\n    face: flowrunner\n    ids: {{ flow: {flow}, trigger: {trigger} }}\n"
+    );
+    let printed = server.deploy_at("flowrunner", &source).await.remove(0);
+    let server = server.restart().await;
+    let path = format!("/api/automation/flow/{flow}/trigger/{trigger}/activate");
+    let printed = &printed[printed.find("/api/").unwrap()..];
+    for path in [printed, &path, &path.replace(flow, &flow.to_uppercase()), &format!("{path}/")] {
+        assert_eq!(
+            server.post(&format!("{}{path}", server.public), &json!({})).await.status(),
+            StatusCode::OK,
+            "{path}"
+        );
+    }
+    let twice = source.replace("flow: brought", "flow: twice").replace(trigger, &trigger.to_uppercase());
+    assert_eq!(server.try_deploy(&twice).await.0, StatusCode::UNPROCESSABLE_ENTITY, "it is the same URL");
+}

@@ -125,7 +125,8 @@ async fn conditions_combine() {
         (json!({ "n": 1, "tags": [] }), StatusCode::ACCEPTED),
         (json!({ "n": 1, "who": "me" }), StatusCode::ACCEPTED),
         (json!({ "n": 1, "who": "me", "skip": 1 }), StatusCode::NO_CONTENT),
-        (json!({ "m": 1 }), StatusCode::INTERNAL_SERVER_ERROR),
+        (json!({ "m": 1 }), StatusCode::NO_CONTENT),
+        (json!({ "n": "1" }), StatusCode::INTERNAL_SERVER_ERROR),
     ] {
         assert_eq!(server.post(&url, &body).await.status(), expected, "{body}");
     }
@@ -211,4 +212,28 @@ async fn a_trigger_is_called_no_more_often_than_its_limit() {
         let source = format!("flow: c\nsteps:\n  - trigger: Start\n    limit: {wrong}\n");
         assert_eq!(server.try_deploy(&source).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
     }
+}
+
+/// A file that is JSON may write every character as escapes, as many writers of JSON do.
+#[tokio::test]
+async fn a_flow_in_json_is_read_as_json_and_its_mistakes_have_their_place() {
+    let server = TestServer::start().await;
+    let flow = |more: &str| {
+        format!(
+            "{{\"flow\": \"f\", \"steps\": [{{\"trigger\": \"\\ud83d\\ude00 Hook\", \"mode\": \"sync\"{more}}},\n\t{{\"respond\": {{\"json\": {{\"\\ud83d\\ude00\": \"\\uD83D\\uDE00\\/${{{{ data.a }}}}\"}}}}}}]}}"
+        )
+    };
+    let deploy = async |source: String| {
+        let response = server.api(Method::PUT, "/v1/flows/f").body(source).send().await.unwrap();
+        (response.status(), response.json::<Value>().await.unwrap())
+    };
+    let (status, body) = deploy(flow(", \"nothing\": 1")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    let column = flow(", ").find("\"mode\"").unwrap() + "\"mode\": \"sync\", ".len() + 1;
+    let mistake = &body["errors"][0];
+    assert_eq!((&mistake["line"], &mistake["column"]), (&json!(1), &json!(column)), "{body}");
+    let (_, deployed) = deploy(flow("")).await;
+    let url = deployed["triggers"][0]["urls"]["default"]["native"].as_str().unwrap_or_else(|| panic!("{deployed:#}"));
+    let answered: Value = server.post(url, &json!({ "a": 1 })).await.json().await.unwrap();
+    assert_eq!(answered, json!({ "\u{1f600}": "\u{1f600}/1" }));
 }

@@ -133,7 +133,7 @@ async fn a_handler_is_given_the_request_and_the_response() {
         let mut given: Value = answered.json().await.unwrap();
         assert_eq!(given["requestMethod"], method.as_str().to_ascii_lowercase());
         assert_eq!(given["requestBody"], "<a>ä</a>");
-        assert_eq!(given["requestQuery"], json!({ "id": "6", "status": "ok", "from": "afas" }));
+        assert_eq!(given["requestQuery"], json!({ "id": ["5", "6"], "status": "ok", "from": "afas" }));
         let headers = given["requestHeaders"].as_object().unwrap();
         assert_eq!((&headers["x-twice"], headers.get("authorization")), (&json!("a, b"), None));
         assert_eq!(given["callbackSystemCase"], ticket["id"]);
@@ -163,6 +163,17 @@ async fn the_query_of_a_handler_is_without_the_state() {
     let given: Value = server.fetch(&url).await.json().await.unwrap();
     assert_eq!(given["requestQuery"], json!({ "code": "abc" }));
     assert_eq!((&given["responseType"], &given["responseCode"]), (&json!("response"), &json!(200)));
+}
+
+/// A parameter that comes twice is a list, as everywhere.
+#[tokio::test]
+async fn s12_repeated_parameters_are_lists() {
+    let server = TestServer::start().await;
+    server.try_deploy(HANDLER).await;
+    let ticket = server.ticket(&json!({ "handler": { "flow": "handler" }, "state_parameter": "state" })).await;
+    let url = format!("{}&id=1&code=abc&id=2&id=3", ticket["url"].as_str().unwrap());
+    let given: Value = server.fetch(&url).await.json().await.unwrap();
+    assert_eq!(given["requestQuery"], json!({ "id": ["1", "2", "3"], "code": "abc" }));
 }
 
 /// A-GX-9: what is not text comes as base64, and says so.
@@ -327,5 +338,61 @@ async fn a_plugin_answers() {
         let ticket = server.ticket(&json!({ "handler": { "plugin": "template-reply", "with": with } })).await;
         let answered = server.fetch(ticket["url"].as_str().unwrap()).await;
         assert_eq!(answered.status().as_u16(), expected, "{status} {target}");
+    }
+}
+
+/// GX-09, GX-10, S2: who calls a ticket is answered when its handler first waits for something else, with the answer as it is by
+/// then; a later call is no second one under way.
+#[tokio::test]
+async fn s2_a_caller_is_answered_when_the_handler_comes_to_rest() {
+    let server = TestServer::start().await;
+    for (rests, name) in [
+        ("trigger: Confirmed", "trigger"),
+        ("delay: 1h", "delay"),
+        ("http: { url: 'https://nowhere.invalid/', retry: { attempts: 5, backoff: 1h } }", "retry"),
+    ] {
+        let source = format!(
+            "flow: handler\nsteps:\n  - trigger: Call\n    face: grexx\n    respond_within: 10m\n  - set: {{ responseBody: 'thanks, ${{{{ data.requestQuery.who }}}}', responseCode: 201 }}\n  - {rests}\n  - set: {{ responseBody: too late }}\n"
+        );
+        assert!(server.try_deploy(&source).await.0.is_success(), "{source}");
+        for retryable in [false, true] {
+            let ticket =
+                json!({ "handler": { "flow": "handler" }, "retryable": retryable, "response": { "body": "stored" } });
+            let ticket = server.ticket(&ticket).await;
+            let url = format!("{}?who=you", ticket["url"].as_str().unwrap());
+            let answered =
+                tokio::time::timeout(std::time::Duration::from_secs(20), server.fetch(&url)).await.expect(name);
+            assert_eq!(answered.status(), StatusCode::CREATED, "{name}");
+            let record = server.callback(&answered).await;
+            assert_eq!(answered.text().await.unwrap(), "thanks, you");
+            assert_eq!(server.fetch(&url).await.status(), StatusCode::GONE, "{name}: it was successful");
+            let run = server.get(&format!("/v1/executions/{}", record["execution"].as_str().unwrap())).await;
+            assert_eq!(run["status"], "waiting", "{name}");
+        }
+    }
+}
+
+/// S2: `respond` in the flow of a ticket answers now, also by a redirect, and the flow goes on.
+#[tokio::test]
+async fn s2_a_response_step_answers_a_ticket_by_a_redirect() {
+    let server = TestServer::start().await;
+    let flow = |target: &str| {
+        format!(
+            "flow: back\nsteps:\n  - trigger: Call\n    face: grexx\n  - respond: {{ type: redirect, redirect_url: '{target}' }}\n  - delay: 1s\n  - set: {{ went: on }}\n"
+        )
+    };
+    for (target, status, location) in [
+        ("/orders/${{ data.requestQuery.order }}", StatusCode::SEE_OTHER, Some("/orders/7")),
+        ("https://elsewhere.example/", StatusCode::BAD_GATEWAY, None),
+        ("//elsewhere.example/", StatusCode::BAD_GATEWAY, None),
+    ] {
+        assert!(server.try_deploy(&flow(target)).await.0.is_success());
+        let ticket = server.ticket(&json!({ "handler": { "flow": "back" } })).await;
+        let answered = server.fetch(&format!("{}?order=7", ticket["url"].as_str().unwrap())).await;
+        assert_eq!(answered.status(), status, "{target}");
+        assert_eq!(answered.headers().get("location").map(|to| to.to_str().unwrap()), location, "{target}");
+        let record = server.callback(&answered).await;
+        let run = server.ended(record["execution"].as_str().unwrap()).await;
+        assert_eq!(run["status"], "completed", "{target}");
     }
 }

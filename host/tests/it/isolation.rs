@@ -37,7 +37,9 @@ impl Known {
             _ => "MINE",
         };
         let path = path.replace("{id}", id).replace("{name}", name).replace("{trigger}", "quote");
-        path.replace("{callback}", "quote").replace("{signature}", &self.signature).replace("{token}", &self.user_token)
+        path.replace("{callback}", "quote")
+            .replace("{signature}", &self.signature)
+            .replace("{token_id}", &self.user_token)
     }
 }
 
@@ -347,7 +349,7 @@ async fn the_key_of_the_secrets_may_come_from_outside() {
     assert!(files.iter().all(|file| file.file_name().is_some_and(|name| name != "secret.key")), "{files:?}");
     let other = KEY.replace("AQEB", "AgIC");
     for (refused, code, expected) in [
-        (server.clone().with("RINGBACK_SECRET_KEY", other), 73, "the key is not the one"),
+        (server.clone().with("RINGBACK_SECRET_KEY", other), 78, "the key is not the one"),
         (server.clone().with("RINGBACK_SECRET_KEY", "hunter2"), 78, "openssl rand -base64 32"),
         (with_key.clone().with("RINGBACK_SECRET_KEY_FILE", "elsewhere"), 78, "not both"),
     ] {

@@ -24,7 +24,7 @@ fn flow(jwt: &str) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tokens are made for the clock of the machine")]
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 

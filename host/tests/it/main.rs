@@ -4,10 +4,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod admin;
+mod backups;
 mod boundaries;
+mod bounds;
 mod callbacks;
+mod canary;
 mod chaos;
 mod command_line;
+mod conformance;
 mod connections;
 mod corpus;
 mod disk;
@@ -35,4 +39,6 @@ mod support;
 mod tickets;
 mod uploads;
 mod users;
+mod values;
+mod versions;
 mod waiting;

@@ -191,3 +191,21 @@ async fn a_sample_becomes_fields_of_a_flow() {
     let refused = std::process::Command::new(BINARY).args(["sample", "parse", "nothing"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
 }
+
+/// NB-30, S1: a response node ends the workflow; `end: false` lets it go on.
+#[tokio::test]
+async fn s1_a_response_ends_the_workflow_unless_it_says_otherwise() {
+    let server = TestServer::start().await;
+    for (end, reached) in [("", false), (", end: false", true)] {
+        let source = format!(
+            "flow: hook\nsteps:\n  - trigger: Hook\n    face: nocobase\n    mode: sync\n  - respond: {{ status: 201{end} }}\n  - set: {{ reached: true }}\n"
+        );
+        let url = server.deploy_at("nocobase", &source).await.remove(0);
+        let answered = server.post(&url, &json!({})).await;
+        assert_eq!(answered.status(), StatusCode::CREATED);
+        let record = server.callback(&answered).await;
+        let run = server.ended(record["execution"].as_str().unwrap()).await;
+        let set = run["journal"].as_array().unwrap().iter().any(|entry| entry["kind"] == "set");
+        assert_eq!(set, reached, "{end}");
+    }
+}

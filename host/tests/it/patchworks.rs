@@ -48,7 +48,7 @@ async fn every_callback_has_a_signed_url_in_every_environment() {
         let (path, query) = plain.strip_prefix(&server.public).unwrap().split_once('?').unwrap();
         let ["", "api", "v1", "default", id] = path.split('/').collect::<Vec<_>>()[..] else { panic!("{path}") };
         assert!(id.len() == 26 && id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()), "{id}");
-        let signature = query.strip_prefix("signature=").unwrap();
+        let signature = query.strip_prefix("patchworks_signature=").unwrap();
         assert!(signature.len() >= 40, "{signature}");
         assert_eq!(url(&trigger, callback, "staging"), format!("{}{path}/2?{query}", server.public));
         seen.extend([id.to_owned(), signature.to_owned()]);
@@ -68,8 +68,8 @@ async fn a_url_without_the_right_signature_is_unknown() {
     let server = TestServer::start().await;
     let trigger = quote(&server).await;
     let right = url(&trigger, 0, "default");
-    let (path, signature) = right.split_once("?signature=").unwrap();
-    let other = url(&trigger, 1, "default").split_once("signature=").unwrap().1.to_owned();
+    let (path, signature) = right.split_once("?patchworks_signature=").unwrap();
+    let other = url(&trigger, 1, "default").split_once("patchworks_signature=").unwrap().1.to_owned();
     let send = async |url: &str, headers: &[(&str, &str)]| {
         let request = server.call(Method::POST, url).json(&json!({}));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -84,7 +84,7 @@ async fn a_url_without_the_right_signature_is_unknown() {
         (format!("{path}?signature={other}"), vec![]),
         (format!("{path}?signature={}", &signature[1..]), vec![]),
         (format!("{right}&signature={other}"), vec![]),
-        (format!("{right}&patchworks_signature=x"), vec![]),
+        (format!("{right}&signature=x"), vec![]),
         (right.clone(), vec![("patchworks-signature", "x")]),
         (path.to_owned(), vec![("patchworks-signature", other.as_str())]),
         (format!("{path}/3?signature={signature}"), vec![]),
@@ -96,10 +96,10 @@ async fn a_url_without_the_right_signature_is_unknown() {
     }
     for (url, headers) in [
         (right.clone(), vec![]),
-        (format!("{path}?patchworks_signature={signature}"), vec![]),
+        (format!("{path}?signature={signature}"), vec![]),
         (path.to_owned(), vec![("patchworks-signature", signature)]),
         (path.to_owned(), vec![("ringback-signature", signature)]),
-        (format!("{right}&patchworks_signature={signature}"), vec![("patchworks-signature", signature)]),
+        (format!("{right}&signature={signature}"), vec![("patchworks-signature", signature)]),
     ] {
         assert_eq!(send(&url, &headers).await.0, 200, "{url} {headers:?}");
     }
@@ -198,4 +198,36 @@ async fn signatures_are_rotated() {
     }
     let unknown = server.api(Method::POST, &path.replace("/json/", "/nothing/")).send().await.unwrap();
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+}
+
+/// A-PW-6: a signature that was dropped stays dropped, also when the file that brought it is applied again with another change, or
+/// taken back.
+#[tokio::test]
+async fn a_dropped_signature_does_not_come_back_with_its_file() {
+    let server = TestServer::start().await;
+    let signature = "9ne4gh16n123h5z9ytmmgyt12gd6td9ehs0cf1krr5g8atsg84h5";
+    let flow = |status: u16| {
+        format!(
+            "flow: drop\nsteps:\n  - trigger: T\n    face: patchworks\n    callbacks: [{{ name: main, signature: {signature} }}]\n  - respond: {{ status: {status} }}\n"
+        )
+    };
+    let brought = server.deploy_at("patchworks", &flow(200)).await.remove(0);
+    let path = "/v1/flows/drop/triggers/t/callbacks/main/signatures";
+    let rotated: Value = server.api(Method::POST, path).send().await.unwrap().json().await.unwrap();
+    let new = url(&rotated["triggers"][0], 0, "default");
+    let dropped = server.api(Method::DELETE, &format!("{path}/{}", &signature[..8])).send().await.unwrap();
+    assert_eq!(dropped.status(), StatusCode::OK);
+    let server = server.restart().await;
+    let here = |url: &str| format!("{}{}", server.public, &url[url.find("/api/").unwrap()..]);
+    let status = async |url: &str| server.post(&here(url), &json!({})).await.status().as_u16();
+    let (_, applied) = server.try_deploy(&flow(201)).await;
+    assert!(applied["warnings"][0].as_str().unwrap().contains("was dropped, and stays so"), "{applied}");
+    assert_eq!((status(&brought).await, status(&new).await), (404, 201));
+    let back = server.api(Method::PUT, "/v1/flows/drop/active").json(&json!({ "version": 1 })).send().await.unwrap();
+    assert_eq!(back.status(), StatusCode::OK);
+    assert_eq!((status(&brought).await, status(&new).await), (404, 200));
+    let other = signature.replace("9ne4", "9ne5");
+    let (_, applied) = server.try_deploy(&flow(202).replace(signature, &other)).await;
+    assert_eq!(applied.get("warnings"), None, "{applied}");
+    assert_eq!((status(&brought).await, status(&brought.replace(signature, &other)).await), (404, 202));
 }

@@ -169,3 +169,48 @@ async fn a_full_disk_ends_the_server_with_its_own_exit_code() {
     check(&data, &client, &acknowledged).await;
     println!("full disk: {} acknowledged callbacks, 0 lost", acknowledged.len());
 }
+
+/// B6: a step that was under way is performed again once, also when its execution has mail.
+#[tokio::test]
+async fn b6_a_restart_performs_the_step_under_way_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let sink = crate::support::Sink::start().await;
+    sink.answer(
+        "/slow",
+        &[(200, Duration::from_secs(600)), (200, Duration::from_secs(2)), (200, Duration::from_secs(2))],
+    );
+    let host = sink.url.trim_start_matches("http://");
+    let server = Server::new(&data).with("RINGBACK_HTTP_PRIVATE_HOSTS", format!("[\"{host}\"]"));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut process = server.start();
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
+    let flow = format!(
+        "flow: slow\nsteps:\n  - trigger: First\n  - http: {{ url: '{}/slow' }}\n  - trigger: Second\n",
+        sink.url
+    );
+    let api = |process: &Process, method: Method, path: &str| {
+        client.request(method, format!("{}{path}", process.admin)).bearer_auth(&token)
+    };
+    let flow: Value =
+        api(&process, Method::PUT, "/v1/flows/slow").body(flow).send().await.unwrap().json().await.unwrap();
+    let url = |trigger: usize| flow["triggers"][trigger]["urls"]["default"]["native"].as_str().unwrap().to_owned();
+    let started: Value = client.post(url(0)).json(&json!({})).send().await.unwrap().json().await.unwrap();
+    let id = started["execution"].as_str().unwrap();
+    while sink.requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let kept = client.post(format!("{}?execution={id}", url(1))).json(&json!({})).send().await.unwrap();
+    assert_eq!(kept.headers()["ringback-outcome"], "kept");
+    process.kill();
+    let process = server.start();
+    loop {
+        let run: Value =
+            api(&process, Method::GET, &format!("/v1/executions/{id}")).send().await.unwrap().json().await.unwrap();
+        if run["status"] == "completed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(sink.requests().len(), 2, "once before the kill, once after it");
+}

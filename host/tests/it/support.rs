@@ -88,10 +88,15 @@ impl TestServer {
     }
 
     /// Stops, and starts again on the same data.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         drop(self.stop.take());
         self.running.take().unwrap().await.unwrap().unwrap();
-        Self::start_in(self.data.take().unwrap(), |_| {}).await
+        Self::start_in(self.data.take().unwrap(), change).await
     }
 
     pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
@@ -214,6 +219,48 @@ impl TestServer {
         }
         panic!("{path} did not come to be");
     }
+
+    /// Removes what is at a path of the API while callers come, now earlier, now later: nobody is acknowledged into what is going,
+    /// and nothing waits for ever. `make` makes it again, with a trigger behind the first, and says where the callers go.
+    pub async fn race_a_removal(&self, path: &str, make: impl AsyncFn() -> String) {
+        let mut removed = 0;
+        for round in 0..40 {
+            let url = make().await;
+            let remove = tokio::spawn(self.api(Method::DELETE, path).send());
+            let mut calls = Vec::new();
+            for number in 0..8 {
+                for _ in 0..20 * (round % 8) {
+                    tokio::task::yield_now().await;
+                }
+                // A busy machine lets the removal win seldom: some callers begin when it is over.
+                while round % 8 == 7 && number == 0 && !remove.is_finished() {
+                    tokio::task::yield_now().await;
+                }
+                calls.push(tokio::spawn(self.call(Method::POST, &url).json(&json!({})).send()));
+            }
+            let status = remove.await.unwrap().unwrap().status();
+            let mut executions = Vec::new();
+            for call in calls {
+                let answer = call.await.unwrap().unwrap();
+                if answer.status() == StatusCode::ACCEPTED {
+                    executions.push(answer.json::<Value>().await.unwrap()["execution"].as_str().unwrap().to_owned());
+                }
+            }
+            match status {
+                StatusCode::NO_CONTENT => assert_eq!(executions, Vec::<String>::new(), "round {round}"),
+                status => assert_eq!(status, StatusCode::CONFLICT),
+            }
+            removed += usize::from(status == StatusCode::NO_CONTENT);
+            for id in &executions {
+                let cancelled = self.api(Method::POST, &format!("/v1/executions/{id}/cancel")).send().await.unwrap();
+                assert_eq!(cancelled.status(), StatusCode::OK, "round {round}");
+            }
+            self.api(Method::DELETE, path).send().await.unwrap();
+        }
+        println!("{removed} of 40 removals won");
+        assert!(removed > 0, "nothing was tried");
+        assert_eq!(self.get("/v1/executions?status=waiting").await["items"], json!([]), "nothing waits for ever");
+    }
 }
 
 impl Drop for TestServer {
@@ -291,6 +338,11 @@ impl Sink {
         };
         tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(take)).await });
         sink
+    }
+
+    /// Its host with its port, as the settings name it.
+    pub fn host(&self) -> String {
+        self.url.trim_start_matches("http://").to_owned()
     }
 
     /// What the next requests for a path are answered, and after how long; then 200.

@@ -1,20 +1,20 @@
 //! Tickets: how often they can be called, by whom, and what they may answer.
 
 use crate::process::Server;
-use crate::support::{BINARY, TestServer};
+use crate::support::{BINARY, Sink, TestServer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A handler that does what it is told: fails, answers with a status, or waits.
+/// A handler that does what it is told: fails, answers with a status, or asks a slow service first.
 const OBEDIENT: &str = "flow: obedient
 steps:
   - trigger: Call
     face: grexx
-    fields: { fail: { body: fail }, code: { body: code }, pause: { body: pause } }
-  - if: has(fields.pause)
+    fields: { fail: { body: fail }, code: { body: code }, slow: { body: slow } }
+  - if: has(fields.slow)
     then:
-      - delay: '${{ fields.pause }}'
+      - http: { url: '${{ fields.slow }}' }
   - if: has(fields.fail)
     then:
       - fail: it was told to
@@ -87,7 +87,7 @@ steps:
   - trigger: Call
     face: grexx
     methods: [POST]
-    limit: { calls: 5, per: 1h }
+    limit: { calls: 3, per: 1h }
     auth: { basic: { username: grexx, password: PASSWORD } }
     fields: { n: { body: n } }
   - set: { responseBody: 'n is ${{ fields.n }}' }
@@ -111,6 +111,9 @@ steps:
     };
     assert_eq!(post("{broken").await.unwrap().status(), StatusCode::BAD_REQUEST);
     assert_eq!(server.status_of(&broken).await, "closed", "incorrect data uses it up");
+    let last = server.ticket(&json!({ "handler": { "flow": "guarded" } })).await;
+    let request = server.call(Method::POST, last["url"].as_str().unwrap()).basic_auth("grexx", Some("right"));
+    assert_eq!(request.body("{}").send().await.unwrap().status(), StatusCode::OK);
     let late = server.ticket(&json!({ "handler": { "flow": "guarded" } })).await;
     let request = server.call(Method::POST, late["url"].as_str().unwrap()).basic_auth("grexx", Some("right"));
     assert_eq!(request.body("{}").send().await.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
@@ -151,10 +154,13 @@ async fn of_calls_at_the_same_time_one_wins() {
 /// A call that comes while another is under way waits for what becomes of that one.
 #[tokio::test]
 async fn a_retryable_ticket_waits_for_the_call_under_way() {
-    let server = TestServer::start().await;
+    let sink = Sink::start().await;
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec![sink.host()]).await;
     server.try_deploy(OBEDIENT).await;
+    sink.answer("/slow", &[(200, Duration::from_millis(700)); 2]);
+    let slow = format!("{}/slow", sink.url);
     for (first, statuses) in
-        [(json!({ "pause": "700ms", "fail": true }), (500, 200)), (json!({ "pause": "700ms" }), (200, 410))]
+        [(json!({ "slow": slow, "fail": true }), (500, 200)), (json!({ "slow": slow }), (200, 410))]
     {
         let ticket = server.ticket(&obedient(true, false)).await;
         let later = async {
@@ -171,9 +177,13 @@ async fn a_retryable_ticket_waits_for_the_call_under_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_decided_after_a_kill() {
     let directory = tempfile::tempdir().unwrap();
+    let sink = Sink::start().await;
+    sink.answer("/slow", &[(200, Duration::from_millis(700)); 4]);
+    let slow = format!("{}/slow", sink.url);
     let server = Server::new(&directory.path().join("data"));
+    let server = server.with("RINGBACK_HTTP_PRIVATE_HOSTS", format!("[\"{}\"]", sink.host()));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    for (first, then) in [(json!({ "pause": "700ms", "fail": true }), 200), (json!({ "pause": "700ms" }), 410)] {
+    for (first, then) in [(json!({ "slow": slow, "fail": true }), 200), (json!({ "slow": slow }), 410)] {
         let mut process = server.start();
         let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
         let api =
@@ -428,4 +438,102 @@ async fn the_command_line_makes_and_closes_tickets() {
         (answered.status().as_u16(), answered.headers()["content-type"].to_str().unwrap()),
         (201, "application/xml")
     );
+}
+
+/// S9: an administrator names an origin by workspace, without a restart; the settings bound what may be named.
+#[tokio::test]
+async fn s9_origins_are_added_by_workspace() {
+    let bound =
+        |config: &mut ringback::config::Config| config.bound_redirects(&["https://*.example".to_owned()]).unwrap();
+    let server = TestServer::start_with(bound).await;
+    let to = |target: &str| json!({ "response": { "type": "redirect", "redirect_url": target } });
+    let origins = "/v1/redirect-origins";
+    let add = async |origin: &str| {
+        let response = server.api(Method::POST, origins).json(&json!({ "origin": origin })).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    assert_eq!(server.try_ticket(&to("https://shop.example/a")).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    for (origin, status, code) in [
+        ("shop.example", 422, "invalid_origin"),
+        ("https://shop.example/path", 422, "invalid_origin"),
+        ("https://evil.test", 403, "redirect_origin_out_of_bound"),
+        ("http://shop.example", 403, "redirect_origin_out_of_bound"),
+    ] {
+        let (found, problem) = add(origin).await;
+        assert_eq!((found, &problem["code"]), (status, &json!(code)), "{origin}");
+    }
+    let author = server.api(Method::POST, "/v1/tokens").json(&json!({ "name": "a", "access": "author" }));
+    let author: Value = author.send().await.unwrap().json().await.unwrap();
+    let request = server.call(Method::POST, &format!("{}{origins}", server.admin));
+    let request =
+        request.bearer_auth(author["token"].as_str().unwrap()).json(&json!({ "origin": "https://shop.example" }));
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::FORBIDDEN, "for administrators alone");
+
+    assert_eq!(add("https://Shop.example:443").await.1["origin"], "https://shop.example");
+    assert_eq!(add("https://shop.example").await.0, 200, "it is there");
+    let ticket = server.ticket(&to("https://shop.example/a")).await;
+    let other = server.api(Method::POST, "/v1/tickets").header("ringback-workspace", "other");
+    let other = other.json(&to("https://shop.example/a")).send().await.unwrap();
+    assert_eq!(other.status(), StatusCode::UNPROCESSABLE_ENTITY, "of this workspace alone");
+    let sent = server.fetch(ticket["url"].as_str().unwrap()).await;
+    assert_eq!(sent.headers()["location"], "https://shop.example/a");
+
+    let server = server.restart().await;
+    assert_eq!(server.get(origins).await["items"].as_array().unwrap().len(), 1, "over a restart");
+    server.ticket(&to("https://shop.example/a")).await;
+    let remove = async || {
+        let path = format!("{origins}?origin=https%3A%2F%2Fshop.example");
+        server.api(Method::DELETE, &path).send().await.unwrap().status()
+    };
+    assert_eq!((remove().await, remove().await), (StatusCode::NO_CONTENT, StatusCode::NOT_FOUND));
+    assert_eq!(server.try_ticket(&to("https://shop.example/a")).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+/// S8: a flow makes a ticket for another execution, and closes one.
+#[tokio::test]
+async fn s8_a_flow_makes_a_ticket_for_another_execution_and_closes_it() {
+    let server = TestServer::start().await;
+    let wrong = |step: &str| format!("flow: wrong\nsteps:\n  - trigger: A\n  - {step}\n");
+    for (step, why) in [
+        ("ticket: { close: x, retryable: true }", "a step closes a ticket or makes one"),
+        ("ticket: { handler: { execution: x, flow: a } }", "`execution` is for a `trigger`"),
+        ("ticket: { handler: { execution: x } }", "exactly one of"),
+    ] {
+        let (status, body) = server.try_deploy(&wrong(step)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{step}");
+        assert!(body["errors"][0]["detail"].as_str().unwrap().contains(why), "{step}: {body}");
+    }
+    let waits = server.deploy_all("flow: waits\nsteps:\n  - trigger: Start\n  - trigger: Paid\n").await.remove(0);
+    let makes = server
+        .deploy("flow: makes\nsteps:\n  - trigger: Start\n  - ticket: { handler: { execution: '${{ data.of }}', trigger: Paid } }\n    as: made\n")
+        .await;
+    let closes = server
+        .deploy("flow: closes\nsteps:\n  - trigger: Start\n  - ticket: { close: '${{ data.id }}' }\n    as: closed\n")
+        .await;
+    let run = async |url: &str, data: Value| {
+        let started: Value = server.post(url, &data).await.json().await.unwrap();
+        server.ended(started["execution"].as_str().unwrap()).await
+    };
+    let result = |run: &Value| {
+        let entry = run["journal"].as_array().unwrap().iter().find(|entry| entry["kind"] == "ticket");
+        entry.unwrap_or_else(|| panic!("{run:#}"))["result"].clone()
+    };
+    let other: Value = server.post(&waits, &json!({})).await.json().await.unwrap();
+    let other = other["execution"].as_str().unwrap().to_owned();
+    server.eventually(&format!("/v1/executions/{other}"), |run| run["status"] == "waiting").await;
+
+    let nobody = run(&makes, json!({ "of": "0199aaaa-0000-7000-8000-000000000000" })).await;
+    assert_eq!((&nobody["status"], &nobody["error"]["code"]), (&json!("failed"), &json!("ticket_refused")));
+    let first = result(&run(&makes, json!({ "of": other })).await);
+    let second = result(&run(&makes, json!({ "of": other })).await);
+    for unknown in [json!("0199aaaa-0000-7000-8000-000000000000"), json!("x"), json!(7)] {
+        let unknown = run(&closes, json!({ "id": unknown })).await;
+        assert_eq!(unknown["error"]["code"], "ticket_refused", "{unknown:#}");
+    }
+    for _ in 0..2 {
+        assert_eq!(result(&run(&closes, json!({ "id": first["id"] })).await), json!({ "id": first["id"] }));
+    }
+    assert_eq!(server.call_ticket(&first, &json!({})).await, 410, "it is closed");
+    assert_eq!(server.call_ticket(&second, &json!({})).await, 200);
+    assert_eq!(server.ended(&other).await["status"], "completed");
 }

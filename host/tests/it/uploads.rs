@@ -2,7 +2,7 @@
 
 use crate::support::{TestServer, cases, plugin};
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 fn component(wat: &str) -> Vec<u8> {
@@ -138,4 +138,54 @@ async fn a_cache_that_was_changed_is_compiled_again() {
     let flow = server.get("/v1/flows/f").await;
     let url = flow["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
     assert_eq!(server.post(url, &json!({ "a": 1 })).await.status(), StatusCode::ACCEPTED);
+}
+
+/// R19: a version that does not load has a code of its own, says what to do, and is not the end of anything else.
+#[tokio::test]
+async fn r19_a_version_that_does_not_load_says_so() {
+    let server = TestServer::start().await.with_plugins(&["field-match"]).await;
+    let asks = "    when: { plugin: field-match, with: { all: [{ path: $.a, op: exists }] } }\n";
+    server.deploy(&format!("flow: asks\nsteps:\n  - trigger: Hook\n{asks}")).await;
+    server.deploy("flow: plain\nsteps:\n  - trigger: Hook\n").await;
+    for directory in ["cache", "plugins"] {
+        for entry in std::fs::read_dir(server.data().join(directory)).unwrap() {
+            std::fs::write(entry.unwrap().path(), "changed").unwrap();
+        }
+    }
+    let server = server.restart().await;
+    let url = server.urls("asks").await.remove(0);
+    let failed = server.post(&url, &json!({ "a": 1 })).await;
+    let record = server.callback(&failed).await;
+    let problem: Value = failed.json().await.unwrap();
+    assert_eq!(problem["code"], "plugin_not_loaded");
+    assert!(record.to_string().contains("version 1 of the plugin field-match does not load"), "{record}");
+    let activate = server.api(Method::PUT, "/v1/plugins/field-match/active").json(&json!({ "version": 1 }));
+    let refused: Value = activate.send().await.unwrap().json().await.unwrap();
+    assert_eq!(refused["code"], "plugin_not_loaded");
+    let plain = server.urls("plain").await.remove(0);
+    assert_eq!(server.post(&plain, &json!({})).await.status(), StatusCode::ACCEPTED);
+}
+
+/// K12: whoever uploads what is for debuggers is told how to leave it out.
+#[tokio::test]
+async fn k12_a_file_that_is_too_large_for_its_debug_sections_says_how_to_strip_it() {
+    let server = TestServer::start().await;
+    let mut bytes = plugin("field-match");
+    let debug = vec![b'x'; 5 << 20];
+    // A custom section: its kind, its length, the length of its name, the name, what it has.
+    let name = b".debug_info";
+    let mut length = u32::try_from(1 + name.len() + debug.len()).unwrap();
+    bytes.push(0);
+    while length > 0x7f {
+        bytes.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.extend([length as u8, name.len() as u8]);
+    bytes.extend(name);
+    bytes.extend(debug);
+    let (status, body) = server.upload("fat", bytes).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let detail = body["detail"].as_str().unwrap();
+    assert!(detail.contains("strip = true") && detail.contains("wasm-tools strip"), "{detail}");
+    server.with_plugins(&["field-match"]).await;
 }

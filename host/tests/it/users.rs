@@ -79,7 +79,7 @@ async fn a_required_user_and_required_roles() {
         .remove(0);
     for token in [None, Some("rbu_wrong"), Some("")] {
         let (status, body) = json_of(call(&server, &url, token).await).await;
-        assert_eq!((status, &body["code"]), (401, &json!(1006)), "{body}");
+        assert_eq!((status, &body["code"]), (401, &json!(1000)), "{body}");
     }
     let refused = call(&server, &url, Some(&buyer)).await;
     let record = server.callback(&refused).await;
@@ -222,7 +222,8 @@ async fn a_name_and_a_password() {
         ] {
             let refused = request.send().await.unwrap();
             assert_eq!(refused.headers()["www-authenticate"], "Basic realm=\"ringback\", charset=\"UTF-8\"", "{face}");
-            assert_eq!(refused.headers()["content-type"], "application/problem+json");
+            let kind = if face == "flowrunner" { "application/json" } else { "application/problem+json" };
+            assert_eq!(refused.headers()["content-type"], kind);
             assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
         }
         let accepted = post().basic_auth("shop", Some("pass:wörd")).send().await.unwrap();
@@ -275,5 +276,75 @@ async fn every_face_asks_the_same() {
         assert_eq!(status(server.call(Method::GET, &seldom)).await, 405, "{face}");
         let answers = [status(post(&seldom)).await, status(post(&seldom)).await, status(post(&seldom)).await];
         assert_eq!((answers[0] < 300, answers[2]), (true, 429), "{face}: {answers:?}");
+    }
+}
+
+/// Who has the URL alone spends no call of those who prove who they are.
+#[tokio::test]
+async fn b21_the_unproved_are_counted_apart() {
+    let server = TestServer::start().await;
+    server.set_secret("S", "k").await;
+    let limit = "    limit: { calls: 3, per: 1h }\n";
+    let signed = format!("flow: s\nsteps:\n  - trigger: T\n    verify: {{ scheme: github, secret: S }}\n{limit}");
+    let basic =
+        format!("flow: b\nsteps:\n  - trigger: T\n    auth: {{ basic: {{ username: u, password: S }} }}\n{limit}");
+    for source in [signed, basic] {
+        let url = server.deploy(&source).await;
+        let call = async |proved: bool| {
+            let secret = if proved { "k" } else { "other" };
+            let request = server.call(Method::POST, &url).body("{}").basic_auth("u", Some(secret));
+            let request = request.header("x-hub-signature-256", crate::support::github_signature(secret, b"{}"));
+            request.header("content-type", "application/json").send().await.unwrap()
+        };
+        for expected in [401, 401, 401, 429, 429] {
+            assert_eq!(call(false).await.status().as_u16(), expected, "{source}");
+        }
+        for expected in [202, 202, 202, 429] {
+            let answer = call(true).await;
+            assert_eq!(answer.status().as_u16(), expected, "{source}");
+            assert_eq!(answer.headers().contains_key("retry-after"), expected == 429);
+        }
+        let refused = call(false).await;
+        assert_eq!(refused.status().as_u16(), 429);
+        let record = server.callback(&refused).await;
+        assert!(record["trace"].to_string().contains("did not prove"), "{record}");
+    }
+}
+
+/// R21: the tokens of a user are found by the user: those of others stay what they are, over a restart too.
+#[tokio::test]
+async fn r21_the_tokens_of_a_user_are_found_by_the_user() {
+    let server = TestServer::start().await;
+    // One id is the beginning of another one.
+    let names = ["jan", "jane", "jane.b"];
+    let mut tokens = Vec::new();
+    for name in names {
+        tokens.push((name, user(&server, name, json!({}), &[]).await));
+        let made = server.api(Method::POST, &format!("/v1/users/{name}/tokens")).json(&json!({})).send().await.unwrap();
+        tokens.push((name, made.json::<Value>().await.unwrap()["token"].as_str().unwrap().to_owned()));
+    }
+    let url = server.deploy(&flow("native", "{ user: required }")).await;
+    let path = url[url.find("/h/").unwrap()..].to_owned();
+    let server = server.restart().await;
+    let listed = async |name: &str| {
+        let list = server.get(&format!("/v1/users/{name}/tokens")).await;
+        let ids = list["items"].as_array().unwrap().iter().map(|token| token["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    for name in names {
+        assert_eq!(listed(name).await.len(), 2, "{name}");
+    }
+    let of_another = &listed("jane.b").await[0];
+    let revoke = async |name: &str, id: &str| {
+        server.api(Method::DELETE, &format!("/v1/users/{name}/tokens/{id}")).send().await.unwrap().status()
+    };
+    assert_eq!(revoke("jane", of_another).await, StatusCode::NOT_FOUND);
+    assert_eq!(revoke("jane", &listed("jane").await[0]).await, StatusCode::NO_CONTENT);
+    assert_eq!(listed("jane").await.len(), 1);
+    assert_eq!(server.api(Method::DELETE, "/v1/users/jane").send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    for (name, token) in &tokens {
+        let url = format!("{}{path}", server.public);
+        let expected = if *name == "jane" { StatusCode::UNAUTHORIZED } else { StatusCode::ACCEPTED };
+        assert_eq!(call(&server, &url, Some(token)).await.status(), expected, "{name}");
     }
 }

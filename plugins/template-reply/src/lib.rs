@@ -187,8 +187,8 @@ mod tests {
 
     #[test]
     fn without_an_execution_the_data_is_the_callbacks() {
-        let callback = testing::callback().body(r#"{"a": 1}"#).build();
+        let callback = testing::callback().body(r#"{"a": "one"}"#).build();
         let config = testing::config(json!({ "template": "{{ data.a }}" })).unwrap();
-        assert_eq!(template_reply(&callback, None, config).unwrap().body, b"1");
+        assert_eq!(template_reply(&callback, None, config).unwrap().body, b"one");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Parser;
 use crate::flow::document::{Kind, Node};
-use crate::flow::{Action, BodySpec, Delay, HttpCall, OnError, Retry};
+use crate::flow::{Action, BodySpec, Delay, HttpCall, OnError, Retry, parse_time};
 use http::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 pub(super) const HTTP_KEYS: &[&str] = &["http", "as"];
 pub(super) const REQUEST_KEYS: &[&str] = &["method", "url", "headers", "json", "text", "timeout", "retry", "on_error"];
+/// The members of the result of a request.
+const HTTP_RESULT: &[&str] = &["status", "headers", "body", "error"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 /// Headers that the host sets.
 const HOST_HEADERS: [&str; 7] =
@@ -55,7 +57,7 @@ impl Parser {
         let on_error = if on_error == "continue" { OnError::Continue } else { OnError::Fail };
         let secrets = secrets_in(&url, &headers, &body);
         self.secrets.extend(secrets.iter().cloned());
-        self.results.extend(result.clone());
+        self.result(result.as_ref(), Some(HTTP_RESULT));
         let call = Box::new(HttpCall { method, url, headers, body, timeout, retry, on_error, secrets });
         self.push(node, Action::Http { call, result });
     }
@@ -91,11 +93,15 @@ impl Parser {
             _ => self.text(value).and_then(|_| self.template(value)).map(Delay::For),
         };
         let Some(delay) = delay else { return };
-        if let Delay::For(template) = &delay
-            && let Some(Value::String(text)) = template.constant()
-            && let Err(message) = crate::time::parse_duration(&text)
-        {
-            return self.mistakes.push(value.mistake(message));
+        let (Delay::For(template) | Delay::Until(template)) = &delay;
+        if let Some(Value::String(text)) = template.constant() {
+            let wrong = match &delay {
+                Delay::For(_) => crate::time::parse_duration(&text).err(),
+                Delay::Until(_) => parse_time(&text).err(),
+            };
+            if let Some(message) = wrong {
+                return self.mistakes.push(value.mistake(message));
+            }
         }
         self.push(node, Action::Delay(delay));
     }

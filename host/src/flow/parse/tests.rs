@@ -89,6 +89,9 @@ fn conditions_fields_and_replies_are_checked() {
         ("fields: [a]", "aliases and paths"),
         ("reply: { status: 100 }", "200 to 599"),
         ("reply: { json: 1, text: a }", "either `json` or `text`"),
+        ("reply: { status: 204, json: 1 }", "an answer with the status 204 has no body"),
+        ("reply: { status: 205, text: a }", "an answer with the status 205 has no body"),
+        ("reply: { status: 304, text: '' }", "an answer with the status 304 has no body"),
         ("reply: { headers: { 'Content-Length': '1' } }", "host"),
         ("reply: { plugin: x, status: 200 }", "has no `status`"),
         ("methods: [TRACE]", "allowed: GET"),
@@ -175,6 +178,9 @@ fn the_schema_knows_the_same_keys() {
     };
     assert_eq!(keys("/properties"), sorted(super::FLOW_KEYS));
     assert_eq!(keys("/$defs/trigger/properties"), sorted(super::trigger::TRIGGER_KEYS));
+    assert_eq!(keys("/$defs/trigger/properties/ids/properties"), sorted(super::ids::IDS_KEYS));
+    let callback = "/$defs/trigger/properties/callbacks/items/properties";
+    assert_eq!(keys(callback), sorted(super::trigger::CALLBACK_KEYS));
     assert_eq!(keys("/$defs/pluginStep/properties"), sorted(super::PLUGIN_STEP_KEYS));
     assert_eq!(keys("/$defs/ifStep/properties"), sorted(super::IF_KEYS));
     assert_eq!(keys("/$defs/pluginCall/properties"), sorted(super::PLUGIN_KEYS));
@@ -190,4 +196,102 @@ fn the_schema_knows_the_same_keys() {
     assert_eq!(keys(&format!("{ticket}/response/properties")), sorted(super::ticket::RESPONSE_KEYS));
     assert_eq!(keys("/$defs/reply/properties"), sorted(super::REPLY_KEYS));
     assert_eq!(keys("/$defs/respondStep/properties/respond/properties"), sorted(super::RESPOND_KEYS));
+}
+
+/// S11: a name or a member that can never be there is a mistake of the flow, and not of its callers.
+#[test]
+fn s11_what_can_never_be_there_is_a_mistake_with_a_suggestion() {
+    let fields = "fields: { order_id: $.id, total: $.total }\n";
+    for (lines, expected) in [
+        ("when: fields.order == 'x'", "there is no `fields.order`; the trigger picks order_id, total"),
+        ("when: fields['order_ids'] == 'x'", "did you mean `order_id`?"),
+        ("when: has(fields.totl)", "did you mean `total`?"),
+        ("when: execution.id == 'x'", "no `execution` yet: no execution has begun"),
+        ("when: triggers['Hook'].data.a == 1", "no `triggers` yet"),
+        ("when: callback.heders.a == 'x'", "no `callback.heders` (did you mean `headers`?)"),
+        ("when: flow.version == 1", "no `flow.version`; there are name"),
+        ("when: environment.nam == 'x'", "did you mean `name`?"),
+        ("reply: { json: '${{ execution.started_at }}' }", "no `execution.started_at`; there are id"),
+        ("reply: { json: '${{ triggers.Hok.data }}' }", "did you mean `Hook`?"),
+        ("reply: { json: '${{ triggers[\"Hook\"].fields.totals }}' }", "did you mean `total`?"),
+        ("parse: { plugin: p, with: { a: '${{ data.a }}' } }", "no `data` yet: the body is not read"),
+        ("dedupe: { by: '${{ execution.id }}' }", "no `execution` yet"),
+    ] {
+        let found = only(&trigger(&format!("{fields}{lines}")));
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+    let fields = "  - trigger: Second\n    fields: { a: $.a }\n";
+    for (lines, expected) in [
+        ("  - set: { x: '${{ triggers.Third.data }}' }\n  - trigger: Third\n", "no trigger `Third` comes before this"),
+        ("  - set: { x: '${{ triggers[\"Second\"].dta }}' }\n", "no `triggers[\"Second\"].dta` (did you mean `data`?)"),
+        ("  - set: { x: '${{ triggers.Hook.fields.a }}' }\n", "the trigger picks no `fields`"),
+        ("  - set: { x: '${{ fields.b }}' }\n", "no `fields.b`"),
+        ("  - set: { x: '${{ callback.id }}' }\n", "`callback` is only there in a trigger"),
+        (
+            "  - http: { url: 'https://example.com' }\n    as: mail\n  - set: { x: '${{ mail.statsu }}' }\n",
+            "did you mean `status`?",
+        ),
+        (
+            "  - ticket: { response: { body: a } }\n    as: t\n  - set: { x: '${{ t.link }}' }\n",
+            "there are url, state, id",
+        ),
+        ("  - set: { x: '${{ y }}', y: 1 }\n", "there is no `y` here"),
+    ] {
+        let found = only(&format!("flow: test\nsteps:\n  - trigger: Hook\n{fields}{lines}"));
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+    parsed(&format!(
+        "flow: test\nsteps:\n  - trigger: Hook\n    reply: {{ json: '${{{{ triggers.Hook.data.x + fields[data.x] + data.items.map(f, f.b) }}}}' }}\n\
+         {fields}    when: triggers.Hook.data.n == data.n && callback.query.a == fields.a\n    \
+         on_timeout: [fail: '${{{{ string(triggers.Second.timed_out) }}}}']\n    timeout: 1h\n  \
+         - set: {{ list: '${{{{ triggers.Second.fields.a }}}}', int: 1 }}\n  - set: {{ x: '${{{{ list.anything + int(fields.a) }}}}' }}\n"
+    ));
+}
+
+/// K10: a pause that can never end is a mistake now, and not weeks later.
+#[test]
+fn k10_a_constant_pause_is_checked() {
+    for (delay, expected) in [
+        ("{ until: nonsense }", "`nonsense` is not a time"),
+        ("{ until: 2026-02-30T00:00:00Z }", "is not a time"),
+        ("'forever'", "duration"),
+    ] {
+        let found = only(&steps(&format!("- delay: {delay}")));
+        assert!(found.contains(expected), "{delay}: {found}");
+    }
+    parsed(&steps("- delay: { until: 2026-12-24T18:00:00Z }\n- delay: { until: '${{ data.at }}' }"));
+}
+
+/// NB-30, S1: where the first trigger is NocoBase's, a response ends the flow, unless it says otherwise.
+#[test]
+fn s1_a_response_ends_a_flow_of_nocobase() {
+    for (face, end, expected) in [
+        ("nocobase", "", true),
+        ("nocobase", ", end: false", false),
+        ("native", "", false),
+        ("native", ", end: true", true),
+    ] {
+        let source = format!(
+            "flow: test\nsteps:\n  - trigger: Hook\n    face: [{face}, flowrunner]\n    mode: sync\n  - respond: {{ status: 201{end} }}\n"
+        );
+        let parsed = parsed(&source);
+        let ends = matches!(parsed.flow.steps[1].action, Action::Respond { end: true, .. });
+        assert_eq!(ends, expected, "{source}");
+    }
+}
+
+/// S2.
+#[test]
+fn s2_a_redirect_is_checked() {
+    for (answer, expected) in [
+        ("{ type: redirect }", "`redirect_url` is missing"),
+        ("{ type: redirect, redirect_url: /a, status: 200 }", "a status of a redirect"),
+        ("{ type: redirect, redirect_url: /a, json: {} }", "a redirect has no body"),
+        ("{ type: response, redirect_url: /a }", "is for `type: redirect`"),
+        ("{ type: moved, redirect_url: /a }", "allowed: response, redirect"),
+    ] {
+        let found = only(&steps(&format!("- respond: {answer}")));
+        assert!(found.contains(expected), "{answer}: {found}");
+    }
+    parsed(&steps("- respond: { redirect_url: 'https://shop.example/${{ data.id }}', headers: { x-a: b } }"));
 }

@@ -1,4 +1,4 @@
-//! Steps that make tickets.
+//! Steps that make tickets, and close them.
 
 use super::Parser;
 use crate::flow::Action;
@@ -17,8 +17,12 @@ pub(super) const TICKET_KEYS: &[&str] = &[
     "alternative_domain",
     "expires_in",
     "response",
+    "close",
 ];
-pub(super) const HANDLER_KEYS: &[&str] = &["flow", "trigger", "plugin", "with"];
+pub(super) const HANDLER_KEYS: &[&str] = &["flow", "execution", "trigger", "plugin", "with"];
+/// The members of the result of a ticket that is made, and of one that is closed.
+const TICKET_RESULT: &[&str] = &["url", "state", "id"];
+const CLOSED_RESULT: &[&str] = &["id"];
 pub(super) const RESPONSE_KEYS: &[&str] = &["type", "redirect_url", "body", "code", "headers"];
 
 impl Parser {
@@ -27,6 +31,12 @@ impl Parser {
         let mistakes = self.mistakes.len();
         let Some(value) = members.get("ticket") else { return };
         let Some(ticket) = self.object(value, "a ticket", TICKET_KEYS) else { return };
+        if ticket.get("close").is_some() {
+            for member in ticket.members.iter().filter(|member| member.name != "close") {
+                let detail = format!("a step closes a ticket or makes one: `{}` is for one that is made", member.name);
+                self.mistakes.push(member.name_at.mistake(detail));
+            }
+        }
         if let Some(response) = ticket.get("response") {
             self.object(response, "the response of a ticket", RESPONSE_KEYS);
         }
@@ -38,12 +48,13 @@ impl Parser {
             self.result_name(node, &name).then_some(name)
         });
         let Some(request) = self.template(value) else { return };
-        if let Some(constant) = request.constant().filter(|_| self.mistakes.len() == mistakes)
+        let closes = ticket.get("close").is_some();
+        if let Some(constant) = request.constant().filter(|_| !closes && self.mistakes.len() == mistakes)
             && let Err(error) = serde_json::from_value::<TicketRequest>(constant)
         {
             return self.mistakes.push(value.mistake(error.to_string()));
         }
-        self.results.extend(result.clone());
+        self.result(result.as_ref(), Some(if closes { CLOSED_RESULT } else { TICKET_RESULT }));
         self.push(node, Action::Ticket { request, result });
     }
 
@@ -54,6 +65,8 @@ impl Parser {
             return self.mistakes.push(node.mistake("a handler has exactly one of flow, trigger, plugin"));
         };
         match one.name.as_str() {
+            // Of the flow of another execution, which is known when the step runs.
+            "trigger" if handler.get("execution").is_some() => drop(self.text(&one.value)),
             "trigger" => {
                 if let Some(name) = self.text(&one.value) {
                     self.ticket_triggers.push((one.value.at.clone(), name.to_owned(), self.triggers.len()));
@@ -69,6 +82,9 @@ impl Parser {
                 }
             }
             _ => drop(self.name(&one.value)),
+        }
+        if let Some(execution) = handler.member("execution").filter(|_| one.name != "trigger") {
+            self.mistakes.push(execution.name_at.mistake("`execution` is for a `trigger`, at which it waits or will"));
         }
         if let Some(with) = handler.member("with").filter(|_| one.name != "plugin") {
             self.mistakes.push(with.name_at.mistake("`with` is for a `plugin`"));

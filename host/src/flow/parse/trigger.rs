@@ -1,16 +1,18 @@
 //! Triggers: who may call, what their callbacks become, which of them count, and how long an execution waits for one.
 
+use super::names::Stands;
 use super::{Members, Parser, has};
 use crate::auth::{Auth, Basic, OnFail, UserRule};
-use crate::expression::JsonPath;
+use crate::expression::{JsonPath, Reference, Template};
 use crate::face::{self, Face};
 use crate::flow::document::{Kind, Node};
-use crate::flow::{Action, CallbackSpec, Dedupe, Mode, OnTimeout, Trigger};
+use crate::flow::{Action, CallbackSpec, Dedupe, GivenIds, Mode, OnTimeout, Same, Trigger};
 use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
 use crate::name::Name;
 use crate::parse::{Parse, Pick};
 use crate::plugin::Role;
 use crate::rate::Limit;
+use crate::redact::{Lists, Names};
 use crate::verify::{Encoding, Hmac, HmacAlgorithm, PROVIDERS, Provider, SignedPart, Verify};
 use http::Method;
 use serde_json::Value;
@@ -19,11 +21,13 @@ use std::time::Duration;
 pub(super) const TRIGGER_KEYS: &[&str] = &[
     "trigger",
     "id",
+    "ids",
     "face",
     "callbacks",
     "environments",
     "methods",
     "limit",
+    "redact",
     "verify",
     "auth",
     "parse",
@@ -37,6 +41,7 @@ pub(super) const TRIGGER_KEYS: &[&str] = &[
     "on_timeout",
     "mailbox",
 ];
+pub(super) const CALLBACK_KEYS: &[&str] = &["name", "id", "signature", "content_type"];
 pub(super) const AUTH_KEYS: &[&str] = &["basic", "jwt", "user", "roles", "on_fail"];
 pub(super) const JWT_KEYS: &[&str] =
     &["secret", "jwks", "algorithms", "issuer", "audience", "user", "roles", "tolerance"];
@@ -81,17 +86,34 @@ impl Parser {
         }
         let callbacks = self.callbacks(members.get("callbacks"), &faces);
         let environments = members.get("environments").map_or_else(Vec::new, |node| self.environments(node));
+        if let Some(member) = members.member("environments").filter(|_| !faces.iter().any(|face| face.has_prefixes())) {
+            let detail = "`environments` gives URLs at the face `patchworks`, the only one with a place for them; at the \
+                          others, make tickets in the environment, or deploy the flow in a workspace of its own";
+            self.refused.push(member.name_at.mistake(detail));
+        }
         let methods = members.get("methods").map(|node| self.methods(node));
         let limit = members.get("limit").and_then(|node| self.limit(node));
+        let redact = members.get("redact").map_or_else(Names::default, |node| self.redact(node));
+        self.stands = Stands::BeforeData;
         let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
         let may_be_user = faces.iter().any(|face| face.knows_users());
         let auth = self.auth(members.get("auth"), may_be_user);
-        let parse = members.get("parse").map_or(Some(Parse::Json), |node| self.body_parser(node));
-        let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node));
+        let is_proved = verify.as_ref().is_some_and(Verify::is_signed) || auth.is_needed();
+        let ids = members.get("ids").map_or_else(GivenIds::default, |node| self.ids(node, &faces, is_proved));
+        let parse = members.get("parse").map_or(Some(Parse::Json { any_type: false }), |node| self.body_parser(node));
+        let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node, &redact));
+        // A path that is wrong is a mistake of its own.
+        let aliases = match members.get("fields").map(|node| &node.kind) {
+            Some(Kind::Object(aliases)) => aliases.iter().map(|member| member.name.clone()).collect(),
+            _ => Vec::new(),
+        };
+        self.trigger_here = Some((name.clone(), aliases));
+        self.stands = if first { Stands::WithData } else { Stands::WithExecution };
         let when = members.get("when").and_then(|node| self.condition(node, 0));
+        self.stands = Stands::WithData;
         let dedupe = match members.get("dedupe") {
-            Some(node) => self.dedupe(node),
-            None => Some(Dedupe { by: None, window: DAY }),
+            Some(node) => self.dedupe(node, &redact, verify.as_ref(), &fields),
+            None => Some(Dedupe { by: None, same: None, window: DAY }),
         };
         let mode = match members.get("mode").and_then(|node| self.choice(node, "a mode", &["async", "sync"])) {
             Some("sync") => Mode::Sync,
@@ -104,7 +126,10 @@ impl Parser {
             }
             self.duration(node, Duration::from_millis(100), Duration::from_mins(10))
         });
+        self.stands = Stands::InReply;
         let reply = members.get("reply").and_then(|node| self.reply(node));
+        self.stands = Stands::InStep;
+        self.triggers_before.extend(self.trigger_here.take());
         let mailbox = members.get("mailbox").map_or(Some(DAY), |node| self.mailbox(node));
         let timeout = members.get("timeout").and_then(|node| self.duration(node, Duration::from_secs(1), LONGEST));
         if let (Some(node), None) = (members.get("on_timeout"), members.get("timeout")) {
@@ -122,11 +147,14 @@ impl Parser {
         self.triggers.push(Trigger {
             id,
             name,
+            at: node.at.clone(),
+            ids,
             faces,
             callbacks,
             environments,
             methods,
             limit,
+            redact,
             verify,
             auth,
             parse,
@@ -174,16 +202,25 @@ impl Parser {
         self.duration(ttl, Duration::from_secs(1), LONGEST)
     }
 
-    fn dedupe(&mut self, node: &Node) -> Option<Dedupe> {
+    fn dedupe(
+        &mut self,
+        node: &Node,
+        redact: &Names,
+        verify: Option<&Verify>,
+        fields: &[(String, Pick)],
+    ) -> Option<Dedupe> {
         if let Kind::Scalar(_) = &node.kind {
             self.choice(node, "a way to know callbacks again (or `{by: …, window: …}`)", &["off"]);
             return None;
         }
-        let members = self.object(node, "`dedupe`", &["by", "window"])?;
+        let members = self.object(node, "`dedupe`", &["by", "same", "window"])?;
         let by = match members.get("by") {
             Some(node) => {
                 self.text(node)?;
-                Some(self.template(node)?)
+                let by = self.template(node)?;
+                // Only a deployment is refused: a flow that is deployed goes on as it is.
+                self.refused.extend(useless(&by, redact, verify, fields).map(|detail| node.mistake(detail)));
+                Some(by)
             }
             None => None,
         };
@@ -191,7 +228,14 @@ impl Parser {
             Some(node) => self.duration(node, Duration::from_secs(1), LONGEST)?,
             None => DAY,
         };
-        Some(Dedupe { by, window })
+        let same = match members.get("same") {
+            Some(node) => match self.choice(node, "what the same callback has in common", &["id", "bytes"])? {
+                "id" => Some(Same::Id),
+                _ => Some(Same::Bytes),
+            },
+            None => None,
+        };
+        Some(Dedupe { by, same, window })
     }
 
     fn slug(&mut self, name: &str, node: &Node) -> Option<Name> {
@@ -230,7 +274,10 @@ impl Parser {
     fn callbacks(&mut self, node: Option<&Node>, faces: &[&'static dyn Face]) -> Vec<CallbackSpec> {
         let has_callbacks = faces.iter().any(|face| face.has_callbacks());
         let Some(node) = node else {
-            let main = || "main".parse().ok().map(|name| CallbackSpec { name, content_type: JSON.to_owned() });
+            let main = || {
+                let content_type = JSON.to_owned();
+                "main".parse().ok().map(|name| CallbackSpec { name, id: None, signature: None, content_type })
+            };
             return has_callbacks.then(main).flatten().into_iter().collect();
         };
         if !has_callbacks {
@@ -242,7 +289,7 @@ impl Parser {
         };
         let mut callbacks: Vec<CallbackSpec> = Vec::new();
         for item in items {
-            let Some(members) = self.object(item, "a callback", &["name", "content_type"]) else { continue };
+            let Some(members) = self.object(item, "a callback", CALLBACK_KEYS) else { continue };
             let Some(name) = self.required(&members, "name").and_then(|node| self.name(node)) else { continue };
             if callbacks.iter().any(|known| known.name == name) {
                 self.mistakes.push(item.mistake("another callback of this trigger has the same name"));
@@ -257,7 +304,9 @@ impl Parser {
                     text
                 }
             };
-            callbacks.push(CallbackSpec { name, content_type });
+            let id = members.get("id").and_then(|node| self.callback_id(node));
+            let signature = members.get("signature").and_then(|node| self.signature(node));
+            callbacks.push(CallbackSpec { name, id, signature, content_type });
         }
         if callbacks.is_empty() {
             self.mistakes.push(node.mistake("a trigger needs at least one callback"));
@@ -287,6 +336,19 @@ impl Parser {
             .filter_map(|item| self.choice(item, "a method", METHODS))
             .filter_map(|method| method.parse().ok())
             .collect()
+    }
+
+    fn redact(&mut self, node: &Node) -> Names {
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of headers and parameters, such as [x-acme-door, x-door-*]");
+            return Names::default();
+        };
+        let mut names = Names::default();
+        for item in items {
+            let added = self.text(item).map(|name| names.add(name));
+            self.mistakes.extend(added.and_then(Result::err).map(|message| item.mistake(message)));
+        }
+        names
     }
 
     fn limit(&mut self, node: &Node) -> Option<Limit> {
@@ -606,16 +668,39 @@ impl Parser {
         if has(node, "plugin") {
             return self.plugin_call(node, Role::Parser).map(|call| Parse::Plugin(Box::new(call)));
         }
-        Some(match self.choice(node, "a parser (or `{plugin: …}`)", PARSERS)? {
-            "form" => Parse::Form,
+        if has(node, "form") {
+            let members = self.object(node, "a parser", &["form"])?;
+            let members = self.object(members.get("form")?, "`form`", &["json"])?;
+            let list = self.required(&members, "json")?;
+            let Kind::List(items) = &list.kind else {
+                self.wrong(list, "a list of the fields that hold JSON, such as [payload]");
+                return None;
+            };
+            let json = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+            return Some(Parse::Form { json });
+        }
+        if has(node, "json") {
+            let members = self.object(node, "a parser", &["json"])?;
+            let members = self.object(members.get("json")?, "`json`", &["any_type"])?;
+            let any_type = self.required(&members, "any_type")?;
+            let Kind::Scalar(Value::Bool(any_type)) = any_type.kind else {
+                self.wrong(any_type, "true or false");
+                return None;
+            };
+            return Some(Parse::Json { any_type });
+        }
+        let what = "a parser (or `{json: {any_type: true}}`, `{form: {json: […]}}`, `{plugin: …}`)";
+        Some(match self.choice(node, what, PARSERS)? {
+            "form" => Parse::Form { json: Vec::new() },
             "text" => Parse::Text,
             "auto" => Parse::Auto,
-            _ => Parse::Json,
+            _ => Parse::Json { any_type: false },
         })
     }
 
     /// A JSONPath over the data, or where it is: `{body: b.c}`, `{query: 'a[0]'}`, `{header: X-Request-Id}`.
-    fn pick(&mut self, node: &Node) -> Option<Pick> {
+    /// Not from where a credential stands, which is kept of no callback.
+    fn pick(&mut self, node: &Node, redact: &Names) -> Option<Pick> {
         let Kind::Object(_) = &node.kind else {
             let path = JsonPath::compile(self.text(node)?);
             return path.map_err(|error| self.compile_error(node, &error)).ok().map(Pick::Data);
@@ -629,6 +714,17 @@ impl Parser {
                     return None;
                 }
             };
+        let (of_server, text) = (Names::default(), self.text(node)?.to_owned());
+        let lists = Lists { of_server: &of_server, of_trigger: Some(redact) };
+        let is_hidden = match source {
+            "header" => lists.hide_header(&text),
+            "query" => text.split(['.', '[', ']', '"']).any(|name| lists.hide_parameter(name)),
+            _ => false,
+        };
+        if is_hidden {
+            self.mistakes.push(node.mistake(credential(&text)));
+            return None;
+        }
         if source == "header" {
             return self.header_name(node).and_then(|name| name.parse().ok()).map(Pick::Header);
         }
@@ -642,15 +738,64 @@ impl Parser {
         }
     }
 
-    fn fields(&mut self, node: &Node) -> Vec<(String, Pick)> {
+    fn fields(&mut self, node: &Node, redact: &Names) -> Vec<(String, Pick)> {
         let Kind::Object(members) = &node.kind else {
             self.wrong(node, "an object of aliases and paths");
             return Vec::new();
         };
         let mut fields = Vec::new();
         for member in members {
-            fields.extend(self.pick(&member.value).map(|pick| (member.name.clone(), pick)));
+            fields.extend(self.pick(&member.value, redact).map(|pick| (member.name.clone(), pick)));
         }
         fields
     }
+}
+
+/// Why callbacks cannot be known again by what is the same in all of them, where that is.
+fn useless(by: &Template, redact: &Names, verify: Option<&Verify>, fields: &[(String, Pick)]) -> Option<String> {
+    let expressions = by.expressions();
+    let references = || expressions.iter().flat_map(|cel| cel.references());
+    if !references().any(|reference| ["data", "fields", "callback", "user"].contains(&reference.name.as_str())) {
+        return Some(
+            "this is the same for every callback, so that all but the first would be lost: name something of `data`, `fields`, \
+             `callback` or `user`"
+                .to_owned(),
+        );
+    }
+    let of_server = Names::default();
+    let lists = Lists { of_server: &of_server, of_trigger: Some(redact) };
+    if let Some(name) = lists.hidden_among(references()) {
+        return Some(credential(name));
+    }
+    let proofs = verify.map_or(&[][..], |verify| verify.proofs());
+    let proof_of = |reference: &Reference| {
+        let of_body = |member: &str| proofs.iter().find(|proof| **proof == member);
+        let of_pick = |alias: &String| {
+            let path = fields.iter().find_map(|(name, pick)| match pick {
+                Pick::Data(path) if name == alias => Some(path.source()),
+                _ => None,
+            });
+            path?.split(|character: char| !character.is_alphanumeric() && character != '_').find_map(of_body)
+        };
+        let of_fields = (reference.name == "fields").then(|| reference.members.first()).flatten();
+        let in_data = ["data", "fields"].contains(&reference.name.as_str());
+        let mut members = reference.members.iter().chain(&reference.further).filter(|_| in_data);
+        of_fields.and_then(of_pick).or_else(|| members.find_map(|member| of_body(member)))
+    };
+    let proof = references().find_map(proof_of)?;
+    Some(format!("`{proof}` is what `verify` takes for proof, and is blanked in every callback: name something else"))
+}
+
+/// What is said of a pick that would put a credential into the execution: how to check it instead.
+fn credential(name: &str) -> String {
+    let instead = match name.to_ascii_lowercase().as_str() {
+        "authorization" => "check it with `auth: { basic: … }`, `auth: { jwt: … }` or `auth: { user: required }`",
+        "user-token" => "check it with `auth: { user: required }`",
+        name if name.contains("cookie") => "a callback proves itself by `verify`, not by a session",
+        _ => {
+            "check it with a scheme of `verify`, or a plugin (`verify: { plugin: … }`); if it is no credential, say so with \
+             `redact: ['!NAME']`"
+        }
+    };
+    format!("`{name}` carries a credential, which is kept of no callback: {instead}")
 }

@@ -20,8 +20,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(take_backup))
 }
 
-/// Takes a backup: JSON lines. The last line says how many there were before it; without it the backup is cut off. Secrets
-/// stay encrypted, and their key is not part of it.
+/// Takes a backup: JSON lines, each with a digest that covers the lines before it. The last line says how many there were before
+/// it; without it the backup is cut off. Secrets stay encrypted, and their key is not part of it.
 #[utoipa::path(get, path = "/v1/backup", tag = "backup", responses((status = 200, body = String, content_type = "application/x-ndjson"), (status = "4XX", body = Problem)))]
 async fn take_backup(State(app): State<Arc<App>>, _: Admin) -> Response {
     let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(LINES_MAX);
@@ -40,8 +40,11 @@ async fn take_backup(State(app): State<Arc<App>>, _: Admin) -> Response {
 /// The components, by their digests.
 fn files(app: &App) -> impl Iterator<Item = io::Result<BackupFile>> {
     let directory = app.config.data.join("plugins");
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    entries.filter_map(|entry| {
+    let (entries, failed) = match std::fs::read_dir(directory) {
+        Ok(entries) => (Some(entries), None),
+        Err(error) => (None, Some(Err(io::Error::other(format!("plugins/ cannot be listed: {error}"))))),
+    };
+    let files = entries.into_iter().flatten().filter_map(|entry| {
         let read = || {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
@@ -51,5 +54,6 @@ fn files(app: &App) -> impl Iterator<Item = io::Result<BackupFile>> {
             }
         };
         read().transpose()
-    })
+    });
+    files.chain(failed)
 }

@@ -1,14 +1,15 @@
 //! Callbacks: what arrived, what became of it, and why.
 
 use super::auth::{Author, Viewer};
-use super::{List, PageQuery, Query, answer};
+use super::extract::{Path, Query};
+use super::{List, PageQuery, answer};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::name::CallbackId;
 use crate::name::ExecutionId;
 use crate::outcome::{Outcome, ReplyRecord, TraceEntry};
 use crate::pipeline::{Replay, ReplayError};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,7 @@ impl From<ReplayError> for Problem {
             ReplayError::Missing(_) => Self::not_found(error.to_string()),
             ReplayError::NotVerified => Self::new(StatusCode::CONFLICT, "not_verified", error.to_string()),
             ReplayError::NoFlow => Self::new(StatusCode::CONFLICT, "no_flow", error.to_string()),
+            ReplayError::EnvironmentGone(_) => Self::new(StatusCode::CONFLICT, "environment_gone", error.to_string()),
             ReplayError::TriggerGone { .. } => Self::new(StatusCode::CONFLICT, "trigger_gone", error.to_string()),
             ReplayError::Store(error) => error.into(),
         }

@@ -1,14 +1,14 @@
 //! The OpenAPI document, with what the handlers' types do not say: problems have a media type of their own, and names, ids and
 //! limits have a form.
 
-use crate::time::DURATION_PATTERN;
+use crate::time::{DURATION_PATTERN, LIFETIME_PATTERN};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 /// What a problem document is sent as.
 const PROBLEM: &str = "application/problem+json";
-/// The members of bodies that are durations.
-const DURATIONS: [&str; 2] = ["expires_in", "keep_previous"];
+/// The members of bodies that are durations, and their forms.
+const DURATIONS: [(&str, &str); 2] = [("expires_in", LIFETIME_PATTERN), ("keep_previous", DURATION_PATTERN)];
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
 /// The document as it is published.
@@ -27,9 +27,9 @@ pub(super) fn publish(document: &OpenApi) -> Value {
     }
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     for (_, schema) in schemas.into_iter().flatten() {
-        for name in DURATIONS {
+        for (name, pattern) in DURATIONS {
             if let Some(property) = schema.pointer_mut(&format!("/properties/{name}")).and_then(Value::as_object_mut) {
-                property.insert("pattern".to_owned(), DURATION_PATTERN.into());
+                property.insert("pattern".to_owned(), pattern.into());
             }
         }
     }
@@ -58,7 +58,7 @@ fn describe(path: &str, parameter: &mut Value) {
         ("path", "users", "id") => json!({ "pattern": "^[A-Za-z0-9._@+-]{1,128}$" }),
         ("path", "callbacks" | "executions" | "tickets", "id") => json!({ "format": "uuid" }),
         ("path", _, "name" | "trigger" | "callback") | ("query", _, "environment") => is_name,
-        ("path", _, "signature" | "token" | "id") => json!({ "pattern": "^[A-Za-z0-9_-]{1,64}$" }),
+        ("path", _, "signature" | "token_id" | "id") => json!({ "pattern": "^[A-Za-z0-9_-]{1,64}$" }),
         ("query", _, "limit") => json!({ "minimum": 1, "maximum": super::PAGE_MAX }),
         // The id that the page before ended with: whatever sorts there will do.
         ("query", "users", "cursor") => return,

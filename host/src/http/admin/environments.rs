@@ -1,13 +1,15 @@
 //! Environments, and the variables of each.
 
 use super::auth::{Author, Viewer};
-use super::{Json, List, Query, answer, parse_name};
+use super::extract::{Json, Path, Query};
+use super::{List, answer, parse_name};
 use crate::app::App;
 use crate::environment::EnvironmentError;
 use crate::http::error::Problem;
 use crate::name::Name;
+use crate::removal;
 use crate::time::Timestamp;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,9 @@ struct EnvironmentView {
     /// What names it in URLs that have a place for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     url_prefix: Option<String>,
+    /// URLs that end because of the change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// An environment to be.
@@ -80,7 +85,11 @@ struct VarBody {
 #[utoipa::path(get, path = "/v1/environments", tag = "environments", responses((status = 200, body = List<EnvironmentView>), (status = "4XX", body = Problem)))]
 async fn list_environments(State(app): State<Arc<App>>, caller: Viewer) -> Response {
     let list = app.environments.list(&caller.workspace).into_iter();
-    let views = list.map(|(name, record)| EnvironmentView { name: name.to_string(), url_prefix: record.url_prefix });
+    let views = list.map(|(name, record)| EnvironmentView {
+        name: name.to_string(),
+        url_prefix: record.url_prefix,
+        warnings: Vec::new(),
+    });
     answer(StatusCode::OK, List::whole(views.collect()))
 }
 
@@ -92,12 +101,28 @@ async fn put_environment(
     Path(name): Path<String>,
     Json(body): Json<EnvironmentBody>,
 ) -> Result<Response, Problem> {
-    let is_new = app.environments.put(&caller.workspace, &parse_name(&name)?, body.url_prefix.clone()).await?;
+    let (workspace, url_prefix, name) = (&caller.workspace, body.url_prefix, parse_name(&name)?);
+    let before = app.environments.list(workspace).into_iter().find(|(known, _)| *known == name);
+    let is_new = app.environments.put(workspace, &name, url_prefix.clone()).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(answer(status, EnvironmentView { name, url_prefix: body.url_prefix }))
+    let ended = before.and_then(|(_, record)| record.url_prefix).filter(|before| Some(before) != url_prefix.as_ref());
+    let warnings = ended.map(|prefix| ended_urls(&app, workspace, &name, &prefix)).unwrap_or_default();
+    Ok(answer(status, EnvironmentView { name: name.to_string(), url_prefix, warnings }))
 }
 
-/// Removes an environment with its variables and secrets. Executions in it go on with those of `default`.
+/// What callers have to know of URLs that end with the prefix of an environment.
+fn ended_urls(app: &App, workspace: &Name, environment: &Name, prefix: &str) -> Vec<String> {
+    let flows = app.flows.list(workspace);
+    let triggers =
+        flows.iter().flat_map(|deployed| deployed.flow.triggers.iter().map(move |trigger| (deployed, trigger)));
+    let here = triggers.filter(|(_, trigger)| trigger.environments.contains(environment));
+    let text = |trigger: &str, flow: &Name| {
+        format!("the URL of the trigger `{trigger}` of the flow {flow} ends that has the prefix `{prefix}`")
+    };
+    here.map(|(deployed, trigger)| text(&trigger.name, &deployed.record.name)).collect()
+}
+
+/// Removes an environment with its variables and secrets. Refused while executions in it have not ended.
 #[utoipa::path(delete, path = "/v1/environments/{name}", tag = "environments", params(("name" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
 async fn remove_environment(
     State(app): State<Arc<App>>,
@@ -105,8 +130,7 @@ async fn remove_environment(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let name = parse_name(&name)?;
-    if app.environments.remove(&caller.workspace, &name).await? {
-        app.secrets.forget_environment(&caller.workspace, &name);
+    if removal::remove_environment(&caller.workspace, &name, &app.environments, &app.secrets).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(EnvironmentError::Missing(name).into())
@@ -161,6 +185,9 @@ impl From<EnvironmentError> for Problem {
             EnvironmentError::Default => Self::new(StatusCode::CONFLICT, "environment_default", error.to_string()),
             EnvironmentError::Prefix(_) => Self::bad_request("invalid_prefix", error.to_string()),
             EnvironmentError::PrefixTaken { .. } => Self::new(StatusCode::CONFLICT, "prefix_taken", error.to_string()),
+            EnvironmentError::Unended { .. } => {
+                Self::new(StatusCode::CONFLICT, "executions_unended", error.to_string())
+            }
             EnvironmentError::VarName(_) => Self::bad_request("invalid_name", error.to_string()),
             EnvironmentError::TooLarge(_) => Self::bad_request("value_too_large", error.to_string()),
             EnvironmentError::Store(error) => error.into(),

@@ -1,14 +1,15 @@
 //! Executions: what ran, and how.
 
 use super::auth::{Author, Viewer};
-use super::{List, PageQuery, Query, answer};
+use super::extract::{Path, Query};
+use super::{List, PageQuery, answer};
 use crate::app::App;
 use crate::execution::{Entry, Status, StepError, Summary, Wait};
 use crate::http::error::Problem;
 use crate::name::{CallbackId, ExecutionId};
 use crate::runner::ChangeError;
 use crate::time::Timestamp;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -117,9 +118,8 @@ async fn show_execution(
     caller: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let missing = || Problem::not_found(format!("there is no execution {id}"));
-    let id: ExecutionId = id.parse().map_err(|_| missing())?;
-    let (summary, journal) = app.store.execution(&caller.workspace, id)?.ok_or_else(missing)?;
+    let id = parse(&id)?;
+    let (summary, journal) = app.store.execution(&caller.workspace, id)?.ok_or_else(|| missing(id))?;
     Ok(answer(StatusCode::OK, view(summary, Some(journal))))
 }
 
@@ -130,7 +130,13 @@ async fn cancel_execution(
     caller: Author,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let summary = app.pipeline.runner.cancel(&caller.workspace, parse(&id)?).await?;
+    let cancelled = app.pipeline.runner.cancel(&caller.workspace, parse(&id)?).await;
+    let summary = cancelled.map_err(|error| {
+        refused(error, |status| {
+            let hint = if can_be_retried(status) { "; it can be retried" } else { "" };
+            format!("the execution has ended: it is {}, and there is nothing to cancel{hint}", status.as_str())
+        })
+    })?;
     Ok(answer(StatusCode::OK, view(summary, None)))
 }
 
@@ -141,28 +147,46 @@ async fn retry_execution(
     caller: Author,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let summary = app.pipeline.runner.retry(&caller.workspace, parse(&id)?).await?;
+    let retried = app.pipeline.runner.retry(&caller.workspace, parse(&id)?).await;
+    let summary = retried.map_err(|error| {
+        refused(error, |status| {
+            let hint = match status.is_ended() {
+                true => "to start another one, replay its callback",
+                false => "this one has not ended, and can be cancelled",
+            };
+            format!("the execution is {}: only one that failed or timed out can be retried; {hint}", status.as_str())
+        })
+    })?;
     Ok(answer(StatusCode::OK, view(summary, None)))
 }
 
 fn parse(id: &str) -> Result<ExecutionId, Problem> {
-    id.parse().map_err(|_| Problem::not_found(format!("there is no execution {id}")))
+    id.parse().map_err(|_| missing(id))
+}
+
+fn missing(id: impl std::fmt::Display) -> Problem {
+    Problem::not_found(format!("there is no execution {id}; `ringback execution list` lists those that are kept"))
+}
+
+fn can_be_retried(status: Status) -> bool {
+    matches!(status, Status::Failed | Status::TimedOut)
+}
+
+/// Why a change was refused, where the state of the execution is the reason in words for that change.
+fn refused(error: ChangeError, of_status: impl Fn(Status) -> String) -> Problem {
+    match error {
+        ChangeError::WrongStatus(status) => Problem::new(StatusCode::CONFLICT, "wrong_status", of_status(status)),
+        error => error.into(),
+    }
 }
 
 impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Missing(_) => Self::not_found(error.to_string()),
-            ChangeError::WrongStatus(status) => {
-                let detail = match status.is_ended() {
-                    true => {
-                        format!("the execution is {}: it can be retried when it failed or timed out", status.as_str())
-                    }
-                    false => format!("the execution is {}: it can be cancelled, not retried", status.as_str()),
-                };
-                Self::new(StatusCode::CONFLICT, "wrong_status", detail)
-            }
+            ChangeError::Missing(id) => missing(id),
+            ChangeError::WrongStatus(_) => Self::new(StatusCode::CONFLICT, "wrong_status", error.to_string()),
             ChangeError::FlowGone => Self::new(StatusCode::CONFLICT, "flow_gone", error.to_string()),
+            ChangeError::EnvironmentGone(_) => Self::new(StatusCode::CONFLICT, "environment_gone", error.to_string()),
             ChangeError::Store(error) => error.into(),
         }
     }

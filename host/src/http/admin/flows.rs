@@ -1,15 +1,16 @@
 //! Flows: deploy, look, enable, disable, remove.
 
 use super::auth::{Author, Viewer};
-use super::{List, Query, answer, parse_name};
+use super::extract::{Json, Path, Query, Text};
+use super::{List, answer, parse_name};
 use crate::app::App;
 use crate::face::{self, Face, Ids, Target};
 use crate::flow::Trigger;
-use crate::flows::{Deployed, signature_id};
+use crate::flows::{Deployed, Deployment, How, Version, signature_id};
 use crate::http::error::Problem;
 use crate::name::Name;
 use crate::time::Timestamp;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show_flow, apply_flow, remove_flow))
         .routes(routes!(enable_flow))
         .routes(routes!(disable_flow))
+        .routes(routes!(list_versions))
+        .routes(routes!(show_version))
+        .routes(routes!(compare_versions))
+        .routes(routes!(activate_version))
         .routes(routes!(add_signature))
         .routes(routes!(drop_signature))
 }
@@ -41,6 +46,49 @@ struct FlowView {
     /// What is missing but may come later.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// What is easily overlooked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+/// A version of a flow that is kept.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct FlowVersionView {
+    version: u32,
+    /// Whether it is the deployed one.
+    active: bool,
+    /// Absent for versions of before this was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    deployed_at: Option<Timestamp>,
+    size_bytes: usize,
+    /// The file, where one version is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+/// What changed from one version to another.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct DifferenceView {
+    from: u32,
+    to: u32,
+    /// Line by line: `-` before what is gone, `+` before what is new; empty when nothing changed.
+    diff: String,
+}
+
+/// What to compare with.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CompareQuery {
+    /// The deployed version when absent.
+    to: Option<u32>,
+}
+
+/// The version to take the flow back to.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ActivateVersionBody {
+    version: u32,
 }
 
 /// A trigger with its URLs.
@@ -76,10 +124,23 @@ struct ApplyQuery {
     /// Check everything, keep nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Deploy as a draft: the URLs are made, and none answers until the flow is enabled. Disables a flow that was enabled.
+    #[serde(default)]
+    disabled: bool,
+}
+
+fn deployment_view(app: &App, workspace: &Name, deployment: Deployment) -> FlowView {
+    let Deployment { deployed, warnings, mut notes, .. } = deployment;
+    if deployed.flow.triggers.iter().any(|trigger| !deployed.record.ids.contains_key(&trigger.id)) {
+        let note = "URLs that would be new are made when the flow is deployed; `ringback flow apply --disabled` shows them \
+                    before anything answers";
+        notes.push(note.to_owned());
+    }
+    FlowView { notes, ..view(app, workspace, &deployed, warnings) }
 }
 
 fn view(app: &App, workspace: &Name, deployed: &Deployed, mut warnings: Vec<String>) -> FlowView {
-    let Deployed { record, flow, .. } = deployed;
+    let Deployed { record, flow } = deployed;
     let known: BTreeMap<Name, Option<String>> = app
         .environments
         .list(workspace)
@@ -93,10 +154,8 @@ fn view(app: &App, workspace: &Name, deployed: &Deployed, mut warnings: Vec<Stri
             ));
         }
     }
-    let triggers = flow.triggers.iter().filter_map(|trigger| {
-        let ids = record.ids.get(&trigger.id)?;
-        Some(trigger_view(app, workspace, trigger, ids, &known))
-    });
+    let triggers = flow.triggers.iter();
+    let triggers = triggers.map(|trigger| trigger_view(app, workspace, trigger, record.ids.get(&trigger.id), &known));
     let triggers = triggers.collect();
     FlowView {
         name: record.name.to_string(),
@@ -105,6 +164,7 @@ fn view(app: &App, workspace: &Name, deployed: &Deployed, mut warnings: Vec<Stri
         updated_at: record.updated_at,
         triggers,
         warnings,
+        notes: Vec::new(),
     }
 }
 
@@ -112,18 +172,18 @@ fn trigger_view(
     app: &App,
     workspace: &Name,
     trigger: &Trigger,
-    ids: &Ids,
+    ids: Option<&Ids>,
     known: &BTreeMap<Name, Option<String>>,
 ) -> TriggerView {
     let mut urls = BTreeMap::<String, BTreeMap<String, String>>::new();
     let mut callbacks = Vec::new();
-    let url = |face: &dyn Face, callback, prefix| {
+    let url = |face: &dyn Face, ids, callback, prefix| {
         let path = face.path(&Target { workspace, ids, callback, prefix })?;
         Some(format!("{}{path}", app.public_url))
     };
-    for face in &trigger.faces {
+    for (face, ids) in ids.into_iter().flat_map(|ids| trigger.faces.iter().map(move |face| (face, ids))) {
         if !face.has_callbacks() {
-            if let Some(url) = url(*face, None, None) {
+            if let Some(url) = url(*face, ids, None, None) {
                 urls.entry("default".to_owned()).or_default().insert(face.name().to_owned(), url);
             }
             continue;
@@ -135,7 +195,7 @@ fn trigger_view(
             let prefixes = prefixes.filter(|(_, prefix)| prefix.is_some());
             let all = [("default".to_owned(), None)].into_iter().chain(prefixes);
             let of_callback: BTreeMap<String, String> =
-                all.filter_map(|(name, prefix)| Some((name, url(*face, Some(callback), prefix)?))).collect();
+                all.filter_map(|(name, prefix)| Some((name, url(*face, ids, Some(callback), prefix)?))).collect();
             for (name, url) in &of_callback {
                 let of_face = urls.entry(name.clone()).or_default();
                 of_face.entry(face.name().to_owned()).or_insert_with(|| url.clone());
@@ -188,13 +248,74 @@ async fn apply_flow(
     caller: Author,
     Path(name): Path<String>,
     Query(query): Query<ApplyQuery>,
-    source: String,
+    Text(source): Text,
 ) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
-    let deployment =
-        app.flows.deploy(&caller.workspace, &name, &source, query.dry_run, &app.plugins, &app.secrets).await?;
-    let status = if deployment.is_new && !query.dry_run { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(answer(status, view(&app, &caller.workspace, &deployment.deployed, deployment.warnings)))
+    let ApplyQuery { dry_run, disabled } = query;
+    let how = How { dry_run, disabled };
+    let deployment = app.flows.deploy(&caller.workspace, &name, &source, how, &app.plugins, &app.secrets).await?;
+    let status = if deployment.is_new && !dry_run { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(answer(status, deployment_view(&app, &caller.workspace, deployment)))
+}
+
+/// Lists the versions of a flow that are kept, oldest first: the last ones, and those that executions need.
+#[utoipa::path(get, path = "/v1/flows/{name}/versions", tag = "flows", params(("name" = String, Path)), responses((status = 200, body = List<FlowVersionView>), (status = "4XX", body = Problem)))]
+async fn list_versions(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let versions = app.flows.versions(&caller.workspace, &parse_name(&name)?)?;
+    let views = versions.into_iter().map(|version| FlowVersionView { source: None, ..version_view(version) });
+    Ok(answer(StatusCode::OK, List::whole(views.collect())))
+}
+
+/// Shows one version of a flow with its source.
+#[utoipa::path(get, path = "/v1/flows/{name}/versions/{version}", tag = "flows", params(("name" = String, Path), ("version" = u32, Path)), responses((status = 200, body = FlowVersionView), (status = "4XX", body = Problem)))]
+async fn show_version(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let version = app.flows.one_version(&caller.workspace, &parse_name(&name)?, parse_version(&version)?)?;
+    Ok(answer(StatusCode::OK, version_view(version)))
+}
+
+/// Shows what changed from one version of a flow to another.
+#[utoipa::path(get, path = "/v1/flows/{name}/versions/{version}/diff", tag = "flows", params(("name" = String, Path), ("version" = u32, Path), CompareQuery), responses((status = 200, body = DifferenceView), (status = "4XX", body = Problem)))]
+async fn compare_versions(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Path((name, version)): Path<(String, String)>,
+    Query(query): Query<CompareQuery>,
+) -> Result<Response, Problem> {
+    let from = parse_version(&version)?;
+    let (to, diff) = app.flows.difference(&caller.workspace, &parse_name(&name)?, from, query.to)?;
+    Ok(answer(StatusCode::OK, DifferenceView { from, to, diff }))
+}
+
+/// Takes a flow back to an earlier version: its source is deployed again, as the next version.
+#[utoipa::path(put, path = "/v1/flows/{name}/active", tag = "flows", params(("name" = String, Path)), request_body = ActivateVersionBody, responses((status = 200, body = FlowView), (status = "4XX", body = Problem)))]
+async fn activate_version(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    Path(name): Path<String>,
+    Json(body): Json<ActivateVersionBody>,
+) -> Result<Response, Problem> {
+    let name = parse_name(&name)?;
+    let deployment = app.flows.activate(&caller.workspace, &name, body.version, &app.plugins, &app.secrets).await?;
+    Ok(answer(StatusCode::OK, deployment_view(&app, &caller.workspace, deployment)))
+}
+
+fn version_view(version: Version) -> FlowVersionView {
+    let Version { version, active, record } = version;
+    let (size_bytes, deployed_at) = (record.source.len(), record.deployed_at);
+    FlowVersionView { version, active, deployed_at, size_bytes, source: Some(record.source) }
+}
+
+fn parse_version(text: &str) -> Result<u32, Problem> {
+    text.parse()
+        .map_err(|_| Problem::bad_request("invalid_version", format!("`{text}` is not the number of a version")))
 }
 
 /// Lets the flow's URLs work again.

@@ -20,22 +20,28 @@ struct Health {
     /// `ok` or `stopping`.
     status: &'static str,
     version: &'static str,
+    /// The id of the data directory, as its file `instance` has it.
+    instance: String,
+}
+
+impl Health {
+    fn new(status: &'static str, app: &App) -> Self {
+        Self { status, version: env!("CARGO_PKG_VERSION"), instance: app.instance.clone() }
+    }
 }
 
 /// Answers as long as the process does.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = Health)))]
-async fn health() -> Response {
-    answer(StatusCode::OK, Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+async fn health(State(app): State<Arc<App>>) -> Response {
+    answer(StatusCode::OK, Health::new("ok", &app))
 }
 
 /// Whether callbacks are taken.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 200, body = Health), (status = 503, body = Health)))]
 async fn readiness(State(app): State<Arc<App>>) -> Response {
-    let version = env!("CARGO_PKG_VERSION");
-    if app.is_ready() {
-        answer(StatusCode::OK, Health { status: "ok", version })
-    } else {
-        answer(StatusCode::SERVICE_UNAVAILABLE, Health { status: "stopping", version })
+    match app.is_ready() {
+        true => answer(StatusCode::OK, Health::new("ok", &app)),
+        false => answer(StatusCode::SERVICE_UNAVAILABLE, Health::new("stopping", &app)),
     }
 }
 
@@ -44,6 +50,7 @@ async fn readiness(State(app): State<Arc<App>>) -> Response {
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     metrics::gauge!("ringback_store_bytes").set(app.store.size_bytes() as f64);
     metrics::gauge!("ringback_store_live_bytes").set(app.store.live_bytes() as f64);
+    metrics::gauge!("ringback_callers_waiting").set(app.pipeline.runner.callers_waiting() as f64);
     let text = app.metrics.as_ref().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -1,14 +1,14 @@
 //! Plugins: upload, look, activate, remove.
 
 use super::auth::{Author, Viewer};
-use super::{Json, List, Query, answer, parse_name};
+use super::extract::{File, Json, Path, Query};
+use super::{List, answer, parse_name};
 use crate::app::App;
-use crate::flow::PluginMention;
 use crate::http::error::Problem;
 use crate::name::Name;
 use crate::plugin::{PluginRecord, Role, VersionRecord};
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use crate::removal::remove_plugin as remove_plugin_unless_needed;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -20,13 +20,12 @@ use utoipa_axum::routes;
 const UPLOAD_BYTES_MAX: usize = (64 << 20) + 1;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    let uploads = OpenApiRouter::new().routes(routes!(upload_plugin)).routes(routes!(check_plugin));
     OpenApiRouter::new()
         .routes(routes!(list_plugins))
         .routes(routes!(show_plugin, remove_plugin))
-        .routes(routes!(upload_plugin))
-        .routes(routes!(check_plugin))
         .routes(routes!(activate_plugin))
-        .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
+        .merge(uploads.layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)))
 }
 
 /// A plugin with its versions.
@@ -106,7 +105,7 @@ async fn upload_plugin(
     caller: Author,
     Path(name): Path<String>,
     Query(query): Query<UploadQuery>,
-    bytes: Bytes,
+    File(bytes): File,
 ) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
     let activate = query.activate.unwrap_or(true);
@@ -122,7 +121,7 @@ async fn upload_plugin(
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses((status = 200, body = VersionRecord), (status = "4XX", body = Problem))
 )]
-async fn check_plugin(State(app): State<Arc<App>>, _caller: Author, bytes: Bytes) -> Result<Response, Problem> {
+async fn check_plugin(State(app): State<Arc<App>>, _caller: Author, File(bytes): File) -> Result<Response, Problem> {
     Ok(answer(StatusCode::OK, app.plugins.check_file(bytes).await?))
 }
 
@@ -138,7 +137,7 @@ async fn activate_plugin(
     Ok(answer(StatusCode::OK, view(record)))
 }
 
-/// Removes a plugin with all its versions and its state. One that a flow uses stays.
+/// Removes a plugin with all its versions and its state. One that a flow, an execution that has not ended or a ticket needs stays.
 #[utoipa::path(delete, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
 async fn remove_plugin(
     State(app): State<Arc<App>>,
@@ -146,26 +145,10 @@ async fn remove_plugin(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let name = parse_name(&name)?;
-    let users = users_of(&app, &caller.workspace, &name)?;
-    if !users.is_empty() {
-        let detail = format!("the plugin {name} is used by: {}; remove or change these flows first", users.join(", "));
-        return Err(Problem::new(StatusCode::CONFLICT, "plugin_in_use", detail));
+    match remove_plugin_unless_needed(&caller.workspace, &name, &app.plugins, &app.flows, &app.tickets).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(missing(&name)),
     }
-    if app.plugins.remove(&caller.workspace, &name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
-}
-
-/// The flows whose deployed version names a plugin.
-fn users_of(app: &App, workspace: &Name, plugin: &Name) -> Result<Vec<String>, Problem> {
-    let mut users = Vec::new();
-    for deployed in app.flows.list(workspace) {
-        let source = app.store.flow_source(workspace, &deployed.record.name, deployed.record.version)?;
-        let parsed = source.and_then(|source| crate::flow::parse(&source, deployed.record.version).ok());
-        let names = |mention: &PluginMention| mention.plugin == *plugin;
-        if parsed.is_some_and(|parsed| parsed.plugins.iter().any(names)) {
-            users.push(deployed.record.name.to_string());
-        }
-    }
-    Ok(users)
 }
 
 fn missing(name: &Name) -> Problem {

@@ -1,7 +1,8 @@
 //! Samples: from an example of a callback to the parts that a flow can name.
 
+use super::answer;
 use super::auth::Viewer;
-use super::{Json, answer};
+use super::extract::Json;
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::sample::{Sample, parse};

@@ -2,12 +2,13 @@
 
 use super::auth::{Author, Viewer};
 use super::environments::EnvironmentQuery;
-use super::{Json, List, Query, answer};
+use super::extract::{Json, Path, Query};
+use super::{List, answer};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::secret::SecretEntry;
 use crate::time::parse_duration;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;

@@ -1,13 +1,14 @@
 //! Tickets: make, look, close.
 
 use super::auth::{Author, Viewer};
-use super::{Json, List, PageQuery, Query, answer};
+use super::extract::{Json, Path, Query};
+use super::{List, PageQuery, answer};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::name::{CallbackId, ExecutionId, TicketId};
 use crate::ticket::{TicketError, TicketRecord, TicketRequest, TicketResponse, TicketStatus};
 use crate::time::Timestamp;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};

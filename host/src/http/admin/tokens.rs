@@ -1,12 +1,13 @@
 //! Tokens of this API.
 
 use super::auth::Admin;
-use super::{Json, List, answer};
+use super::extract::{Json, Path};
+use super::{List, answer, expiry};
 use crate::app::App;
 use crate::http::error::Problem;
-use crate::time::{Timestamp, parse_duration};
+use crate::time::Timestamp;
 use crate::token::Access;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,8 @@ struct TokenView {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenBody {
-    /// What it is for.
+    /// What it is for, in 1 to 100 characters.
+    #[schema(min_length = 1)]
     name: String,
     access: Access,
     /// Like `30d`; without it the token does not expire.
@@ -76,10 +78,12 @@ async fn create_token(
     caller: Admin,
     Json(body): Json<TokenBody>,
 ) -> Result<Response, Problem> {
-    let expires_in = body.expires_in.map(|text| parse_duration(&text)).transpose();
-    let expires_in = expires_in.map_err(|message| Problem::bad_request("invalid_duration", message))?;
-    let expires_at = expires_in.map(|duration| Timestamp::now().saturating_add(duration));
+    let expires_at = expiry(body.expires_in)?;
     let name: String = body.name.chars().filter(|character| !character.is_control()).take(100).collect();
+    if name.trim().is_empty() {
+        let detail = "`name` is empty; say what the token is for, in 1 to 100 characters";
+        return Err(Problem::bad_request("invalid_name", detail));
+    }
     let (id, token) = app.tokens.create(&app.store, name, body.access, caller.workspace, expires_at).await?;
     Ok(answer(StatusCode::CREATED, CreatedToken { id, token, expires_at }))
 }
@@ -95,5 +99,5 @@ async fn remove_token(
     if owned && app.tokens.remove(&app.store, &id).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Problem::not_found(format!("there is no token {id}")))
+    Err(Problem::not_found("there is no token with this id; `ringback token list` lists the ids"))
 }

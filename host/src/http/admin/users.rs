@@ -1,12 +1,13 @@
 //! Users: who calls, with their tokens.
 
 use super::auth::{Author, Viewer};
-use super::{Json, List, PageQuery, Query, answer};
+use super::extract::{Json, Path, Query};
+use super::{List, PageQuery, answer, expiry};
 use crate::app::App;
 use crate::http::error::Problem;
-use crate::time::{Timestamp, parse_duration};
+use crate::time::Timestamp;
 use crate::user::{UserError, UserRecord, token_id};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -155,24 +156,25 @@ async fn create_user_token(
     Path(id): Path<String>,
     Json(body): Json<UserTokenBody>,
 ) -> Result<Response, Problem> {
-    let expires_in = body.expires_in.map(|text| parse_duration(&text)).transpose();
-    let expires_in = expires_in.map_err(|message| Problem::bad_request("invalid_duration", message))?;
-    let expires_at = expires_in.map(|duration| Timestamp::now().saturating_add(duration));
+    let expires_at = expiry(body.expires_in)?;
     let (token, id) = app.users.create_token(&caller.workspace, &id, expires_at).await?;
     Ok(answer(StatusCode::CREATED, CreatedUserToken { id, token, expires_at }))
 }
 
 /// Revokes a token of a user.
-#[utoipa::path(delete, path = "/v1/users/{id}/tokens/{token}", tag = "users", params(("id" = String, Path), ("token" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+#[utoipa::path(delete, path = "/v1/users/{id}/tokens/{token_id}", tag = "users", params(("id" = String, Path), ("token_id" = String, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
 async fn remove_user_token(
     State(app): State<Arc<App>>,
     caller: Author,
     Path((id, token)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
+    app.users.get(&caller.workspace, &id)?.ok_or_else(|| missing(&id))?;
     if app.users.remove_token(&caller.workspace, &id, &token).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Problem::not_found(format!("the user {id} has no token {token}")))
+    // The id is not repeated: it may be the token itself.
+    let detail = format!("the user {id} has no token with this id; `ringback user tokens {id}` lists the ids");
+    Err(Problem::not_found(detail))
 }
 
 fn missing(id: &str) -> Problem {

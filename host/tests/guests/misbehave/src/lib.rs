@@ -30,6 +30,8 @@ pub enum Config {
     IllFormed,
     /// Answer a failure.
     Fail,
+    /// Answer so many times a failure that may pass, then none, counted in the plugin's state under this key.
+    FailFirst(u8, String),
     /// Answer with this status and this header.
     Reply(u16, String, String),
     /// Count calls in the plugin's state.
@@ -81,6 +83,14 @@ fn misbehave(config: &Config) -> Result<Value, Failure> {
             Ok(Value::Null)
         }
         Config::Fail => Err(Failure::new("as-configured", "the configuration says so")),
+        Config::FailFirst(times, key) => {
+            let failed = state::get(key)?.map_or(0, |bytes| bytes.first().copied().unwrap_or_default());
+            if failed < *times {
+                state::set(key, &[failed + 1])?;
+                return Err(Failure::new("not-yet", "it will pass").retryable());
+            }
+            Ok(json!(failed))
+        }
         Config::Count => {
             let count = state::get("count")?.map_or(0, |bytes| bytes.first().copied().unwrap_or_default()) + 1;
             state::set("count", &[count])?;

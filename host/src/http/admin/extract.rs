@@ -1,0 +1,147 @@
+//! What handlers take from a request, with a problem document where the library would answer plain text.
+
+use crate::http::error::Problem;
+use crate::json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+/// Query parameters.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(query)| Self(query)).map_err(|error| {
+            let detail = format!("the query is not what this call takes: {}", explain(&error));
+            Problem::bad_request("invalid_query", detail)
+        })
+    }
+}
+
+/// Parts of the path.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(path)| Self(path))
+            .map_err(|error| Problem::new(error.status(), "invalid_path", error.body_text()))
+    }
+}
+
+/// A JSON body. What is kept of one and read again is read as a callback's body is.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let of_body = Request::from_parts(parts.clone(), body);
+        let File(bytes) = File::from_request(of_body, state).await?;
+        let request = Request::from_parts(parts, bytes.clone().into());
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(value)) => match json::from_slice(&bytes) {
+                Ok(_) => Ok(Self(value)),
+                Err(error) => Err(Problem::bad_request("invalid_body", format!("the body cannot be used: {error}"))),
+            },
+            Err(JsonRejection::BytesRejection(error)) => Err(not_read(&error)),
+            Err(error) => {
+                let detail = match &error {
+                    JsonRejection::JsonDataError(error) => {
+                        format!("the body is not what this call takes: {}", explain(error))
+                    }
+                    JsonRejection::JsonSyntaxError(error) => format!("the body is not JSON: {}", cause(error)),
+                    _ => "the body must be JSON: send it with `Content-Type: application/json`".to_owned(),
+                };
+                Err(Problem::new(error.status(), "invalid_body", detail))
+            }
+        }
+    }
+}
+
+/// A body of bytes.
+pub(super) struct File(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for File {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|error| not_read(&error))
+    }
+}
+
+/// A body of text.
+pub(super) struct Text(pub(super) String);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let File(bytes) = File::from_request(request, state).await?;
+        String::from_utf8(bytes.into()).map(Self).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            Problem::bad_request("not_utf8", format!("the body is not UTF-8 from byte {at} on; save the file as UTF-8"))
+        })
+    }
+}
+
+fn not_read(error: &BytesRejection) -> Problem {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        status => Problem::new(status, "invalid_body", "the body broke off; send it again"),
+    }
+}
+
+/// What the library for JSON says, without what the one for HTTP puts before it.
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Which member is wrong and what is expected, in words that name no type of ours and quote no value, which may be a secret.
+fn explain(error: &dyn std::error::Error) -> String {
+    const OF_ID: &str = "UUID parsing failed: ";
+    const SAID: [&str; 8] = [
+        OF_ID,
+        "invalid type: ",
+        "invalid value: ",
+        "invalid length ",
+        "missing field ",
+        "unknown field ",
+        "unknown variant ",
+        "duplicate field ",
+    ];
+    let text = cause(error);
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(before, _)| before);
+    let at = SAID.iter().filter_map(|said| text.find(said)).min().unwrap_or_default();
+    let (path, said) = text.split_at_checked(at).unwrap_or(("", text));
+    let said = match said.rsplit_once(", expected ") {
+        _ if said.starts_with(OF_ID) => "invalid value: a string, expected a UUID".to_owned(),
+        Some((found, expected)) if !said.starts_with("unknown field ") => {
+            // A value is quoted behind its kind.
+            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            format!("{kind}, expected {expected}")
+        }
+        _ => said.to_owned(),
+    };
+    let said = said.replace("type: map", "type: an object").replace("type: sequence", "type: a list");
+    let said = match said.split_once("expected struct ") {
+        Some((found, _)) => format!("{found}expected an object"),
+        None => said.replace("a map", "an object").replace("a sequence", "a list"),
+    };
+    match path.trim_end_matches(": ") {
+        "" => said,
+        path => format!("`{path}`: {said}"),
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is larger than this call takes")
+}

@@ -1,0 +1,166 @@
+//! Flows: what is deployed, the versions that are kept, and the executions that need them.
+
+use super::{Store, StoreError, journal, key};
+use crate::face;
+use crate::name::{ExecutionId, Name};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A flow without the sources of its versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRecord {
+    pub name: Name,
+    /// The deployed version.
+    pub version: u32,
+    /// The first version: those before belonged to a flow of the same name that was removed. 0 where none is known of.
+    #[serde(default)]
+    pub first_version: u32,
+    pub enabled: bool,
+    /// What the URLs of each trigger are made of, by trigger id; it outlives versions.
+    #[serde(default)]
+    pub ids: BTreeMap<Name, face::Ids>,
+    /// The keys alone, in records of before there were faces.
+    #[serde(default, skip_serializing)]
+    pub keys: BTreeMap<Name, String>,
+    /// Triggers that had URLs, but are not in the deployed version any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gone: BTreeMap<Name, GoneTrigger>,
+    pub updated_at: Timestamp,
+}
+
+/// A trigger that the deployed version of its flow does not have. Executions of earlier versions may wait there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoneTrigger {
+    /// The last version that had it.
+    pub version: u32,
+    /// The names of its faces there.
+    pub faces: Vec<String>,
+    /// It was the first: nobody waits there.
+    #[serde(default)]
+    pub starts: bool,
+}
+
+/// A version of a flow as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredVersion")]
+pub struct FlowVersionRecord {
+    pub source: String,
+    /// `None` for a version of before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed_at: Option<Timestamp>,
+    /// The plugins that it names; `None` for a version of before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugins: Option<BTreeSet<Name>>,
+}
+
+/// The forms in which versions have been stored.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredVersion {
+    Source(String),
+    Record {
+        source: String,
+        #[serde(default)]
+        deployed_at: Option<Timestamp>,
+        #[serde(default)]
+        plugins: Option<BTreeSet<Name>>,
+    },
+}
+
+impl From<StoredVersion> for FlowVersionRecord {
+    fn from(stored: StoredVersion) -> Self {
+        match stored {
+            StoredVersion::Source(source) => Self { source, deployed_at: None, plugins: None },
+            StoredVersion::Record { source, deployed_at, plugins } => Self { source, deployed_at, plugins },
+        }
+    }
+}
+
+impl Store {
+    pub fn flows(&self) -> Result<Vec<(Name, FlowRecord)>, StoreError> {
+        self.engine
+            .list_all(key::FLOW, key::workspace_and_name)
+            .map(|flows| flows.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
+    }
+
+    pub fn flow(&self, workspace: &Name, name: &Name) -> Result<Option<FlowRecord>, StoreError> {
+        self.engine.get(&key::flow(workspace, name))
+    }
+
+    /// The last version of a flow that was removed.
+    pub fn removed_flow(&self, workspace: &Name, name: &Name) -> Result<Option<u32>, StoreError> {
+        self.engine.get(&key::flow_removed(workspace, name))
+    }
+
+    pub fn flow_version(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        version: u32,
+    ) -> Result<Option<FlowVersionRecord>, StoreError> {
+        self.engine.get(&key::flow_version(workspace, name, version))
+    }
+
+    /// The versions of a flow that are kept, oldest first.
+    pub fn flow_versions(&self, workspace: &Name, name: &Name) -> Result<Vec<u32>, StoreError> {
+        let prefix = key::flow_versions(workspace, name);
+        self.engine.scan_keys(prefix.clone(), key::after_prefix(&prefix), usize::MAX, |key| {
+            key.get(prefix.len()..).and_then(key::version)
+        })
+    }
+
+    /// For each of these versions of a flow that an execution began with, one that did. Blocks: it may look at every execution
+    /// of the workspace.
+    pub fn users_of_versions(
+        &self,
+        workspace: &Name,
+        flow: &Name,
+        versions: &BTreeSet<u32>,
+    ) -> Result<BTreeMap<u32, ExecutionId>, StoreError> {
+        let mut users = BTreeMap::new();
+        let prefix = key::executions(workspace);
+        // The newest stay longest.
+        let scan = self.engine.index.scan(prefix.clone(), key::after_prefix(&prefix), true);
+        for found in self.engine.values(scan, journal::summary) {
+            let (_, summary) = found?;
+            if summary.flow == *flow && versions.contains(&summary.flow_version) {
+                users.entry(summary.flow_version).or_insert(summary.id);
+                if users.len() == versions.len() {
+                    break;
+                }
+            }
+        }
+        Ok(users)
+    }
+
+    /// Those of the given versions of a flow that executions run which have not ended. Blocks: it may look at all of these.
+    pub fn living_versions(
+        &self,
+        workspace: &Name,
+        flow: &Name,
+        versions: &BTreeSet<u32>,
+    ) -> Result<BTreeSet<u32>, StoreError> {
+        let waits = self.engine.index.scan_prefix(&key::waits_of_flow(workspace, flow));
+        let waits = waits.filter_map(|found| found.map(|(key, _)| key::last_id(&key)).transpose());
+        let running = self.engine.index.scan_prefix(&key::running_of(workspace));
+        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
+        // Those that wait for a time have a timer.
+        let due = self.engine.index.scan_prefix(&[key::DUE]);
+        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
+        let mut living = BTreeSet::new();
+        for id in waits.chain(running).chain(due) {
+            let summary = self.engine.value_as(&key::execution(workspace, id?), journal::summary)?;
+            let summary = summary.filter(|summary| summary.flow == *flow && !summary.status.is_ended());
+            living.extend(summary.map(|summary| summary.flow_version).filter(|version| versions.contains(version)));
+            if living.len() == versions.len() {
+                break;
+            }
+        }
+        Ok(living)
+    }
+
+    pub fn has_execution(&self, workspace: &Name, id: ExecutionId) -> Result<bool, StoreError> {
+        Ok(self.engine.index.get(&key::execution(workspace, id))?.is_some())
+    }
+}

@@ -106,6 +106,13 @@ async fn wrong_calls_get_problem_documents() {
             "invalid_duration",
         ),
         (Method::POST, "/v1/tokens", r#"{"name": " ", "access": "viewer"}"#, StatusCode::BAD_REQUEST, "invalid_name"),
+        (
+            Method::POST,
+            "/v1/tokens",
+            r#"{"name": "a\u001c", "access": "viewer"}"#,
+            StatusCode::BAD_REQUEST,
+            "invalid_name",
+        ),
         (Method::POST, "/v1/tickets", r#"{"expires_in": "0ms"}"#, StatusCode::UNPROCESSABLE_ENTITY, "ticket_refused"),
     ] {
         let request = server.api(method.clone(), path).header("content-type", "application/json").body(body);

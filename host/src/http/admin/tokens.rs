@@ -33,12 +33,15 @@ struct TokenView {
     expires_at: Option<Timestamp>,
 }
 
+/// Most characters of what a token is for.
+const NAME_CHARS_MAX: usize = 100;
+
 /// A token to make.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenBody {
     /// What it is for, in 1 to 100 characters.
-    #[schema(min_length = 1)]
+    #[schema(pattern = r"^[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]{0,99}$")]
     name: String,
     access: Access,
     /// Like `30d`; without it the token does not expire.
@@ -79,13 +82,18 @@ async fn create_token(
     Json(body): Json<TokenBody>,
 ) -> Result<Response, Problem> {
     let expires_at = expiry(body.expires_in)?;
-    let name: String = body.name.chars().filter(|character| !character.is_control()).take(100).collect();
-    if name.trim().is_empty() {
-        let detail = "`name` is empty; say what the token is for, in 1 to 100 characters";
+    if !is_purpose(&body.name) {
+        let detail =
+            "`name` says what the token is for: 1 to 100 characters, no space in front and no control characters";
         return Err(Problem::bad_request("invalid_name", detail));
     }
-    let (id, token) = app.tokens.create(&app.store, name, body.access, caller.workspace, expires_at).await?;
+    let (id, token) = app.tokens.create(&app.store, body.name, body.access, caller.workspace, expires_at).await?;
     Ok(answer(StatusCode::CREATED, CreatedToken { id, token, expires_at }))
+}
+
+fn is_purpose(name: &str) -> bool {
+    let begins = name.chars().next().is_some_and(|first| !first.is_whitespace());
+    begins && !name.contains(char::is_control) && name.chars().count() <= NAME_CHARS_MAX
 }
 
 /// Removes a token; it opens nothing any more.

@@ -307,6 +307,34 @@ pub struct CallbackRecord {
 }
 
 impl CallbackRecord {
+    #[cfg(test)]
+    pub fn for_testing() -> Self {
+        Self {
+            id: CallbackId::new(),
+            received_at: Timestamp::default(),
+            face: "native".to_owned(),
+            flow: Some(Name::default_name()),
+            trigger: "hook".to_owned(),
+            ticket: None,
+            environment: Name::default_name(),
+            environment_made_at: None,
+            method: "POST".to_owned(),
+            path: "/".to_owned(),
+            query: String::new(),
+            headers: Vec::new(),
+            body: None,
+            body_base64: None,
+            body_bytes: 0,
+            outcome: Outcome::Ignored,
+            execution: None,
+            resumed_count: None,
+            user: None,
+            replay_of: None,
+            reply: None,
+            trace: Vec::new(),
+        }
+    }
+
     /// The entry of the stage that decided: the first that did not let the callback pass, else the last that has
     /// a reason for the outcome.
     pub fn deciding(&self) -> Option<&TraceEntry> {

@@ -3,6 +3,8 @@
 //! Several may want to take an execution further at the same time: a callback, a timer, a cancellation. Each change says
 //! which state it starts from, so one of them wins, and the others see what became of it.
 
+mod shares;
+
 use crate::callback::Input;
 use crate::condition::{Asking, Condition, Decision};
 use crate::environment::Environments;
@@ -16,15 +18,18 @@ use crate::planted::{Fault, is_planted};
 use crate::plugin::{CallError, Plugins, Subject};
 use crate::reply;
 use crate::request::Sender as HttpSender;
-use crate::store::{Due, Mail, Store, StoreError, Write};
+use crate::store::{Due, DueKey, Mail, Store, StoreError, Write};
 use crate::sync::lock;
 use crate::ticket::{self, TicketError, TicketRequest, Tickets};
 use crate::time::Timestamp;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use shares::{Place, Shares};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 
 /// How long a step waits before it asks a busy or resting plugin again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -32,8 +37,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const FAILURES_MAX: u32 = 5;
 /// How often timers are looked at: none is later than this, when there is time to run it.
 const TIMER_INTERVAL: Duration = Duration::from_millis(200);
-/// Timers that are taken at a time.
-const TIMERS_MAX: usize = 1000;
+/// Timers that are read at a time.
+const TIMERS_PAGE: usize = 1000;
+/// Every so many times they are read from the first on; else from where the last look ended.
+const TIMERS_FROM_FIRST: u32 = 5;
+/// Mail that expires at the same time.
+const EXPIRING_MAX: usize = 32;
 /// How often a change is tried again that someone else was faster than.
 const ATTEMPTS_MAX: usize = 20;
 
@@ -132,7 +141,12 @@ struct Inner {
     environments: Environments,
     tickets: Tickets,
     http: HttpSender,
-    places: Semaphore,
+    /// Executions that are at work.
+    working: Arc<Shares<Job>>,
+    /// Executions whose request is under way: who waits for an answer keeps nobody from working.
+    requesting: Arc<Shares<Job>>,
+    /// Told when one of those in line may have a place.
+    freed: Arc<Notify>,
     public_url: String,
     execution_bytes_max: usize,
     /// Callers who wait for an answer.
@@ -154,6 +168,27 @@ pub struct Parts {
     pub execution_bytes_max: usize,
 }
 
+/// An execution that stands in line, or pauses. Its state is durable: who has a place reads it again.
+struct Job {
+    id: ExecutionId,
+    /// Whether its time has come.
+    woken: bool,
+    /// How often the plugin of its step has failed by now.
+    failures: u32,
+}
+
+impl Job {
+    fn go_on(id: ExecutionId) -> Self {
+        Self { id, woken: false, failures: 0 }
+    }
+}
+
+/// What comes later of an execution that has given back its place.
+struct Paused {
+    job: Job,
+    pause: Duration,
+}
+
 /// An execution on its way.
 pub struct Run {
     pub workspace: Name,
@@ -164,6 +199,7 @@ pub struct Run {
 impl Runner {
     pub fn new(parts: Parts, executions_max: usize) -> Self {
         let Parts { store, flows, plugins, environments, tickets, http, public_url, execution_bytes_max } = parts;
+        let freed = Arc::new(Notify::new());
         let inner = Inner {
             store,
             flows,
@@ -171,7 +207,9 @@ impl Runner {
             environments,
             tickets,
             http,
-            places: Semaphore::new(executions_max),
+            working: Shares::new(executions_max, Arc::clone(&freed)),
+            requesting: Shares::new(executions_max, Arc::clone(&freed)),
+            freed,
             public_url,
             execution_bytes_max,
             waiters: Mutex::default(),
@@ -185,15 +223,67 @@ impl Runner {
         self.inner.execution_bytes_max
     }
 
-    /// Goes on with an execution in the background. Its state so far is durable: the process may end at any time.
+    /// Goes on with an execution in the background, as soon as its workspace has a place. Its state so far is durable: the process
+    /// may end at any time.
     pub fn spawn(&self, run: Run) {
+        let id = run.execution.summary.id;
+        let Some(place) = self.inner.working.enter(&run.workspace) else {
+            return self.inner.working.line_up(&run.workspace, Job::go_on(id));
+        };
         let runner = self.clone();
         tokio::spawn(async move {
-            let id = run.execution.summary.id;
-            if let Err(error) = runner.run(run, None).await {
+            let done = runner.run(place, run, Job::go_on(id)).await;
+            runner.after(id, false, done.map_err(ChangeError::from));
+        });
+    }
+
+    /// Gives those who stand in line their places, for ever.
+    pub async fn run_lines(&self) -> std::convert::Infallible {
+        loop {
+            for shares in [&self.inner.working, &self.inner.requesting] {
+                while let Some((place, job)) = shares.next() {
+                    let runner = self.clone();
+                    tokio::spawn(async move {
+                        let (id, woken) = (job.id, job.woken);
+                        let done = match runner.load(place.workspace(), id) {
+                            Ok(Some(run)) => runner.run(place, run, job).await.map_err(ChangeError::from),
+                            Ok(None) => Ok(None),
+                            Err(error) => Err(error),
+                        };
+                        runner.after(id, woken, done);
+                    });
+                }
+            }
+            self.inner.freed.notified().await;
+        }
+    }
+
+    /// What there is to do about an execution that has given back its place.
+    fn after(&self, id: ExecutionId, woken: bool, done: Result<Option<(Name, Paused)>, ChangeError>) {
+        match done {
+            Ok(None) => {}
+            Ok(Some((workspace, Paused { job, pause }))) => {
+                let goes_on_waiting = job.woken;
+                let runner = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    runner.inner.working.line_up(&workspace, job);
+                });
+                if goes_on_waiting {
+                    return;
+                }
+            }
+            // A timer that cannot be handled stays in the set, so that it is not tried five times a second.
+            Err(error) if woken => {
+                return tracing::error!(execution.id = %id, %error, "a timer could not be handled");
+            }
+            Err(error) => {
                 tracing::error!(execution.id = %id, %error, "an execution could not go on; a restart tries again");
             }
-        });
+        }
+        if woken {
+            lock(&self.inner.waking).remove(&id);
+        }
     }
 
     /// Waits for an execution, also for one that is about to begin.
@@ -233,16 +323,9 @@ impl Runner {
         let mut ids: HashSet<_> = self.inner.store.running()?.into_iter().collect();
         ids.extend(self.inner.store.mail_owners()?);
         let count = ids.len();
-        let runner = self.clone();
-        tokio::spawn(async move {
-            for (workspace, id) in ids {
-                match runner.load(&workspace, id) {
-                    Ok(Some(run)) => runner.spawn(run),
-                    Ok(None) => {}
-                    Err(error) => tracing::error!(execution.id = %id, %error, "an execution stays as it is"),
-                }
-            }
-        });
+        for (workspace, id) in ids {
+            self.inner.working.line_up(&workspace, Job::go_on(id));
+        }
         Ok(count)
     }
 
@@ -314,50 +397,69 @@ impl Runner {
 
     /// Handles what is due, for ever.
     pub async fn run_timers(&self) -> std::convert::Infallible {
+        let mut looks: u32 = 0;
+        let mut after = None;
+        let mut expiring: Option<JoinHandle<()>> = None;
         loop {
             tokio::time::sleep(TIMER_INTERVAL).await;
-            let due = match self.inner.store.due(Timestamp::now(), TIMERS_MAX).await {
-                Ok(due) => due,
+            if looks.is_multiple_of(TIMERS_FROM_FIRST) {
+                after = None;
+            }
+            looks = looks.wrapping_add(1);
+            let mut mail = Vec::new();
+            after = match self.wake_due(after.take(), &mut mail).await {
+                Ok(last) => last,
                 Err(error) => {
                     tracing::error!(%error, "timers could not be read");
-                    continue;
+                    None
                 }
             };
-            for due in due {
-                let result = match due {
-                    Due::Execution { workspace, id } => {
-                        self.wake(workspace, id);
-                        Ok(())
-                    }
+            // What is not handled now is found again.
+            if !mail.is_empty() && expiring.as_ref().is_none_or(JoinHandle::is_finished) {
+                let runner = self.clone();
+                expiring = Some(tokio::spawn(async move { runner.expire_all(mail).await }));
+            }
+        }
+    }
+
+    /// Lines up every execution whose time has come, and finds the mail that has expired: up to which key.
+    async fn wake_due(
+        &self,
+        mut after: Option<DueKey>,
+        mail: &mut Vec<(Name, ExecutionId, Name, CallbackId)>,
+    ) -> Result<Option<DueKey>, StoreError> {
+        let now = Timestamp::now();
+        loop {
+            let page = self.inner.store.due(now, after.clone(), TIMERS_PAGE).await?;
+            for due in page.items {
+                match due {
+                    Due::Execution { workspace, id } => self.wake(&workspace, id),
                     Due::Mail { workspace, execution, trigger, callback } => {
-                        self.expire(&workspace, execution, &trigger, callback).await
+                        mail.push((workspace, execution, trigger, callback));
                     }
-                };
-                if let Err(error) = result {
-                    tracing::error!(%error, "a timer could not be handled; it is tried again");
                 }
+            }
+            after = page.last.or(after);
+            if page.is_end {
+                return Ok(after);
             }
         }
     }
 
     /// Tells an execution that its time has come, unless that is under way already.
-    fn wake(&self, workspace: Name, id: ExecutionId) {
-        if !lock(&self.inner.waking).insert(id) {
-            return;
+    fn wake(&self, workspace: &Name, id: ExecutionId) {
+        if lock(&self.inner.waking).insert(id) {
+            self.inner.working.line_up(workspace, Job { woken: true, ..Job::go_on(id) });
         }
-        let runner = self.clone();
-        tokio::spawn(async move {
-            let woken = match runner.load(&workspace, id) {
-                Ok(Some(run)) => runner.run(run, Some(Event::Woken)).await.map_err(ChangeError::from),
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            };
-            match woken {
-                Ok(()) => drop(lock(&runner.inner.waking).remove(&id)),
-                // Left in the set: what cannot be handled now is not tried five times a second.
-                Err(error) => tracing::error!(execution.id = %id, %error, "a timer could not be handled"),
+    }
+
+    async fn expire_all(&self, mail: Vec<(Name, ExecutionId, Name, CallbackId)>) {
+        let expire = |(workspace, execution, trigger, callback)| async move {
+            if let Err(error) = self.expire(&workspace, execution, &trigger, callback).await {
+                tracing::error!(callback.id = %callback, %error, "mail that expired is tried again");
             }
-        });
+        };
+        futures_util::stream::iter(mail).for_each_concurrent(EXPIRING_MAX, expire).await;
     }
 
     async fn expire(
@@ -392,35 +494,34 @@ impl Runner {
         Ok(Some(Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) }))
     }
 
-    /// Takes an execution as far as it goes: to its end, to a wait, or to where someone else takes it further.
-    async fn run(&self, run: Run, event: Option<Event>) -> Result<(), StoreError> {
+    /// Takes an execution as far as it goes: to its end, to a wait, to a pause, or to where someone else takes it further.
+    async fn run(&self, mut place: Place<Job>, run: Run, job: Job) -> Result<Option<(Name, Paused)>, StoreError> {
         let Run { workspace, flow, mut execution } = run;
-        let _place = self.inner.places.acquire().await;
+        let Job { id, woken, mut failures } = job;
         let mut before = execution.summary.clone();
         let mut with = Vec::new();
-        let mut turn = match event {
+        let mut turn = if woken {
             // What was kept came before the time was over, whoever looks at it first.
-            Some(Event::Woken) => {
-                if is_planted(Fault::TimeoutAndCallback) {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+            if is_planted(Fault::TimeoutAndCallback) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let trigger = before.wait.as_ref().and_then(|wait| wait.trigger.clone());
+            let found = match &trigger {
+                Some(trigger) => self.look(&workspace, &flow, &execution, trigger).await?,
+                None => Look::Nothing,
+            };
+            match found {
+                Look::Found(event, writes) => {
+                    with = writes;
+                    execution.handle(&flow, event, Timestamp::now())
                 }
-                let trigger = before.wait.as_ref().and_then(|wait| wait.trigger.clone());
-                let found = match &trigger {
-                    Some(trigger) => self.look(&workspace, &flow, &execution, trigger).await?,
-                    None => Look::Nothing,
-                };
-                match found {
-                    Look::Found(event, writes) => {
-                        with = writes;
-                        execution.handle(&flow, event, Timestamp::now())
-                    }
-                    Look::Nothing => execution.handle(&flow, Event::Woken, Timestamp::now()),
-                    // The timer is looked at again.
-                    Look::Later => return Ok(()),
+                Look::Nothing => execution.handle(&flow, Event::Woken, Timestamp::now()),
+                Look::Later => {
+                    return Ok(Some((workspace, Paused { job: Job { id, woken, failures }, pause: RETRY_AFTER })));
                 }
             }
-            Some(event) => execution.handle(&flow, event, Timestamp::now()),
-            None => execution.resume(&flow, Timestamp::now()),
+        } else {
+            execution.resume(&flow, Timestamp::now())
         };
         loop {
             let Turn { entries, effect } = turn;
@@ -429,11 +530,11 @@ impl Runner {
                 match self.inner.store.commit(std::mem::take(&mut with)).await {
                     Ok(()) => {}
                     Err(StoreError::Conflict) => {
-                        tracing::debug!(execution.id = %execution.summary.id, "someone else was faster");
-                        return Ok(());
+                        tracing::debug!(execution.id = %id, "someone else was faster");
+                        return Ok(None);
                     }
                     Err(error @ StoreError::TooLarge { .. }) => {
-                        return self.overflow(&workspace, execution.summary.id, &error).await;
+                        return self.overflow(&workspace, id, &error).await.map(|()| None);
                     }
                     Err(error) => return Err(error),
                 }
@@ -442,13 +543,29 @@ impl Runner {
                 self.answer(&execution, Until::Answered);
             }
             let Some(effect) = effect else { break };
-            let Some((event, writes)) = self.perform(&workspace, &flow, &execution, &effect).await? else { break };
+            if matches!(effect, Effect::SendHttp { .. }) && !place.is_of(&self.inner.requesting) {
+                place = match self.inner.requesting.enter(&workspace) {
+                    Some(place) => place,
+                    None => {
+                        self.inner.requesting.line_up(&workspace, Job::go_on(id));
+                        return Ok(None);
+                    }
+                };
+            }
+            let (event, writes) = match self.perform(&workspace, &flow, &execution, &effect, failures).await? {
+                Performed::Done(event, writes) => (event, writes),
+                Performed::Nothing => break,
+                Performed::Later { failures, pause } => {
+                    return Ok(Some((workspace, Paused { job: Job { failures, ..Job::go_on(id) }, pause })));
+                }
+            };
+            failures = 0;
             before = execution.summary.clone();
             with = writes;
             turn = execution.handle(&flow, event, Timestamp::now());
         }
         self.answer(&execution, Until::Rested);
-        Ok(())
+        Ok(None)
     }
 
     /// Ends an execution whose next change the store does not take.
@@ -503,61 +620,58 @@ impl Runner {
         }
     }
 
-    /// What an effect brought, and what has to be written with it; `None` when there is nothing to go on with.
+    /// What an effect brought. The plugin of its step has failed so often before.
     async fn perform(
         &self,
         workspace: &Name,
         flow: &Flow,
         execution: &Execution,
         effect: &Effect<'_>,
-    ) -> Result<Option<(Event, Vec<Write>)>, StoreError> {
-        let mut failures: u32 = 0;
-        loop {
-            let mut uses = Vec::new();
-            let result = match effect {
-                Effect::RunStep { call } => self.run_step(workspace, execution, call, &mut uses).await,
-                Effect::BuildReply { call } => self.build_reply(workspace, execution, call, &mut uses).await,
-                Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
-                    Ok((event, write)) => return Ok(Some((event, write.into_iter().collect()))),
-                    Err(failure) => Err(failure),
-                },
-                Effect::SendHttp { call, request, idempotency_key } => {
-                    let scope = execution.scope();
-                    Ok(self.inner.http.send(workspace, call, request, &scope, idempotency_key).await)
-                }
-                Effect::LookIntoMailbox { trigger } => match self.look(workspace, flow, execution, trigger).await? {
-                    Look::Found(event, writes) => return Ok(Some((event, writes))),
-                    Look::Nothing => return Ok(None),
-                    Look::Later => Err(Failure::Call(CallError::Busy)),
-                },
-            };
-            match result {
-                Ok(event) => return Ok(Some((event, Vec::new()))),
-                Err(Failure::Ticket(message)) => {
-                    let event = Event::Failed { code: "ticket_refused".to_owned(), message, log: Vec::new() };
-                    return Ok(Some((event, Vec::new())));
-                }
-                Err(Failure::Expression(error)) => {
-                    let (code, message) = (error.code().to_owned(), error.to_string());
-                    let event = Event::Failed { code, message, log: Vec::new() };
-                    return Ok(Some((event, Vec::new())));
-                }
-                // A responder that does not see its callback would answer something else: better nothing.
-                Err(Failure::Store(error)) => return Err(error),
-                // Nothing is lost by waiting: the execution is durable.
-                Err(Failure::Call(error)) if error.is_temporary() => tokio::time::sleep(RETRY_AFTER).await,
-                Err(Failure::Call(error)) if error.may_pass() && failures < FAILURES_MAX => {
-                    failures += 1;
-                    tracing::info!(execution.id = %execution.summary.id, %error, "a step is tried again");
-                    tokio::time::sleep(RETRY_AFTER * 2_u32.pow(failures - 1)).await;
-                }
-                Err(Failure::Call(error)) => {
-                    let log = uses.pop().map(|usage| usage.log).unwrap_or_default();
-                    let event = Event::Failed { code: error.code().to_owned(), message: error.to_string(), log };
-                    return Ok(Some((event, Vec::new())));
-                }
+        failures: u32,
+    ) -> Result<Performed, StoreError> {
+        let mut uses = Vec::new();
+        let result = match effect {
+            Effect::RunStep { call } => self.run_step(workspace, execution, call, &mut uses).await,
+            Effect::BuildReply { call } => self.build_reply(workspace, execution, call, &mut uses).await,
+            Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
+                Ok((event, write)) => return Ok(Performed::Done(event, write.into_iter().collect())),
+                Err(failure) => Err(failure),
+            },
+            Effect::SendHttp { call, request, idempotency_key } => {
+                let scope = execution.scope();
+                Ok(self.inner.http.send(workspace, call, request, &scope, idempotency_key).await)
             }
-        }
+            Effect::LookIntoMailbox { trigger } => match self.look(workspace, flow, execution, trigger).await? {
+                Look::Found(event, writes) => return Ok(Performed::Done(event, writes)),
+                Look::Nothing => return Ok(Performed::Nothing),
+                Look::Later => Err(Failure::Call(CallError::Busy)),
+            },
+        };
+        let event = match result {
+            Ok(event) => event,
+            Err(Failure::Ticket(message)) => {
+                Event::Failed { code: "ticket_refused".to_owned(), message, log: Vec::new() }
+            }
+            Err(Failure::Expression(error)) => {
+                Event::Failed { code: error.code().to_owned(), message: error.to_string(), log: Vec::new() }
+            }
+            // A responder that does not see its callback would answer something else: better nothing.
+            Err(Failure::Store(error)) => return Err(error),
+            // Nothing is lost by waiting: the execution is durable.
+            Err(Failure::Call(error)) if error.is_temporary() => {
+                return Ok(Performed::Later { failures, pause: RETRY_AFTER });
+            }
+            Err(Failure::Call(error)) if error.may_pass() && failures < FAILURES_MAX => {
+                tracing::info!(execution.id = %execution.summary.id, %error, "a step is tried again");
+                let pause = RETRY_AFTER * 2_u32.pow(failures);
+                return Ok(Performed::Later { failures: failures + 1, pause });
+            }
+            Err(Failure::Call(error)) => {
+                let log = uses.pop().map(|usage| usage.log).unwrap_or_default();
+                Event::Failed { code: error.code().to_owned(), message: error.to_string(), log }
+            }
+        };
+        Ok(Performed::Done(event, Vec::new()))
     }
 
     async fn run_step(
@@ -725,6 +839,17 @@ impl Runner {
         let mut asking = Asking { plugins: &self.inner.plugins, subject: &subject, uses };
         condition.evaluate(&scope, &mut asking).await
     }
+}
+
+enum Performed {
+    /// What it brought, and what has to be written with that.
+    Done(Event, Vec<Write>),
+    /// There is nothing to go on with.
+    Nothing,
+    Later {
+        failures: u32,
+        pause: Duration,
+    },
 }
 
 enum Look {

@@ -318,6 +318,20 @@ pub enum Due {
     Mail { workspace: Name, execution: ExecutionId, trigger: Name, callback: CallbackId },
 }
 
+/// Where a look at what is due ended.
+#[derive(Clone, Debug)]
+pub struct DueKey(Vec<u8>);
+
+/// What one look at what is due found.
+#[derive(Debug, Default)]
+pub struct DuePage {
+    pub items: Vec<Due>,
+    /// The next look goes on behind it; `None` when this one found nothing.
+    pub last: Option<DueKey>,
+    /// Whether nothing is due behind it.
+    pub is_end: bool,
+}
+
 /// A page of a list, newest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
@@ -432,7 +446,8 @@ impl Store {
         }
     }
 
-    /// Callbacks that `wanted` accepts, newest first, older than `before`.
+    /// Callbacks that `wanted` accepts, newest first, older than `before`. A page may have fewer than there are, or none: where `next`
+    /// says, the others are.
     pub fn callbacks(
         &self,
         workspace: &Name,
@@ -442,13 +457,16 @@ impl Store {
     ) -> Result<Page<CallbackRecord>, StoreError> {
         let mut page = self.engine.page(&key::callbacks(workspace), before, limit, engine::parse, &wanted)?;
         let recent = self.recent.page(workspace, before, limit, engine::SCANNED_MAX, &wanted)?;
-        if !recent.is_empty() {
-            page.items.extend(recent);
-            page.items.sort_by_key(|record| std::cmp::Reverse(record.id));
-            if page.items.len() >= limit {
-                page.items.truncate(limit);
-                page.next = page.items.last().map(|record| *record.id.as_bytes());
-            }
+        // Both have looked at everything from there on.
+        let seen_from = page.next.max(recent.unseen.map(recent::after));
+        page.items.extend(recent.records);
+        page.items.retain(|record| seen_from.is_none_or(|from| *record.id.as_bytes() >= from));
+        page.items.sort_by_key(|record| std::cmp::Reverse(record.id));
+        page.items.dedup_by_key(|record| record.id);
+        page.next = seen_from;
+        if page.items.len() > limit || (page.items.len() == limit && seen_from.is_some()) {
+            page.items.truncate(limit);
+            page.next = page.items.last().map(|record| *record.id.as_bytes());
         }
         Ok(page)
     }
@@ -470,6 +488,11 @@ impl Store {
                 return Err(StoreError::damaged(&key, problem));
             }
         }
+    }
+
+    /// An execution without its journal.
+    pub fn summary(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Summary>, StoreError> {
+        self.engine.value_as(&key::execution(workspace, id), journal::summary)
     }
 
     /// Executions that `wanted` accepts, newest first, older than `before`.
@@ -635,19 +658,41 @@ impl Store {
         self.engine.get(&key::delivery(workspace, flow, trigger, identity))
     }
 
-    /// Callbacks that wait for their plugin.
-    pub fn deferred(&self, limit: usize) -> Result<Vec<(Name, CallbackId)>, StoreError> {
-        let range = (vec![key::DEFERRED], vec![key::DEFERRED + 1]);
-        self.engine.scan_keys(range.0, range.1, limit, |key| key.get(1..).and_then(key::workspace_and_callback))
+    /// Workspaces in which callbacks wait for their plugin.
+    pub fn deferring(&self) -> Result<Vec<Name>, StoreError> {
+        let (mut start, end) = (vec![key::DEFERRED], vec![key::DEFERRED + 1]);
+        let read = |key: &[u8]| key.get(1..).and_then(key::workspace_and_callback);
+        let mut workspaces = Vec::new();
+        while let Some((workspace, _)) = self.engine.scan_keys(start, end.clone(), 1, read)?.pop() {
+            start = key::after_prefix(&key::all_deferred(&workspace));
+            workspaces.push(workspace);
+        }
+        Ok(workspaces)
     }
 
-    /// What is due by now, at most so many. Deliveries that are over are forgotten on the way.
-    pub async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
-        let (due, over) = self.engine.due(now, limit)?;
+    /// Callbacks of a workspace that wait for their plugin, those that came first in front, after one of them.
+    pub fn deferred(
+        &self,
+        workspace: &Name,
+        after: Option<CallbackId>,
+        limit: usize,
+    ) -> Result<Vec<CallbackId>, StoreError> {
+        let prefix = key::all_deferred(workspace);
+        let end = key::after_prefix(&prefix);
+        let start = after.map_or(prefix, |after| [&key::deferred(workspace, after)[..], &[0]].concat());
+        let read = |key: &[u8]| key.get(1..).and_then(key::workspace_and_callback).map(|(_, id)| id);
+        self.engine.scan_keys(start, end, limit, read)
+    }
+
+    /// What is due by now behind a key, at most so many. Deliveries that are over are forgotten on the way.
+    pub async fn due(&self, now: Timestamp, after: Option<DueKey>, limit: usize) -> Result<DuePage, StoreError> {
+        let engine = Arc::clone(&self.engine);
+        let looked = tokio::task::spawn_blocking(move || engine.due(now, after, limit)).await;
+        let (page, over) = looked.map_err(|error| StoreError::Read(error.to_string()))??;
         if !over.is_empty() {
             self.engine.writer.commit(over).await?;
         }
-        Ok(due)
+        Ok(page)
     }
 
     pub fn secrets(&self) -> Result<Vec<(Name, String, SecretRecord)>, StoreError> {

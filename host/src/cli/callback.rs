@@ -1,7 +1,7 @@
 //! `ringback callback …`.
 
 use super::CliError;
-use super::client::{Client, query, segment};
+use super::client::{Client, segment};
 use super::output::{items, json, line, table, text};
 use crate::outcome::{CallbackRecord, PluginUse, Verdict};
 use serde_json::Value;
@@ -37,9 +37,7 @@ impl Callback {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
             Self::List { flow, outcome, limit } => {
-                let limit = limit.map(|limit| limit.to_string());
-                let query = query(&[("flow", flow), ("outcome", outcome), ("limit", limit)]);
-                let list = client.get(&format!("/v1/callbacks{query}")).await?;
+                let list = client.get_first("/v1/callbacks", &[("flow", flow), ("outcome", outcome)], limit).await?;
                 if client.json {
                     json(&list);
                     return Ok(());

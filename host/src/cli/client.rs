@@ -1,6 +1,6 @@
 //! The admin API from the command line.
 
-use super::output::done;
+use super::output::{done, items};
 use super::{Connection, exit};
 use crate::face;
 use crate::outgoing::{check_url, why};
@@ -10,6 +10,9 @@ use serde_json::Value;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+
+/// Items of a list when nobody says how many.
+const LIST_LIMIT: u32 = 50;
 
 /// Why a call brought no result.
 #[derive(Debug, thiserror::Error)]
@@ -173,21 +176,37 @@ impl Client {
         done(self.json, text);
     }
 
+    /// The first items of a list, also where a filter lets few pass and a page has less than its number.
+    pub(super) async fn get_first(
+        &self,
+        path: &str,
+        filters: &[(&str, Option<String>)],
+        limit: Option<u32>,
+    ) -> Result<Value, ClientError> {
+        let limit = limit.unwrap_or(LIST_LIMIT);
+        let count = |list: &Value| items(list).len();
+        let page = async |cursor: Option<&str>, limit: usize| {
+            let mut pairs = filters.to_vec();
+            pairs.extend([("limit", Some(limit.to_string())), ("cursor", cursor.map(str::to_owned))]);
+            self.get(&format!("{path}{}", query(&pairs))).await
+        };
+        let wanted = limit as usize;
+        let mut list = page(None, wanted).await?;
+        while count(&list) < wanted
+            && let Some(cursor) = list.get("next_cursor").and_then(Value::as_str).map(str::to_owned)
+        {
+            let more = page(Some(&cursor), wanted - count(&list)).await?;
+            add_page(&mut list, more);
+        }
+        Ok(list)
+    }
+
     /// A list with the items of all its pages.
     pub(super) async fn get_pages(&self, path: &str) -> Result<Value, ClientError> {
         let mut list = self.get(&format!("{path}?limit=200")).await?;
         while let Some(cursor) = list.get("next_cursor").and_then(Value::as_str) {
-            let mut page = self.get(&format!("{path}?limit=200&cursor={}", segment(cursor))).await?;
-            if let (Some(all), Some(more)) = (
-                list.get_mut("items").and_then(Value::as_array_mut),
-                page.get_mut("items").and_then(Value::as_array_mut),
-            ) {
-                all.append(more);
-            }
-            let next = page.get_mut("next_cursor").map(Value::take).unwrap_or_default();
-            if let Some(cursor) = list.get_mut("next_cursor") {
-                *cursor = next;
-            }
+            let page = self.get(&format!("{path}?limit=200&cursor={}", segment(cursor))).await?;
+            add_page(&mut list, page);
         }
         Ok(list)
     }
@@ -314,6 +333,19 @@ pub(super) fn segment(text: &str) -> String {
 }
 
 /// `?a=b&c=d` from the pairs that have a value.
+/// Adds a page to a list.
+fn add_page(list: &mut Value, mut page: Value) {
+    if let (Some(all), Some(more)) =
+        (list.get_mut("items").and_then(Value::as_array_mut), page.get_mut("items").and_then(Value::as_array_mut))
+    {
+        all.append(more);
+    }
+    let next = page.get_mut("next_cursor").map(Value::take).unwrap_or_default();
+    if let Some(cursor) = list.get_mut("next_cursor") {
+        *cursor = next;
+    }
+}
+
 pub(super) fn query(pairs: &[(&str, Option<String>)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in pairs {

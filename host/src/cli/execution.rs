@@ -1,7 +1,7 @@
 //! `ringback execution …`.
 
 use super::CliError;
-use super::client::{Client, query, segment};
+use super::client::{Client, segment};
 use super::output::{items, json, line, table, text};
 use serde_json::Value;
 
@@ -34,9 +34,9 @@ impl Execution {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
             Self::List { flow, status, trigger, limit } => {
-                let limit = limit.map(|limit| limit.to_string());
-                let query = query(&[("flow", flow), ("status", status), ("trigger", trigger), ("limit", limit)]);
-                let list = client.get(&format!("/v1/executions{query}")).await?;
+                let list = client
+                    .get_first("/v1/executions", &[("flow", flow), ("status", status), ("trigger", trigger)], limit)
+                    .await?;
                 if client.json {
                     json(&list);
                     return Ok(());

@@ -1,6 +1,6 @@
 //! `ringback ticket …`.
 
-use super::client::{Client, query, segment};
+use super::client::{Client, segment};
 use super::output::{items, json, line, table, text};
 use super::{CliError, read};
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ pub(super) enum Ticket {
         #[arg(long)]
         status: Option<String>,
         #[arg(long)]
-        limit: Option<usize>,
+        limit: Option<u32>,
     },
     /// Show a ticket.
     Show { id: String },
@@ -88,9 +88,7 @@ impl Ticket {
                 if client.json { json(&ticket) } else { line(&text(&ticket, "url")) }
             }
             Self::List { status, limit } => {
-                let limit = limit.map(|limit| limit.to_string());
-                let list =
-                    client.get(&format!("/v1/tickets{}", query(&[("status", status), ("limit", limit)]))).await?;
+                let list = client.get_first("/v1/tickets", &[("status", status)], limit).await?;
                 if client.json {
                     json(&list);
                     return Ok(());

@@ -19,6 +19,7 @@ mod users;
 
 use super::error::Problem;
 use crate::app::App;
+use crate::store::StoreError;
 use crate::time::{Timestamp, parse_lifetime};
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
@@ -123,6 +124,12 @@ impl PageQuery {
         })?;
         Ok(Some(*id.as_bytes()))
     }
+}
+
+/// What may read much of the disk happens on threads that answer nobody.
+async fn read<T: Send + 'static>(look: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, Problem> {
+    let read = tokio::task::spawn_blocking(look).await.map_err(|error| Problem::internal(&error))?;
+    read.map_err(Problem::from)
 }
 
 /// A page of a list, newest first.

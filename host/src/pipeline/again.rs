@@ -10,12 +10,18 @@ use crate::outcome::{CallbackRecord, Outcome, Reply, ReplyRecord, Stage, Stop, T
 use crate::runner::{Answer, Until};
 use crate::store::{StoreError, Write};
 use crate::time::Timestamp;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 /// How often callbacks are tried again whose plugin rested.
 const DEFERRED_INTERVAL: Duration = Duration::from_secs(1);
-/// Deferred callbacks that are tried at a time.
-const DEFERRED_MAX: usize = 256;
+/// Deferred callbacks of one workspace that are tried in a round.
+const DEFERRED_PAGE: usize = 256;
+/// Workspaces whose deferred callbacks are tried at the same time.
+const DEFERRING_MAX: usize = 64;
 
 /// What sending a recorded callback again did, or would do.
 #[derive(Debug)]
@@ -101,23 +107,51 @@ impl Pipeline {
         }
     }
 
-    /// Tries deferred callbacks again, for ever.
+    /// Tries deferred callbacks again, for ever: each workspace by itself, so that none waits for the plugins of another.
     pub async fn run_deferred(&self) -> std::convert::Infallible {
+        let places = Arc::new(Semaphore::new(DEFERRING_MAX));
+        let mut rounds: HashMap<Name, JoinHandle<Option<CallbackId>>> = HashMap::new();
         loop {
             tokio::time::sleep(DEFERRED_INTERVAL).await;
-            let deferred = match self.store.deferred(DEFERRED_MAX) {
-                Ok(deferred) => deferred,
+            let workspaces = match self.store.deferring() {
+                Ok(workspaces) => workspaces,
                 Err(error) => {
                     tracing::error!(%error, "deferred callbacks could not be read");
                     continue;
                 }
             };
-            for (workspace, id) in deferred {
-                if let Err(error) = self.try_deferred(&workspace, id).await {
-                    tracing::error!(callback.id = %id, %error, "a deferred callback could not be tried again");
-                }
+            rounds.retain(|workspace, round| !round.is_finished() || workspaces.contains(workspace));
+            for workspace in workspaces {
+                let after = match rounds.remove(&workspace) {
+                    Some(round) if !round.is_finished() => {
+                        rounds.insert(workspace, round);
+                        continue;
+                    }
+                    Some(round) => round.await.ok().flatten(),
+                    None => None,
+                };
+                let (pipeline, places, of) = (self.clone(), Arc::clone(&places), workspace.clone());
+                let round = async move {
+                    let _place = places.acquire().await;
+                    pipeline.try_all_deferred(&of, after).await
+                };
+                rounds.insert(workspace, tokio::spawn(round));
             }
         }
+    }
+
+    /// Tries those of one workspace again that came after one of them: where the next round goes on.
+    async fn try_all_deferred(&self, workspace: &Name, after: Option<CallbackId>) -> Option<CallbackId> {
+        let page = self.store.deferred(workspace, after, DEFERRED_PAGE).unwrap_or_else(|error| {
+            tracing::error!(%error, "deferred callbacks could not be read");
+            Vec::new()
+        });
+        for id in &page {
+            if let Err(error) = self.try_deferred(workspace, *id).await {
+                tracing::error!(callback.id = %id, %error, "a deferred callback could not be tried again");
+            }
+        }
+        page.last().copied().filter(|_| page.len() == DEFERRED_PAGE)
     }
 
     async fn try_deferred(&self, workspace: &Name, id: CallbackId) -> Result<(), StoreError> {

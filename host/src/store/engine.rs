@@ -5,7 +5,7 @@ use super::journal::{self, Advanced};
 use super::log::{KEY_BYTES_MAX, Log};
 use super::open::Lock;
 use super::writer::{Operation, Writer};
-use super::{Due, Page, StoreError, Write, key};
+use super::{Due, DueKey, DuePage, Page, StoreError, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::json;
 use crate::name::Name;
@@ -147,12 +147,20 @@ impl Engine {
         .collect()
     }
 
-    /// What is due, and what removes the deliveries that are over.
-    pub(super) fn due(&self, now: Timestamp, limit: usize) -> Result<(Vec<Due>, Vec<Operation>), StoreError> {
+    /// What is due behind a key, and what removes the deliveries that are over.
+    pub(super) fn due(
+        &self,
+        now: Timestamp,
+        after: Option<DueKey>,
+        limit: usize,
+    ) -> Result<(DuePage, Vec<Operation>), StoreError> {
+        let start = after.map_or_else(|| vec![key::DUE], |DueKey(key)| [key, vec![0]].concat());
         let end = key::due(Timestamp::from_millis(now.as_millis() + 1), &[]);
-        let (mut due, mut over) = (Vec::new(), Vec::new());
-        for item in self.index.scan(vec![key::DUE], end, false).take(limit) {
+        let (mut page, mut over, mut looked) = (DuePage::default(), Vec::new(), 0);
+        for item in self.index.scan(start, end, false).take(limit) {
             let (due_key, _) = item?;
+            looked += 1;
+            page.last = Some(DueKey(due_key.clone()));
             let about = key::about(&due_key).unwrap_or_default();
             let (kind, rest) = about.split_first().unwrap_or((&0, &[]));
             let found = match *kind {
@@ -169,9 +177,10 @@ impl Engine {
                 }
                 _ => None,
             };
-            due.push(found.ok_or_else(|| StoreError::damaged(&due_key, "its key is not one".to_owned()))?);
+            page.items.push(found.ok_or_else(|| StoreError::damaged(&due_key, "its key is not one".to_owned()))?);
         }
-        Ok((due, over))
+        page.is_end = looked < limit;
+        Ok((page, over))
     }
 
     pub(super) fn count(&self, prefix: &[u8], max: usize) -> Result<usize, StoreError> {

@@ -300,6 +300,11 @@ pub(super) fn deferred(workspace: &Name, id: CallbackId) -> Vec<u8> {
     key(DEFERRED, workspace, id.as_bytes())
 }
 
+/// What the keys of all deferred callbacks of a workspace begin with.
+pub(super) fn all_deferred(workspace: &Name) -> Vec<u8> {
+    key(DEFERRED, workspace, &[])
+}
+
 /// At a time, something is to be done about another key.
 pub(super) fn due(at: Timestamp, about: &[u8]) -> Vec<u8> {
     [&[DUE], &at.as_millis().to_be_bytes()[..], about].concat()

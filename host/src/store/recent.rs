@@ -26,6 +26,34 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 /// How long frames wait to be written together.
 const GROUP_TIME: Duration = Duration::from_millis(50);
 const EXTENSION: &str = "records";
+/// A file that is looked at counts as so many records, however few are of the workspace.
+const FILE_COUNTS_AS: usize = 500;
+
+/// The id of a callback: its time, and then chance.
+type Id = [u8; 16];
+
+/// A file of the ring.
+#[derive(Clone, Copy)]
+struct RingFile {
+    number: u64,
+    /// The lowest and the highest id in it; `None` while nobody has looked.
+    ids: Option<(Id, Id)>,
+}
+
+impl RingFile {
+    /// Whether it may have ids of a range.
+    fn may_have(&self, from: Id, to: Id) -> bool {
+        self.ids.is_none_or(|(lowest, highest)| lowest <= to && highest >= from)
+    }
+}
+
+/// Records that were looked for.
+pub(super) struct Found {
+    /// The newest first.
+    pub(super) records: Vec<CallbackRecord>,
+    /// Every record with a higher id was looked at; `None` when there are no others.
+    pub(super) unseen: Option<Id>,
+}
 
 pub(super) struct Recent {
     shared: Arc<Shared>,
@@ -35,7 +63,7 @@ struct Shared {
     directory: PathBuf,
     waiting: Mutex<Waiting>,
     wake: Condvar,
-    files: Mutex<VecDeque<u64>>,
+    files: Mutex<VecDeque<RingFile>>,
 }
 
 #[derive(Default)]
@@ -60,8 +88,12 @@ impl Recent {
             directory,
             waiting: Mutex::default(),
             wake: Condvar::new(),
-            files: Mutex::new(files.into()),
+            files: Mutex::new(files.into_iter().map(|number| RingFile { number, ids: None }).collect()),
         });
+        std::thread::Builder::new().name("recent-reader".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.learn_ids()
+        })?;
         std::thread::Builder::new().name("recent-writer".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || shared.write_groups()
@@ -97,64 +129,70 @@ impl Recent {
     }
 
     pub(super) fn find(&self, workspace: &Name, id: CallbackId) -> Result<Option<CallbackRecord>, StoreError> {
-        let mut found = None;
-        self.newest_first(|bytes| {
-            let frame = frames(bytes).find(|frame| frame.id == *id.as_bytes() && frame.workspace == workspace.as_str());
-            found = frame.map(|frame| parse(&frame)).transpose()?;
-            Ok(found.is_none())
-        })?;
-        Ok(found)
+        let id = *id.as_bytes();
+        let look = |bytes: &[u8]| {
+            let found = frames(bytes).find(|frame| frame.id == id && frame.workspace == workspace.as_str());
+            found.map(|frame| parse(&frame)).transpose()
+        };
+        let waiting = lock(&self.shared.waiting).frames.clone();
+        if let Some(found) = look(&waiting)? {
+            return Ok(Some(found));
+        }
+        for file in self.shared.files_with(id, id) {
+            if let Some(found) = look(&self.shared.read(file)?)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
-    /// Records that `wanted` accepts, newest first, older than `before`, at most `limit` of at most `scanned_max`.
+    /// Records that `wanted` accepts, older than `before`, at most `limit`. After `scanned_max` it stops at the next file.
     pub(super) fn page(
         &self,
         workspace: &Name,
-        before: Option<[u8; 16]>,
+        before: Option<Id>,
         limit: usize,
         scanned_max: usize,
         wanted: impl Fn(&CallbackRecord) -> bool,
-    ) -> Result<Vec<CallbackRecord>, StoreError> {
+    ) -> Result<Found, StoreError> {
         let mut records = Vec::new();
-        let mut scanned = 0;
-        self.newest_first(|bytes| {
-            let mut mine: Vec<Frame<'_>> = frames(bytes)
-                .filter(|frame| frame.workspace == workspace.as_str() && before.is_none_or(|before| frame.id < before))
-                .collect();
-            // Frames are written as their callbacks end; ids are given as they begin.
-            mine.sort_unstable_by_key(|frame| std::cmp::Reverse(frame.id));
-            for frame in mine {
-                if records.len() == limit || scanned == scanned_max {
-                    return Ok(false);
-                }
+        let look = |bytes: &[u8], records: &mut Vec<CallbackRecord>| {
+            let mut scanned = 0;
+            let is_mine = |frame: &Frame<'_>| {
+                frame.workspace == workspace.as_str() && before.is_none_or(|before| frame.id < before)
+            };
+            for frame in frames(bytes).filter(is_mine) {
                 scanned += 1;
                 let record = parse(&frame)?;
                 if wanted(&record) {
                     records.push(record);
                 }
             }
-            Ok(true)
-        })?;
-        Ok(records)
-    }
-
-    /// Shows what waits and then every file, the newest first, until `look` has seen enough.
-    fn newest_first(&self, mut look: impl FnMut(&[u8]) -> Result<bool, StoreError>) -> Result<(), StoreError> {
+            // What is being written is in a file and among those that wait.
+            records.sort_unstable_by_key(|record| std::cmp::Reverse(record.id));
+            records.dedup_by_key(|record| record.id);
+            Ok::<_, StoreError>(scanned)
+        };
         let waiting = lock(&self.shared.waiting).frames.clone();
-        if !look(&waiting)? {
-            return Ok(());
-        }
-        let files: Vec<u64> = lock(&self.shared.files).iter().rev().copied().collect();
-        for number in files {
-            match std::fs::read(self.shared.path(number)) {
-                Ok(bytes) if !look(&bytes)? => return Ok(()),
-                Ok(_) => {}
-                // It was the oldest and is gone by now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::Read(error.to_string())),
+        let mut scanned = look(&waiting, &mut records)?;
+        let last = before.unwrap_or([0xff; 16]);
+        let (mut files_looked_at, mut unseen) = (0, None);
+        // Frames are written as their callbacks end; ids are given as they begin: files overlap.
+        for file in self.shared.files_with(Id::default(), last) {
+            let highest = file.ids.map_or([0xff; 16], |(_, highest)| highest);
+            let is_full = limit.checked_sub(1).and_then(|index| records.get(index));
+            let is_full = is_full.is_some_and(|record| *record.id.as_bytes() > highest);
+            let looked_long = files_looked_at > 0 && scanned + files_looked_at * FILE_COUNTS_AS >= scanned_max;
+            if is_full || (looked_long && highest < last) {
+                unseen = Some(highest);
+                break;
             }
+            scanned += look(&self.shared.read(file)?, &mut records)?;
+            // One that reaches up to where the page before ended has been looked at: the next one must be, too.
+            files_looked_at += usize::from(highest < last);
         }
-        Ok(())
+        records.truncate(limit);
+        Ok(Found { records, unseen })
     }
 }
 
@@ -167,6 +205,36 @@ impl Drop for Recent {
 impl Shared {
     fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number:010}.{EXTENSION}"))
+    }
+
+    /// The bytes of a file; none when it was the oldest and is gone by now.
+    fn read(&self, file: RingFile) -> Result<Vec<u8>, StoreError> {
+        match std::fs::read(self.path(file.number)) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(StoreError::Read(error.to_string())),
+        }
+    }
+
+    /// Files that may have ids of a range, those with the highest in front.
+    fn files_with(&self, from: Id, to: Id) -> Vec<RingFile> {
+        let mut files: Vec<RingFile> =
+            lock(&self.files).iter().filter(|file| file.may_have(from, to)).copied().collect();
+        files.sort_by_key(|file| std::cmp::Reverse((file.ids.map_or([0xff; 16], |(_, highest)| highest), file.number)));
+        files
+    }
+
+    /// Looks which ids the files have that were there at the start, the newest first.
+    fn learn_ids(&self) {
+        let unknown: Vec<RingFile> = lock(&self.files).iter().filter(|file| file.ids.is_none()).copied().collect();
+        for file in unknown.into_iter().rev() {
+            let Ok(bytes) = self.read(file) else { return };
+            let ids = ids_of(&bytes).unwrap_or(NO_IDS);
+            let mut files = lock(&self.files);
+            if let Some(known) = files.iter_mut().find(|known| known.number == file.number) {
+                known.ids = Some(ids);
+            }
+        }
     }
 
     fn write_groups(&self) {
@@ -207,6 +275,10 @@ impl Shared {
             *file = Some((self.next_file()?, 0));
         }
         if let Some((file, size)) = file {
+            if let (Some(current), Some((lowest, highest))) = (lock(&self.files).back_mut(), ids_of(group)) {
+                let known = current.ids.unwrap_or(NO_IDS);
+                current.ids = Some((known.0.min(lowest), known.1.max(highest)));
+            }
             file.write_all(group)?;
             *size += group.len() as u64;
         }
@@ -215,12 +287,12 @@ impl Shared {
 
     fn next_file(&self) -> io::Result<File> {
         let mut files = lock(&self.files);
-        let number = files.back().map_or(1, |last| last + 1);
+        let number = files.back().map_or(1, |last| last.number + 1);
         let file = File::create(self.path(number))?;
-        files.push_back(number);
+        files.push_back(RingFile { number, ids: Some(NO_IDS) });
         while files.len() > FILES_MAX {
             if let Some(oldest) = files.pop_front() {
-                std::fs::remove_file(self.path(oldest))?;
+                std::fs::remove_file(self.path(oldest.number))?;
             }
         }
         Ok(file)
@@ -268,6 +340,19 @@ fn frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     })
 }
 
+/// The next higher id.
+pub(super) fn after(id: Id) -> Id {
+    u128::from_be_bytes(id).saturating_add(1).to_be_bytes()
+}
+
+/// A range that has no id.
+const NO_IDS: (Id, Id) = ([0xff; 16], [0; 16]);
+
+/// The lowest and the highest id of some frames.
+fn ids_of(bytes: &[u8]) -> Option<(Id, Id)> {
+    frames(bytes).map(|frame| (frame.id, frame.id)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
 fn parse(frame: &Frame<'_>) -> Result<CallbackRecord, StoreError> {
     json::from_own(frame.json).map_err(|error| StoreError::Damaged {
         key: uuid::Uuid::from_bytes(frame.id).to_string(),
@@ -290,34 +375,10 @@ pub(super) fn size_bytes(directory: &Path) -> u64 {
 mod tests {
     use super::{FILES_MAX, Recent, frame, frames};
     use crate::name::{CallbackId, Name};
-    use crate::outcome::{CallbackRecord, Outcome};
-    use crate::time::Timestamp;
+    use crate::outcome::CallbackRecord;
 
     fn record(body: &str) -> CallbackRecord {
-        CallbackRecord {
-            id: CallbackId::new(),
-            received_at: Timestamp::default(),
-            face: "native".into(),
-            flow: Some(Name::default_name()),
-            trigger: "t".into(),
-            ticket: None,
-            environment: Name::default_name(),
-            environment_made_at: None,
-            method: "POST".into(),
-            path: "/".into(),
-            query: String::new(),
-            headers: Vec::new(),
-            body: Some(body.into()),
-            body_base64: None,
-            body_bytes: 0,
-            outcome: Outcome::Ignored,
-            execution: None,
-            resumed_count: None,
-            user: None,
-            replay_of: None,
-            reply: None,
-            trace: Vec::new(),
-        }
+        CallbackRecord { body: Some(body.into()), ..CallbackRecord::for_testing() }
     }
 
     #[test]
@@ -354,10 +415,78 @@ mod tests {
         assert_eq!(recent.find(&mine, first.id).unwrap(), Some(first.clone()));
         let third = record("3");
         recent.keep(&mine, &third);
-        let page = |limit: usize, before: Option<[u8; 16]>| recent.page(&mine, before, limit, 100, |_| true).unwrap();
+        let page =
+            |limit: usize, before: Option<[u8; 16]>| recent.page(&mine, before, limit, 100, |_| true).unwrap().records;
         assert_eq!(page(5, None), [third.clone(), first.clone()]);
         assert_eq!(page(1, None), std::slice::from_ref(&third));
         assert_eq!(page(5, Some(*third.id.as_bytes())), [first]);
+    }
+
+    /// B22: whatever order they were written in, walking all pages shows every record once, also where few are wanted.
+    #[test]
+    fn b22_all_pages_show_everything_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let recent = Recent::open(directory.path().into()).unwrap();
+        let workspace = Name::default_name();
+        let mut records: Vec<_> = (0..2000).map(|number| record(&number.to_string())).collect();
+        // Some took longer than others: their frames come later, and in another file.
+        for index in (0..records.len() - 150).step_by(7) {
+            records.swap(index, index + 150);
+        }
+        for file in records.chunks(90) {
+            let group: Vec<u8> = file
+                .iter()
+                .flat_map(|record| frame(&workspace, record.id, &serde_json::to_vec(record).unwrap()))
+                .collect();
+            recent.shared.write(&mut None, &group).unwrap();
+        }
+        recent.close();
+        let mut expected: Vec<_> = records.iter().map(|record| record.id).collect();
+        expected.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+        let is_rare = |record: &CallbackRecord| record.body.as_ref().unwrap().ends_with("77");
+        let recent = Recent::open(directory.path().into()).unwrap();
+        for (limit, scanned_max, rare) in [(7, 600, false), (300, 600, false), (5, 1, true), (1000, 1000, true)] {
+            let (mut before, mut seen) = (None, Vec::new());
+            for pages in 0.. {
+                assert!(pages < 500, "it does not end");
+                let found = recent.page(&workspace, before, limit, scanned_max, |r| !rare || is_rare(r)).unwrap();
+                let is_end = found.unseen.is_none() && found.records.len() < limit;
+                let complete = |id: &CallbackId| found.unseen.is_none_or(|unseen| *id.as_bytes() > unseen);
+                let ids: Vec<_> = found.records.iter().map(|record| record.id).filter(complete).collect();
+                before = match found.unseen {
+                    Some(unseen) if ids.len() < limit => Some(super::after(unseen)),
+                    _ => ids.last().map(|id| *id.as_bytes()),
+                };
+                seen.extend(ids);
+                if is_end {
+                    break;
+                }
+            }
+            let wanted = records.iter().filter(|record| !rare || is_rare(record)).count();
+            assert_eq!(seen.len(), wanted, "limit {limit}, scanned {scanned_max}");
+            assert!(seen.is_sorted_by(|a, b| a > b));
+            assert!(rare || seen == expected);
+        }
+    }
+
+    /// B15: who asks for an id has the file read that may have it, and no other.
+    #[test]
+    fn b15_an_id_says_in_which_file_it_can_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let recent = Recent::open(directory.path().into()).unwrap();
+        let workspace = Name::default_name();
+        let all: Vec<_> = (0..30).map(|number| record(&number.to_string())).collect();
+        for record in &all {
+            let group = frame(&workspace, record.id, &serde_json::to_vec(record).unwrap());
+            recent.shared.write(&mut None, &group).unwrap();
+        }
+        for record in &all {
+            assert_eq!(recent.find(&workspace, record.id).unwrap().as_ref(), Some(record));
+            let id = *record.id.as_bytes();
+            assert_eq!(recent.shared.files_with(id, id).len(), 1);
+        }
+        let unknown = *CallbackId::new().as_bytes();
+        assert!(recent.shared.files_with(unknown, unknown).is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@ use super::writer::Operation;
 use super::{OpenError, Store, StoreError, StoreOptions, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::name::{CallbackId, ExecutionId, Name};
+use crate::outcome::{CallbackRecord, Outcome};
 use crate::random::Random;
 use crate::ticket::{TicketRecord, TicketStatus};
 use crate::time::Timestamp;
@@ -444,6 +445,51 @@ async fn tickets_are_forgotten_when_they_have_no_use() {
     let again = store.tickets(&workspace(), None, 1, |_| true).unwrap().items.remove(0);
     let stale = Write::PutTicket { workspace: workspace(), before: Some(7), record: Box::new(again) };
     assert!(matches!(store.commit(vec![stale]).await, Err(StoreError::Conflict)));
+}
+
+/// B22: whoever walks all pages sees everything once that was there when he began, whatever is written meanwhile, in both places
+/// where records are.
+#[tokio::test]
+async fn b22_walking_all_pages_shows_every_callback_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut random = Random(22);
+    let write = async |outcome: Outcome, is_promised: bool| {
+        let record = CallbackRecord { outcome, ..CallbackRecord::for_testing() };
+        let id = record.id;
+        if is_promised {
+            let put = Write::PutCallback { workspace: workspace(), record: Box::new(record) };
+            store.commit(vec![put]).await.unwrap();
+        } else {
+            assert!(store.keep_recent(&workspace(), &record));
+        }
+        id
+    };
+    let mut all = vec![write(Outcome::Ignored, false).await, write(Outcome::Kept, true).await];
+    for _ in 0..12_000 {
+        let is_promised = random.below(50) == 0;
+        all.push(write(Outcome::Rejected, is_promised).await);
+    }
+    for (outcome, limit, expected) in
+        [(None, 150, all.clone()), (Some(Outcome::Ignored), 10, vec![all[0]]), (Some(Outcome::Kept), 1, vec![all[1]])]
+    {
+        let (mut before, mut seen) = (None, Vec::new());
+        for pages in 0.. {
+            assert!(pages < 1000, "it does not end");
+            let wanted = |record: &CallbackRecord| outcome.is_none_or(|outcome| record.outcome == outcome);
+            let page = store.callbacks(&workspace(), before, limit, wanted).unwrap();
+            assert!(page.items.len() <= limit);
+            seen.extend(page.items.iter().map(|record| record.id));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+            write(Outcome::Rejected, pages % 2 == 0).await;
+        }
+        seen.retain(|id| all.contains(id));
+        seen.reverse();
+        assert_eq!(seen, expected, "{outcome:?}");
+    }
 }
 
 /// A power failure keeps what was synced. Of the frame that was being written, each sector may be there, or zeros, or what

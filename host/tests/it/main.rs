@@ -28,6 +28,7 @@ mod ledger;
 mod limits;
 mod linearizability;
 mod load;
+mod neighbours;
 mod nocobase;
 mod patchworks;
 mod planted;

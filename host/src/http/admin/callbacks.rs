@@ -2,12 +2,12 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Path, Query};
-use super::{List, PageQuery, answer};
+use super::{List, PageQuery, answer, read};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::name::CallbackId;
 use crate::name::ExecutionId;
-use crate::outcome::{Outcome, ReplyRecord, TraceEntry};
+use crate::outcome::{CallbackRecord, Outcome, ReplyRecord, TraceEntry};
 use crate::pipeline::{Replay, ReplayError};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -49,12 +49,14 @@ async fn list_callbacks(
     let outcome: Option<Outcome> = outcome
         .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_outcome(&text)))
         .transpose()?;
-    let page = app.store.callbacks(&caller.workspace, page.before()?, page.limit()?, |record| {
+    let (before, limit) = (page.before()?, page.limit()?);
+    let wanted = move |record: &CallbackRecord| {
         flow.as_ref().is_none_or(|flow| record.flow.as_ref().is_some_and(|known| known.as_str() == flow))
             && trigger.as_ref().is_none_or(|trigger| record.trigger == *trigger)
             && ticket.as_ref().is_none_or(|ticket| record.ticket.is_some_and(|known| known.to_string() == *ticket))
             && outcome.is_none_or(|outcome| record.outcome == outcome)
-    })?;
+    };
+    let page = read(move || app.store.callbacks(&caller.workspace, before, limit, wanted)).await?;
     Ok(answer(StatusCode::OK, List::page(page, |record| record)))
 }
 
@@ -72,7 +74,7 @@ async fn show_callback(
 ) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no callback {id}"));
     let id: CallbackId = id.parse().map_err(|_| missing())?;
-    let record = app.store.callback(&caller.workspace, id)?.ok_or_else(missing)?;
+    let record = read(move || app.store.callback(&caller.workspace, id)).await?.ok_or_else(missing)?;
     Ok(answer(StatusCode::OK, record))
 }
 

@@ -2,7 +2,7 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Path, Query};
-use super::{List, PageQuery, answer};
+use super::{List, PageQuery, answer, read};
 use crate::app::App;
 use crate::execution::{Entry, Status, StepError, Summary, Wait};
 use crate::http::error::Problem;
@@ -95,14 +95,16 @@ async fn list_executions(
     let status: Option<Status> = status
         .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_status(&text)))
         .transpose()?;
-    let page = app.store.executions(&caller.workspace, page.before()?, page.limit()?, |summary| {
+    let (before, limit) = (page.before()?, page.limit()?);
+    let wanted = move |summary: &Summary| {
         flow.as_ref().is_none_or(|flow| summary.flow.as_str() == flow)
             && status.is_none_or(|status| summary.status == status)
             && trigger.as_ref().is_none_or(|trigger| {
                 let waits_at = summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
                 waits_at.is_some_and(|at| at.as_str() == trigger)
             })
-    })?;
+    };
+    let page = read(move || app.store.executions(&caller.workspace, before, limit, wanted)).await?;
     Ok(answer(StatusCode::OK, List::page(page, |summary| view(summary, None))))
 }
 
@@ -119,7 +121,8 @@ async fn show_execution(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = parse(&id)?;
-    let (summary, journal) = app.store.execution(&caller.workspace, id)?.ok_or_else(|| missing(id))?;
+    let found = read(move || app.store.execution(&caller.workspace, id)).await?;
+    let (summary, journal) = found.ok_or_else(|| missing(id))?;
     Ok(answer(StatusCode::OK, view(summary, Some(journal))))
 }
 

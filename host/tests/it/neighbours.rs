@@ -1,0 +1,150 @@
+//! Two workspaces and one server: one does its worst to a queue that both stand in, and the other must not notice.
+
+use crate::support::{Sink, TestServer};
+use futures_util::StreamExt as _;
+use futures_util::stream::iter;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A flow that answers its caller after it has waited for a timer, and one that answers at once.
+const PROMPT: &str = "flow: prompt\nsteps:\n  - trigger: Hook\n    mode: sync\n  - set: { answer: '${{ data.n }}' }\n  - respond: { \
+                      json: { n: '${{ answer }}' } }\n";
+const LATE: &str = "flow: late\nsteps:\n  - trigger: Hook\n    mode: sync\n    respond_within: 20s\n  - delay: 1s\n  - respond: { json: { n: 1 } }\n";
+
+/// Sends so many of these, many at a time, all of which must be accepted.
+async fn flood(server: &TestServer, url: &str, bodies: impl Iterator<Item = Value>) {
+    let statuses: Vec<StatusCode> = iter(bodies)
+        .map(|body| async move { server.post(url, &body).await.status() })
+        .buffer_unordered(32)
+        .collect()
+        .await;
+    assert!(statuses.iter().all(|status| *status == StatusCode::ACCEPTED), "{statuses:?}");
+}
+
+async fn count(server: &TestServer, path: &str) -> usize {
+    server.get(path).await["items"].as_array().unwrap().len()
+}
+
+/// B4: steps that wait for hosts which never answer hold no place that a neighbour needs; their own go on, too.
+#[tokio::test]
+async fn b4_hosts_that_never_answer_keep_no_neighbour_waiting() {
+    let sink = Sink::start().await;
+    let host = sink.host();
+    let server = TestServer::start_with(|config| {
+        config.executions_max = 4;
+        config.http_private_hosts = vec![host];
+    });
+    let server = server.await.in_workspace("aaa");
+    let never = Duration::from_secs(600);
+    sink.answer("/hangs", &[(200, never); 12]);
+    let source = "flow: hangs\nsteps:\n  - trigger: Hook\n  - http: { url: 'URL/hangs', timeout: 60s }\n";
+    let url = server.deploy(&source.replace("URL", &sink.url)).await;
+    let own = server.deploy_all(&PROMPT.replace("prompt", "own")).await;
+    flood(&server, &url, (0..12).map(|n| json!(n))).await;
+    while sink.requests().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.post(&own[0], &json!({ "n": 1 })).await.status(), StatusCode::OK, "its own flows answer");
+
+    let server = server.in_workspace("bbb");
+    let (prompt, late) = (server.deploy(PROMPT).await, server.deploy(LATE).await);
+    for n in 0..20 {
+        let answer: Value = server.post(&prompt, &json!({ "n": n })).await.json().await.unwrap();
+        assert_eq!(answer, json!({ "n": n }));
+    }
+    assert_eq!(server.post(&late, &json!({})).await.status(), StatusCode::OK);
+    let source = "flow: asks\nsteps:\n  - trigger: Hook\n    mode: sync\n  - http: { url: 'URL/answers' }\n";
+    let asks = server.deploy(&source.replace("URL", &sink.url)).await;
+    assert_eq!(server.post(&asks, &json!({})).await.status(), StatusCode::OK, "a place to ask is left, too");
+
+    let server = server.in_workspace("aaa");
+    assert_eq!(count(&server, "/v1/executions?status=running").await, 12, "all of them hang");
+    let hanging = sink.requests().iter().filter(|request| request.path == "/hangs").count();
+    assert_eq!(hanging, 2, "of four places one workspace has two");
+}
+
+/// A2: a plugin that keeps failing keeps its own executions waiting, and holds no place while they pause.
+#[tokio::test]
+async fn a2_a_plugin_that_keeps_failing_keeps_nobody_else_waiting() {
+    let server = TestServer::start_with(|config| config.executions_max = 4).await;
+    let server = server.in_workspace("aaa").with_plugins(&["misbehave"]).await;
+    let url = server.deploy("flow: traps\nsteps:\n  - trigger: Hook\n  - plugin: misbehave\n    with: trap\n").await;
+    flood(&server, &url, (0..100).map(|n| json!(n))).await;
+    let server = server.in_workspace("bbb");
+    let (prompt, late) = (server.deploy(PROMPT).await, server.deploy(LATE).await);
+    for n in 0..20 {
+        let answer: Value = server.post(&prompt, &json!({ "n": n })).await.json().await.unwrap();
+        assert_eq!(answer, json!({ "n": n }));
+    }
+    assert_eq!(server.post(&late, &json!({})).await.status(), StatusCode::OK);
+    let server = server.in_workspace("aaa");
+    assert!(count(&server, "/v1/executions?status=running&limit=100").await > 50, "they wait until the plugin is back");
+}
+
+/// B5: callbacks that wait for the resting plugin of one workspace keep those of no other waiting.
+#[tokio::test]
+async fn b5_deferred_callbacks_of_one_workspace_wait_for_no_other() {
+    let source = "flow: rests\nsteps:\n  - trigger: Hook\n    when: { plugin: misbehave, with: '${{ data.act }}' }\n";
+    let server = TestServer::start().await.in_workspace("aaa").with_plugins(&["misbehave"]).await;
+    let of_a = server.deploy(source).await;
+    let server = server.in_workspace("bbb").with_plugins(&["misbehave"]).await;
+    let of_b = server.deploy(source).await;
+    for url in [&of_a, &of_b] {
+        for _ in 0..5 {
+            let failed = server.post(url, &json!({ "act": "trap" })).await;
+            assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    }
+    flood(&server, &of_a, (0..400).map(|n| json!({ "act": "trap", "n": n }))).await;
+    let kept = server.post(&of_b, &json!({ "act": "behave" })).await;
+    let id = kept.headers()["ringback-callback"].to_str().unwrap().to_owned();
+    // A start forgets that they rest; that of the first workspace rests again after five of its callbacks.
+    let server = server.restart().await.in_workspace("bbb");
+    server.eventually(&format!("/v1/callbacks/{id}"), |record| record["outcome"] == "started").await;
+    let server = server.in_workspace("aaa");
+    assert_eq!(count(&server, "/v1/callbacks?outcome=kept&limit=100").await, 100, "the others are kept");
+}
+
+/// R3, A1: timers that cannot be handled now stay, and stop none behind them; over a restart, too.
+#[tokio::test]
+async fn r3_timers_that_cannot_be_handled_stop_nobody() {
+    let server = TestServer::start().await.in_workspace("aaa").with_plugins(&["misbehave"]).await;
+    let source = "flow: stays\nsteps:\n  - trigger: Hook\n  - delay: 15s\n  - trigger: Then\n    timeout: 1s\n    when: { plugin: \
+                  misbehave, with: trap }\n";
+    let urls = server.deploy_all(source).await;
+    let started: Vec<String> = iter(0..1100)
+        .map(|n| {
+            let (server, url) = (&server, &urls[0]);
+            async move {
+                let answer: Value = server.post(url, &json!(n)).await.json().await.unwrap();
+                answer["execution"].as_str().unwrap().to_owned()
+            }
+        })
+        .buffer_unordered(64)
+        .collect()
+        .await;
+    // Mail, whose condition cannot be asked while the plugin rests.
+    let posted: Vec<StatusCode> = iter(&started)
+        .map(|id| {
+            let (server, url) = (&server, &urls[1]);
+            async move { server.post(&format!("{url}?execution={id}"), &json!({})).await.status() }
+        })
+        .buffer_unordered(64)
+        .collect()
+        .await;
+    assert!(posted.iter().all(|status| *status == StatusCode::ACCEPTED));
+    let server = server.restart().await.in_workspace("bbb");
+    let late = server.deploy(LATE).await;
+    let server = server.in_workspace("aaa");
+    while count(&server, "/v1/executions?status=waiting&trigger=then&limit=100").await < 100 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let server = server.in_workspace("bbb");
+    for _ in 0..3 {
+        assert_eq!(server.post(&late, &json!({})).await.status(), StatusCode::OK);
+    }
+    let server = server.in_workspace("aaa");
+    assert_eq!(count(&server, "/v1/executions?status=waiting&limit=100").await, 100, "they are still there");
+}

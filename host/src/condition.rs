@@ -43,9 +43,10 @@ pub struct Asking<'a> {
 type Evaluation<'a> = Pin<Box<dyn Future<Output = Result<Decision, Stop>> + Send + 'a>>;
 
 impl Condition {
-    /// Whether different executions can get different decisions for the same callback.
+    /// Whether different executions of one version can get different decisions for the same callback: each has the variables
+    /// and the user that it began with.
     pub fn reads_execution(&self) -> bool {
-        const OF_THE_CALLBACK: [&str; 7] = ["data", "fields", "user", "vars", "callback", "flow", "environment"];
+        const OF_THE_CALLBACK: [&str; 5] = ["data", "fields", "callback", "flow", "environment"];
         match self {
             Self::Cel(cel) => cel.names().iter().any(|name| !OF_THE_CALLBACK.contains(&name.as_str())),
             Self::JsonPath(_) => false,

@@ -22,7 +22,7 @@ use crate::flow::{Mode, PluginCall, Trigger};
 use crate::flows::{Flows, Route};
 use crate::jwt::JwtUsers;
 use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{CallbackRecord, Outcome, Reply, Stage, Stop, UNAVAILABLE, Verdict};
+use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, Stage, Stop, UNAVAILABLE, Verdict};
 use crate::parse::{Parse, Parsed, allow_names, parse, pick_fields};
 use crate::plugin::{Plugins, Role, Subject, VerifierVerdict};
 use crate::rate::Limiter;
@@ -36,6 +36,7 @@ use crate::user::Users;
 use crate::verify::{Proof, Verified, Verify, challenge, not_genuine, verified_before, verify};
 use dedupe::Identity;
 use passage::{Origin, Passage, Place, scope_of};
+use select::Delivery;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -204,8 +205,11 @@ impl Pipeline {
             return Ok(end);
         }
 
-        let input = self.parse(passage, trigger, &verified, selector.is_some()).await;
-        let input = input.map_err(|stop| (Stage::Parse, stop))?;
+        let mut uses = Vec::new();
+        let read = self.read(passage, trigger, &verified, selector.is_some(), &mut uses).await;
+        passage.uses.append(&mut uses);
+        let (input, became) = read.map_err(|stop| (Stage::Parse, stop))?;
+        passage.passed(Stage::Parse, became);
 
         let identity = Identity::by_expression(passage, trigger, selector.as_ref(), &input, &self.hidden);
         if let Some(identity) = identity.map_err(|stop| (Stage::Dedupe, stop))? {
@@ -218,7 +222,7 @@ impl Pipeline {
         match selector {
             None => self.start(passage, trigger, input).await,
             Some(selector) => {
-                let end = self.select(passage, trigger, &selector, input).await;
+                let end = self.select(passage, &selector, &Delivery::new(&verified, trigger, input)).await;
                 end.map_err(|stopped| self.gone_with_execution(passage, stopped))
             }
         }
@@ -321,37 +325,38 @@ impl Pipeline {
         }
     }
 
-    async fn parse(
+    /// What a callback says by this trigger, which may be that of an earlier version, and what its body became in words.
+    async fn read(
         &self,
-        passage: &mut Passage,
+        passage: &Passage,
         trigger: &Trigger,
         verified: &Verified,
         selects: bool,
-    ) -> Result<Input, Stop> {
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<(Input, String), Stop> {
         let became = format!("{} bytes became data", passage.callback.request.body.len());
         let of_ticket = passage.ticket.as_ref().map(|call| face::ticket_data(&passage.callback.request, &call.ticket));
         of_ticket.as_ref().map_or(Ok(()), allow_names)?;
         if let Some(data) = of_ticket.as_ref().filter(|_| trigger.fields.is_empty()) {
             // Any body will do: it is a text.
-            passage.passed(Stage::Parse, became);
-            return Ok(Input { data: data.clone().into(), user: passage.user.clone(), ..Input::default() });
+            let input = Input { data: data.clone().into(), user: passage.user.clone(), ..Input::default() };
+            return Ok((input, became));
         }
         let plugin_data = match &trigger.parse {
-            Parse::Plugin(call) => Some(self.ask_parser(passage, call).await),
+            Parse::Plugin(call) => Some(self.ask_parser(passage, call, uses).await),
             _ => None,
         };
         let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
         let Parsed { data, remark } = parse(&trigger.parse, verified, selectors, plugin_data)?;
         let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?;
         let remark = remark.map(|remark| format!(", {remark}")).unwrap_or_default();
-        passage.passed(Stage::Parse, became + &remark);
-        Ok(Input { data: of_ticket.unwrap_or(data).into(), fields: fields.into(), user: passage.user.clone() })
+        let data = of_ticket.unwrap_or(data).into();
+        Ok((Input { data, fields: fields.into(), user: passage.user.clone() }, became + &remark))
     }
 
-    async fn ask_parser(&self, passage: &mut Passage, call: &PluginCall) -> Result<Value, Stop> {
+    async fn ask_parser(&self, passage: &Passage, call: &PluginCall, uses: &mut Vec<PluginUse>) -> Result<Value, Stop> {
         let config = passage.config_before_data(call)?;
-        let subject = passage.subject();
-        let asked = self.plugins.parse(&call.plugin, &subject, &config, &mut passage.uses).await;
+        let asked = self.plugins.parse(&call.plugin, &passage.subject(), &config, uses).await;
         asked.map_err(|error| error.stop(Role::Parser))
     }
 

@@ -1,33 +1,63 @@
-//! Which executions a callback of a later trigger is for: one by its id, any, or all that wait.
+//! Which executions a callback of a later trigger is for: one by its id, any, or all that wait. What it says to one of them,
+//! whether it counts and what its caller is answered is up to the version of the flow that this one runs.
 
 use super::passage::Passage;
 use super::{Change, End, Pipeline, Stopped};
 use crate::callback::{Callback, Input};
-use crate::condition::Decision;
+use crate::condition::{Condition, Decision};
 use crate::execution::{Event, Standing};
 use crate::face::Selector;
-use crate::flow::Trigger;
+use crate::flow::{Flow, Trigger};
 use crate::name::ExecutionId;
-use crate::outcome::{Outcome, Stage, Stop, Verdict};
+use crate::outcome::{Outcome, PluginUse, Stage, Stop, Verdict};
 use crate::planted::{Fault, is_planted};
 use crate::plugin::Subject;
 use crate::runner::{ChangeError, Run, advance, subject_for};
 use crate::store::{Mail, StoreError, Write};
+use crate::sync::lock;
 use crate::time::Timestamp;
-use std::sync::Arc;
+use crate::verify::Verified;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 /// How often a change is tried again that someone else was faster than.
 const ATTEMPTS_MAX: usize = 20;
 /// Waits that are looked at together.
 const PAGE: usize = 64;
-/// Most waits that one callback looks at whose condition depends on the execution.
-const EXAMINED_MAX: usize = 10_000;
+/// After so many executions that are not meant, others have their turn.
+const EXAMINED_AT_ONCE: usize = 8;
+/// The record says of so many executions why they are not meant.
+const DECLINED_NOTED_MAX: usize = 16;
+
+/// Stages in which an execution by itself may be the reason why it cannot be resumed.
+const OF_ONE: [Stage; 3] = [Stage::Parse, Stage::Condition, Stage::Select];
+
+/// A callback on its way to the executions that it may be for.
+pub(super) struct Delivery<'d> {
+    verified: &'d Verified,
+    /// As it is deployed.
+    trigger: &'d Trigger,
+    input: Input,
+    /// What it says by another version, the last that was asked: those that wait longest run the oldest.
+    earlier: Mutex<Option<(u32, Input)>>,
+}
+
+impl<'d> Delivery<'d> {
+    pub(super) fn new(verified: &'d Verified, trigger: &'d Trigger, input: Input) -> Self {
+        Self { verified, trigger, input, earlier: Mutex::new(None) }
+    }
+
+    /// The trigger in the version that an execution runs.
+    fn trigger_in<'f>(&self, flow: &'f Flow) -> Option<&'f Trigger> {
+        flow.triggers.iter().find(|trigger| trigger.id == self.trigger.id)
+    }
+}
 
 /// What became of one attempt to resume an execution.
 enum Attempt {
     Resumed(End),
-    /// The condition is false.
-    DoesNotCount,
+    /// The condition is false: why.
+    DoesNotCount(String),
     /// It does not wait any more, or someone else was faster.
     Gone,
 }
@@ -43,24 +73,18 @@ impl Pipeline {
     pub(super) async fn select(
         &self,
         passage: &mut Passage,
-        trigger: &Trigger,
         selector: &Selector,
-        input: Input,
+        delivery: &Delivery<'_>,
     ) -> Result<End, Stopped> {
         match selector {
-            Selector::One(id) => self.select_one(passage, trigger, id, input).await,
-            Selector::Any => self.select_any(passage, trigger, input).await,
-            Selector::All => self.select_all(passage, trigger, input).await,
+            Selector::One(id) => self.select_one(passage, id, delivery).await,
+            Selector::Any => self.select_any(passage, delivery).await,
+            Selector::All => self.select_all(passage, delivery).await,
         }
     }
 
-    async fn select_one(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        id: &str,
-        input: Input,
-    ) -> Result<End, Stopped> {
+    async fn select_one(&self, passage: &mut Passage, id: &str, delivery: &Delivery<'_>) -> Result<End, Stopped> {
+        let trigger = delivery.trigger;
         let unknown =
             || refused("unknown_execution", "There is no such execution.", format!("there is no execution {id}"));
         let Ok(id) = id.parse::<ExecutionId>() else { return Err(unknown()) };
@@ -80,13 +104,16 @@ impl Pipeline {
                     return Err(refused("trigger_passed", "The execution does not wait here any more.", reason));
                 }
                 Standing::NotYet => {
-                    if let Some(end) = self.keep(passage, trigger, &run, &input).await? {
+                    if let Some(end) = self.keep(passage, delivery, &run).await? {
                         return Ok(end);
                     }
                 }
-                Standing::WaitsHere => match self.resume(passage, trigger, run, &input).await? {
+                Standing::WaitsHere => match self.resume(passage, delivery, run, 0).await? {
                     Attempt::Resumed(end) => return Ok(end),
-                    Attempt::DoesNotCount => return Ok(passage.ignored()),
+                    Attempt::DoesNotCount(reason) => {
+                        passage.note(Stage::Condition, Verdict::Ignored, reason);
+                        return Ok(passage.ignored());
+                    }
                     Attempt::Gone => {}
                 },
             }
@@ -95,62 +122,97 @@ impl Pipeline {
     }
 
     /// The execution that has waited longest and whose condition is true.
-    async fn select_any(&self, passage: &mut Passage, trigger: &Trigger, input: Input) -> Result<End, Stopped> {
-        let depends = trigger.when.as_ref().is_some_and(crate::condition::Condition::reads_execution);
+    async fn select_any(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<End, Stopped> {
         for _ in 0..ATTEMPTS_MAX {
             // Others may have begun to wait while someone else was faster.
-            if let Some(end) = self.try_any(passage, trigger, &input, depends).await? {
+            if let Some(end) = self.try_any(passage, delivery).await? {
                 return Ok(end);
             }
         }
-        self.known_now(passage, trigger).await
+        self.known_now(passage, delivery.trigger).await
     }
 
     /// `None` when those that were asked had all gone on, and it has to be looked again.
-    async fn try_any(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        input: &Input,
-        depends: bool,
-    ) -> Result<Option<End>, Stopped> {
-        let (mut after, mut examined, mut gone) = (None, 0, 0);
-        loop {
+    async fn try_any(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<Option<End>, Stopped> {
+        let trigger = delivery.trigger;
+        // Versions whose condition says the same to all that run them, and does not hold.
+        let mut declining: BTreeSet<u32> = BTreeSet::new();
+        let (mut after, mut declined, mut gone, mut asked) = (None, 0_usize, 0_usize, 0_usize);
+        let (mut failed, mut failure) = (0_usize, None);
+        'pages: loop {
             let mut page = self.waits(passage, trigger, after)?;
             if is_planted(Fault::AnyTakesTheYoungest) {
                 page.reverse();
             }
             for (since, id) in &page {
                 after = Some((*since, *id));
-                if examined == EXAMINED_MAX {
-                    let reason =
-                        format!("none of the {EXAMINED_MAX} that wait longest is meant; the others were not asked");
-                    passage.note(Stage::Select, Verdict::Ignored, reason);
-                    return Ok(Some(passage.ignored()));
+                asked += 1;
+                if asked.is_multiple_of(EXAMINED_AT_ONCE) {
+                    tokio::task::yield_now().await;
+                }
+                if !declining.is_empty()
+                    && self.version_of(passage, *id)?.is_some_and(|version| declining.contains(&version))
+                {
+                    declined += 1;
+                    continue;
                 }
                 let run = self.load(passage, *id)?;
                 let waits = |run: &Run| run.execution.standing(&run.flow, &trigger.id) == Standing::WaitsHere;
-                let attempt = match run.filter(waits) {
-                    Some(run) => self.resume(passage, trigger, run, input).await?,
-                    None => Attempt::Gone,
+                let Some(run) = run.filter(waits) else {
+                    gone += 1;
+                    if let Some(end) = self.known(passage, trigger).await? {
+                        return Ok(Some(end));
+                    }
+                    continue;
                 };
-                match attempt {
-                    Attempt::Resumed(end) => return Ok(Some(end)),
-                    Attempt::DoesNotCount if !depends => return Ok(Some(passage.ignored())),
-                    Attempt::DoesNotCount => examined += 1,
-                    Attempt::Gone => {
+                let version = run.flow.version;
+                let condition = delivery.trigger_in(&run.flow).and_then(|trigger| trigger.when.as_ref());
+                let depends = condition.is_some_and(Condition::reads_execution);
+                match self.resume(passage, delivery, run, declined).await {
+                    Ok(Attempt::Resumed(end)) => return Ok(Some(end)),
+                    Ok(Attempt::DoesNotCount(reason)) => {
+                        declined += 1;
+                        if declined <= DECLINED_NOTED_MAX {
+                            passage.note(Stage::Condition, Verdict::Ignored, reason);
+                        }
+                        if !depends {
+                            if self.is_only_version(passage, version)? {
+                                break 'pages;
+                            }
+                            declining.insert(version);
+                        }
+                    }
+                    Ok(Attempt::Gone) => {
                         gone += 1;
                         if let Some(end) = self.known(passage, trigger).await? {
                             return Ok(Some(end));
                         }
                     }
+                    // One that cannot be asked is left out.
+                    Err(stopped) if !stopped.1.temporary && OF_ONE.contains(&stopped.0) => {
+                        failed += 1;
+                        failure.get_or_insert(stopped);
+                    }
+                    Err(stopped) => return Err(stopped),
                 }
             }
             if page.len() < PAGE {
                 break;
             }
         }
-        match (examined, gone) {
+        if let Some((stage, mut stop)) = failure {
+            if failed + declined > 1 {
+                let first = stop.reason;
+                stop.reason =
+                    format!("{failed} of {} could not be asked, the first because {first}", failed + declined);
+            }
+            return Err((stage, stop));
+        }
+        if declined > DECLINED_NOTED_MAX {
+            let reason = format!("none of the {declined} executions that wait is meant");
+            passage.note(Stage::Select, Verdict::Ignored, reason);
+        }
+        match (declined, gone) {
             (0, 0) => Err(nobody_waits()),
             (0, _) => Ok(None),
             _ => Ok(Some(passage.ignored())),
@@ -158,16 +220,16 @@ impl Pipeline {
     }
 
     /// Everyone who waits and whose condition is true, each as a change of its own.
-    async fn select_all(&self, passage: &mut Passage, trigger: &Trigger, input: Input) -> Result<End, Stopped> {
+    async fn select_all(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<End, Stopped> {
         let (mut after, mut declined) = (None, 0_usize);
         let mut resumed: Vec<ExecutionId> = Vec::new();
         let (mut failed, mut failure) = (0_usize, None);
         loop {
-            let page = self.waits(passage, trigger, after)?;
+            let page = self.waits(passage, delivery.trigger, after)?;
             after = page.last().copied().or(after);
             let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<OneOfAll, Stopped>>> = Vec::new();
             for (_, id) in &page {
-                attempts.push(Box::pin(self.resume_silently(&*passage, trigger, *id, &input)));
+                attempts.push(Box::pin(self.resume_silently(&*passage, delivery, *id)));
             }
             for attempt in futures_util::future::join_all(attempts).await {
                 match attempt {
@@ -235,36 +297,81 @@ impl Pipeline {
         waits.map_err(|error| (Stage::Select, Stop::not_stored(&error)))
     }
 
-    /// Resumes an execution that waits here, if the condition of its own version holds for it.
+    /// The version that an execution runs.
+    fn version_of(&self, passage: &Passage, id: ExecutionId) -> Result<Option<u32>, Stopped> {
+        let summary = self.store.summary(&passage.callback.workspace, id);
+        let summary = summary.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
+        Ok(summary.map(|summary| summary.flow_version))
+    }
+
+    /// Whether no execution can run another version.
+    fn is_only_version(&self, passage: &Passage, version: u32) -> Result<bool, Stopped> {
+        let versions = self.store.flow_versions(&passage.callback.workspace, &passage.flow.name);
+        let versions = versions.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
+        Ok(versions.iter().all(|kept| *kept == version))
+    }
+
+    /// What the callback says by the version of the flow that an execution runs.
+    async fn read_for(
+        &self,
+        passage: &Passage,
+        delivery: &Delivery<'_>,
+        flow: &Flow,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Input, Stopped> {
+        let own = delivery.trigger_in(flow).filter(|_| flow.version != passage.flow.version);
+        let Some(own) = own else { return Ok(delivery.input.clone()) };
+        let known = lock(&delivery.earlier).as_ref().filter(|(version, _)| *version == flow.version).cloned();
+        if let Some((_, input)) = known {
+            return Ok(input);
+        }
+        let (input, _) = self.read(passage, own, delivery.verified, true, uses).await.map_err(|stop| {
+            let reason = format!("version {} of the flow cannot read it: {}", flow.version, stop.reason);
+            (Stage::Parse, Stop { reason, ..stop })
+        })?;
+        *lock(&delivery.earlier) = Some((flow.version, input.clone()));
+        Ok(input)
+    }
+
+    /// Resumes an execution that waits here, if the condition of its own version holds for it. `declined` wait longer, and are not
+    /// meant.
     async fn resume(
         &self,
         passage: &mut Passage,
-        trigger: &Trigger,
+        delivery: &Delivery<'_>,
         mut run: Run,
-        input: &Input,
+        declined: usize,
     ) -> Result<Attempt, Stopped> {
         let id = run.execution.summary.id;
+        let flow = Arc::clone(&run.flow);
+        let trigger = delivery.trigger_in(&flow).unwrap_or(delivery.trigger);
         let mut uses = Vec::new();
-        let decision = self.asked(passage, trigger, &run, input, &mut uses).await;
+        let asked = self.asked(passage, delivery, &run, &mut uses).await;
         passage.uses.append(&mut uses);
-        let decision = decision.map_err(|stop| (Stage::Condition, stop))?;
+        let (input, decision) = asked?;
         if !decision.holds {
-            passage.note(Stage::Condition, Verdict::Ignored, format!("for {id}: {}", decision.reason));
-            return Ok(Attempt::DoesNotCount);
+            return Ok(Attempt::DoesNotCount(format!("for {id}: {}", decision.reason)));
         }
-        if !run.execution.has_room_for(input) {
+        if !run.execution.has_room_for(&input) {
             return Err((Stage::Select, no_room(id)));
         }
         let marks = passage.trace.len();
         passage.passed(Stage::Condition, decision.reason);
         let before = run.execution.summary.clone();
-        let flow = Arc::clone(&run.flow);
-        let turn = run.execution.handle(&flow, event(passage, input), Timestamp::now());
+        let turn = run.execution.handle(&flow, event(passage, &input), Timestamp::now());
         if turn.entries.is_empty() {
             passage.trace.truncate(marks);
             return Ok(Attempt::Gone);
         }
-        passage.passed(Stage::Select, format!("resumes the execution {id}"));
+        let by = match flow.version == passage.flow.version {
+            true => String::new(),
+            false => format!(", which runs version {}", flow.version),
+        };
+        let behind = match declined {
+            0 => String::new(),
+            _ => format!("; {declined} that wait longer are not meant"),
+        };
+        passage.passed(Stage::Select, format!("resumes the execution {id}{by}{behind}"));
         let goes_on = turn.effect.is_some();
         let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
         let change = Change { outcome: Outcome::Resumed, writes: vec![write], goes_on };
@@ -282,25 +389,24 @@ impl Pipeline {
     async fn resume_silently(
         &self,
         passage: &Passage,
-        trigger: &Trigger,
+        delivery: &Delivery<'_>,
         id: ExecutionId,
-        input: &Input,
     ) -> Result<OneOfAll, Stopped> {
         for _ in 0..ATTEMPTS_MAX {
             let Some(mut run) = self.load(passage, id)? else { return Ok(OneOfAll::Gone) };
-            if run.execution.standing(&run.flow, &trigger.id) != Standing::WaitsHere {
+            if run.execution.standing(&run.flow, &delivery.trigger.id) != Standing::WaitsHere {
                 return Ok(OneOfAll::Gone);
             }
-            let decision = self.asked(passage, trigger, &run, input, &mut Vec::new()).await;
-            if !decision.map_err(|stop| (Stage::Condition, stop))?.holds {
+            let (input, decision) = self.asked(passage, delivery, &run, &mut Vec::new()).await?;
+            if !decision.holds {
                 return Ok(OneOfAll::DoesNotCount);
             }
-            if !run.execution.has_room_for(input) {
+            if !run.execution.has_room_for(&input) {
                 return Err((Stage::Select, no_room(id)));
             }
             let before = run.execution.summary.clone();
             let flow = Arc::clone(&run.flow);
-            let turn = run.execution.handle(&flow, event(passage, input), Timestamp::now());
+            let turn = run.execution.handle(&flow, event(passage, &input), Timestamp::now());
             if turn.entries.is_empty() {
                 return Ok(OneOfAll::Gone);
             }
@@ -321,44 +427,44 @@ impl Pipeline {
         Ok(OneOfAll::Gone)
     }
 
-    /// What the condition says for one execution.
+    /// What the callback says to one execution, and what this one's condition says to that.
     async fn asked(
         &self,
         passage: &Passage,
-        trigger: &Trigger,
+        delivery: &Delivery<'_>,
         run: &Run,
-        input: &Input,
-        uses: &mut Vec<crate::outcome::PluginUse>,
-    ) -> Result<Decision, Stop> {
-        let workspace = &passage.callback.workspace;
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<(Input, Decision), Stopped> {
+        let (workspace, trigger) = (&passage.callback.workspace, &delivery.trigger.id);
+        let input = self.read_for(passage, delivery, &run.flow, uses).await?;
         let subject = Subject {
             callback: Some(Arc::clone(&passage.callback)),
             data: Some(Arc::clone(&input.data)),
             dry_run: passage.origin.is_dry_run(),
-            ..subject_for(&run.flow, &trigger.id, workspace, &run.execution)
+            ..subject_for(&run.flow, trigger, workspace, &run.execution)
         };
-        self.runner.counts(&run.flow, &run.execution, &trigger.id, subject, input, uses).await
+        let decision = self.runner.counts(&run.flow, &run.execution, trigger, subject, &input, uses).await;
+        Ok((input, decision.map_err(|stop| (Stage::Condition, stop))?))
     }
 
     /// Keeps a callback for an execution that does not wait yet: `None` when it has gone on in the meantime.
-    async fn keep(
-        &self,
-        passage: &mut Passage,
-        trigger: &Trigger,
-        run: &Run,
-        input: &Input,
-    ) -> Result<Option<End>, Stopped> {
+    async fn keep(&self, passage: &mut Passage, delivery: &Delivery<'_>, run: &Run) -> Result<Option<End>, Stopped> {
         let id = run.execution.summary.id;
+        let trigger = delivery.trigger_in(&run.flow).unwrap_or(delivery.trigger);
         let Some(ttl) = trigger.mailbox else {
             let reason = format!("the execution {id} does not wait here yet, and the trigger keeps no mail");
             return Err(refused("not_waiting", "The execution does not wait here.", reason));
         };
+        let mut uses = Vec::new();
+        let input = self.read_for(passage, delivery, &run.flow, &mut uses).await;
+        passage.uses.append(&mut uses);
+        let input = input?;
         let expires_at = Timestamp::now().saturating_add(ttl);
         let marks = passage.trace.len();
         passage.passed(Stage::Select, format!("the execution {id} does not wait here yet: kept until {expires_at}"));
         let reply = self.kept(passage, Some(id));
         let end = End { outcome: Outcome::Kept, execution: Some(id), reply, recorded: true };
-        let mail = Mail { callback: passage.callback.id, input: input.clone(), expires_at };
+        let mail = Mail { callback: passage.callback.id, input, expires_at };
         let (workspace, limits) = (&passage.callback.workspace, self.mailbox);
         let has_room = self.store.has_room_for_mail(workspace, id, &trigger.id, &mail, limits);
         if !has_room.map_err(|error| (Stage::Select, Stop::not_stored(&error)))? {

@@ -99,6 +99,12 @@ impl TestServer {
         Self::start_in(self.data.take().unwrap(), change).await
     }
 
+    /// A URL of before a restart, where the server listens now.
+    pub fn here(&self, url: &str) -> String {
+        let path = url.splitn(4, '/').nth(3).unwrap();
+        format!("{}/{path}", self.public)
+    }
+
     pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.admin)).bearer_auth(&self.token);
         match self.workspace {

@@ -428,3 +428,123 @@ async fn a_short_key_does_not_outlive_the_proof_that_it_was_allowed_for() {
     assert_eq!(server.post(&long, &json!({})).await.status(), StatusCode::ACCEPTED);
     assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::NOT_FOUND);
 }
+
+/// C4: an execution that waits reads a callback, and answers it, as the version does that it runs; over a restart too.
+#[tokio::test]
+async fn c4_a_callback_is_read_by_the_version_that_waits() {
+    let flow = |alias: &str| {
+        format!(
+            "flow: pay\nsteps:\n  - trigger: Start\n  - trigger: Paid\n    fields: {{ {alias}: $.amount }}\n    when: \
+             fields.{alias} > 0\n    reply: {{ status: 201, json: {{ {alias}: '${{{{ fields.{alias} }}}}' }} }}\n  - set: {{ paid: \
+             '${{{{ fields.{alias} }}}}' }}\n"
+        )
+    };
+    let server = TestServer::start().await;
+    let urls = server.deploy_all(&flow("amount")).await;
+    let mut old = Vec::new();
+    for _ in 0..4 {
+        old.push(start(&server, &urls[0]).await);
+    }
+    let mut new = Vec::new();
+    server.deploy(&flow("total")).await;
+    for _ in 0..2 {
+        new.push(start(&server, &urls[0]).await);
+    }
+    let server = server.restart().await;
+    let url = server.here(&urls[1]);
+    let paid = |server: &TestServer, execution: &str, amount: i32| {
+        server.call(Method::POST, &format!("{url}?execution={execution}")).json(&json!({ "amount": amount })).send()
+    };
+    for (id, alias) in [(&old[0], "amount"), (&new[0], "total")] {
+        assert_eq!(paid(&server, id, 0).await.unwrap().status(), StatusCode::NO_CONTENT, "its own condition");
+        let response = paid(&server, id, 7).await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.json::<Value>().await.unwrap(), json!({ alias: 7 }), "its own answer");
+        assert_eq!(server.ended(id).await["journal"][3]["values"]["paid"], 7);
+    }
+    let response = paid(&server, "any", 8).await.unwrap();
+    let trace = server.callback(&response).await["trace"].to_string();
+    assert!(trace.contains(&format!("resumes the execution {}, which runs version 1", old[1])), "{trace}");
+    assert_eq!(server.ended(&old[1]).await["journal"][3]["values"]["paid"], 8);
+    let all: Value = paid(&server, "all", 9).await.unwrap().json().await.unwrap();
+    for id in [&old[2], &old[3], &new[1]] {
+        assert!(all.to_string().contains(id.as_str()), "{all}");
+        assert_eq!(server.ended(id).await["journal"][3]["values"]["paid"], 9);
+    }
+}
+
+/// C4: what a version cannot read is told to its own executions alone; mail is read by the version that will take it.
+#[tokio::test]
+async fn c4_what_an_earlier_version_cannot_read_does_not_stop_the_others() {
+    let flow = |parse: &str| {
+        format!(
+            "flow: read\nsteps:\n  - trigger: Start\n  - trigger: Between\n  - trigger: Then\n    parse: {parse}\n  - set: {{ got: \
+             '${{{{ data }}}}' }}\n"
+        )
+    };
+    let server = TestServer::start().await;
+    let urls = server.deploy_all(&flow("json")).await;
+    let early = start(&server, &urls[0]).await;
+    let waits = start(&server, &urls[0]).await;
+    assert_eq!(server.post(&format!("{}?execution={waits}", urls[1]), &json!({})).await.status(), StatusCode::ACCEPTED);
+    server.eventually(&format!("/v1/executions/{waits}"), |run| run["waiting_at"] == "then").await;
+    server.deploy(&flow("text")).await;
+    let then = |execution: &str, body: &'static str| {
+        server.call(Method::POST, &format!("{}?execution={execution}", urls[2])).body(body).send()
+    };
+    let refused = then(&waits, "no json").await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let trace = server.callback(&refused).await["trace"].to_string();
+    assert!(trace.contains("version 1 of the flow cannot read it"), "{trace}");
+    assert_eq!(then("any", "no json").await.unwrap().status(), StatusCode::BAD_REQUEST, "nobody can");
+
+    let new = start(&server, &urls[0]).await;
+    assert_eq!(server.post(&format!("{}?execution={new}", urls[1]), &json!({})).await.status(), StatusCode::ACCEPTED);
+    server.eventually(&format!("/v1/executions/{new}"), |run| run["waiting_at"] == "then").await;
+    assert_eq!(then("any", "no json").await.unwrap().status(), StatusCode::ACCEPTED, "the new one can");
+    assert_eq!(server.ended(&new).await["journal"][5]["values"]["got"], "no json");
+
+    assert_eq!(then(&early, "no json").await.unwrap().status(), StatusCode::BAD_REQUEST, "also as mail");
+    assert_eq!(then(&early, "{\"a\": 1}").await.unwrap().status(), StatusCode::ACCEPTED);
+    assert_eq!(server.post(&format!("{}?execution={early}", urls[1]), &json!({})).await.status(), StatusCode::ACCEPTED);
+    let journal = server.ended(&early).await["journal"].to_string();
+    assert!(journal.contains("\"got\":{\"a\":1}"), "{journal}");
+}
+
+/// C4: `any` asks those of every version, each by its own condition.
+#[tokio::test]
+async fn c4_any_asks_every_version() {
+    let flow = |kind: &str| {
+        format!("flow: kinds\nsteps:\n  - trigger: Start\n  - trigger: Then\n    when: data.kind == '{kind}'\n")
+    };
+    let server = TestServer::start().await;
+    let urls = server.deploy_all(&flow("a")).await;
+    let first = start(&server, &urls[0]).await;
+    server.deploy(&flow("b")).await;
+    let second = start(&server, &urls[0]).await;
+    let any = format!("{}?execution=any", urls[1]);
+    assert_eq!(server.post(&any, &json!({ "kind": "c" })).await.status(), StatusCode::NO_CONTENT);
+    for (kind, expected) in [("b", second), ("a", first)] {
+        let resumed: Value = server.post(&any, &json!({ "kind": kind })).await.json().await.unwrap();
+        assert_eq!(resumed["execution"], json!(expected), "{kind}");
+    }
+}
+
+/// A10: `any` finds the one that is meant behind however many that are not, and asks none of one version twice.
+#[tokio::test]
+async fn a10_any_finds_who_is_meant_behind_many() {
+    let flow = |when: &str| format!("flow: many\nsteps:\n  - trigger: Start\n  - trigger: Then\n    when: {when}\n");
+    let server = TestServer::start().await;
+    let urls = server.deploy_all(&flow("data.kind == 'old'")).await;
+    for _ in 0..200 {
+        start(&server, &urls[0]).await;
+    }
+    server.deploy(&flow("data.kind == 'new'")).await;
+    let new = start(&server, &urls[0]).await;
+    let any = format!("{}?execution=any", urls[1]);
+    let response = server.post(&any, &json!({ "kind": "new" })).await;
+    let trace = server.callback(&response).await["trace"].to_string();
+    assert_eq!(response.json::<Value>().await.unwrap()["execution"], json!(new));
+    assert!(trace.contains("200 that wait longer are not meant"), "{trace}");
+    assert_eq!(trace.matches("data.kind == 'old'").count(), 1, "the rest run the same condition: {trace}");
+}

@@ -88,7 +88,8 @@ pub(super) fn write(
         let Some(value) = engine.index.value_at(&key, slot)? else { continue };
         put(&line(&Record { key: &key, revision, value: Some(&value) }))?;
     }
-    let added = engine.log.scan(since, &mut |_, record| Ok(put(&line(&record))?));
+    let until = engine.index.applied().position;
+    let added = engine.log.scan_until(since, Some(until), &mut |_, record| Ok(put(&line(&record))?));
     added.map_err(|error: LogError| damaged_log(&error))?;
     for file in files {
         let BackupFile { name, bytes } = file?;

@@ -277,6 +277,16 @@ impl Log {
     /// Shows every record from `from` on, in order, with its place: where the log ends. A frame that is cut off at the
     /// end of the last segment was never acknowledged, and ends the log; anything else that is not a frame is damage.
     pub(super) fn scan(&self, from: End, visit: &mut Visit<'_>) -> Result<Scanned, LogError> {
+        self.scan_until(from, None, visit)
+    }
+
+    /// The same up to a frame, by where it begins: what is behind it may be about to be written.
+    pub(super) fn scan_until(
+        &self,
+        from: End,
+        until: Option<Position>,
+        visit: &mut Visit<'_>,
+    ) -> Result<Scanned, LogError> {
         let numbers = self.numbers();
         let mut end = from;
         let mut last = None;
@@ -284,7 +294,10 @@ impl Log {
             if number > end.position.segment {
                 end.position = Position { segment: number, offset: 0 };
             }
-            let scanned = self.scan_segment(end, numbers.last() == Some(&number), visit)?;
+            if until.is_some_and(|until| number > until.segment) {
+                break;
+            }
+            let scanned = self.scan_segment(end, until, numbers.last() == Some(&number), visit)?;
             end = scanned.end;
             last = scanned.last.or(last);
         }
@@ -301,10 +314,16 @@ impl Log {
     /// Shows the records of one segment.
     pub(super) fn scan_whole_segment(&self, number: u32, visit: &mut Visit<'_>) -> Result<(), LogError> {
         let start = End { position: Position { segment: number, offset: 0 }, frame: None };
-        self.scan_segment(start, false, visit).map(drop)
+        self.scan_segment(start, None, false, visit).map(drop)
     }
 
-    fn scan_segment(&self, from: End, is_last: bool, visit: &mut Visit<'_>) -> Result<Scanned, LogError> {
+    fn scan_segment(
+        &self,
+        from: End,
+        until: Option<Position>,
+        is_last: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<Scanned, LogError> {
         let Position { segment: number, offset: start } = from.position;
         let path = self.path(number);
         let damaged = |offset, problem: String| LogError::Damaged { file: path.display().to_string(), offset, problem };
@@ -317,6 +336,9 @@ impl Log {
         let (mut end, mut last) = (from, None);
         while reader.offset < size {
             let offset = reader.offset;
+            if until.is_some_and(|until| Position { segment: number, offset } > until) {
+                break;
+            }
             let frame = match reader.frame(size)? {
                 Ok(frame) => frame,
                 Err(problem) if is_last && begins_like_a_frame(&file, offset, size)? => {

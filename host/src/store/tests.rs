@@ -492,6 +492,31 @@ async fn b22_walking_all_pages_shows_every_callback_once() {
     }
 }
 
+/// R8: a backup ends with what was durable when it got there: a frame that is being written is none of its business.
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_a_backup_does_not_read_what_is_being_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    for number in 0..5 {
+        store.commit(state(&format!("{number}"), b"value")).await.unwrap();
+    }
+    let log = &store.engine.log;
+    let end = usize::try_from(log.scan(log.start(), &mut |_, _| Ok(())).unwrap().end.position.offset).unwrap();
+    // Half of a frame is there, and the one behind it whole.
+    let mut bytes = std::fs::read(log_file(directory.path())).unwrap();
+    let frame = bytes[..end / 5].to_vec();
+    bytes.resize(end + 4096, 0);
+    bytes[end..end + 24].copy_from_slice(&frame[..24]);
+    bytes[end + 512..end + 512 + frame.len()].copy_from_slice(&frame);
+    std::fs::write(log_file(directory.path()), bytes).unwrap();
+    assert!(log.scan(log.start(), &mut |_, _| Ok(())).is_err(), "it looks like damage");
+    let backup = tokio::task::spawn_blocking({
+        let store = store.clone();
+        move || store.backup(std::iter::empty(), &mut |_| Ok(()))
+    });
+    backup.await.unwrap().unwrap();
+}
+
 /// A power failure keeps what was synced. Of the frame that was being written, each sector may be there, or zeros, or what
 /// was to come after it without what was to come before; the file may have any length in between; and of sled's files
 /// nothing can be trusted. Whatever it is: what was acknowledged is there, and what was not is there whole or not at all.

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The beginning of the year 9999: what lies behind it has no text in RFC 3339 that could be read again.
 const LAST: u64 = 253_370_764_800_000;
-/// What [`parse_duration`] reads: so many digits that none is longer than 273 years.
-pub const DURATION_PATTERN: &str = "^([0-9]{1,5}d|[0-9]{1,6}h|[0-9]{1,8}m|[0-9]{1,9}s|[0-9]{1,12}ms)$";
-/// What [`parse_lifetime`] reads, without zeros at its beginning.
-pub const LIFETIME_PATTERN: &str =
-    "^([1-9][0-9]{0,4}d|[1-9][0-9]{0,5}h|[1-9][0-9]{0,7}m|[1-9][0-9]{0,8}s|[1-9][0-9]{0,11}ms)$";
+/// The units of durations: milliseconds in each, and so many digits that none is longer than 273 years.
+const UNITS: [(&str, u64, usize); 5] =
+    [("d", DAY_MILLIS, 5), ("h", 3_600_000, 6), ("m", 60_000, 8), ("s", 1000, 9), ("ms", 1, 12)];
+const DAY_MILLIS: u64 = 86_400_000;
+/// Ten years: longer than this nothing is to last that is given an end.
+const LIFETIME_DAYS_MAX: u64 = 3650;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. As text and JSON: RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,19 +98,12 @@ pub fn parse_http_date(text: &str) -> Option<Timestamp> {
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let (millis_per_unit, digits_max) = match unit {
-        "ms" => (1, 12),
-        "s" => (1000, 9),
-        "m" => (60_000, 8),
-        "h" => (3_600_000, 6),
-        "d" => (86_400_000, 5),
-        _ => (0, 0),
-    };
-    match number.parse::<u64>() {
-        _ if digits > digits_max && digits_max > 0 => {
+    let known = UNITS.into_iter().find(|(name, ..)| *name == unit);
+    match (known, number.parse::<u64>()) {
+        (Some((.., digits_max)), _) if digits > digits_max => {
             Err(format!("`{}` is too long; `{unit}` takes at most {digits_max} digits", shown(text)))
         }
-        Ok(number) if digits_max > 0 => Ok(Duration::from_millis(number * millis_per_unit)),
+        (Some((_, millis, _)), Ok(number)) => Ok(Duration::from_millis(number * millis)),
         _ => {
             let text = shown(text);
             Err(format!("`{text}` is not a duration; write a whole number and a unit: 500ms, 30s, 5m, 72h, 30d"))
@@ -117,7 +111,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The same for what is to last: no time at all is refused.
+/// The same for what is to last and to end: no time at all is refused, and more than ten years.
 ///
 /// # Errors
 ///
@@ -125,8 +119,34 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 pub fn parse_lifetime(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err(format!("`{}` is no time at all; give it more, or leave it out", shown(text))),
+        long if long > Duration::from_millis(LIFETIME_DAYS_MAX * DAY_MILLIS) => {
+            Err(format!("`{}` is too long; it can be {LIFETIME_DAYS_MAX}d at most", shown(text)))
+        }
         duration => Ok(duration),
     }
+}
+
+/// What [`parse_lifetime`] reads, as a pattern: without zeros at the beginning.
+pub fn lifetime_pattern() -> String {
+    let of_units = UNITS.map(|(unit, millis, _)| up_to(LIFETIME_DAYS_MAX * DAY_MILLIS / millis) + unit);
+    format!("^({})$", of_units.join("|"))
+}
+
+/// A pattern of the numbers from 1 to another, which has two digits or more.
+fn up_to(max: u64) -> String {
+    let digits = max.to_string();
+    let mut parts = vec![format!("[1-9][0-9]{{0,{}}}", digits.len() - 2)];
+    let mut before = String::new();
+    for (digit, least) in digits.chars().zip(std::iter::once('1').chain(std::iter::repeat('0'))) {
+        let behind = digits.len() - before.len() - 1;
+        // The same up to here, and less than it from here on.
+        if let Some(last) = (least..digit).last() {
+            parts.push(format!("{before}[{least}-{last}][0-9]{{{behind}}}"));
+        }
+        before.push(digit);
+    }
+    parts.push(digits);
+    format!("({})", parts.join("|"))
 }
 
 /// As much of a text as belongs into a message.
@@ -136,7 +156,7 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Timestamp, parse_duration, parse_lifetime};
+    use super::{Timestamp, lifetime_pattern, parse_duration, parse_lifetime};
     use std::time::Duration;
 
     #[test]
@@ -153,11 +173,31 @@ mod tests {
             assert!(parse_lifetime(none).unwrap_err().contains("no time at all"), "{none}");
         }
         assert!(parse_lifetime("5x").is_err());
+        for long in ["3651d", "99999d", "87601h", "5256001m", "315360001s", "315360000001ms"] {
+            assert_eq!(parse_lifetime(long).unwrap_err(), format!("`{long}` is too long; it can be 3650d at most"));
+        }
         assert_eq!(parse_lifetime("1ms"), Ok(Duration::from_millis(1)));
         assert_eq!(parse_duration("99999d"), Ok(Duration::from_hours(24 * 99_999)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("72h"), Ok(Duration::from_hours(72)));
         assert_eq!(parse_duration("30d"), Ok(Duration::from_hours(720)));
+    }
+
+    #[test]
+    fn the_pattern_of_lifetimes_is_what_is_read() {
+        let pattern = regex::Regex::new(&lifetime_pattern()).unwrap();
+        let max: [u64; 5] = [3650, 87_600, 5_256_000, 315_360_000, 315_360_000_000];
+        for (unit, max) in ["d", "h", "m", "s", "ms"].into_iter().zip(max) {
+            let near =
+                [0, 1, 9, 10, 99, 100, 999, max / 10, max / 3, max / 2, max - 11, max - 1, max, max + 1, max + 11];
+            for number in near.into_iter().chain([max / 2 * 3, max * 9, max * 10, 99_999]) {
+                let text = format!("{number}{unit}");
+                assert_eq!(pattern.is_match(&text), parse_lifetime(&text).is_ok(), "{text}");
+            }
+        }
+        for wrong in ["", "d", "1", "1x", "1 d", "-1d", "1d1d", "365.0d"] {
+            assert!(!pattern.is_match(wrong) && parse_lifetime(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -156,12 +157,15 @@ fn parse_name(text: &str) -> Result<crate::name::Name, Problem> {
     Ok(text.parse()?)
 }
 
+/// How long something is to last, as the member of a body says.
+fn lifetime(member: &str, text: Option<String>) -> Result<Option<Duration>, Problem> {
+    let lifetime = text.map(|text| parse_lifetime(&text)).transpose();
+    lifetime.map_err(|problem| Problem::bad_request("invalid_duration", format!("`{member}`: {problem}")))
+}
+
 /// When what lasts so long ends; `None` for what does not end.
 fn expiry(expires_in: Option<String>) -> Result<Option<Timestamp>, Problem> {
-    let lifetime = expires_in.map(|text| parse_lifetime(&text)).transpose();
-    let lifetime =
-        lifetime.map_err(|problem| Problem::bad_request("invalid_duration", format!("`expires_in`: {problem}")))?;
-    Ok(lifetime.map(|lifetime| Timestamp::now().saturating_add(lifetime)))
+    Ok(lifetime("expires_in", expires_in)?.map(|lifetime| Timestamp::now().saturating_add(lifetime)))
 }
 
 /// JSON with a status.

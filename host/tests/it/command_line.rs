@@ -604,3 +604,31 @@ async fn a_change_that_cannot_be_made_says_what_can_be_done() {
     fails(&run(&["token", "create", "x", "--expires-in", "0s"]), 1, "`expires_in`: `0s` is no time at all");
     fails(&run(&["ticket", "create", "--body", "x", "--expires-in", "0s"]), 1, "`expires_in`: `0s` is no time at all");
 }
+
+/// What is to end is not to last for centuries.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_is_too_long_is_refused() {
+    let server = TestServer::start().await;
+    let run = |arguments: &[&str]| ringback(&server, arguments);
+    std::fs::write(server.data().join("value"), "s3cret").unwrap();
+    says(&run(&["user", "set", "jane"]));
+    let set = &["secret", "set", "A", "--file", "value", "--keep-previous"][..];
+    says(&run(&set[..5]));
+    for (member, arguments) in [
+        ("keep_previous", set),
+        ("expires_in", &["token", "create", "x", "--expires-in"]),
+        ("expires_in", &["user", "token", "jane", "--expires-in"]),
+        ("expires_in", &["ticket", "create", "--body", "x", "--expires-in"]),
+    ] {
+        for (wrong, why) in [
+            ("99999d", "`99999d` is too long; it can be 3650d at most"),
+            ("3651d", "`3651d` is too long; it can be 3650d at most"),
+            ("999999999999d", "`999999999999d` is too long; `d` takes at most 5 digits"),
+            ("0s", "`0s` is no time at all; give it more, or leave it out"),
+            ("soon", "`soon` is not a duration; write a whole number and a unit"),
+        ] {
+            complains(&run(&[arguments, &[wrong]].concat()), 1, &format!("`{member}`: {why}"));
+        }
+        says(&run(&[arguments, &["3650d"]].concat()));
+    }
+}

@@ -1,14 +1,14 @@
 //! The OpenAPI document, with what the handlers' types do not say: problems have a media type of their own, and names, ids and
 //! limits have a form.
 
-use crate::time::{DURATION_PATTERN, LIFETIME_PATTERN};
+use crate::time::lifetime_pattern;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 /// What a problem document is sent as.
 const PROBLEM: &str = "application/problem+json";
-/// The members of bodies that are durations, and their forms.
-const DURATIONS: [(&str, &str); 2] = [("expires_in", LIFETIME_PATTERN), ("keep_previous", DURATION_PATTERN)];
+/// The members of bodies that say how long something lasts.
+const LIFETIMES: [&str; 2] = ["expires_in", "keep_previous"];
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
 /// The document as it is published.
@@ -27,9 +27,9 @@ pub(super) fn publish(document: &OpenApi) -> Value {
     }
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     for (_, schema) in schemas.into_iter().flatten() {
-        for (name, pattern) in DURATIONS {
+        for name in LIFETIMES {
             if let Some(property) = schema.pointer_mut(&format!("/properties/{name}")).and_then(Value::as_object_mut) {
-                property.insert("pattern".to_owned(), pattern.into());
+                property.insert("pattern".to_owned(), lifetime_pattern().into());
             }
         }
     }

@@ -3,11 +3,10 @@
 use super::auth::{Author, Viewer};
 use super::environments::EnvironmentQuery;
 use super::extract::{Json, Path, Query};
-use super::{List, answer};
+use super::{List, answer, lifetime};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::secret::SecretEntry;
-use crate::time::parse_duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -30,7 +29,8 @@ struct SecretBody {
     /// Text; 1 to 16,384 bytes.
     #[schema(min_length = 1, max_length = 16384)]
     value: String,
-    /// How long the value before it counts too, while senders go over to the new one: `24h`. Without it, it ends at once.
+    /// How long the value before it counts too, while senders go over to the new one: `24h`, at most `3650d`. Without it, it
+    /// ends at once.
     #[serde(default)]
     keep_previous: Option<String>,
 }
@@ -51,10 +51,8 @@ async fn set_secret(
     Json(body): Json<SecretBody>,
 ) -> Result<StatusCode, Problem> {
     let environment = query.name(&app, &caller.workspace)?;
-    let keep_previous = body.keep_previous.map(|text| parse_duration(&text)).transpose();
-    let keep_previous = keep_previous.map_err(|message| Problem::bad_request("invalid_duration", message))?;
+    let keep_previous = lifetime("keep_previous", body.keep_previous)?.unwrap_or_default();
     let value = body.value.into_bytes();
-    let keep_previous = keep_previous.unwrap_or_default();
     app.secrets.set(&app.store, &caller.workspace, &environment, &name, value, keep_previous).await?;
     Ok(StatusCode::NO_CONTENT)
 }

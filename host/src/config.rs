@@ -8,8 +8,10 @@ use crate::redirect::RedirectOrigins;
 use crate::retention::Retention;
 use crate::secret::KeySource;
 use crate::store::{MailboxLimits, StoreOptions};
+use crate::suggest::suggest;
 use crate::time::parse_duration;
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -497,10 +499,39 @@ fn check_public_url(url: &str) -> Result<String, ConfigError> {
 }
 
 fn describe(error: &figment::Error) -> String {
-    let source = error.metadata.as_ref().map(|metadata| match &metadata.source {
-        Some(source) => format!(" (from {source})"),
-        None => format!(" (from {})", metadata.name),
-    });
-    let path = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path.join(".")) };
-    format!("{path}{}{}", error.kind, source.unwrap_or_default())
+    // Variables have no source: their names say where they come from.
+    let source = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref());
+    let shown = |name: &str| match source {
+        Some(_) => name.to_owned(),
+        None => format!("RINGBACK_{}", name.to_ascii_uppercase()),
+    };
+    let name = shown(&error.path.join("."));
+    let problem = match &error.kind {
+        Kind::UnknownField(unknown, known) => {
+            let (unknown, known) = (shown(unknown), known.iter().map(|name| shown(name)).collect::<Vec<_>>());
+            let hint = suggest(&unknown, known.iter().map(String::as_str));
+            let hint = if hint.is_empty() { format!("; there are {}", known.join(", ")) } else { hint };
+            format!("there is no setting `{unknown}`{hint}")
+        }
+        Kind::UnknownVariant(found, known) => format!("{name} = {found:?} is not one of {}", known.join(", ")),
+        // What may be a key is not shown.
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("{name} must be {}", in_words(expected))
+        }
+        other if error.path.is_empty() => other.to_string(),
+        other => format!("{name}: {other}"),
+    };
+    let source = source.map(|source| format!(" (from {source})"));
+    problem + &source.unwrap_or_default()
+}
+
+/// What a setting must be, where the types of Rust say it.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u64" => "a whole number",
+        "a sequence" => "a list, such as [\"a\", \"b\"]",
+        "a boolean" => "true or false",
+        "a string" | "path string" => "a text, in quotes",
+        other => other,
+    }
 }

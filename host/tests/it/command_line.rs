@@ -178,6 +178,14 @@ fn a_workspace_is_not_given_more_than_all() {
 #[test]
 fn a_wrong_setting_stops_the_start_and_is_named() {
     for (settings, expected) in [
+        ("pubic = \"127.0.0.1:0\"", "there is no setting `pubic` (did you mean `public`?) (from "),
+        ("colour = \"red\"", "there is no setting `colour`; there are data, secret_key, "),
+        ("[workspaces.shop]\nplugin_cpu = \"1ms\"", "there is no setting `plugin_cpu`; there are plugin_decide_cpu, "),
+        ("body_bytes_max = \"many\"", "body_bytes_max must be a whole number (from "),
+        ("redact = \"x-door\"", "redact must be a list, such as [\"a\", \"b\"]"),
+        ("large_plugins = 1", "large_plugins must be true or false"),
+        ("secret_key = 31415926", "secret_key must be a text, in quotes"),
+        ("log = \"xml\"", "log = \"xml\" is not one of text, json"),
         ("log_filter = \"ringback=loud\"", "log_filter = \"ringback=loud\" is not a filter"),
         ("redirect_origins = [\"shop.example\"]", "redirect_origins: \"shop.example\" is not an origin"),
         ("[workspaces.shop]\nredirect_origins = [\"https://shop.example/path\"]", "redirect_origins"),
@@ -188,6 +196,17 @@ fn a_wrong_setting_stops_the_start_and_is_named() {
         std::fs::write(directory.path().join("ringback.toml"), settings).unwrap();
         let output = Command::new(BINARY).args(["serve"]).env_clear().current_dir(directory.path()).output().unwrap();
         fails(&output, 78, expected);
+        assert!(!text(&output.stderr).contains("31415926"), "a key is shown nowhere");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for (name, value, expected) in [
+        ("RINGBACK_PUBIC", "x", "there is no setting `RINGBACK_PUBIC` (did you mean `RINGBACK_PUBLIC`?)"),
+        ("RINGBACK_BODY_BYTES_MAX", "many", "RINGBACK_BODY_BYTES_MAX must be a whole number"),
+        ("RINGBACK_SECRET_KEY", "31415926", "RINGBACK_SECRET_KEY must be a text"),
+    ] {
+        let output = serve(directory.path(), &[], &[(name, value)]);
+        fails(&output, 78, expected);
+        assert!(!text(&output.stderr).contains("31415926"), "a key is shown nowhere");
     }
 }
 

@@ -7,6 +7,7 @@ mod db;
 mod doctor;
 mod environment;
 mod execution;
+mod exit;
 mod flow;
 mod output;
 mod plugin;
@@ -20,30 +21,19 @@ mod user;
 
 use crate::store::StoreError;
 use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{Client, ClientError};
+use exit::Exit;
+use serde_json::Value;
 use std::any::TypeId;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// The exit codes, documented in the README.
-mod exit {
-    pub(super) const REFUSED: u8 = 1;
-    pub(super) const ARGUMENTS: u8 = 2;
-    pub(super) const NO_TOKEN: u8 = 66;
-    pub(super) const ANOTHER_SERVER: u8 = 68;
-    pub(super) const UNREACHABLE: u8 = 69;
-    pub(super) const DATA_UNUSABLE: u8 = 73;
-    pub(super) const DATA_DAMAGED: u8 = 74;
-    pub(super) const STORE_FAILED: u8 = 75;
-    pub(super) const ANOTHER_VERSION: u8 = 76;
-    pub(super) const TOKEN_REFUSED: u8 = 77;
-    pub(super) const CONFIGURATION: u8 = 78;
-}
+use std::str::FromStr;
 
 /// A server for incoming callbacks and webhooks, decided by sandboxed WebAssembly plugins.
 #[derive(Debug, Parser)]
-#[command(name = "ringback", version, arg_required_else_help = true)]
+#[command(name = "ringback", version, arg_required_else_help = true, after_help = FIRST_STEPS)]
 struct Cli {
     #[command(flatten)]
     connection: Connection,
@@ -51,22 +41,34 @@ struct Cli {
     command: Command,
 }
 
+const FIRST_STEPS: &str = "\
+First steps, each with more under `ringback COMMAND --help`:
+  ringback serve                  a server, with everything that it keeps in ringback-data/
+  ringback doctor                 says whether it can be used
+  ringback plugin new NAME        the crate of a plugin, with a test
+  ringback plugin push NAME FILE  uploads what it became
+  ringback flow apply FILE        deploys a flow, and shows its URLs
+  ringback callback list          what has come
+  ringback callback explain ID    why it was decided as it was
+Under --json errors are JSON, too: one object on standard error. The README explains the exit codes.";
+
 /// How to reach the server.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of all commands")]
 struct Connection {
     /// Address of the admin API.
     #[arg(long, global = true, env = "RINGBACK_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL")]
     server: String,
-    /// Token for the admin API; without it, the one that the server wrote into its data directory is used.
+    /// Token for the admin API [default: the one in `admin-token` of the data directory].
     #[arg(long, global = true, env = "RINGBACK_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Data directory of the server; `ringback-data` when absent.
+    /// Data directory of the server [default: ringback-data].
     #[arg(long, global = true, env = "RINGBACK_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Workspace, for tokens that may choose one.
+    /// Workspace, for tokens that may choose one [default: that of the token].
     #[arg(long, global = true, env = "RINGBACK_WORKSPACE", value_name = "NAME")]
     workspace: Option<String>,
-    /// Print JSON.
+    /// Print JSON; errors, too, as one object on standard error.
     #[arg(long, global = true)]
     json: bool,
 }
@@ -125,11 +127,14 @@ enum Command {
     User(user::User),
     /// Take a backup of a running server.
     Backup {
-        /// The file to write.
+        /// The file to write; it appears when it is whole.
         file: PathBuf,
     },
     /// Make a data directory, named with --data, from a backup.
-    Restore { file: PathBuf },
+    Restore {
+        /// What `ringback backup` wrote.
+        file: PathBuf,
+    },
     /// Check the store of a server that is not running.
     #[command(subcommand)]
     Db(db::Db),
@@ -166,82 +171,138 @@ enum CliError {
 }
 
 impl CliError {
-    fn exit_code(&self) -> u8 {
+    /// A problem document: that of the server where it answered one.
+    fn problem(&self) -> Value {
+        match self {
+            Self::Client(ClientError::Refusal(refusal)) => refusal.problem(self.exit()),
+            other => own_problem(other.exit(), &other.to_string()),
+        }
+    }
+
+    fn exit(&self) -> Exit {
         use crate::app::RunError;
         use crate::plugin::RegistryError;
         use crate::secret::SecretError;
         use crate::store::OpenError;
         use crate::token::TokenError;
         match self {
-            Self::Client(error) => error.exit_code(),
-            Self::Unwell(diagnosis) => diagnosis.exit_code(),
-            Self::Refused(_) | Self::File { .. } | Self::Io(_) => exit::REFUSED,
-            Self::Configuration(_) => exit::CONFIGURATION,
+            Self::Client(error) => error.exit(),
+            Self::Unwell(diagnosis) => diagnosis.exit(),
+            Self::Refused(_) | Self::File { .. } | Self::Io(_) => Exit::Refused,
+            Self::Configuration(_) => Exit::Configuration,
             Self::Run(error) => match error {
-                RunError::Open(OpenError::Damaged { .. }) => exit::DATA_DAMAGED,
+                RunError::Open(OpenError::Damaged { .. }) => Exit::DataDamaged,
                 RunError::Store(error)
                 | RunError::Secret(SecretError::Store(error))
                 | RunError::Token(TokenError::Store(error))
-                | RunError::Plugin(RegistryError::Store(error)) => exit_code_of_store(error),
-                RunError::StoreFailed(_) => exit::STORE_FAILED,
+                | RunError::Plugin(RegistryError::Store(error)) => exit_of_store(error),
+                RunError::StoreFailed(_) => Exit::StoreFailed,
                 // The key is not the one of this data.
-                RunError::Secret(SecretError::Undecryptable(_) | SecretError::KeyFile { .. }) => exit::CONFIGURATION,
+                RunError::Secret(SecretError::Undecryptable(_) | SecretError::KeyFile { .. }) => Exit::Configuration,
                 RunError::Open(OpenError::InUse(_) | OpenError::Unusable { .. })
                 | RunError::Secret(_)
                 | RunError::Token(_)
-                | RunError::Plugin(_) => exit::DATA_UNUSABLE,
-                RunError::Listener(_) => exit::UNREACHABLE,
+                | RunError::Plugin(_) => Exit::DataUnusable,
+                RunError::Listener(_) => Exit::Unreachable,
             },
         }
     }
 }
 
-fn exit_code_of_store(error: &StoreError) -> u8 {
+fn exit_of_store(error: &StoreError) -> Exit {
     match error {
-        StoreError::Damaged { .. } => exit::DATA_DAMAGED,
-        StoreError::Read(_) => exit::DATA_UNUSABLE,
+        StoreError::Damaged { .. } => Exit::DataDamaged,
+        StoreError::Read(_) => Exit::DataUnusable,
         StoreError::Conflict | StoreError::Busy | StoreError::TooLarge { .. } | StoreError::Stopped(_) => {
-            exit::STORE_FAILED
+            Exit::StoreFailed
         }
     }
 }
 
 /// Parses the arguments, does what they say, and answers the exit code.
 pub fn main() -> ExitCode {
-    let arguments = expect_names(Cli::command()).get_matches();
-    let Cli { connection, command } = Cli::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
+    let arguments = expect_names(Cli::command()).try_get_matches();
+    let Cli { connection, command } = match arguments.and_then(|found| Cli::from_arg_matches(&found)) {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     // The child that compiles limits its own memory: no runtime, no threads.
     if let Command::CompilePlugin { large, memory_bytes } = command {
         return crate::plugin::child_main(large, memory_bytes);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("ringback: the runtime could not be started: {error}");
-            return ExitCode::from(exit::REFUSED);
-        }
+    let as_json = connection.json;
+    let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(dispatch(connection, command)),
+        Err(error) => Err(CliError::Refused(format!("the runtime could not be started: {error}"))),
     };
-    match runtime.block_on(dispatch(connection, command)) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ringback: {}", output::several(&error.to_string()));
-            ExitCode::from(error.exit_code())
+            match as_json {
+                true => output::json_note(&error.problem()),
+                false => output::note(&format!("ringback: {error}")),
+            }
+            error.exit().into()
         }
     }
 }
 
-/// Refuses empty texts in all commands, but for what may be one: an empty name would be another URL of the API.
+/// Says what is wrong with the arguments, or shows the help that they ask for.
+fn misused(error: &clap::Error) -> ExitCode {
+    // They were not understood: the flag is looked for as it is written.
+    let as_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    let said = error.render().to_string();
+    let is_missing = match error.kind() {
+        ErrorKind::MissingSubcommand => true,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => as_json,
+        _ => false,
+    };
+    let detail = match is_missing {
+        true => "a command is missing; --help lists them",
+        // What follows is how the command is used.
+        false => said.split("\n\nUsage:").flat_map(|part| part.split("\n\nFor more")).next().unwrap_or_default(),
+    };
+    if as_json && error.use_stderr() {
+        let detail = detail.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+        output::json_note(&own_problem(Exit::Arguments, &detail));
+    } else if is_missing {
+        output::note(&format!("ringback: {detail}"));
+    } else {
+        error.exit();
+    }
+    Exit::Arguments.into()
+}
+
+/// A problem that the server has no part in, in the form of its own.
+fn own_problem(exit: Exit, detail: &str) -> Value {
+    let (title, code) = (exit.title(), exit.name());
+    serde_json::json!({ "type": "about:blank", "title": title, "code": code, "detail": detail, "exit_code": exit.code() })
+}
+
+/// Refuses empty texts in all commands, but for what may be one: an empty name would be another URL of the API. What is no number
+/// is told so in words.
 fn expect_names(command: clap::Command) -> clap::Command {
     const MAY_BE_EMPTY: [&str; 2] = ["value", "body"];
     let command = command.mut_subcommands(expect_names);
     command.mut_args(|argument| {
-        let is_text = argument.get_value_parser().type_id() == TypeId::of::<String>();
+        let kind = argument.get_value_parser().type_id();
+        if kind == TypeId::of::<u32>() {
+            return argument.value_parser(whole_number::<u32>);
+        } else if kind == TypeId::of::<u16>() {
+            return argument.value_parser(whole_number::<u16>);
+        }
+        let is_text = kind == TypeId::of::<String>();
         // What comes from a variable, as the flags of all commands do, may be set to nothing.
         if !is_text || argument.is_global_set() || MAY_BE_EMPTY.contains(&argument.get_id().as_str()) {
             return argument;
         }
         argument.value_parser(NonEmptyStringValueParser::new())
     })
+}
+
+fn whole_number<N: FromStr>(text: &str) -> Result<N, &'static str> {
+    let has_digits_alone = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().map_err(|_| if has_digits_alone { "the number is too large" } else { "write a whole number" })
 }
 
 async fn dispatch(connection: Connection, command: Command) -> Result<(), CliError> {
@@ -265,8 +326,7 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         Command::Db(command) => command.run(&connection),
         Command::Doctor(doctor) => doctor.run(&connection).await,
         Command::Openapi => {
-            let document = serde_json::to_string_pretty(&crate::http::openapi()).map_err(std::io::Error::other)?;
-            output::lines(&document);
+            output::json(&crate::http::openapi());
             Ok(())
         }
         Command::CompilePlugin { .. } => Ok(()),
@@ -302,5 +362,43 @@ mod tests {
         let names: Vec<String> = command.get_arguments().map(|argument| argument.get_id().to_string()).collect();
         assert!(names.iter().any(|name| name == "token"), "{names:?}");
         command.get_subcommands().for_each(|command| check(command, &names));
+    }
+
+    #[test]
+    fn every_command_and_argument_is_explained_and_every_flag_with_a_value_has_its_default() {
+        fn check(command: &Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some() || command.is_hide_set(), "{path}");
+            for argument in command.get_arguments().filter(|_| !command.is_hide_set()) {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!help.is_empty(), "{path} {argument}");
+                let is_filter = help.starts_with("Only ");
+                let has_default = !argument.get_default_values().is_empty() || help.contains("[default: ");
+                let takes_value = argument.get_action().takes_values() && !argument.is_positional();
+                assert!(
+                    is_filter || has_default || !takes_value || NONE_IS_NOTHING.contains(&argument.get_id().as_str()),
+                    "{path} {argument}"
+                );
+            }
+            command.get_subcommands().for_each(|command| check(command, &path));
+        }
+        /// Without them nothing is done that they would do.
+        const NONE_IS_NOTHING: [&str; 12] = [
+            "properties",
+            "roles",
+            "url_prefix",
+            "flow",
+            "execution",
+            "trigger",
+            "plugin",
+            "with",
+            "redirect",
+            "body",
+            "headers",
+            "state_parameter",
+        ];
+        let mut command = Cli::command();
+        command.build();
+        check(&command, "");
     }
 }

@@ -20,7 +20,12 @@ pub(super) async fn backup(client: &Client, file: &Path) -> Result<(), CliError>
         let text = format!("{} is no plain file; name a new one, or a backup that is to be replaced", file.display());
         return Err(CliError::Refused(text));
     }
-    let unfinished = PathBuf::from(format!("{}.unfinished", file.display()));
+    if let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) {
+        return Err(CliError::Refused(format!("there is no directory {}", parent.display())));
+    }
+    let mut unfinished = file.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
     let taken = take(client, file, &unfinished).await;
     if taken.is_err() {
         // Nothing of it is of use.
@@ -59,6 +64,10 @@ pub(super) async fn restore(connection: &Connection, file: &Path) -> Result<(), 
         return Err(CliError::Refused(text));
     }
     let backup = File::open(file).map_err(|error| CliError::File { path: file.to_owned(), error })?;
+    if file.is_dir() {
+        let text = format!("{} is a directory; name the file that `ringback backup` wrote", file.display());
+        return Err(CliError::Refused(text));
+    }
     let _nobody_else = Lock::take(data).map_err(RunError::from)?;
     // Another one may have ended while this one waited.
     if data.join("store").exists() {

@@ -11,27 +11,40 @@ pub(super) enum Callback {
     /// List callbacks, newest first.
     List {
         /// Only this flow's.
-        #[arg(long)]
+        #[arg(long, value_name = "NAME")]
         flow: Option<String>,
-        /// Only with this outcome: started, resumed, answered, ignored, rejected, failed, ….
+        /// Only with this outcome: started, resumed, kept, answered, ignored, duplicate, rejected or failed.
         #[arg(long)]
         outcome: Option<String>,
-        /// Most callbacks, 1 to 200.
-        #[arg(long)]
+        /// Most callbacks, 1 to 200 [default: 50].
+        #[arg(long, value_name = "NUMBER")]
         limit: Option<u32>,
     },
     /// Show a callback as it was received, with its answer and its trace.
-    Show { id: String },
+    Show {
+        /// As `ringback callback list` shows it, and the header Ringback-Callback of the answer.
+        id: String,
+    },
     /// Take a callback through the stages again, as a new one.
     Replay {
+        /// As `ringback callback list` shows it.
         id: String,
         /// Say what would happen, and change nothing.
         #[arg(long)]
         dry_run: bool,
     },
     /// Say which stage decided about a callback, and why.
-    Explain { id: String },
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain {
+        /// As `ringback callback list` shows it, and the header Ringback-Callback of the answer.
+        id: String,
+    },
 }
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  ringback callback list --outcome rejected     shows the ids
+  ringback callback explain 0199c1c4-52b6-7e6c-8f5a-0d6c6f3f2a11";
 
 impl Callback {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {

@@ -1,7 +1,7 @@
 //! The admin API from the command line.
 
 use super::output::{done, items};
-use super::{Connection, exit};
+use super::{Connection, Exit};
 use crate::face;
 use crate::outgoing::{check_url, why};
 use reqwest::header::CONTENT_TYPE;
@@ -9,7 +9,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use std::fmt::Write;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Items of a list when nobody says how many.
 const LIST_LIMIT: u32 = 50;
@@ -19,8 +19,10 @@ const LIST_LIMIT: u32 = 50;
 pub(super) enum ClientError {
     #[error("no server answers at {url} ({reason}); start one with `ringback serve`, or name it with --server")]
     Unreachable { url: String, reason: String },
-    #[error("{0}")]
-    Problem(String),
+    #[error(transparent)]
+    Refusal(#[from] Box<Refusal>),
+    #[error("the file could not be written: {0}")]
+    Unwritten(std::io::Error),
     #[error(transparent)]
     Token(#[from] WrongToken),
     #[error("{0}")]
@@ -34,13 +36,54 @@ pub(super) enum ClientError {
 }
 
 impl ClientError {
-    pub(super) fn exit_code(&self) -> u8 {
+    pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::NotEncrypted(_) => exit::UNREACHABLE,
-            Self::NotRingback(_) => exit::ANOTHER_SERVER,
-            Self::Address(_) | Self::Argument(_) | Self::Token(WrongToken::Unusable(_)) => exit::ARGUMENTS,
-            Self::Problem(_) | Self::Token(WrongToken::None(_)) => exit::REFUSED,
+            Self::Unreachable { .. } | Self::NotEncrypted(_) => Exit::Unreachable,
+            Self::NotRingback(_) => Exit::AnotherServer,
+            Self::Address(_) | Self::Argument(_) | Self::Token(WrongToken::Unusable(_)) => Exit::Arguments,
+            Self::Refusal(_) | Self::Unwritten(_) | Self::Token(WrongToken::None(_)) => Exit::Refused,
         }
+    }
+
+    /// Says which file the server has refused.
+    pub(super) fn about(mut self, file: &Path) -> Self {
+        if let Self::Refusal(refusal) = &mut self {
+            refusal.file = Some(file.to_owned());
+        }
+        self
+    }
+}
+
+/// A problem document that the server has answered.
+#[derive(Debug, thiserror::Error)]
+#[error("{}{}", self.of_file(), describe(*.status, .body))]
+pub(super) struct Refusal {
+    status: StatusCode,
+    body: Value,
+    /// What was sent.
+    file: Option<PathBuf>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, body: Value) -> Box<Self> {
+        Box::new(Self { status, body, file: None })
+    }
+
+    /// The document, with the file that it is about and the exit code.
+    pub(super) fn problem(&self, exit: Exit) -> Value {
+        let (title, status) = (self.status.canonical_reason(), self.status.as_u16());
+        let mut problem =
+            serde_json::json!({ "type": "about:blank", "title": title, "status": status, "code": exit.name() });
+        if let (Some(problem), Some(body)) = (problem.as_object_mut(), self.body.as_object()) {
+            problem.extend(body.clone());
+            problem.extend(self.file.iter().map(|file| ("file".to_owned(), file.display().to_string().into())));
+            problem.insert("exit_code".to_owned(), exit.code().into());
+        }
+        problem
+    }
+
+    fn of_file(&self) -> String {
+        self.file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default()
     }
 }
 
@@ -251,7 +294,7 @@ impl Client {
             return Err(NotRingback(self.base.clone()).into());
         }
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unheard(&error))? {
-            write(&chunk).map_err(|error| ClientError::Problem(format!("the file could not be written: {error}")))?;
+            write(&chunk).map_err(ClientError::Unwritten)?;
         }
         Ok(())
     }
@@ -306,14 +349,14 @@ impl Client {
 }
 
 fn accepted((status, body): (StatusCode, Value)) -> Result<Value, ClientError> {
-    if status.is_success() { Ok(body) } else { Err(ClientError::Problem(describe(status.as_u16(), &body))) }
+    if status.is_success() { Ok(body) } else { Err(Refusal::new(status, body).into()) }
 }
 
 /// A problem document in words, each mistake of a flow on a line of its own.
-pub(super) fn describe(status: u16, body: &Value) -> String {
+fn describe(status: StatusCode, body: &Value) -> String {
     let detail = body.get("detail").and_then(Value::as_str);
     let Some(errors) = body.get("errors").and_then(Value::as_array) else {
-        return detail.map_or_else(|| format!("the server answered {status}"), str::to_owned);
+        return detail.map_or_else(|| format!("the server answered {}", status.as_u16()), str::to_owned);
     };
     let mut text = format!("{} mistakes", errors.len());
     if errors.len() == 1 {
@@ -332,7 +375,6 @@ pub(super) fn segment(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
-/// `?a=b&c=d` from the pairs that have a value.
 /// Adds a page to a list.
 fn add_page(list: &mut Value, mut page: Value) {
     if let (Some(all), Some(more)) =
@@ -346,6 +388,7 @@ fn add_page(list: &mut Value, mut page: Value) {
     }
 }
 
+/// `?a=b&c=d` from the pairs that have a value.
 pub(super) fn query(pairs: &[(&str, Option<String>)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in pairs {

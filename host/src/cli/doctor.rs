@@ -1,11 +1,11 @@
 //! `ringback doctor`.
 
 use super::client::{
-    ClientError, NotEncrypted, NotRingback, WrongToken, address, describe, is_not_encrypted, token, token_source,
+    ClientError, NotEncrypted, NotRingback, Refusal, WrongToken, address, is_not_encrypted, token, token_source,
     workspace,
 };
 use super::output::{json, line};
-use super::{CliError, Connection, exit};
+use super::{CliError, Connection, Exit};
 use crate::instance;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -19,7 +19,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Doctor {
-    /// Wait until the server is ready, 30 seconds unless you say how many; give up at once when waiting cannot help.
+    /// Wait until the server is ready, for so many seconds, 30 when none are given; give up at once when waiting cannot help
+    /// [default: do not wait].
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "30")]
     wait: Option<u32>,
 }
@@ -61,14 +62,14 @@ impl Diagnosis {
         matches!(self, Self::Nobody(_) | Self::Silent(_) | Self::Stopping(_))
     }
 
-    pub(super) fn exit_code(&self) -> u8 {
+    pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Nobody(_) | Self::Silent(_) | Self::Stopping(_) | Self::NotEncrypted(_) => exit::UNREACHABLE,
-            Self::Token(WrongToken::None(_)) => exit::NO_TOKEN,
-            Self::Token(WrongToken::Unusable(_)) => exit::ARGUMENTS,
-            Self::NotRingback(_) | Self::AnotherData { .. } => exit::ANOTHER_SERVER,
-            Self::AnotherVersion { .. } => exit::ANOTHER_VERSION,
-            Self::TokenRefused { .. } => exit::TOKEN_REFUSED,
+            Self::Nobody(_) | Self::Silent(_) | Self::Stopping(_) | Self::NotEncrypted(_) => Exit::Unreachable,
+            Self::Token(WrongToken::None(_)) => Exit::NoToken,
+            Self::Token(WrongToken::Unusable(_)) => Exit::Arguments,
+            Self::NotRingback(_) | Self::AnotherData { .. } => Exit::AnotherServer,
+            Self::AnotherVersion { .. } => Exit::AnotherVersion,
+            Self::TokenRefused { .. } => Exit::TokenRefused,
         }
     }
 }
@@ -127,7 +128,8 @@ async fn examine(connection: &Connection) -> Result<(), CliError> {
     match access.status() {
         StatusCode::UNAUTHORIZED => return Err(Diagnosis::TokenRefused { server: server(), from: from() }.into()),
         status if !status.is_success() => {
-            return Err(CliError::Refused(describe(status.as_u16(), &access.json().await.unwrap_or_default())));
+            let refusal = Refusal::new(status, access.json().await.unwrap_or_default());
+            return Err(ClientError::from(refusal).into());
         }
         _ => {}
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 pub(super) enum Environment {
     /// Make an environment, or change its prefix in URLs; without a flag it keeps the one that it has.
     Set {
+        /// Lower case letters, digits, `-` and `_`.
         name: String,
         /// What names it in URLs; those with an earlier prefix end.
         #[arg(long, value_name = "PREFIX")]
@@ -20,7 +21,10 @@ pub(super) enum Environment {
     /// List the environments.
     List,
     /// Remove an environment with its variables and secrets.
-    Remove { name: String },
+    Remove {
+        /// As `ringback environment list` shows it.
+        name: String,
+    },
 }
 
 impl Environment {
@@ -71,22 +75,28 @@ impl Environment {
 pub(super) enum Var {
     /// Set a variable, which flows see as `vars.NAME`.
     Set {
+        /// Letters, digits and `_`.
         name: String,
         /// Text; with --as-json, JSON of any shape.
         value: String,
+        /// Take the value as JSON, not as text.
         #[arg(long)]
         as_json: bool,
+        /// The environment that it is of.
         #[arg(long, value_name = "NAME", default_value = "default")]
         environment: String,
     },
     /// List the variables that an environment has itself.
     List {
+        /// The environment that it is of.
         #[arg(long, value_name = "NAME", default_value = "default")]
         environment: String,
     },
     /// Remove a variable.
     Remove {
+        /// As `ringback var list` shows it.
         name: String,
+        /// The environment that it is of.
         #[arg(long, value_name = "NAME", default_value = "default")]
         environment: String,
     },

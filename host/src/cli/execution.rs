@@ -10,24 +10,33 @@ pub(super) enum Execution {
     /// List executions, newest first.
     List {
         /// Only this flow's.
-        #[arg(long)]
+        #[arg(long, value_name = "NAME")]
         flow: Option<String>,
-        /// Only with this status.
+        /// Only with this status: running, waiting, completed, failed, timed-out or cancelled.
         #[arg(long)]
         status: Option<String>,
         /// Only those that wait at this trigger, by its id.
         #[arg(long)]
         trigger: Option<String>,
-        /// Most executions, 1 to 200.
-        #[arg(long)]
+        /// Most executions, 1 to 200 [default: 50].
+        #[arg(long, value_name = "NUMBER")]
         limit: Option<u32>,
     },
     /// Show an execution step by step.
-    Show { id: String },
+    Show {
+        /// As `ringback execution list` shows it.
+        id: String,
+    },
     /// End an execution that runs or waits.
-    Cancel { id: String },
+    Cancel {
+        /// As `ringback execution list` shows it.
+        id: String,
+    },
     /// Let an execution that failed or timed out try its last step again.
-    Retry { id: String },
+    Retry {
+        /// As `ringback execution list` shows it.
+        id: String,
+    },
 }
 
 impl Execution {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Flow {
     /// Deploy a flow file.
+    #[command(after_help = APPLY_EXAMPLES)]
     Apply {
         /// YAML or JSON; `-` for standard input.
         file: PathBuf,
@@ -29,40 +30,75 @@ pub(super) enum Flow {
         name: String,
     },
     /// List the versions of a flow that are kept.
-    Versions { name: String },
+    Versions {
+        /// As `ringback flow list` shows it.
+        name: String,
+    },
     /// Show what changed from one version of a flow to another.
     Diff {
+        /// As `ringback flow list` shows it.
         name: String,
+        /// A number of `ringback flow versions`.
         version: u32,
-        /// The deployed version when absent.
+        /// Another one [default: the deployed version].
         other: Option<u32>,
     },
     /// Take a flow back to an earlier version: its source is deployed again, under a new number.
-    Activate { name: String, version: u32 },
+    Activate {
+        /// As `ringback flow list` shows it.
+        name: String,
+        /// A number of `ringback flow versions`.
+        version: u32,
+    },
     /// Let a flow's URLs work again.
-    Enable { name: String },
+    Enable {
+        /// As `ringback flow list` shows it.
+        name: String,
+    },
     /// Let a flow's URLs answer 404; its executions go on.
-    Disable { name: String },
+    Disable {
+        /// As `ringback flow list` shows it.
+        name: String,
+    },
     /// Give a callback of a trigger another signature; those before it count until they are dropped.
     AddSignature {
+        /// The flow.
         name: String,
+        /// The trigger's id.
         trigger: String,
-        #[arg(long, default_value = "main")]
+        /// The name of one of its callbacks.
+        #[arg(long, value_name = "NAME", default_value = "main")]
         callback: String,
     },
     /// Drop a signature of a callback, by the characters that name it.
     DropSignature {
+        /// The flow.
         name: String,
+        /// The trigger's id.
         trigger: String,
+        /// The characters that name it, as `ringback --json flow show NAME` shows them.
         signature: String,
-        #[arg(long, default_value = "main")]
+        /// The name of one of its callbacks.
+        #[arg(long, value_name = "NAME", default_value = "main")]
         callback: String,
     },
     /// Remove a flow; its URLs are gone for good.
-    Remove { name: String },
+    Remove {
+        /// As `ringback flow list` shows it.
+        name: String,
+    },
     /// Print the JSON Schema of flow files.
     Schema,
 }
+
+const APPLY_EXAMPLES: &str = "\
+A flow of one trigger is two lines:
+  flow: hello
+  steps: [{ trigger: Hook }]
+
+Examples:
+  ringback flow check orders.yaml     says what is wrong with it, with line and column
+  ringback flow apply orders.yaml     deploys it, and shows its URLs: call one with `curl URL --json '{}'`";
 
 impl Flow {
     pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
@@ -182,7 +218,7 @@ async fn apply(client: &Client, file: &Path, how: &[(&str, Option<String>)]) -> 
     let name = crate::flow::parse(&text, 1).map(|parsed| parsed.flow.name.to_string()).unwrap_or("unnamed".to_owned());
     let target = format!("{}{}", path(&name), query(how));
     let applied = client.upload(reqwest::Method::PUT, &target, "application/yaml", source).await;
-    applied.map_err(|error| CliError::Refused(format!("{}: {error}", file.display())))
+    Ok(applied.map_err(|error| error.about(file))?)
 }
 
 fn show(client: &Client, flow: &Value, what: &str) {

@@ -1,7 +1,7 @@
 //! `ringback plugin …`.
 
 use super::client::{Client, query, segment};
-use super::output::{done, items, json, line, table, text};
+use super::output::{done, items, json, line, note, table, text};
 use super::{CliError, Connection, read};
 use crate::name::Name;
 use crate::plugin::Role;
@@ -14,18 +14,24 @@ pub(super) enum Plugin {
     New {
         /// The plugin's name, and the directory's.
         name: Name,
-        /// What it does.
-        #[arg(long, value_parser = parse_role, default_value = "condition")]
+        /// What it does: condition, verifier, parser, step or responder.
+        #[arg(long, value_name = "ROLE", value_parser = parse_role, default_value = "condition")]
         role: Role,
-        /// Directory of the ringback-guest crate; without it, the released crate is used.
+        /// Directory of the ringback-guest crate [default: the released crate].
         #[arg(long, value_name = "DIR")]
         sdk: Option<PathBuf>,
     },
     /// Check a `.wasm` file as an upload would, and keep nothing.
-    Check { file: PathBuf },
+    Check {
+        /// A component, or a core module with its component type; `-` for standard input.
+        file: PathBuf,
+    },
     /// Upload a `.wasm` file as the next version of a plugin.
+    #[command(after_help = PUSH_EXAMPLES)]
     Push {
+        /// What flows call it by; a new one makes a plugin.
         name: String,
+        /// A component, or a core module with its component type, of 4 MiB at most; `-` for standard input.
         file: PathBuf,
         /// Do not call this version yet.
         #[arg(long)]
@@ -34,11 +40,22 @@ pub(super) enum Plugin {
     /// List the plugins.
     List,
     /// Show a plugin with its versions.
-    Show { name: String },
+    Show {
+        /// As `ringback plugin list` shows it.
+        name: String,
+    },
     /// Call another version from now on, forward or back.
-    Activate { name: String, version: u32 },
+    Activate {
+        /// As `ringback plugin list` shows it.
+        name: String,
+        /// A number of `ringback plugin show`.
+        version: u32,
+    },
     /// Remove a plugin with all its versions and its state.
-    Remove { name: String },
+    Remove {
+        /// As `ringback plugin list` shows it.
+        name: String,
+    },
 }
 
 fn parse_role(text: &str) -> Result<Role, String> {
@@ -47,6 +64,12 @@ fn parse_role(text: &str) -> Result<Role, String> {
         format!("allowed: {}", roles.join(", "))
     })
 }
+
+const PUSH_EXAMPLES: &str = "\
+Examples:
+  cargo build --release --target wasm32-unknown-unknown     in a crate of `ringback plugin new large-orders`
+  ringback plugin push large-orders target/wasm32-unknown-unknown/release/large_orders.wasm
+A flow calls it: `when: { plugin: large-orders, with: { minimum: 100 } }`.";
 
 impl Plugin {
     pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
@@ -57,7 +80,8 @@ impl Plugin {
         match self {
             Self::New { .. } => {}
             Self::Check { file } => {
-                let version = client.upload(reqwest::Method::POST, "/v1/plugins/check", WASM, read(&file)?).await?;
+                let checked = client.upload(reqwest::Method::POST, "/v1/plugins/check", WASM, read(&file)?).await;
+                let version = checked.map_err(|error| error.about(&file))?;
                 if client.json {
                     json(&version);
                 } else {
@@ -67,12 +91,12 @@ impl Plugin {
             Self::Push { name, file, inactive } => {
                 let bytes = read(&file)?;
                 if !client.json && bytes.len() > 4 << 20 {
-                    eprintln!("uploading and compiling {} MiB; this can take two minutes", bytes.len() >> 20);
+                    note(&format!("uploading and compiling {} MiB; this can take two minutes", bytes.len() >> 20));
                 }
                 let query = query(&[("activate", inactive.then(|| "false".to_owned()))]);
                 let target = format!("{}/versions{query}", path(&name));
                 let uploaded = client.upload(reqwest::Method::POST, &target, WASM, bytes).await;
-                let version = uploaded.map_err(|error| CliError::Refused(format!("{}: {error}", file.display())))?;
+                let version = uploaded.map_err(|error| error.about(&file))?;
                 if client.json {
                     json(&version);
                 } else {

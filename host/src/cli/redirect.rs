@@ -16,7 +16,10 @@ pub(super) enum RedirectOrigin {
     /// List the origins that callers of the workspace may be sent to.
     List,
     /// Take an origin back that was added.
-    Remove { origin: String },
+    Remove {
+        /// As `ringback redirect-origin list` shows it.
+        origin: String,
+    },
 }
 
 impl RedirectOrigin {

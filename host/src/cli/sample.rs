@@ -18,6 +18,7 @@ impl Sample {
         let Self::Parse { sample } = self;
         let text = match sample.strip_prefix('@').or_else(|| (sample == "-").then_some("-")) {
             None => sample,
+            Some("") => return Err(CliError::Refused("a file is to be named behind the @".to_owned())),
             Some(file) => String::from_utf8(read(Path::new(file))?)
                 .map_err(|_| CliError::Refused("the sample is not text".to_owned()))?,
         };

@@ -1,7 +1,7 @@
 //! `ringback secret …`.
 
 use super::client::{Client, segment};
-use super::output::{items, json, table, text};
+use super::output::{items, json, note, table, text};
 use super::{CliError, read};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,25 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Secret {
     /// Store a secret; the value is read from standard input, so that it is in no shell history.
+    #[command(after_help = SET_EXAMPLES)]
     Set {
+        /// Letters, digits and `_`; flows name it: `verify: { scheme: github, secret: NAME }`.
         name: String,
-        /// Read the value from a file instead.
+        /// Read the value from a file [default: from standard input].
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
+        /// The environment that it is of.
         #[arg(long, value_name = "NAME", default_value = "default")]
         environment: String,
-        /// How long the value before it counts too, such as 24h; without it, it ends at once.
+        /// How long the value before it counts too, such as 90s, 15m, 24h or 30d; 3650d at most [default: it ends at once].
         #[arg(long, value_name = "DURATION")]
         keep_previous: Option<String>,
     },
     /// End the earlier values of a secret, which count beside the newest.
     Retire {
+        /// As `ringback secret list` shows it.
         name: String,
+        /// The environment that it is of.
         #[arg(long, value_name = "NAME", default_value = "default")]
         environment: String,
     },
@@ -30,18 +35,25 @@ pub(super) enum Secret {
     List,
     /// Remove a secret.
     Remove {
+        /// As `ringback secret list` shows it.
         name: String,
+        /// The environment that it is of.
         #[arg(long, value_name = "NAME", default_value = "default")]
         environment: String,
     },
 }
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  openssl rand -hex 32 | ringback secret set GITHUB_SECRET
+  ringback secret set GITHUB_SECRET --file new.txt --keep-previous 24h     both values count for a day";
 
 impl Secret {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
             Self::Set { name, file, environment, keep_previous } => {
                 if file.is_none() && std::io::stdin().is_terminal() {
-                    eprintln!("type the value of {name}, then ctrl-d:");
+                    note(&format!("type the value of {name}, then ctrl-d:"));
                 }
                 let bytes = read(file.as_deref().unwrap_or(Path::new("-")))?;
                 let value =

@@ -12,16 +12,16 @@ use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    /// Settings file; `ringback.toml` is read when it is there.
+    /// Settings file [default: `ringback.toml`, if it is there].
     #[arg(long, env = "RINGBACK_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address for callbacks.
+    /// Address for callbacks [default: 0.0.0.0:8080].
     #[arg(long, value_name = "ADDRESS")]
     public: Option<String>,
-    /// Address for the API.
+    /// Address for the API, health and metrics [default: 127.0.0.1:8081].
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
-    /// Scheme, host and port under which callers reach the server.
+    /// Scheme, host and port under which callers reach the server [default: http:// and the address for callbacks].
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
 }
@@ -41,10 +41,10 @@ impl Serve {
         let listeners = Listeners { public: bind(config.public).await?, admin: bind(config.admin).await? };
         let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
         let announce = |app: &App| {
-            output::line(&format!("ringback {} is ready", env!("CARGO_PKG_VERSION")));
-            output::line(&format!("  callbacks  {} (listening on {public})", app.public_url));
-            output::line(&format!("  admin API  http://{} (listening on {admin})", reachable(admin)));
-            output::line(&format!("  data       {}", app.config.data.display()));
+            output::announce(&format!("ringback {} is ready", env!("CARGO_PKG_VERSION")));
+            output::announce(&format!("  callbacks  {} (listening on {public})", app.public_url));
+            output::announce(&format!("  admin API  http://{} (listening on {admin})", reachable(admin)));
+            output::announce(&format!("  data       {}", app.config.data.display()));
         };
         run(config, listeners, crate::plugin::default_compiler(), metrics, stop_signal(), announce).await?;
         Ok(())
@@ -59,7 +59,7 @@ fn start_log(form: LogForm, filter: &str) {
         LogForm::Json => builder.json().try_init(),
     };
     if let Err(error) = started {
-        eprintln!("ringback: the log could not be started: {error}");
+        output::note(&format!("ringback: the log could not be started: {error}"));
     }
 }
 
@@ -68,7 +68,7 @@ fn start_metrics() -> Option<PrometheusHandle> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
-        .inspect_err(|error| eprintln!("ringback: metrics could not be started: {error}"))
+        .inspect_err(|error| output::note(&format!("ringback: metrics could not be started: {error}")))
         .ok()
 }
 

@@ -12,16 +12,23 @@ pub(super) enum Ticket {
     Create(Box<Create>),
     /// List the tickets, newest first.
     List {
-        /// Only with this status: open, called, closed, expired.
+        /// Only with this status: open, called, closed or expired.
         #[arg(long)]
         status: Option<String>,
-        #[arg(long)]
+        /// Most tickets, 1 to 200 [default: 50].
+        #[arg(long, value_name = "NUMBER")]
         limit: Option<u32>,
     },
     /// Show a ticket.
-    Show { id: String },
+    Show {
+        /// As `ringback ticket list` shows it.
+        id: String,
+    },
     /// Close a ticket: its URL answers 410 from then on.
-    Close { id: String },
+    Close {
+        /// As `ringback ticket list` shows it.
+        id: String,
+    },
 }
 
 /// What is done on a call, how often, and what the caller gets.
@@ -42,13 +49,13 @@ pub(super) struct Create {
     /// The plugin's configuration: a file with JSON, or - for standard input.
     #[arg(long, value_name = "FILE", requires = "plugin")]
     with: Option<PathBuf>,
-    /// The environment of the flow or the plugin.
+    /// The environment of the flow or the plugin [default: default].
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
     /// Send the caller to a path of this host, or to a URL that the settings allow.
     #[arg(long, value_name = "URL")]
     redirect: Option<String>,
-    /// The status of the answer; 200 when absent.
+    /// The status of the answer [default: 200; of a redirect 302 for GET, else 303].
     #[arg(long, value_name = "STATUS")]
     code: Option<u16>,
     /// The body of the answer.
@@ -57,7 +64,7 @@ pub(super) struct Create {
     /// A header of the answer; may be repeated.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The state of a URL that others have already: a random UUID.
+    /// The state of a URL that others have already, a random UUID [default: a new one].
     #[arg(long, value_name = "UUID")]
     state: Option<String>,
     /// Put the state into this query parameter, in place of the path.
@@ -72,10 +79,10 @@ pub(super) struct Create {
     /// Ask for a click on GET, so that mail scanners do not use it up.
     #[arg(long)]
     confirm: bool,
-    /// `https://host` in place of the server's own.
+    /// Scheme and host of its URL, such as https://pay.example.com [default: the server's own].
     #[arg(long, value_name = "URL")]
     alternative_domain: Option<String>,
-    /// Like 1h; without it the ticket does not expire.
+    /// How long it can be called, such as 15m, 1h or 30d; 3650d at most [default: until it is closed].
     #[arg(long, value_name = "DURATION")]
     expires_in: Option<String>,
 }

@@ -11,16 +11,20 @@ pub(super) enum Token {
     Create {
         /// What it is for.
         name: String,
+        /// What it opens.
         #[arg(long, value_enum, default_value = "author")]
         access: Access,
-        /// Like 30d; without it the token does not expire.
+        /// How long it counts, such as 12h or 30d; 3650d at most [default: until it is removed].
         #[arg(long, value_name = "DURATION")]
         expires_in: Option<String>,
     },
     /// List the tokens, without themselves.
     List,
     /// Remove a token.
-    Remove { id: String },
+    Remove {
+        /// As `ringback token list` shows it.
+        id: String,
+    },
 }
 
 impl Token {

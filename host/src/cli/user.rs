@@ -9,6 +9,7 @@ use std::path::PathBuf;
 pub(super) enum User {
     /// Make a user, or replace its properties or roles; what no flag names stays as it is.
     Set {
+        /// Letters, digits and `.`, `_`, `@`, `+`, `-`.
         id: String,
         /// A file with a JSON object, or - for standard input; it replaces all properties.
         #[arg(long, value_name = "FILE")]
@@ -23,20 +24,31 @@ pub(super) enum User {
     /// List the users.
     List,
     /// Show a user with its properties.
-    Show { id: String },
+    Show {
+        /// As `ringback user list` shows it.
+        id: String,
+    },
     /// Remove a user with its tokens.
-    Remove { id: String },
+    Remove {
+        /// As `ringback user list` shows it.
+        id: String,
+    },
     /// Make a token that proves the user to triggers; it is shown this once.
     Token {
+        /// As `ringback user list` shows it.
         id: String,
-        /// Like 30d; without it the token does not expire.
+        /// How long it counts, such as 12h or 30d; 3650d at most [default: until it is revoked].
         #[arg(long, value_name = "DURATION")]
         expires_in: Option<String>,
     },
     /// List the tokens of a user, without themselves.
-    Tokens { id: String },
+    Tokens {
+        /// As `ringback user list` shows it.
+        id: String,
+    },
     /// Revoke a token of a user: it proves nobody any more.
     Revoke {
+        /// As `ringback user list` shows it.
         id: String,
         /// The id that `ringback user tokens` lists, not the token.
         token_id: String,

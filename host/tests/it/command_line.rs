@@ -456,22 +456,153 @@ async fn a_name_that_would_be_another_path_is_refused() {
     fails(&ringback(&server, &["user", "show", "a..b"]), 1, "a..b");
 }
 
-/// What callers sent is shown without what a terminal would obey, and on the line that it belongs to.
+/// What a terminal obeys, or shows elsewhere than it stands.
+const OBEYED: &str =
+    "\u{1b}[2J\u{7f}\u{85}\u{9b}31m\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\r\nstarted by nobody";
+
+/// The commands behind some arguments, by their help.
+fn commands_of(arguments: &[&str]) -> Vec<String> {
+    let help = says(&Command::new(BINARY).args(arguments).arg("--help").output().unwrap());
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = lines.take_while(|line| !line.is_empty()).filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then(|| name.to_owned())
+    });
+    names.collect()
+}
+
+/// What others have written is shown without what a terminal would obey, and on the line that it belongs to: by every command that
+/// shows anything of them, as text and as JSON. JSON says all the same what it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn control_characters_of_callers_are_not_shown_raw() {
-    let server = TestServer::start().await;
-    let url = server.deploy("flow: f\nsteps:\n  - trigger: Hook\n  - fail: 'no: ${{ data.t }}'\n").await;
-    let response = server.post(&url, &json!({ "t": "a\u{9b}31m\u{1b}[2J\r\nstarted by nobody" })).await;
-    let answer: Value = response.json().await.unwrap();
-    let id = answer["execution"].as_str().unwrap();
-    let message = server.ended(id).await["error"]["message"].to_string();
+async fn what_terminals_obey_is_shown_by_no_command() {
+    const OTHERS: [&str; 39] = [
+        "serve",
+        "backup",
+        "restore",
+        "openapi",
+        "doctor",
+        "db verify",
+        "flow apply",
+        "flow check",
+        "flow activate",
+        "flow enable",
+        "flow disable",
+        "flow add-signature",
+        "flow drop-signature",
+        "flow remove",
+        "flow schema",
+        "plugin new",
+        "plugin check",
+        "plugin push",
+        "plugin activate",
+        "plugin remove",
+        "execution cancel",
+        "execution retry",
+        "secret set",
+        "secret retire",
+        "secret remove",
+        "ticket create",
+        "ticket close",
+        "redirect-origin add",
+        "redirect-origin remove",
+        "token create",
+        "token remove",
+        "environment set",
+        "environment remove",
+        "var set",
+        "var remove",
+        "user set",
+        "user remove",
+        "user token",
+        "user revoke",
+    ];
+    let server = TestServer::start().await.with_plugins(&["field-match"]).await;
+    let is_obeyed = |c: char| c.is_control() || OBEYED.contains(c) && !c.is_ascii();
+    let trigger = "Hook \u{202e}\u{2066}";
+    let source = format!(
+        "flow: f\nsteps:\n  - trigger: '{trigger}'\n  - set: {{ note: 1 }}\n  - fail: 'no: ${{{{ data.t }}}}'\n"
+    );
+    server.deploy(&source).await;
+    let url = server.deploy(&source.replace("steps:", "# \u{202e}\nsteps:")).await;
+    let query = form_urlencoded::byte_serialize(OBEYED.as_bytes()).collect::<String>();
+    let sent = server.call(Method::POST, &format!("{url}?q={query}")).json(&json!({ "t": OBEYED, OBEYED: OBEYED }));
+    let sent = sent.header("x-note", axum::http::HeaderValue::from_bytes("a\u{9b}\u{202e}".as_bytes()).unwrap());
+    let response = sent.send().await.unwrap();
+    let callback = server.callback(&response).await["id"].as_str().unwrap().to_owned();
+    let execution = response.json::<Value>().await.unwrap()["execution"].as_str().unwrap().to_owned();
+    let message = server.ended(&execution).await["error"]["message"].to_string();
     assert!(message.contains('\u{9b}') && message.contains("started by nobody"), "{message:?}");
-    let shown = says(&ringback(&server, &["execution", "show", id]));
-    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
-    assert!(!shown.lines().any(|line| line.starts_with("started by nobody")), "{shown}");
-    assert!(shown.contains(r"no: a\u{9b}31m\u{1b}[2J\r\nstarted by nobody"), "{shown}");
+    let unread = server.call(Method::POST, &url).header("content-type", "application/json").body(format!("{{{OBEYED}"));
+    let unread = server.callback(&unread.send().await.unwrap()).await["id"].as_str().unwrap().to_owned();
+    let ticket = server.ticket(&json!({ "response": { "body": OBEYED } })).await["id"].as_str().unwrap().to_owned();
+    for (path, body) in [
+        ("/v1/users/jane", json!({ "properties": { OBEYED: OBEYED }, "roles": [] })),
+        ("/v1/vars/v", json!({ "value": { OBEYED: OBEYED } })),
+    ] {
+        assert!(server.api(Method::PUT, path).json(&body).send().await.unwrap().status().is_success(), "{path}");
+    }
+    server.set_secret("S", OBEYED).await;
+    let example = json!({ "t": OBEYED, OBEYED: OBEYED }).to_string();
+    let shows = [
+        &["flow", "list"][..],
+        &["flow", "show", "f"],
+        &["flow", "show", "f@2"],
+        &["flow", "versions", "f"],
+        &["flow", "diff", "f", "1"],
+        &["plugin", "list"],
+        &["plugin", "show", "field-match"],
+        &["execution", "list"],
+        &["execution", "show", &execution],
+        &["callback", "list"],
+        &["callback", "show", &callback],
+        &["callback", "show", &unread],
+        &["callback", "explain", &callback],
+        &["callback", "explain", &unread],
+        &["callback", "replay", &callback, "--dry-run"],
+        &["sample", "parse", &example],
+        &["secret", "list"],
+        &["ticket", "list"],
+        &["ticket", "show", &ticket],
+        &["redirect-origin", "list"],
+        &["token", "list"],
+        &["environment", "list"],
+        &["var", "list"],
+        &["user", "list"],
+        &["user", "show", "jane"],
+        &["user", "tokens", "jane"],
+    ];
+    for arguments in shows {
+        for json in [&[][..], &["--json"]] {
+            let said = says(&ringback(&server, &[json, arguments].concat()));
+            assert!(!said.contains(|c: char| is_obeyed(c) && c != '\n' && c != '\t'), "{arguments:?}: {said:?}");
+            assert!(!said.lines().any(|line| line.starts_with("started by nobody")), "{arguments:?}: {said}");
+            assert!(json.is_empty() || serde_json::from_str::<Value>(&said).is_ok(), "{arguments:?}: {said}");
+        }
+    }
+    // What shows something is tried here, or shows nothing of others.
+    for group in commands_of(&[]) {
+        let commands: Vec<String> = match commands_of(&[&group]) {
+            none if none.is_empty() => vec![group],
+            commands => commands.iter().map(|name| format!("{group} {name}")).collect(),
+        };
+        for command in commands {
+            let is_shown = shows.iter().any(|arguments| arguments[..2].join(" ") == command);
+            assert!(is_shown != OTHERS.contains(&command.as_str()), "{command}");
+        }
+    }
+
+    let shown = says(&ringback(&server, &["execution", "show", &execution]));
+    assert!(shown.contains(r"no: \u001b[2J\u007f\u0085\u009b31m\u2028"), "{shown}");
+    assert!(shown.contains(r"\u202e\u2066\u2069\r\nstarted by nobody"), "{shown}");
+    let shown: Value = serde_json::from_str(&says(&ringback(&server, &["callback", "show", &callback]))).unwrap();
+    let body: Value = serde_json::from_str(shown["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body, json!({ "t": OBEYED, OBEYED: OBEYED }));
     // A source has lines.
     assert!(says(&ringback(&server, &["flow", "show", "f@1"])).starts_with("flow: f\nsteps:\n"));
+    // What is wrong quotes them, too.
+    let wrong = ringback(&server, &["flow", "show", OBEYED]);
+    fails(&wrong, 1, r"\u009b31m");
+    assert!(!text(&wrong.stderr).replace("\r\n", "").trim_end().contains(is_obeyed), "{:?}", text(&wrong.stderr));
 }
 
 /// A token that no header can carry is not asked with; a line end behind one is no part of it.
@@ -532,6 +663,225 @@ async fn json_is_json_in_every_command() {
     }
     let restored = Command::new(BINARY).args(["--json", "--data", "new", "restore", "b"]).current_dir(data).output();
     assert!(serde_json::from_str::<Value>(&says(&restored.unwrap())).unwrap()["done"].is_string());
+}
+
+/// What goes wrong is JSON, too: one object on standard error, as the API has it, with the exit code.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_are_json_under_json() {
+    let (server, other) = (TestServer::start().await, TestServer::start().await);
+    let data = server.data();
+    std::fs::write(data.join("flow.yaml"), "flow: shop\nsteps:\n  - trigger: Order\n    wen: 'true'\n    limt: 1\n")
+        .unwrap();
+    std::fs::write(data.join("right.yaml"), "flow: shop\nsteps:\n  - trigger: Order\n").unwrap();
+    let problem = |output: Output, exit_code: i32, code: &str| -> Value {
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(exit_code), ""), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        let problem: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+        assert_eq!(
+            (problem["code"].as_str(), problem["exit_code"].as_i64()),
+            (Some(code), Some(exit_code.into())),
+            "{said}"
+        );
+        assert_eq!(problem["type"], "about:blank", "{said}");
+        assert!(
+            ["title", "detail"].iter().all(|name| problem[name].as_str().is_some_and(|text| !text.is_empty())),
+            "{said}"
+        );
+        problem
+    };
+    let run = |arguments: &[&str]| ringback(&server, &[&["--json"], arguments].concat());
+
+    for what in ["check", "apply"] {
+        let mistakes = problem(run(&["flow", what, "flow.yaml"]), 1, "flow_mistakes");
+        assert_eq!((&mistakes["status"], &mistakes["file"]), (&json!(422), &json!("flow.yaml")), "{mistakes}");
+        assert_eq!(mistakes["errors"].as_array().unwrap().len(), 2, "{mistakes}");
+        let first = &mistakes["errors"][0];
+        assert_eq!((&first["line"], &first["column"], &first["path"]), (&json!(4), &json!(5), &json!("steps[0].wen")));
+        assert!(first["detail"].as_str().unwrap().contains("did you mean `when`"), "{first}");
+    }
+    for (arguments, status, code) in [
+        (&["callback", "show", "x"][..], 404, "not_found"),
+        (&["flow", "show", "none"], 404, "not_found"),
+        (&["flow", "list", "--token", "x"], 401, "unauthorized"),
+        (&["callback", "list", "--limit", "0"], 400, "invalid_limit"),
+        (&["secret", "set", "A-B", "--file", "flow.yaml"], 400, "invalid_name"),
+        (&["plugin", "push", "p", "flow.yaml"], 422, "plugin_refused"),
+        (&["backup", "b", "--token", "x"], 401, "unauthorized"),
+    ] {
+        assert_eq!(problem(run(arguments), 1, code)["status"], status, "{arguments:?}");
+    }
+    let others = other.data().display().to_string();
+    for (arguments, exit_code, code, detail) in [
+        (&["flow", "apply", "none.yaml"][..], 1, "refused", "none.yaml: No such file"),
+        (&["flow", "list", "--data", "/nowhere"], 1, "refused", "no token"),
+        (&["doctor", "--data", "/nowhere"], 68, "another_server", "another data directory than /nowhere"),
+        (&["doctor", "--data", &others], 68, "another_server", "another data directory"),
+        (&["doctor", "--token", "x"], 77, "token_refused", "does not accept the token"),
+        (&["flow", "list", "--server", "http://127.0.0.1:1"], 69, "unreachable", "no server answers"),
+        (&["flow", "apply", "right.yaml", "--server", "http://127.0.0.1:1"], 69, "unreachable", "no server answers"),
+        (
+            &["plugin", "push", "p", "flow.yaml", "--server", "http://127.0.0.1:1"],
+            69,
+            "unreachable",
+            "no server answers",
+        ),
+        (&["flow", "list", "--server", &server.public], 68, "another_server", "is not the admin side"),
+        (&["flow", "list", "--server", "nonsense"], 2, "wrong_arguments", "names no address"),
+        (&["user", "show", ".."], 2, "wrong_arguments", "nothing has the name"),
+        (&["db", "verify"], 73, "data_unusable", "in use by another ringback"),
+        (&["serve", "--public-url", "example.com"], 78, "wrong_setting", "https://hooks.example.com"),
+        (&["var", "set", "v", "{", "--as-json"], 1, "refused", "the value is not JSON"),
+        // What is not understood.
+        (&[], 2, "wrong_arguments", "a command is missing; --help lists them"),
+        (&["flow"], 2, "wrong_arguments", "a command is missing; --help lists them"),
+        (
+            &["flow", "aply"],
+            2,
+            "wrong_arguments",
+            "unrecognized subcommand 'aply' tip: a similar subcommand exists: 'apply'",
+        ),
+        (&["flow", "apply"], 2, "wrong_arguments", "required arguments were not provided: <FILE>"),
+        (&["flow", "list", "--jsn"], 2, "wrong_arguments", "unexpected argument '--jsn'"),
+        (
+            &["flow", "activate", "f", "99999999999999999999"],
+            2,
+            "wrong_arguments",
+            "'<VERSION>': the number is too large",
+        ),
+        (&["plugin", "new", "p", "--role", "x"], 2, "wrong_arguments", "allowed: verifier"),
+        (&["secret", "set", ""], 2, "wrong_arguments", "a value is required for '<NAME>'"),
+    ] {
+        let problem = problem(run(arguments), exit_code, code);
+        let said = problem["detail"].as_str().unwrap();
+        assert!(
+            said.contains(detail) && !said.contains("Usage") && !said.contains("For more"),
+            "{arguments:?}: {said}"
+        );
+        assert_eq!(problem["status"], Value::Null, "{arguments:?}");
+    }
+    // Also where the flag comes last; what is asked for is no error.
+    let last = Command::new(BINARY).args(["flow", "aply", "--json"]).output().unwrap();
+    problem(last, 2, "wrong_arguments");
+    assert!(says(&run(&["--help"])).contains("First steps"));
+}
+
+/// Arguments that name nothing that could be used: one sentence says what is wrong, and nothing is left behind.
+#[test]
+fn arguments_that_cannot_be_used_are_told_in_words() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let arguments = arguments.iter().map(|text| match *text {
+            "BYTES" => std::ffi::OsStr::from_bytes(b"\xff\xfe"),
+            text => text.as_ref(),
+        });
+        let mut command = Command::new(BINARY);
+        command.args(arguments).env_clear().env("RINGBACK_SERVER", "http://127.0.0.1:1").env("RINGBACK_TOKEN", "x");
+        command.current_dir(directory.path()).stdin(std::process::Stdio::null()).output().unwrap()
+    };
+    for (arguments, code, expected) in [
+        (&["flow", "apply", "/tmp"][..], 1, "/tmp: Is a directory"),
+        (&["flow", "apply", "BYTES"], 1, "No such file"),
+        (&["flow", "show", "BYTES"], 2, "invalid UTF-8"),
+        (&["plugin", "new", "BYTES"], 2, "invalid UTF-8"),
+        (&["plugin", "new", "..", "--role", "step"], 2, "`..` is not a name"),
+        (&["plugin", "push", "p", "/tmp"], 1, "/tmp: Is a directory"),
+        (&["sample", "parse", "@"], 1, "a file is to be named behind the @"),
+        (&["sample", "parse", "@none"], 1, "none: No such file"),
+        (&["sample", "parse", "@/proc/self/exe"], 1, "the sample is not text"),
+        (&["secret", "set", "A", "--file", "/proc/self/exe"], 1, "a secret must be text"),
+        (&["ticket", "create", "--header", "x", "--body", "a"], 1, "write it like --header 'x-name: value'"),
+        (&["ticket", "create", "--code", "99999"], 2, "'--code <STATUS>': the number is too large"),
+        (&["callback", "list", "--limit", "x"], 2, "'--limit <NUMBER>': write a whole number"),
+        (&["ticket", "list", "--limit", "99999999999"], 2, "the number is too large"),
+        (&["doctor", "--wait", "1.5"], 2, "write a whole number"),
+        (&["backup", "/tmp"], 1, "/tmp is no plain file"),
+        (&["backup", "/nowhere/b"], 1, "there is no directory /nowhere"),
+        (&["restore", "/tmp"], 1, "/tmp is a directory; name the file that `ringback backup` wrote"),
+        (&["restore", "none"], 1, "none: No such file"),
+        (&["db", "verify", "--data", "/proc/self/exe"], 1, "there is no store in /proc/self/exe"),
+    ] {
+        fails(&run(arguments), code, expected);
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// A server that cannot be reached is no fault of the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_to_no_server_exits_as_every_other_command() {
+    let server = TestServer::start().await;
+    std::fs::write(server.data().join("flow.yaml"), "flow: shop\nsteps:\n  - trigger: Order\n").unwrap();
+    for arguments in
+        [&["flow", "apply", "flow.yaml"][..], &["flow", "check", "flow.yaml"], &["plugin", "push", "p", "flow.yaml"]]
+    {
+        complains(
+            &ringback(&server, &[&["--server", "http://127.0.0.1:1"], arguments].concat()),
+            69,
+            "no server answers",
+        );
+        complains(
+            &ringback(&server, &[&["--server", &server.public], arguments].concat()),
+            68,
+            "is not the admin side",
+        );
+    }
+}
+
+/// What is printed is perhaps to be seen this once: a token. A reader that has seen enough is no error.
+#[tokio::test(flavor = "multi_thread")]
+async fn output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none() {
+    let server = TestServer::start().await;
+    let run = |arguments: &[&str], out: std::process::Stdio, err: std::process::Stdio| {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).env_clear().env("RINGBACK_SERVER", &server.admin).env("RINGBACK_DATA", server.data());
+        command.stdout(out).stderr(err).spawn().unwrap().wait_with_output().unwrap()
+    };
+    let full = || std::fs::File::create("/dev/full").unwrap();
+    let output = run(&["token", "create", "x"], full().into(), std::process::Stdio::piped());
+    complains(&output, 1, "the output could not be written: No space left on device");
+    let gone = || std::io::pipe().unwrap().1;
+    for arguments in [&["token", "list"][..], &["openapi"], &["--json", "flow", "list"], &["--help"]] {
+        let output = run(arguments, gone().into(), std::process::Stdio::piped());
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{arguments:?}");
+    }
+    complains(
+        &run(&["--server", "x"], full().into(), std::process::Stdio::piped()),
+        2,
+        "a command is missing; --help lists them",
+    );
+    for (arguments, code) in [(&["flow", "show", "none"][..], 1), (&["flow"], 2), (&["--json", "flow"], 2)] {
+        assert_eq!(run(arguments, gone().into(), gone().into()).status.code(), Some(code), "{arguments:?}");
+        assert_eq!(run(arguments, full().into(), full().into()).status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+/// What is to end is not to last for centuries.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_is_too_long_is_refused() {
+    let server = TestServer::start().await;
+    let run = |arguments: &[&str]| ringback(&server, arguments);
+    std::fs::write(server.data().join("value"), "s3cret").unwrap();
+    says(&run(&["user", "set", "jane"]));
+    let set = &["secret", "set", "A", "--file", "value", "--keep-previous"][..];
+    says(&run(&set[..5]));
+    for (member, arguments) in [
+        ("keep_previous", set),
+        ("expires_in", &["token", "create", "x", "--expires-in"]),
+        ("expires_in", &["user", "token", "jane", "--expires-in"]),
+        ("expires_in", &["ticket", "create", "--body", "x", "--expires-in"]),
+    ] {
+        for (wrong, why) in [
+            ("99999d", "`99999d` is too long; it can be 3650d at most"),
+            ("3651d", "`3651d` is too long; it can be 3650d at most"),
+            ("999999999999d", "`999999999999d` is too long; `d` takes at most 5 digits"),
+            ("0s", "`0s` is no time at all; give it more, or leave it out"),
+            ("soon", "`soon` is not a duration; write a whole number and a unit"),
+        ] {
+            complains(&run(&[arguments, &[wrong]].concat()), 1, &format!("`{member}`: {why}"));
+        }
+        says(&run(&[arguments, &["3650d"]].concat()));
+    }
 }
 
 /// What no flag names stays; what ends is said.
@@ -622,32 +972,4 @@ async fn a_change_that_cannot_be_made_says_what_can_be_done() {
     fails(&run(&["user", "token", "jane", "--expires-in", "0s"]), 1, "`expires_in`: `0s` is no time at all");
     fails(&run(&["token", "create", "x", "--expires-in", "0s"]), 1, "`expires_in`: `0s` is no time at all");
     fails(&run(&["ticket", "create", "--body", "x", "--expires-in", "0s"]), 1, "`expires_in`: `0s` is no time at all");
-}
-
-/// What is to end is not to last for centuries.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_is_too_long_is_refused() {
-    let server = TestServer::start().await;
-    let run = |arguments: &[&str]| ringback(&server, arguments);
-    std::fs::write(server.data().join("value"), "s3cret").unwrap();
-    says(&run(&["user", "set", "jane"]));
-    let set = &["secret", "set", "A", "--file", "value", "--keep-previous"][..];
-    says(&run(&set[..5]));
-    for (member, arguments) in [
-        ("keep_previous", set),
-        ("expires_in", &["token", "create", "x", "--expires-in"]),
-        ("expires_in", &["user", "token", "jane", "--expires-in"]),
-        ("expires_in", &["ticket", "create", "--body", "x", "--expires-in"]),
-    ] {
-        for (wrong, why) in [
-            ("99999d", "`99999d` is too long; it can be 3650d at most"),
-            ("3651d", "`3651d` is too long; it can be 3650d at most"),
-            ("999999999999d", "`999999999999d` is too long; `d` takes at most 5 digits"),
-            ("0s", "`0s` is no time at all; give it more, or leave it out"),
-            ("soon", "`soon` is not a duration; write a whole number and a unit"),
-        ] {
-            complains(&run(&[arguments, &[wrong]].concat()), 1, &format!("`{member}`: {why}"));
-        }
-        says(&run(&[arguments, &["3650d"]].concat()));
-    }
 }

@@ -146,6 +146,7 @@ pub async fn run(
         environments: environments.clone(),
         tickets: tickets.clone(),
         limiter: Arc::default(),
+        delivering: Arc::default(),
         runner,
         mailbox: config.mailbox,
         deferred_for_max: config.deferred_for_max,

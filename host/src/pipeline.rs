@@ -36,7 +36,7 @@ use crate::user::Users;
 use crate::verify::{Proof, Verified, Verify, challenge, not_genuine, verified_before, verify};
 use dedupe::Identity;
 use passage::{Origin, Passage, Place, scope_of};
-use select::Delivery;
+use select::{Delivering, Delivery};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +56,8 @@ pub struct Pipeline {
     /// By workspace, flow and trigger; those who have proved who they are apart from those who have not.
     pub limiter: Arc<Limiter<(Name, Name, Name, bool)>>,
     pub runner: Runner,
+    /// Callbacks for all that are being handed out.
+    pub delivering: Arc<Delivering>,
     /// What an execution keeps that came before it waits.
     pub mailbox: MailboxLimits,
     /// How long a callback is kept whose plugin cannot be called.

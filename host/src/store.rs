@@ -176,6 +176,18 @@ pub enum Write {
         workspace: Name,
         id: CallbackId,
     },
+    /// A callback for all has resumed this one.
+    PutResumed {
+        workspace: Name,
+        callback: CallbackId,
+        execution: ExecutionId,
+    },
+    /// It is done.
+    DeleteResumed {
+        workspace: Name,
+        callback: CallbackId,
+        execution: ExecutionId,
+    },
     DeleteCallback {
         workspace: Name,
         id: CallbackId,
@@ -682,6 +694,13 @@ impl Store {
         let start = after.map_or(prefix, |after| [&key::deferred(workspace, after)[..], &[0]].concat());
         let read = |key: &[u8]| key.get(1..).and_then(key::workspace_and_callback).map(|(_, id)| id);
         self.engine.scan_keys(start, end, limit, read)
+    }
+
+    /// Executions that a callback for all has resumed so far, in the order in which they began.
+    pub fn resumed_by(&self, workspace: &Name, callback: CallbackId) -> Result<Vec<ExecutionId>, StoreError> {
+        let prefix = key::all_resumed(workspace, callback);
+        let read = |key: &[u8]| key.get(prefix.len()..)?.try_into().ok().map(ExecutionId::from_bytes);
+        self.engine.scan_keys(prefix.clone(), key::after_prefix(&prefix), usize::MAX, read)
     }
 
     /// What is due by now behind a key, at most so many. Deliveries that are over are forgotten on the way.

@@ -1,6 +1,7 @@
 //! Callbacks that come a second time: sent again by a user, kept until a plugin is back, or asked about later.
 
 use super::passage::{Origin, Passage};
+use super::select::done_with;
 use super::{End, Pipeline};
 use crate::callback::Callback;
 use crate::face;
@@ -9,6 +10,7 @@ use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{CallbackRecord, Outcome, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict};
 use crate::runner::{Answer, Until};
 use crate::store::{StoreError, Write};
+use crate::sync::lock;
 use crate::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -155,6 +157,9 @@ impl Pipeline {
     }
 
     async fn try_deferred(&self, workspace: &Name, id: CallbackId) -> Result<(), StoreError> {
+        if lock(&self.delivering).contains(&id) {
+            return Ok(());
+        }
         let taken = Write::TakeDeferred { workspace: workspace.clone(), id };
         let Some(mut record) = self.store.callback(workspace, id)? else {
             return self.store.commit(vec![taken]).await;
@@ -173,7 +178,8 @@ impl Pipeline {
             };
             record.decide(outcome, verdict, reason.to_owned());
             let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
-            return self.store.commit(vec![taken, put]).await;
+            let resumed = self.store.resumed_by(workspace, id)?;
+            return self.store.commit(done_with(workspace, id, &resumed).chain([taken, put]).collect()).await;
         };
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let mut passage = self.passage(callback, place, Origin::Deferred { record: Box::new(record) });

@@ -1,15 +1,15 @@
 //! Which executions a callback of a later trigger is for: one by its id, any, or all that wait. What it says to one of them,
 //! whether it counts and what its caller is answered is up to the version of the flow that this one runs.
 
-use super::passage::Passage;
+use super::passage::{Origin, Passage};
 use super::{Change, End, Pipeline, Stopped};
 use crate::callback::{Callback, Input};
 use crate::condition::{Condition, Decision};
 use crate::execution::{Event, Standing};
 use crate::face::Selector;
 use crate::flow::{Flow, Trigger};
-use crate::name::ExecutionId;
-use crate::outcome::{Outcome, PluginUse, Stage, Stop, Verdict};
+use crate::name::{CallbackId, ExecutionId, Name};
+use crate::outcome::{Outcome, PluginUse, Stage, Stop, TraceEntry, Verdict};
 use crate::planted::{Fault, is_planted};
 use crate::plugin::Subject;
 use crate::runner::{ChangeError, Run, advance, subject_for};
@@ -17,8 +17,9 @@ use crate::store::{Mail, StoreError, Write};
 use crate::sync::lock;
 use crate::time::Timestamp;
 use crate::verify::Verified;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
+use tokio::sync::OnceCell;
 
 /// How often a change is tried again that someone else was faster than.
 const ATTEMPTS_MAX: usize = 20;
@@ -40,11 +41,13 @@ pub(super) struct Delivery<'d> {
     input: Input,
     /// What it says by another version, the last that was asked: those that wait longest run the oldest.
     earlier: Mutex<Option<(u32, Input)>>,
+    /// Whether it was made known that it is for all; false when the same one was known already.
+    claim: OnceCell<bool>,
 }
 
 impl<'d> Delivery<'d> {
     pub(super) fn new(verified: &'d Verified, trigger: &'d Trigger, input: Input) -> Self {
-        Self { verified, trigger, input, earlier: Mutex::new(None) }
+        Self { verified, trigger, input, earlier: Mutex::new(None), claim: OnceCell::new() }
     }
 
     /// The trigger in the version that an execution runs.
@@ -67,6 +70,44 @@ enum OneOfAll {
     Resumed(ExecutionId),
     DoesNotCount,
     Gone,
+    /// The same delivery was faster.
+    Known,
+}
+
+/// Callbacks for all that are being handed out.
+pub(super) type Delivering = Mutex<HashSet<CallbackId>>;
+
+/// One of them, until it is dropped.
+struct UnderWay<'d> {
+    delivering: &'d Delivering,
+    callback: CallbackId,
+}
+
+impl<'d> UnderWay<'d> {
+    fn begin(delivering: &'d Delivering, callback: CallbackId) -> Self {
+        lock(delivering).insert(callback);
+        Self { delivering, callback }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        lock(self.delivering).remove(&self.callback);
+    }
+}
+
+/// What forgets whom a callback has resumed, once its answer is kept.
+pub(super) fn done_with(
+    workspace: &Name,
+    callback: CallbackId,
+    resumed: &[ExecutionId],
+) -> impl Iterator<Item = Write> {
+    let delete = move |execution: &ExecutionId| Write::DeleteResumed {
+        workspace: workspace.clone(),
+        callback,
+        execution: *execution,
+    };
+    resumed.iter().map(delete)
 }
 
 impl Pipeline {
@@ -219,35 +260,58 @@ impl Pipeline {
         }
     }
 
-    /// Everyone who waits and whose condition is true, each as a change of its own.
+    /// Everyone who waits and whose condition is true. It is one delivery: known before the first of them goes on, while each change
+    /// says who has; what the end of the process leaves undone is done at the next start, as with callbacks kept for a plugin.
     async fn select_all(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<End, Stopped> {
+        let (workspace, callback) = (passage.callback.workspace.clone(), passage.callback.id);
+        let began = match &passage.origin {
+            Origin::Deferred { record } => record.received_at,
+            Origin::Caller | Origin::Replay { .. } => Timestamp::now(),
+        };
+        let _under_way = UnderWay::begin(&self.delivering, callback);
         let (mut after, mut declined) = (None, 0_usize);
         let mut resumed: Vec<ExecutionId> = Vec::new();
-        let (mut failed, mut failure) = (0_usize, None);
-        loop {
+        let (mut failed, mut failure, mut is_known) = (0_usize, None, false);
+        'pages: loop {
             let page = self.waits(passage, delivery.trigger, after)?;
             after = page.last().copied().or(after);
             let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<OneOfAll, Stopped>>> = Vec::new();
-            for (_, id) in &page {
+            // Who begins to wait later waits for another one.
+            for (_, id) in page.iter().filter(|(since, _)| *since <= began) {
                 attempts.push(Box::pin(self.resume_silently(&*passage, delivery, *id)));
             }
+            let is_last = attempts.len() < PAGE;
             for attempt in futures_util::future::join_all(attempts).await {
                 match attempt {
                     Ok(OneOfAll::Resumed(id)) => resumed.push(id),
                     Ok(OneOfAll::DoesNotCount) => declined += 1,
                     Ok(OneOfAll::Gone) => {}
+                    Ok(OneOfAll::Known) => is_known = true,
                     // One that cannot be resumed is left out (A-FR-12).
                     Err(stopped) => {
                         let reason = &stopped.1.reason;
-                        tracing::warn!(callback.id = %passage.callback.id, reason, "an execution was left out");
+                        tracing::warn!(callback.id = %callback, reason, "an execution was left out");
                         failed += 1;
                         failure.get_or_insert(stopped);
                     }
                 }
             }
-            if page.len() < PAGE {
-                break;
+            if is_last || is_known {
+                break 'pages;
             }
+        }
+        if is_known {
+            return self.known_now(passage, delivery.trigger).await;
+        }
+        let is_claimed = delivery.claim.get() == Some(&true);
+        if is_claimed {
+            passage.identity = None;
+            passage.with.push(Write::TakeDeferred { workspace: workspace.clone(), id: callback });
+        }
+        if is_claimed || matches!(passage.origin, Origin::Deferred { .. }) {
+            let all = self.store.resumed_by(&workspace, callback);
+            resumed = all.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
+            passage.with.extend(done_with(&workspace, callback, &resumed));
         }
         // How many could not be decided, and why the first of them.
         let left_out = match failure {
@@ -268,12 +332,32 @@ impl Pipeline {
         passage.passed(Stage::Select, reason);
         passage.resumed_count = Some(resumed.len() as u64);
         let (outcome, execution) = (Outcome::Resumed, resumed.first().copied());
-        let reply = passage.face.resumed_all(passage.callback.id, &resumed);
+        let reply = passage.face.resumed_all(callback, &resumed);
         if !passage.origin.is_dry_run() {
             let writes = passage.writes(outcome, execution, Some(&reply));
             self.store.commit(writes).await.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
         }
         Ok(End { outcome, execution, reply, recorded: true })
+    }
+
+    /// Makes a callback for all known, before the first execution goes on: false when the same delivery was faster.
+    async fn claim(&self, passage: &Passage) -> Result<bool, Stopped> {
+        if passage.origin.is_dry_run() || matches!(passage.origin, Origin::Deferred { .. }) {
+            return Ok(true);
+        }
+        let (workspace, id) = (passage.callback.workspace.clone(), passage.callback.id);
+        let mut record = passage.record(Outcome::Kept, None, None);
+        let reason = "it is for all that wait, and is being handed to one after the other".to_owned();
+        let verdict = Verdict::Passed;
+        record.trace.push(TraceEntry { stage: Stage::Select, verdict, reason, duration_us: 0, plugins: Vec::new() });
+        let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
+        let known = passage.identity.as_ref().map(|identity| identity.write(passage));
+        let writes = known.into_iter().chain([put, Write::PutDeferred { workspace, id }]).collect();
+        match self.store.commit(writes).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err((Stage::Commit, Stop::not_stored(&error))),
+        }
     }
 
     fn load(&self, passage: &Passage, id: ExecutionId) -> Result<Option<Run>, Stopped> {
@@ -413,9 +497,14 @@ impl Pipeline {
             if passage.origin.is_dry_run() {
                 return Ok(OneOfAll::Resumed(id));
             }
+            if !*delivery.claim.get_or_try_init(|| self.claim(passage)).await? {
+                return Ok(OneOfAll::Known);
+            }
             let goes_on = turn.effect.is_some();
-            let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
-            match self.store.commit(vec![write]).await {
+            let (workspace, callback) = (passage.callback.workspace.clone(), passage.callback.id);
+            let write = advance(&workspace, Some(before), &run.execution, turn.entries);
+            let resumed = Write::PutResumed { workspace, callback, execution: id };
+            match self.store.commit(vec![write, resumed]).await {
                 Ok(()) => {
                     self.runner.go_on(run, goes_on);
                     return Ok(OneOfAll::Resumed(id));

@@ -378,6 +378,12 @@ impl Engine {
                     operations.push(Operation::Expect { key: deferred.clone(), revision: Some(0) });
                     operations.push(Operation::Delete(deferred));
                 }
+                Write::PutResumed { workspace, callback, execution } => {
+                    put(&mut operations, key::resumed(workspace, *callback, *execution), &())?;
+                }
+                Write::DeleteResumed { workspace, callback, execution } => {
+                    operations.push(Operation::Delete(key::resumed(workspace, *callback, *execution)));
+                }
                 Write::DeleteCallback { workspace, id } => {
                     operations.push(Operation::Delete(key::callback(workspace, *id)));
                 }

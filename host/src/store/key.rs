@@ -35,13 +35,15 @@ pub(super) const TICKET_STATE: u8 = b'H';
 pub(super) const DUE: u8 = b'D';
 /// What is known of deliveries, to know them again.
 pub(super) const DELIVERY: u8 = b'K';
-/// Callbacks whose plugin rests.
+/// Callbacks that are not done with: their plugin rests, or they are for all that wait.
 pub(super) const DEFERRED: u8 = b'L';
+/// Executions that a callback for all has resumed so far.
+pub(super) const RESUMED: u8 = b'Y';
 pub(super) const MAILBOX: u8 = b'M';
 /// Who waits for a callback of a trigger.
 pub(super) const WAIT: u8 = b'W';
 
-pub(super) const KINDS: [u8; 24] = [
+pub(super) const KINDS: [u8; 25] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -64,6 +66,7 @@ pub(super) const KINDS: [u8; 24] = [
     DUE,
     DELIVERY,
     DEFERRED,
+    RESUMED,
     MAILBOX,
     WAIT,
 ];
@@ -303,6 +306,15 @@ pub(super) fn deferred(workspace: &Name, id: CallbackId) -> Vec<u8> {
 /// What the keys of all deferred callbacks of a workspace begin with.
 pub(super) fn all_deferred(workspace: &Name) -> Vec<u8> {
     key(DEFERRED, workspace, &[])
+}
+
+/// What the keys of all executions begin with that a callback has resumed.
+pub(super) fn all_resumed(workspace: &Name, callback: CallbackId) -> Vec<u8> {
+    key(RESUMED, workspace, callback.as_bytes())
+}
+
+pub(super) fn resumed(workspace: &Name, callback: CallbackId, execution: ExecutionId) -> Vec<u8> {
+    [&all_resumed(workspace, callback)[..], execution.as_bytes()].concat()
 }
 
 /// At a time, something is to be done about another key.

@@ -214,3 +214,76 @@ async fn b6_a_restart_performs_the_step_under_way_once() {
     }
     assert_eq!(sink.requests().len(), 2, "once before the kill, once after it");
 }
+
+/// C6: a callback for all is one delivery, also when it is sent twice at once, and when the process is killed while it goes from one
+/// execution to the next: each is resumed once, by the same callback, and whoever sends it again gets the whole list.
+#[tokio::test(flavor = "multi_thread")]
+async fn c6_all_is_one_delivery() {
+    const WAITING: usize = 600;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let server = Server::new(&data);
+    let mut process = server.start();
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
+    // A client of its own: connections of a dead server must not be tried again.
+    let client = || reqwest::Client::builder().no_proxy().build().unwrap();
+    let source = "flow: all\nsteps:\n  - trigger: Start\n  - trigger: Then\n    dedupe: { by: '${{ data.id }}' }\n";
+    let admin = process.admin.clone();
+    let deployed = client().put(format!("{admin}/v1/flows/all")).bearer_auth(&token).body(source).send().await.unwrap();
+    let flow: Value = deployed.json().await.unwrap();
+    let path = |index: usize| {
+        let url = flow["triggers"][index]["urls"]["default"]["native"].as_str().unwrap();
+        format!("/h/{}", url.rsplit('/').next().unwrap())
+    };
+    let (start, all) = (path(0), format!("{}?execution=all", path(1)));
+    let client_of_starts = client();
+    let mut ids = BTreeSet::new();
+    for chunk in 0..WAITING / 20 {
+        let url = format!("{}{start}", process.public);
+        let sent = (0..20).map(|n| client_of_starts.post(&url).json(&json!(chunk * 20 + n)).send());
+        for answer in futures_util::future::join_all(sent).await {
+            let answer: Value = answer.unwrap().json().await.unwrap();
+            ids.insert(answer["execution"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(ids.len(), WAITING);
+
+    let delivery = json!({ "id": "one" });
+    let url = format!("{}{all}", process.public);
+    let senders: Vec<_> = (0..2).map(|_| tokio::spawn(client().post(&url).json(&delivery).send())).collect();
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    process.kill();
+    for sender in senders {
+        drop(sender.await.unwrap());
+    }
+    let process = server.start();
+    let (client, url) = (client(), format!("{}{all}", process.public));
+    let list = async || loop {
+        let answer = client.post(&url).json(&delivery).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 202);
+        let answer: Value = answer.json().await.unwrap();
+        // Until it is done it says where the answer will be.
+        if let Some(list) = answer["executions"].as_array() {
+            break list.iter().map(|id| id.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(list().await, ids);
+    assert_eq!(list().await, ids, "the same again");
+    let get = async |path: String| -> Value {
+        client.get(format!("{}{path}", process.admin)).bearer_auth(&token).send().await.unwrap().json().await.unwrap()
+    };
+    let mut callbacks = BTreeSet::new();
+    for id in &ids {
+        let run = get(format!("/v1/executions/{id}")).await;
+        let resumed: Vec<&Value> =
+            run["journal"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "resumed").collect();
+        assert_eq!(resumed.len(), 1, "{run}");
+        callbacks.insert(resumed[0]["callback"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(callbacks.len(), 1, "one callback resumed them all");
+    let record = get(format!("/v1/callbacks/{}", callbacks.first().unwrap())).await;
+    assert_eq!((&record["outcome"], &record["resumed_count"]), (&json!("resumed"), &json!(WAITING)), "{record}");
+    drop(process);
+    server.verify();
+}

@@ -202,7 +202,7 @@ impl Default for RawConfig {
 /// Settings given as flags.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Flags {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     pub data: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public: Option<String>,
@@ -225,12 +225,16 @@ impl Config {
         let figment = Figment::from(Serialized::defaults(RawConfig::default()))
             .merge(Toml::file(file.unwrap_or(Path::new("ringback.toml"))))
             // These belong to the command line, not to the server.
-            .merge(Env::prefixed("RINGBACK_").ignore(&["token", "server", "config", "workspace"]))
+            .merge(Env::prefixed("RINGBACK_").ignore(&["token", "server", "config", "workspace", "data"]))
             .merge(Serialized::defaults(flags));
-        let raw: RawConfig = figment.extract().map_err(|error| {
+        let mut raw: RawConfig = figment.extract().map_err(|error| {
             let lines: Vec<String> = error.into_iter().map(|one| describe(&one)).collect();
             ConfigError(lines.join("\n"))
         })?;
+        // It need not be text.
+        if let Some(data) = &flags.data {
+            raw.data.clone_from(data);
+        }
         Self::check(raw)
     }
 
@@ -518,7 +522,7 @@ fn describe(error: &figment::Error) -> String {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
             format!("{name} must be {}", in_words(expected))
         }
-        other if error.path.is_empty() => other.to_string(),
+        other if error.path.is_empty() => other.to_string().trim_end().to_owned(),
         other => format!("{name}: {other}"),
     };
     let source = source.map(|source| format!(" (from {source})"));

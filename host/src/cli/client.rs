@@ -40,7 +40,9 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::NotEncrypted(_) => Exit::Unreachable,
             Self::NotRingback(_) => Exit::AnotherServer,
-            Self::Address(_) | Self::Argument(_) | Self::Token(WrongToken::Unusable(_)) => Exit::Arguments,
+            Self::Address(_) | Self::Argument(_) | Self::Token(WrongToken::Unusable(_) | WrongToken::Empty(_)) => {
+                Exit::Arguments
+            }
             Self::Refusal(_) | Self::Unwritten(_) | Self::Token(WrongToken::None(_)) => Exit::Refused,
         }
     }
@@ -140,11 +142,10 @@ fn kinds(error: &reqwest::Error) -> impl Iterator<Item = ErrorKind> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WrongToken {
     /// Neither given nor in the data directory.
-    #[error(
-        "no token: give one with --token or RINGBACK_TOKEN, or name the server's data directory with --data (there is no \
-         {})", .0.display()
-    )]
-    None(PathBuf),
+    #[error("no token: give one with --token or RINGBACK_TOKEN, or name the server's data directory with --data ({0})")]
+    None(String),
+    #[error("the token {0} is empty; give it as it was shown")]
+    Empty(String),
     #[error("the token {0} has a control character or a line end in it; give it as it was shown, on one line")]
     Unusable(String),
 }
@@ -155,12 +156,21 @@ pub(super) fn token(connection: &Connection) -> Result<String, WrongToken> {
         Some(token) => token.clone(),
         None => {
             let file = connection.token_file();
-            std::fs::read_to_string(&file).map_err(|_| WrongToken::None(file))?
+            std::fs::read_to_string(&file).map_err(|error| WrongToken::None(unread(&file, &error)))?
         }
     };
     match token.trim() {
+        "" => Err(WrongToken::Empty(token_source(connection))),
         token if token.contains(char::is_control) => Err(WrongToken::Unusable(token_source(connection))),
         token => Ok(token.to_owned()),
+    }
+}
+
+/// Why there is nothing of a file.
+fn unread(file: &Path, error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => format!("there is no {}", file.display()),
+        _ => format!("{} cannot be read: {error}", file.display()),
     }
 }
 
@@ -175,6 +185,9 @@ pub(super) fn token_source(connection: &Connection) -> String {
 /// The workspace that is asked for.
 pub(super) fn workspace(connection: &Connection) -> Result<Option<&str>, ClientError> {
     match connection.workspace.as_deref() {
+        Some("") => Err(ClientError::Argument(
+            "the workspace that --workspace or RINGBACK_WORKSPACE gives has no name; name one, or leave it out",
+        )),
         Some(name) if name.contains(char::is_control) => {
             Err(ClientError::Argument("the workspace has a control character or a line end in its name; leave it out"))
         }
@@ -365,7 +378,9 @@ fn describe(status: StatusCode, body: &Value) -> String {
     for error in errors {
         let number = |name: &str| error.get(name).and_then(Value::as_u64).unwrap_or_default();
         let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-        let _ = write!(text, "\n  {}:{}: {}: {}", number("line"), number("column"), part("path"), part("detail"));
+        let path =
+            Some(part("path")).filter(|path| !path.is_empty()).map(|path| format!("{path}: ")).unwrap_or_default();
+        let _ = write!(text, "\n  {}:{}: {path}{}", number("line"), number("column"), part("detail"));
     }
     text
 }

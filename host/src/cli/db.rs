@@ -14,7 +14,13 @@ pub(super) enum Db {
 impl Db {
     pub(super) fn run(self, connection: &Connection) -> Result<(), CliError> {
         let Self::Verify = self;
-        if !connection.data().join("store").is_dir() {
+        let store = connection.data().join("store");
+        if let Err(error) = std::fs::metadata(&store)
+            && error.kind() == std::io::ErrorKind::PermissionDenied
+        {
+            return Err(CliError::File { path: store, error });
+        }
+        if !store.is_dir() {
             return Err(CliError::Refused(format!(
                 "there is no store in {}; name it with --data",
                 connection.data().display()

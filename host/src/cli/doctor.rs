@@ -66,7 +66,7 @@ impl Diagnosis {
         match self {
             Self::Nobody(_) | Self::Silent(_) | Self::Stopping(_) | Self::NotEncrypted(_) => Exit::Unreachable,
             Self::Token(WrongToken::None(_)) => Exit::NoToken,
-            Self::Token(WrongToken::Unusable(_)) => Exit::Arguments,
+            Self::Token(WrongToken::Unusable(_) | WrongToken::Empty(_)) => Exit::Arguments,
             Self::NotRingback(_) | Self::AnotherData { .. } => Exit::AnotherServer,
             Self::AnotherVersion { .. } => Exit::AnotherVersion,
             Self::TokenRefused { .. } => Exit::TokenRefused,

@@ -39,7 +39,7 @@ impl Exit {
             Self::Arguments => (2, "wrong_arguments", "Wrong Arguments"),
             Self::NoToken => (66, "no_token", "No Token"),
             Self::AnotherServer => (68, "another_server", "Another Server"),
-            Self::Unreachable => (69, "unreachable", "No Server"),
+            Self::Unreachable => (69, "unreachable", "Unreachable"),
             Self::DataUnusable => (73, "data_unusable", "Data Directory Unusable"),
             Self::DataDamaged => (74, "data_damaged", "Data Damaged"),
             Self::StoreFailed => (75, "store_failed", "Store Failed"),

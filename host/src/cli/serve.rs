@@ -33,12 +33,14 @@ impl Serve {
         let config = Config::load(config.as_deref(), &Flags { data, public, admin, public_url })?;
         start_log(config.log, &config.log_filter);
         let metrics = start_metrics();
-        let bind = |address| async move {
+        let bind = |address, flag| async move {
             TcpListener::bind(address).await.map_err(|error| {
-                RunError::Listener(std::io::Error::other(format!("cannot listen on {address}: {error}")))
+                let text = format!("cannot listen on {address}: {error}; choose another address with {flag}");
+                RunError::Listener(std::io::Error::other(text))
             })
         };
-        let listeners = Listeners { public: bind(config.public).await?, admin: bind(config.admin).await? };
+        let (public, admin) = (bind(config.public, "--public").await?, bind(config.admin, "--admin").await?);
+        let listeners = Listeners { public, admin };
         let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
         let announce = |app: &App| {
             output::announce(&format!("ringback {} is ready", env!("CARGO_PKG_VERSION")));

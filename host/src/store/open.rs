@@ -252,6 +252,9 @@ impl Lock {
     /// Another process has it, or it cannot be used.
     pub fn take(directory: &Path) -> Result<Self, OpenError> {
         let unusable = |error: io::Error| OpenError::unusable(directory, &error);
+        if directory.exists() && !directory.is_dir() {
+            return Err(OpenError::unusable(directory, &"it is no directory"));
+        }
         make_private_directory(directory).map_err(unusable)?;
         let path = directory.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);

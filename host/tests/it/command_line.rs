@@ -42,6 +42,12 @@ async fn mistakes_are_shown_with_file_line_and_column() {
     let output = ringback(&server, &["flow", "check", "flow.yaml"]);
     fails(&output, 1, "flow.yaml: a mistake\n  4:5: steps[0].wen: a trigger has no `wen` (did you mean `when`?)");
     fails(&ringback(&server, &["flow", "apply", "none.yaml"]), 1, "none.yaml: No such file");
+    std::fs::write(server.data().join("empty.yaml"), "").unwrap();
+    fails(&ringback(&server, &["flow", "apply", "empty.yaml"]), 1, "empty.yaml: a mistake\n  1:1: the file is empty");
+    std::fs::write(server.data().join("big.yaml"), "a".repeat((2 << 20) + 1)).unwrap();
+    let too_large =
+        "big.yaml: the body is larger than this call takes: 64 MiB for a plugin, and 2 MiB for everything else";
+    fails(&ringback(&server, &["flow", "check", "big.yaml"]), 1, too_large);
     fails(
         &ringback(&server, &["plugin", "push", "x", "flow.yaml"]),
         1,
@@ -135,6 +141,16 @@ async fn a_server_that_cannot_start_says_why() {
     fails(&serve(&data, &["--config", "none.toml"], &[]), 78, "there is no file none.toml");
     let server = TestServer::start().await;
     fails(&serve(server.data(), &[], &[]), 73, "is in use by another ringback");
+    let (public, admin) = (server.public.replace("http://", ""), server.admin.replace("http://", ""));
+    for (flag, taken) in [("--public", &public), ("--admin", &admin)] {
+        let mut arguments = vec!["serve", "--data", "new", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let at = arguments.iter().position(|argument| *argument == flag).unwrap();
+        arguments[at + 1] = taken;
+        let output = Command::new(BINARY).args(arguments).env_clear().current_dir(directory.path()).output().unwrap();
+        fails(&output, 69, &format!("cannot listen on {taken}: Address already in use"));
+        fails(&output, 69, &format!("choose another address with {flag}"));
+    }
+    assert!(!directory.path().join("new").exists());
 }
 
 /// Also when it says what would be the default.
@@ -805,6 +821,37 @@ fn arguments_that_cannot_be_used_are_told_in_words() {
         fails(&run(arguments), code, expected);
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    // What is set to nothing is not taken for something else.
+    for (name, expected) in [
+        ("RINGBACK_TOKEN", "the token that --token or RINGBACK_TOKEN gives is empty"),
+        ("RINGBACK_WORKSPACE", "the workspace that --workspace or RINGBACK_WORKSPACE gives has no name"),
+    ] {
+        let mut command = Command::new(BINARY);
+        command.args(["flow", "list"]).env_clear().env("RINGBACK_TOKEN", "x").env(name, "");
+        complains(&command.output().unwrap(), 2, expected);
+    }
+    // A file where a directory is to be, and a token that cannot be read.
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    fails(&serve(&file, &[], &[]), 73, "cannot be used: it is no directory");
+    std::fs::create_dir_all(directory.path().join("data/admin-token")).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["flow", "list", "--data"]).arg(directory.path().join("data")).env_clear();
+    complains(&command.output().unwrap(), 1, "admin-token cannot be read: Is a directory");
+}
+
+/// The name of a data directory need not be text.
+#[test]
+fn a_data_directory_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join(std::ffi::OsStr::from_bytes(b"d\xffta"));
+    std::fs::write(&data, "").unwrap();
+    fails(&serve(&data, &[], &[]), 73, "it is no directory");
+    let mut command = Command::new(BINARY);
+    command.arg("serve").env_clear().env("RINGBACK_DATA", &data).current_dir(directory.path());
+    command.args(["--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    fails(&command.output().unwrap(), 73, "it is no directory");
 }
 
 /// A server that cannot be reached is no fault of the file.

@@ -143,5 +143,6 @@ fn explain(error: &dyn std::error::Error) -> String {
 }
 
 fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is larger than this call takes")
+    let detail = "the body is larger than this call takes: 64 MiB for a plugin, and 2 MiB for everything else";
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }

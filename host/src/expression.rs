@@ -6,12 +6,14 @@ mod budget;
 mod cel;
 mod jsonpath;
 pub mod scope;
+mod secrets;
 mod template;
 
 pub use budget::Budget;
 pub use cel::{Cel, Reference, Truth, is_type_name, weight};
 pub use jsonpath::JsonPath;
 pub use scope::{Scope, ScopeOfExecution};
+pub use secrets::ScopeOfSecrets;
 pub use template::{Settled, Template, as_text};
 
 /// Why an expression was refused when it was compiled.

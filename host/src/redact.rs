@@ -1,23 +1,20 @@
 //! What is never kept: the values of headers and parameters that carry credentials, what a scheme takes for proof, and the
 //! values of secrets. There is one list of names; a server and a trigger add to it.
 
-mod escapes;
+mod layers;
+mod values;
 
-pub use escapes::Unescaped;
+pub use layers::Layer;
+pub use values::{VALUE_BYTES_MIN, Values};
 
 use crate::callback::{Callback, Request};
 use crate::expression::Reference;
 use crate::flow::Trigger;
-use crate::name::hex;
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use http::HeaderMap;
-use memchr::memmem;
+use http::{HeaderMap, HeaderValue};
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 /// What stands where a value was that is not kept.
@@ -95,12 +92,6 @@ fn has_form_of_credential(name: &str) -> bool {
 /// Longest name in a list, in bytes, and most of them.
 const NAME_BYTES_MAX: usize = 64;
 const NAMES_MAX: usize = 100;
-/// Shortest secret that is looked for: a shorter one is in too much that has nothing to do with it.
-const VALUE_BYTES_MIN: usize = 4;
-
-/// How often escapes are undone: a URL in JSON that is a text of JSON.
-const LAYERS_MAX: usize = 3;
-
 /// Names that a server or a trigger adds to the list, or takes out of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
@@ -212,6 +203,15 @@ impl Lists<'_> {
         })
     }
 
+    /// The callback as it may be seen, with a mark for each header that `received` has and that is not kept.
+    pub fn with_marks(self, seen: &Callback, received: &Request) -> Callback {
+        let mut marked = seen.clone();
+        for name in received.headers.keys().filter(|name| self.hide_header(name.as_str())) {
+            marked.request.headers.insert(name, HeaderValue::from_static(MARK));
+        }
+        marked
+    }
+
     /// An encoded query with the values blanked that are not kept. Everything else stays as it is written.
     pub fn query(self, query: &str) -> Cow<'_, str> {
         let is_hidden = |pair: &str| {
@@ -228,11 +228,12 @@ impl Lists<'_> {
         Cow::Owned(blanked.collect::<Vec<_>>().join("&"))
     }
 
-    /// The headers of an answer, as texts, without those that carry credentials.
+    /// The headers of an answer, as texts, without those that carry credentials. What is no UTF-8 is Latin-1.
     pub fn headers(self, headers: &HeaderMap) -> Map<String, Value> {
         let mut kept = Map::new();
         for (name, value) in headers.iter().filter(|(name, _)| !self.hide_header(name.as_str())) {
-            let mut text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let latin = || value.as_bytes().iter().copied().map(char::from).collect();
+            let mut text = std::str::from_utf8(value.as_bytes()).map_or_else(|_| latin(), str::to_owned);
             if name == "location" {
                 text = self.url(&text);
             }
@@ -275,7 +276,12 @@ fn fits(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Blanks the members of these names, at any depth; whether there was one.
+/// Whether it is one of the names, in whatever case.
+pub fn is_among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Blanks the members of these names, at any depth; whether there was one. Case does not count, as for lenient readers.
 pub fn blank_members(value: &mut Value, names: &[&str]) -> bool {
     let mut found = false;
     match value {
@@ -283,7 +289,7 @@ pub fn blank_members(value: &mut Value, names: &[&str]) -> bool {
         Value::Array(items) => items.iter_mut().for_each(|item| found |= blank_members(item, names)),
         Value::Object(members) => {
             for (name, member) in members {
-                if names.contains(&name.as_str()) {
+                if is_among(names, name) {
                     *member = MARK.into();
                     found = true;
                 } else {
@@ -295,111 +301,9 @@ pub fn blank_members(value: &mut Value, names: &[&str]) -> bool {
     found
 }
 
-/// The values of secrets, in the forms in which they come back from others.
-#[derive(Default)]
-pub struct Values {
-    forms: Vec<String>,
-    /// The same for texts in which escapes are undone.
-    unescaped: Vec<Vec<u8>>,
-}
-
-impl Values {
-    pub fn new<'v>(values: impl IntoIterator<Item = &'v str>) -> Self {
-        let values = values.into_iter().filter(|value| value.len() >= VALUE_BYTES_MIN);
-        let mut forms: Vec<String> = values.flat_map(forms).collect();
-        forms.sort_unstable();
-        forms.dedup();
-        // A value may itself look like an escape, which those who escape it may leave as it is.
-        let mut unescaped: Vec<Vec<u8>> = forms.iter().map(|form| form.replace('+', " ").into_bytes()).collect();
-        unescaped.extend(forms.iter().filter_map(|form| Some(Unescaped::of(form)?.bytes)));
-        unescaped.retain(|form| form.len() >= VALUE_BYTES_MIN);
-        unescaped.sort_unstable();
-        unescaped.dedup();
-        Self { forms, unescaped }
-    }
-
-    /// What is found under escapes is blanked with its escapes. Values that touch each other become one mark.
-    pub fn blank_text(&self, text: String) -> String {
-        let mut hidden = Vec::new();
-        for form in &self.forms {
-            for start in memmem::find_iter(text.as_bytes(), form) {
-                hide(&mut hidden, &text, start..start + form.len());
-            }
-        }
-        let mut next = Unescaped::of(&text).filter(|_| !self.forms.is_empty());
-        for _ in 0..LAYERS_MAX {
-            let Some(unescaped) = next else { break };
-            for form in &self.unescaped {
-                for start in memmem::find_iter(&unescaped.bytes, form) {
-                    hide(&mut hidden, &text, unescaped.origin(start..start + form.len()));
-                }
-            }
-            next = unescaped.again();
-        }
-        if hidden.is_empty() {
-            return text;
-        }
-        let (mut blanked, mut in_mark) = (String::with_capacity(text.len()), false);
-        for (at, character) in text.char_indices() {
-            let is_hidden = hidden.get(at).is_some_and(|is_hidden| *is_hidden);
-            match (is_hidden, in_mark) {
-                (true, false) => blanked.push_str(MARK),
-                (true, true) => {}
-                (false, _) => blanked.push(character),
-            }
-            in_mark = is_hidden;
-        }
-        blanked
-    }
-
-    /// In texts and names at any depth, and in numbers.
-    pub fn blank(&self, value: Value) -> Value {
-        if self.forms.is_empty() {
-            return value;
-        }
-        match value {
-            Value::String(text) => self.blank_text(text).into(),
-            Value::Number(number) if self.forms.contains(&number.to_string()) => MARK.into(),
-            Value::Array(items) => items.into_iter().map(|item| self.blank(item)).collect(),
-            Value::Object(members) => {
-                members.into_iter().map(|(name, member)| (self.blank_text(name), self.blank(member))).collect()
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => value,
-        }
-    }
-}
-
-/// Marks a part of a text as one that is not kept.
-fn hide(hidden: &mut Vec<bool>, text: &str, part: Range<usize>) {
-    hidden.resize(text.len(), false);
-    if let Some(part) = hidden.get_mut(part) {
-        part.fill(true);
-    }
-}
-
-/// As it is, and in hexadecimal, in base64 wherever it stands in what is encoded, in a URL, and in JSON.
-fn forms(value: &str) -> Vec<String> {
-    let hex = hex(value.as_bytes());
-    let json = Value::from(value).to_string();
-    let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
-    let url: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
-    let mut forms = vec![value.to_owned(), hex.to_ascii_uppercase(), hex, json, url];
-    for before in 0..3_usize {
-        let bytes = [&[0; 3][..before], value.as_bytes()].concat();
-        // Characters that also say something of what stands before or after.
-        let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-        for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
-            forms.extend(encoded.get(first..end).filter(|form| form.len() >= VALUE_BYTES_MIN).map(str::to_owned));
-        }
-    }
-    forms
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{COMMON, Lists, MARK, Names, Values, fits, has_form_of_credential};
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
+    use super::{COMMON, Lists, Names, blank_members, fits, has_form_of_credential};
     use serde_json::json;
 
     fn names(list: &[&str]) -> Names {
@@ -470,6 +374,14 @@ mod tests {
     }
 
     #[test]
+    fn p1_members_are_blanked_in_any_case() {
+        let mut value = json!({ "value": [{ "clientState": 1, "ClientState": { "a": 1 }, "client": 2 }] });
+        assert!(blank_members(&mut value, &["clientState"]));
+        assert_eq!(value, json!({ "value": [{ "clientState": "***", "ClientState": "***", "client": 2 }] }));
+        assert!(!blank_members(&mut value, &["token"]));
+    }
+
+    #[test]
     fn patterns_stand_for_what_they_say() {
         for (pattern, name) in [("a", "a"), ("*", "x"), ("a*", "a"), ("*a", "ba"), ("a*b*c", "a1b2c"), ("*a*", "xay")] {
             assert!(fits(pattern, name), "{pattern} {name}");
@@ -477,58 +389,5 @@ mod tests {
         for (pattern, name) in [("a", "ab"), ("a*", "ba"), ("*a", "ab"), ("a*b*c", "acb"), ("ab*ba", "aba")] {
             assert!(!fits(pattern, name), "{pattern} {name}");
         }
-    }
-
-    #[test]
-    fn p2_a_value_is_found_in_the_forms_in_which_it_comes_back() {
-        let secret = "hunter2/\"ü";
-        let values = Values::new([secret, "abc"]);
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
-        for text in [
-            format!("it is {secret}."),
-            json!({ "nested": { "s": secret } }).to_string(),
-            hex,
-            STANDARD.encode(secret),
-            STANDARD.encode(format!("user:{secret}")),
-            STANDARD.encode(format!("a:{secret}:b")),
-            STANDARD.encode(format!("ab:{secret}?")),
-            form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
-        ] {
-            let blanked = values.blank_text(text.clone());
-            assert!(blanked.contains(MARK), "{text}: {blanked}");
-        }
-        let value = json!({ "abc": ["abc", 1], secret: secret });
-        assert_eq!(values.blank(value), json!({ "abc": ["abc", 1], MARK: MARK }), "what is short is left");
-        assert_eq!(Values::new(["12345678"]).blank(json!([12_345_678, 1])), json!([MARK, 1]));
-    }
-
-    /// P2: whoever escapes a value chooses which of its characters, in which case, and how often.
-    #[test]
-    fn p2_a_value_is_found_under_escapes_of_every_kind() {
-        let secret = "hu+n t/er2&\"ü%41";
-        let values = Values::new([secret]);
-        for (text, blanked) in [
-            ("a=hu%2bn%20t%2fer2%26%22%c3%bc%2541&b=1", "a=***&b=1"),
-            ("a=hu%2Bn+t/er2%26%22%C3%BC%2541", "a=***"),
-            ("hu+n%20t/er2&%22ü%41 partly", "*** partly"),
-            (r#"{"a":"hu+n t\/er2&\"ü%41"}"#, r#"{"a":"***"}"#),
-            (r#"{"a":"\u0068u\u002bn\u0020t\u002Fer2\u0026\u0022\u00fc\u002541"}"#, r#"{"a":"***"}"#),
-            (r#"["{\"a\":\"hu+n t\\/er2&\\\"\\u00fc%2541\"}"]"#, r#"["{\"a\":\"***\"}"]"#),
-            ("<p title='hu+n t/er2&amp;&#34;&#xfc;%41'>", "<p title='***'>"),
-            ("é%68%75%2B%6E%20%74%2F%65%72%32%26%22%C3%BC%25%34%31é", "é***é"),
-        ] {
-            assert_eq!(values.blank_text(text.to_owned()), blanked, "{text}");
-            let value = json!({ "a": [text] });
-            assert_eq!(values.blank(value), json!({ "a": [blanked] }));
-        }
-        for other in ["", "hu+n", "100%", "%20%2f", "hu%2bn%20t%2fer3", "ü\\u00fc&amp;"] {
-            assert_eq!(values.blank_text(other.to_owned()), other);
-        }
-        let encoded = STANDARD.encode("\u{3ff}~~~?>hunter2");
-        let partly = encoded.replace('/', "%2f").replace('=', "%3D");
-        let blanked = Values::new(["\u{3ff}~~~?>hunter2"]).blank_text(format!("k={partly};"));
-        assert!(partly.contains("%2f") && blanked.starts_with("k=***") && blanked.len() < 12, "{blanked}");
-        let many = Values::new(["aaaa", "aa%2faa"]);
-        assert_eq!(many.blank_text("a%61".repeat(100_000)), MARK, "whatever is written, it takes no longer");
     }
 }

@@ -5,7 +5,7 @@
 //! something else a moment later gains nothing by it.
 
 use crate::execution::{Event, HTTP_FAILED, PreparedRequest};
-use crate::expression::{EvaluationError, Scope, Template};
+use crate::expression::{EvaluationError, Problem, Scope, ScopeOfSecrets, Template};
 use crate::flow::{BodySpec, HttpCall};
 use crate::json;
 use crate::name::Name;
@@ -18,7 +18,6 @@ use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use reqwest::dns::{Addrs, Resolve, Resolving};
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -141,8 +140,13 @@ impl Sender {
     ) -> Result<Event, SendError> {
         let started = Instant::now();
         let secrets = self.secrets_of(workspace, scope.environment, &call.secrets)?;
-        let scope = Scope { secrets: Some(&secrets), ..*scope };
-        let rendered = request.render(call, &scope).map_err(SendError::Expression)?;
+        let missing = call.secrets.iter().filter(|name| !secrets.contains_key(*name)).collect::<Vec<_>>();
+        let secrets = ScopeOfSecrets::new(secrets);
+        let rendered = request.render(call, &Scope { secrets: Some(&secrets), ..*scope });
+        let rendered =
+            rendered.map_err(|error| of_missing(&error, &missing).unwrap_or(SendError::Expression(error)))?;
+        // What is sent to others comes back in answers that echo it.
+        let sent = Values::new(secrets.into_pieces());
         let url: reqwest::Url = rendered.url.parse().map_err(|error| SendError::Url(format!("{error}")))?;
         self.check(&url)?;
         let mut request = self.client()?.request(call.method.clone(), url).timeout(call.timeout);
@@ -164,30 +168,37 @@ impl Sender {
         let headers = Lists { of_server: &self.hidden, of_trigger: None }.headers(response.headers());
         let is_json = headers.get("content-type").and_then(Value::as_str).is_some_and(|kind| kind.contains("json"));
         let body = read_body(&mut response).await.map_err(body_error)?;
-        // What is sent to others comes back in answers that echo it.
-        let sent = Values::new(secrets.as_object().into_iter().flat_map(Map::values).filter_map(Value::as_str));
-        let headers = match sent.blank(Value::Object(headers)) {
-            Value::Object(headers) => headers,
-            _ => Map::new(),
+        // What looks for a hundred secrets in a megabyte takes a quarter of a second.
+        let kept = tokio::task::spawn_blocking(move || {
+            (sent.blank(Value::Object(headers)), body_value(body.into(), is_json, &sent))
+        });
+        let (headers, body) = match kept.await {
+            Ok((Value::Object(headers), body)) => (headers, body),
+            Ok(_) | Err(_) => return Err(SendError::Unreachable("it could not be looked through for secrets")),
         };
         Ok(Event::HttpAnswered {
             status: response.status().as_u16(),
             headers,
-            body: body_value(body.into(), is_json, &sent),
+            body,
             retry_after,
             duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
     }
 
-    fn secrets_of(&self, workspace: &Name, environment: &Name, names: &[String]) -> Result<Value, SendError> {
+    /// By name, those that are there: an expression may ask whether one is.
+    fn secrets_of(
+        &self,
+        workspace: &Name,
+        environment: &Name,
+        names: &[String],
+    ) -> Result<Map<String, Value>, SendError> {
         let mut secrets = Map::new();
         for name in names {
-            let value =
-                self.secrets.find(workspace, environment, name).ok_or_else(|| SendError::Secret(name.clone()))?;
+            let Some(value) = self.secrets.find(workspace, environment, name) else { continue };
             let text = std::str::from_utf8(value.bytes()).map_err(|_| SendError::NotText(name.clone()))?;
             secrets.insert(name.clone(), text.into());
         }
-        Ok(Value::Object(secrets))
+        Ok(secrets)
     }
 
     /// Addresses that are written as such never see the resolver.
@@ -230,7 +241,14 @@ impl SendError {
 }
 
 fn names_secret(template: &Template) -> bool {
-    template.expressions().iter().any(|cel| cel.source().contains("secrets"))
+    template.expressions().iter().any(|cel| cel.names_secrets())
+}
+
+/// That an expression has no value since a secret is not there, which may come yet.
+fn of_missing(error: &EvaluationError, missing: &[&String]) -> Option<SendError> {
+    let Problem::Absent(what) = &error.problem else { return None };
+    let name = missing.iter().find(|name| what.contains("secrets") && what.contains(name.as_str()))?;
+    Some(SendError::Secret((*name).clone()))
 }
 
 /// What `Retry-After` asks for: seconds, or a time.
@@ -246,10 +264,10 @@ fn body_value(body: Bytes, is_json: bool, sent: &Values) -> Value {
     if is_json && let Ok(value) = json::from_answer(&body) {
         return sent.blank(value);
     }
-    let body = match String::from_utf8_lossy(&body) {
-        Cow::Owned(lossy) if lossy != sent.blank_text(lossy.clone()) => return MARK.into(),
-        Cow::Owned(_) => body,
-        Cow::Borrowed(text) => sent.blank_text(text.to_owned()).into(),
+    let body = match String::from_utf8(body.into()) {
+        Ok(text) => sent.blank_text(text).into(),
+        Err(other) if sent.are_in(other.as_bytes()) => return MARK.into(),
+        Err(other) => other.into_bytes(),
     };
     let (text, base64) = crate::outcome::text_or_base64(&body);
     text.or(base64).map_or(Value::Null, Value::from)

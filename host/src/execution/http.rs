@@ -25,10 +25,6 @@ pub struct Rendered {
     pub body: Option<String>,
 }
 
-fn is_secret(cel: &Cel) -> bool {
-    cel.names().iter().any(|name| name == "secrets")
-}
-
 impl PreparedRequest {
     /// Evaluates everything but what names secrets.
     ///
@@ -39,13 +35,13 @@ impl PreparedRequest {
         let lists = Lists { of_server: &Names::default(), of_trigger: None };
         let headers = call.headers.iter().map(|(name, template)| {
             let shown = !lists.hide_header(name);
-            shown.then(|| template.settle(scope, is_secret)).transpose()
+            shown.then(|| template.settle(scope, Cel::names_secrets)).transpose()
         });
         let body = match &call.body {
             BodySpec::Empty => None,
-            BodySpec::Json(template) | BodySpec::Text(template) => Some(template.settle(scope, is_secret)?),
+            BodySpec::Json(template) | BodySpec::Text(template) => Some(template.settle(scope, Cel::names_secrets)?),
         };
-        Ok(Self { url: call.url.settle(scope, is_secret)?, headers: headers.collect::<Result<_, _>>()?, body })
+        Ok(Self { url: call.url.settle(scope, Cel::names_secrets)?, headers: headers.collect::<Result<_, _>>()?, body })
     }
 
     /// Puts in what is not kept.

@@ -17,11 +17,12 @@ pub use meter::weight;
 pub(super) use syntax::length_before_braces;
 pub(super) use value::{Val, number_of};
 
-use super::{Budget, CompileError, EvaluationError, Problem, Scope};
+use super::{Budget, CompileError, EvaluationError, Problem, Scope, ScopeOfSecrets};
 use compile::Compiled;
 use evaluate::Evaluation;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 use value::{Text, Type};
 
@@ -71,6 +72,10 @@ impl Cel {
     /// The names of the scope that the expression uses. One of a type, such as `int`, means that where the scope has none.
     pub fn names(&self) -> &[String] {
         &self.compiled.names
+    }
+
+    pub fn names_secrets(&self) -> bool {
+        self.names().iter().any(|name| name == "secrets")
     }
 
     /// The names with the members that are taken of them.
@@ -145,17 +150,45 @@ impl Cel {
         let own = Budget::default();
         let budget = scope.budget.unwrap_or(&own);
         let start = budget.meter();
-        let names = self.compiled.names.iter().map(|name| scope.value(name)).collect();
-        let mut evaluation = Evaluation { names, known: &self.compiled.names, locals: Vec::new(), meter: start };
+        let secrets = scope.secrets.filter(|_| self.names_secrets());
+        let mut evaluation = self.evaluation(start, |name| scope.value(name));
+        evaluation.pieces = secrets.map(|_| HashSet::new());
         let result = evaluation.evaluate(&self.compiled.node);
         let result = result.and_then(|value| finish(value, &mut evaluation.meter));
         budget.spend(evaluation.meter.used(&start));
+        if let (Some(secrets), Some(pieces)) = (secrets, evaluation.pieces) {
+            secrets.note(self.derived(pieces, scope, secrets));
+        }
         result.map_err(|fail| self.error(fail))
+    }
+
+    fn evaluation<'a>(&'a self, meter: Meter, value: impl Fn(&str) -> Option<Val<'a>>) -> Evaluation<'a> {
+        let names = self.compiled.names.iter().map(|name| value(name)).collect();
+        Evaluation { names, known: &self.compiled.names, locals: Vec::new(), meter, pieces: None }
+    }
+
+    /// Of what was come across, what would not have been with other secrets, and does not stand in the expression.
+    fn derived(&self, mut pieces: HashSet<Vec<u8>>, scope: &Scope<'_>, secrets: &ScopeOfSecrets) -> HashSet<Vec<u8>> {
+        let with_others = |name: &str| match name {
+            "secrets" => Some(Val::json(secrets.others())),
+            name => scope.value(name),
+        };
+        let mut evaluation = self.evaluation(Budget::default().meter(), with_others);
+        evaluation.pieces = Some(HashSet::new());
+        // It may well fail with others: then less is known to be none of them.
+        let _ = evaluation.evaluate(&self.compiled.node);
+        let others = evaluation.pieces.unwrap_or_default();
+        let is_written = |piece: &[u8]| {
+            let piece = std::str::from_utf8(piece).unwrap_or_default();
+            ['"', '\''].iter().any(|quote| self.source.contains(&format!("{quote}{piece}{quote}")))
+        };
+        pieces.retain(|piece| !others.contains(piece) && !is_written(piece));
+        pieces
     }
 
     /// The error that a person reads. Where secrets are used, no value is quoted: it may come from one.
     fn error(&self, fail: Fail) -> EvaluationError {
-        let quotes = !self.compiled.names.iter().any(|name| name == "secrets");
+        let quotes = !self.names_secrets();
         let problem = match fail {
             Fail::Absent(name) => Problem::Absent(name),
             Fail::AbsentAt(at) => Problem::Absent(self.source.get(at).unwrap_or_default().to_owned()),

@@ -1,5 +1,5 @@
-use super::Budget;
 use super::cel::Val;
+use super::{Budget, ScopeOfSecrets};
 use crate::callback::{Callback, Input};
 use crate::execution::Activation;
 use crate::name::{ExecutionId, Name};
@@ -16,8 +16,8 @@ pub struct Scope<'a> {
     /// The variables of the environment.
     pub vars: &'a Value,
     pub execution: Option<ScopeOfExecution<'a>>,
-    /// By name: only those that an http step names, and only there.
-    pub secrets: Option<&'a Value>,
+    /// Only those that an http step names, and only there.
+    pub secrets: Option<&'a ScopeOfSecrets>,
     /// What several expressions may use together; without one, each may use its own.
     pub budget: Option<&'a Budget>,
 }
@@ -72,7 +72,7 @@ impl<'a> Scope<'a> {
                 let triggers = self.execution?.triggers.iter();
                 Val::object(triggers.map(|(name, activation)| (name.clone(), trigger(activation))))
             }
-            "secrets" => Val::json(self.secrets?),
+            "secrets" => Val::json(self.secrets?.values()),
             result => Val::json(self.execution?.results.get(result)?),
         })
     }

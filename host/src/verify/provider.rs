@@ -6,7 +6,7 @@ use super::{Proof, SIGNATURES_MAX, check_age, not_genuine, single_header};
 use crate::callback::Request;
 use crate::json;
 use crate::outcome::Stop;
-use crate::redact::{MARK, Unescaped, blank_members};
+use crate::redact::{Layer, MARK, blank_members, is_among};
 use crate::secret::SecretValue;
 use crate::time::Timestamp;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -139,7 +139,7 @@ impl OverBody {
 fn form_without_proof(body: &[u8], names: &[&str]) -> Option<Bytes> {
     let (mut form, mut found) = (form_urlencoded::Serializer::new(String::new()), false);
     for (name, value) in form_urlencoded::parse(body) {
-        let blanked = if names.contains(&&*name) { Some(MARK.to_owned()) } else { field_without_proof(&value, names) };
+        let blanked = if is_among(names, &name) { Some(MARK.to_owned()) } else { field_without_proof(&value, names) };
         let name_blanked = field_without_proof(&name, names);
         found |= blanked.is_some() || name_blanked.is_some();
         form.append_pair(name_blanked.as_deref().unwrap_or(&name), blanked.as_deref().unwrap_or(&value));
@@ -153,9 +153,10 @@ fn field_without_proof(text: &str, names: &[&str]) -> Option<String> {
     if let Ok(mut value) = json::from_slice(text.as_bytes()) {
         return blank_members(&mut value, names).then(|| value.to_string());
     }
-    let unescaped = Unescaped::of(text).map(|unescaped| String::from_utf8_lossy(&unescaped.bytes).into_owned());
-    let (_, object) = unescaped.as_deref().unwrap_or(text).split_once('{')?;
-    names.iter().any(|name| object.contains(name)).then(|| MARK.to_owned())
+    let written = Layer::of(text.as_bytes());
+    let plain = String::from_utf8_lossy(&written.unescaped().unwrap_or(written).bytes).to_ascii_lowercase();
+    let (_, object) = plain.split_once('{')?;
+    names.iter().any(|name| object.contains(&name.to_ascii_lowercase())).then(|| MARK.to_owned())
 }
 
 /// Other schemes than `v1` are left out: an older one must not be a way around the newer.

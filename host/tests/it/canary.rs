@@ -6,7 +6,7 @@ use crate::support::{TestServer, cases};
 use aws_lc_rs::hmac;
 use axum::http::HeaderMap;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -139,6 +139,11 @@ async fn plant_proofs(planted: &mut Planted) {
     planted.call(client.post(&graph).json(&notification(&canary("graph"))), 202).await;
     planted.call(client.post(&graph).json(&notification(&canary("earlier"))), 401).await;
     planted.call(client.post(&graph).body(format!("clientState={}", canary("graph"))), 401).await;
+    for name in ["ClientState", "Clientstate", "CLIENTSTATE"] {
+        let other_case = json!({ "value": [{ name: canary("graph"), "clientState": canary("graph") }], "ValidationTokens": [canary("graph")] });
+        planted.call(client.post(&graph).json(&other_case), 202).await;
+        planted.call(client.post(&graph).json(&json!({ "value": [{ name: canary("graph") }] })), 401).await;
+    }
     let meta = "    verify: { scheme: meta, secret: META, verify_token: META }\n    methods: [GET, POST]\n";
     let meta = planted.deploy("meta", meta, KEEP).await;
     for (token, status) in [("meta", 200), ("earlier", 401)] {
@@ -162,6 +167,9 @@ async fn plant_proofs(planted: &mut Planted) {
         (as_form, broken(r#"{"token":"TOKEN","a":1,"a":2}"#), 400),
         (as_form, broken(r#"{"a":1,"\u0074oken":"TOKEN""#), 400),
         (as_form, broken("{'token': 'TOKEN'}"), 400),
+        (as_form, broken("{'Token': 'TOKEN'}"), 400),
+        (as_form, format!("Token={token}&payload={{}}"), 202),
+        (as_json, format!("{{\"TOKEN\":\"{token}\"}}"), 415),
         (as_form, format!("{{\"token\":\"{token}\""), 202),
         (as_json, format!("{{\"token\":\"{token}\",\"a\":1,\"a\":2}}"), 415),
         (as_json, format!("{{\"token\":\"{token}\","), 415),
@@ -201,7 +209,8 @@ async fn plant_names(planted: &mut Planted) {
     let ticket: Value =
         planted.api(Method::POST, "/v1/tickets").json(&ticket).send().await.unwrap().json().await.unwrap();
     let ticket = ticket["url"].as_str().unwrap().to_owned();
-    let parameters = ["token", "api_key", "access_token", "key", "sig", "auth[secret]", "X-Password"];
+    let parameters =
+        ["token", "api_key", "access_token", "key", "sig", "auth[secret]", "X-Password", "Token", "hub.Verify_Token"];
     for (url, accepted) in [(&open, 200), (&seen, 200), (&ticket, 200)] {
         let mut with_headers = client.post(url).json(&json!({})).basic_auth("u", Some(canary("basic")));
         for name in [
@@ -436,25 +445,91 @@ async fn k1_a_delivery_is_not_known_by_what_is_not_kept() {
     assert!(executions[0] != executions[1] && executions[0] == executions[2], "{executions:?}");
 }
 
-/// P2: a service that repeats a secret writes it as it likes: some characters escaped, in either case, in JSON of its own.
-#[tokio::test(flavor = "multi_thread")]
-async fn p2_an_answer_that_escapes_a_secret_shows_nothing_of_it() {
-    const ANSWER: &str = r#"{"seen": "https:\/\/a.example\/?k=hu%2fnt%22er+%32", "again": "\u0068u\/nt\"er 2"} &amp; hu/nt&quot;er%202 end"#;
+/// A service that answers `/N` with the Nth of these, of a content type.
+async fn answering(answers: Vec<(&'static str, Vec<u8>)>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
-    let answer = async || ([("x-seen", "k=hu%2fnt%22er+2")], ANSWER);
+    let answer = async move |uri: axum::http::Uri| {
+        let (kind, body) = answers[uri.path()[1..].parse::<usize>().unwrap()].clone();
+        let shown = if body.len() < 100 && !body.contains(&b'\n') { body.clone() } else { b"-".to_vec() };
+        ([("content-type", axum::http::HeaderValue::from_static(kind)), ("x-seen", shown.try_into().unwrap())], body)
+    };
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    host
+}
+
+/// P2: a service that repeats a secret writes it as it likes: some characters escaped, in either case, in JSON of its own,
+/// encoded before or after that, without what is around it, or a part of it that it was sent alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_an_answer_that_repeats_a_secret_shows_nothing_of_it() {
+    const TEXT: &str = "text/html";
+    let latin = |text: &str| text.chars().map(|character| u8::try_from(character).unwrap()).collect::<Vec<u8>>();
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
+    let in_lines =
+        |text: String| text.as_bytes().chunks(12).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\r\n");
+    let rows: Vec<(&str, Vec<u8>, Value)> = [
+        ("k=hu%2fnt%22er+2&l=1", "k=***&l=1"),
+        (
+            r#"{"seen": "https:\/\/a.example\/?k=hu%2fnt%22er+%32", "again": "\u0068u\/nt\"er 2"} &amp; hu/nt&quot;er%202 end"#,
+            r#"{"seen": "https:\/\/a.example\/?k=***", "again": "***"} &amp; *** end"#,
+        ),
+        ("<i>a&sol;b&plus;c&equals;d&colon;e&lowbar;f&LT;g&commat;h</i>", "<i>***</i>"),
+        ("<i>a&#47b&#43c&equalsd&colone&lowbarf&LTg&commath</i>", "<i>***</i>"),
+        ("line: trimmed\tvalue.", "line: ***."),
+        ("a part is right4.", "a part is ***."),
+        ("n = 4.2E9, 4200000000.0, 42", "n = ***, ***, 42"),
+        ("k=p%E4ssw%F6rd", "k=***"),
+        ("k=pÃ¤sswÃ¶rd", "k=***"),
+    ]
+    .into_iter()
+    .map(|(answer, kept)| (TEXT, answer.as_bytes().to_vec(), kept.into()))
+    .chain(
+        [
+            STANDARD.encode("?k=a%2Fb%2Bc%3Dd%3Ae_f%3Cg%40h"),
+            URL_SAFE_NO_PAD.encode(r#""a\/b+c=d:e_f\u003cg@h"#),
+            STANDARD.encode("=a&sol;b+c=d:e&lowbar;f&lt;g@h"),
+            STANDARD.encode(STANDARD.encode("~a/b+c=d:e_f<g@h")),
+            hex("a%2Fb+c=d:e_f&lt;g@h"),
+            in_lines(STANDARD.encode("a/b+c=d:e_f<g@h")),
+            in_lines(hex("a/b+c=d:e_f<g@h")),
+        ]
+        .into_iter()
+        .map(|answer| (TEXT, answer.into_bytes(), Value::Null)),
+    )
+    .chain([
+        ("text/plain; charset=iso-8859-1", latin("seen: pässwörd."), json!("***")),
+        ("application/json", br#"{"n": 4.2e+9, "m": 42}"#.to_vec(), json!({ "n": "***", "m": 42 })),
+    ])
+    .collect();
+    let host = answering(rows.iter().map(|(kind, body, _)| (*kind, body.clone())).collect()).await;
     let server = TestServer::start_with(|config| config.http_private_hosts = vec![host.clone()]).await;
-    server.set_secret("S", "hu/nt\"er 2").await;
+    for (name, value) in [
+        ("S", "hu/nt\"er 2"),
+        ("H", "a/b+c=d:e_f<g@h"),
+        ("L", "pässwörd"),
+        ("T", " trimmed value\r\n"),
+        ("C", "left-right4-half"),
+        ("N", "4200000000"),
+    ] {
+        server.set_secret(name, value).await;
+    }
     let source = format!(
-        "flow: f\nsteps:\n  - trigger: T\n    mode: sync\n  - http: {{ url: 'http://{host}/', headers: {{ x-key: '${{{{ secrets.S }}}}' }} }}\n    as: answer\n  - respond: {{ json: '${{{{ answer }}}}' }}\n"
+        "flow: f\nsteps:\n  - trigger: T\n    mode: sync\n  - http:\n      url: 'http://{host}/${{{{ data.n }}}}'\n      headers: {{ x-key: '${{{{ secrets.S }}}}' }}\n      json: ['${{{{ secrets.H }}}}', '${{{{ secrets.L + secrets.T }}}}', '${{{{ secrets.C.split(\"-\")[1] }}}}', '${{{{ int(secrets.N) }}}}']\n    as: answer\n  - respond: {{ json: '${{{{ answer }}}}' }}\n"
     );
     let url = server.deploy(&source).await;
-    let answered: Value = server.post(&url, &json!({})).await.json().await.unwrap();
-    let body = r#"{"seen": "https:\/\/a.example\/?k=***", "again": "***"} &amp; *** end"#;
-    assert_eq!(
-        (answered["body"].as_str(), &answered["headers"]["x-seen"]),
-        (Some(body), &json!("k=***")),
-        "{answered}"
-    );
+    for (number, (_, sent, kept)) in rows.iter().enumerate() {
+        let answered: Value = server.post(&url, &json!({ "n": number })).await.json().await.unwrap();
+        let sent = String::from_utf8_lossy(sent);
+        let (body, seen) = (&answered["body"], answered["headers"]["x-seen"].as_str().unwrap());
+        match kept {
+            // But for what the last digits say of the byte behind, and padding.
+            Value::Null => {
+                let left = body.as_str().unwrap().replacen("***", "", 1);
+                assert!(left.len() < 5 && body.as_str().unwrap().contains("***"), "{sent}: {answered}");
+            }
+            kept => assert_eq!(body, kept, "{sent}: {answered}"),
+        }
+        assert!(seen == "-" || seen.contains("***"), "{sent}: {answered}");
+        cases(1);
+    }
 }

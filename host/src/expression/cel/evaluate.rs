@@ -6,7 +6,10 @@ use super::meter::Meter;
 use super::syntax::{Literal, Operator};
 use super::value::{Key, Num, Text, Type, Val, ValMap};
 use super::{Fail, time};
+use crate::redact::VALUE_BYTES_MIN;
 use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 /// An evaluation under way.
@@ -18,12 +21,52 @@ pub(super) struct Evaluation<'a> {
     /// The variables of the macros around.
     pub(super) locals: Vec<Val<'a>>,
     pub(super) meter: Meter,
+    /// Where secrets are used: the texts, numbers and bytes that it came across.
+    pub(super) pieces: Option<HashSet<Vec<u8>>>,
 }
+
+/// Sizes of a piece that is worth to be known, in bytes: what is longer is made of others.
+const PIECE_BYTES: RangeInclusive<usize> = VALUE_BYTES_MIN..=64 << 10;
 
 type Evaluated<'a> = Result<Val<'a>, Fail>;
 
 impl<'a> Evaluation<'a> {
     pub(super) fn evaluate(&mut self, node: &'a Node) -> Evaluated<'a> {
+        let value = self.value(node)?;
+        if self.pieces.is_some() {
+            self.note(&value, matches!(node, Node::Call(..)))?;
+        }
+        Ok(value)
+    }
+
+    /// Remembers a piece, or those that a function has made.
+    fn note(&mut self, value: &Val<'a>, with_items: bool) -> Result<(), Fail> {
+        match value {
+            Val::Text(text) => self.note_piece(text.as_bytes()),
+            Val::Bytes(bytes) => self.note_piece(bytes),
+            Val::Optional(Some(value)) => self.note(value, with_items),
+            value => match (value.number(), value.entries().filter(|_| with_items)) {
+                (Some(Num::Int(number)), _) => self.note_piece(number.to_string().as_bytes()),
+                (Some(Num::Uint(number)), _) => self.note_piece(number.to_string().as_bytes()),
+                (Some(Num::Double(number)), _) => self.note_piece(number.to_string().as_bytes()),
+                (None, entries) => entries.into_iter().flatten().try_for_each(|(key, item)| {
+                    self.note(&key, true)?;
+                    self.note(&item, true)
+                }),
+            },
+        }
+    }
+
+    fn note_piece(&mut self, piece: &[u8]) -> Result<(), Fail> {
+        let Some(pieces) = self.pieces.as_mut().filter(|_| PIECE_BYTES.contains(&piece.len())) else { return Ok(()) };
+        if !pieces.contains(piece) {
+            self.meter.bytes(size_of::<Vec<u8>>() + piece.len())?;
+            pieces.insert(piece.to_vec());
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, node: &'a Node) -> Evaluated<'a> {
         self.meter.step()?;
         match node {
             Node::Literal(literal) => self.literal(literal),

@@ -1,6 +1,6 @@
 use super::{Cel, Truth};
 use crate::callback::Input;
-use crate::expression::{Budget, EvaluationError, Scope};
+use crate::expression::{Budget, EvaluationError, Scope, ScopeOfSecrets};
 use crate::name::Name;
 use serde_json::{Value, json};
 
@@ -294,6 +294,7 @@ fn p2_an_error_shows_nothing_of_a_secret() {
     let (name, input) = (Name::default_name(), Input::default());
     let twice = r#"{"hunter2hunter2": 1, "hunter2hunter2": 2}"#;
     let secrets = json!({ "A": "hunter2hunter2", "JSON": twice, "PIN": "8472", "CLAUSE": "%\u{1f511}" });
+    let secrets = ScopeOfSecrets::new(secrets.as_object().unwrap().clone());
     let vars = json!({});
     let scope = Scope { secrets: Some(&secrets), vars: &vars, ..Scope::of_input(&name, &input) };
     for source in [

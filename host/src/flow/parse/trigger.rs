@@ -769,7 +769,7 @@ fn useless(by: &Template, redact: &Names, verify: Option<&Verify>, fields: &[(St
     }
     let proofs = verify.map_or(&[][..], |verify| verify.proofs());
     let proof_of = |reference: &Reference| {
-        let of_body = |member: &str| proofs.iter().find(|proof| **proof == member);
+        let of_body = |member: &str| proofs.iter().find(|proof| proof.eq_ignore_ascii_case(member));
         let of_pick = |alias: &String| {
             let path = fields.iter().find_map(|(name, pick)| match pick {
                 Pick::Data(path) if name == alias => Some(path.source()),

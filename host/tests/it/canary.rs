@@ -533,3 +533,42 @@ async fn p2_an_answer_that_repeats_a_secret_shows_nothing_of_it() {
         cases(1);
     }
 }
+
+/// Which secret is used is written in the flow; whether it is there may be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_secret_is_named_and_may_be_absent() {
+    let host = echo().await;
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec![host.clone()]).await;
+    let flow = |expression: &str| {
+        format!(
+            "flow: f\nsteps:\n  - trigger: T\n    mode: sync\n  - http:\n      url: 'http://{host}/text'\n      text: '${{{{ {expression} }}}}'\n    as: answer\n  - respond: {{ text: '${{{{ answer.body }}}}' }}\n"
+        )
+    };
+    for (expression, why) in [
+        ("secrets", "`secrets.NAME`"),
+        ("size(secrets)", "`secrets.NAME`"),
+        ("\"A\" in secrets", "`secrets.NAME`"),
+        ("secrets[data.which]", "its name cannot be computed"),
+        ("secrets[data.which].a", "its name cannot be computed"),
+        ("has(secrets.A.b)", "has no member `b`"),
+        ("secrets[\"A-B\"]", "`A-B` is not the name of a secret"),
+    ] {
+        let (status, body) = server.try_deploy(&flow(expression)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{expression}: {body}");
+        assert!(body["errors"][0]["detail"].as_str().unwrap().contains(why), "{expression}: {body}");
+        cases(1);
+    }
+    let url = server.deploy(&flow("has(secrets.NOPE) ? \"with \" + secrets[\"NO\" + \"PE\"] : \"without any\"")).await;
+    let said = async || server.post(&url, &json!({})).await.text().await.unwrap();
+    assert!(said().await.ends_with(" without any"));
+    server.set_secret("NOPE", "nope-nope").await;
+    assert!(said().await.ends_with(" ***"), "what was made of it is not shown either");
+    let url = server.deploy(&flow("secrets.LATER")).await;
+    let failed = server.post(&url, &json!({})).await;
+    assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let execution = server.callback(&failed).await["execution"].as_str().unwrap().to_owned();
+    let execution = server.ended(&execution).await;
+    assert!(execution["error"].to_string().contains("there is no secret LATER"), "{execution}");
+    server.set_secret("LATER", "later").await;
+    assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::OK);
+}

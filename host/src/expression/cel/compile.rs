@@ -418,8 +418,18 @@ impl StepOf<'_> {
     fn literal(&self) -> Option<String> {
         match self {
             Self::Field(name) => Some((*name).to_owned()),
-            Self::Index(Ast { kind: Kind::Literal(Literal::Text(name)), .. }) => Some(name.clone()),
-            Self::Index(_) => None,
+            Self::Index(index) => written(index),
         }
+    }
+}
+
+/// The text that is written out, perhaps in pieces.
+fn written(ast: &Ast) -> Option<String> {
+    match &ast.kind {
+        Kind::Literal(Literal::Text(text)) => Some(text.clone()),
+        Kind::Chain(first, rest) => rest.iter().try_fold(written(first)?, |text, (operator, piece)| {
+            (*operator == Operator::Add).then_some(text + &written(piece)?)
+        }),
+        _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Steps that send requests or wait for a time.
 
 use super::Parser;
+use crate::expression::{Cel, Template};
 use crate::flow::document::{Kind, Node};
 use crate::flow::{Action, BodySpec, Delay, HttpCall, OnError, Retry, parse_time};
 use http::Method;
@@ -116,26 +117,14 @@ fn check_request_header(name: &str) -> Result<(), String> {
 }
 
 /// The names in `secrets.NAME` of every expression.
-fn secrets_in(
-    url: &crate::expression::Template,
-    headers: &[(String, crate::expression::Template)],
-    body: &BodySpec,
-) -> Vec<String> {
+fn secrets_in(url: &Template, headers: &[(String, Template)], body: &BodySpec) -> Vec<String> {
     let body = match body {
         BodySpec::Json(template) | BodySpec::Text(template) => Some(template),
         BodySpec::Empty => None,
     };
-    let mut names = BTreeSet::new();
-    for template in [url].into_iter().chain(headers.iter().map(|(_, template)| template)).chain(body) {
-        for cel in template.expressions() {
-            let mut rest = cel.source();
-            while let Some((_, after)) = rest.split_once("secrets.") {
-                let length = after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
-                let (name, after) = after.split_at(length);
-                names.insert(name.to_owned());
-                rest = after;
-            }
-        }
-    }
-    names.into_iter().filter(|name| crate::secret::is_name(name)).collect()
+    let templates = [url].into_iter().chain(headers.iter().map(|(_, template)| template)).chain(body);
+    let expressions = templates.flat_map(Template::expressions);
+    let secrets = expressions.flat_map(Cel::references).filter(|reference| reference.name == "secrets");
+    let names: BTreeSet<&String> = secrets.filter_map(|reference| reference.members.first()).collect();
+    names.into_iter().cloned().collect()
 }

@@ -3,6 +3,7 @@
 use super::Parser;
 use crate::expression::{Cel, Reference, Scope, is_type_name, scope};
 use crate::flow::document::Node;
+use crate::secret;
 use crate::suggest::suggest;
 
 /// Where an expression stands.
@@ -62,7 +63,7 @@ impl Parser {
         let Reference { name, members, .. } = reference;
         let is_result = |result: &&ResultName| result.name == *name && self.stands.sees_results();
         match name.as_str() {
-            "secrets" if self.secrets_allowed => return None,
+            "secrets" if self.secrets_allowed => return wrong_secret(members),
             "secrets" => {
                 return Some(
                     "`secrets` is only there in the URL, the headers and the body of an `http` step".to_owned(),
@@ -145,6 +146,20 @@ impl Parser {
             [] => None,
         }
     }
+}
+
+/// A secret is named where it is used, so that it is known which ones a flow needs and which ones a request carries.
+fn wrong_secret(members: &[String]) -> Option<String> {
+    Some(match members {
+        [] => "write which secret it is: `secrets.NAME`; its name cannot be computed, and `secrets` itself is no value. One of \
+               several is chosen like `data.live ? secrets.LIVE : secrets.TEST`"
+            .to_owned(),
+        [name] if secret::is_name(name) => return None,
+        [name] => format!("`{name}` is not the name of a secret: 1 to 64 letters, digits and `_`"),
+        [name, member, ..] => {
+            format!("`secrets.{name}` is a text, and has no member `{member}`; of a text of JSON write `json(secrets.{name}).{member}`")
+        }
+    })
 }
 
 fn wrong_member(of: &str, member: &str, known: &[&str]) -> Option<String> {

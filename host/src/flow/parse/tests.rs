@@ -138,6 +138,7 @@ fn steps_are_checked() {
         ("- http: { url: x, headers: { Host: a } }", "the server's to set"),
         ("- http: { url: x, method: TRACE }", "allowed: GET"),
         ("- set: { a: '${{ secrets.A }}' }", "only there in the URL"),
+        ("- http: { url: 'https://a.example/${{ secrets[data.a] }}' }", "`secrets.NAME`"),
     ] {
         let found = mistakes(&steps(lines)).join("\n");
         assert!(found.contains(expected), "{lines}: {found}");

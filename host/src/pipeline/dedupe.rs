@@ -4,7 +4,7 @@ use super::passage::{Origin, Passage, scope_of};
 use super::{End, Pipeline, Stopped};
 use crate::callback::Input;
 use crate::execution::{Status, Summary};
-use crate::expression::Cel;
+use crate::expression::{Cel, Scope};
 use crate::face::{self, Selector};
 use crate::flow::{Mode, Same, Trigger};
 use crate::name::{Name, sha256_hex};
@@ -70,7 +70,17 @@ impl Identity {
         if let Some(name) = lists.hidden_among(expressions.iter().flat_map(|cel| cel.references())) {
             return Err(redacted(&format!("`{name}`")));
         }
-        let value = by.render_text(&scope).map_err(|error| Stop::expression(&error))?;
+        let value = by.render_text(&scope).map_err(|error| {
+            // What is absent may be a header that is not kept, by a name that was computed.
+            let marked = lists.with_marks(&callback, &passage.received.request);
+            let marked = Scope { callback: Some(&marked), ..scope };
+            let is_hidden = |cel: &&&Cel| {
+                let value = cel.evaluate_text(&scope);
+                value.is_err() && value != cel.evaluate_text(&marked)
+            };
+            let hidden = expressions.iter().find(is_hidden);
+            hidden.map_or_else(|| Stop::expression(&error), |cel| redacted(&format!("`{}`", cel.source())))
+        })?;
         if value.contains(MARK) {
             let is_blanked = |cel: &&&Cel| cel.evaluate_text(&scope).is_ok_and(|text| text == MARK);
             if let Some(cel) = expressions.iter().find(is_blanked) {

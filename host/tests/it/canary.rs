@@ -389,6 +389,7 @@ async fn k1_what_is_the_same_in_every_callback_identifies_none() {
         ("", "'${{ callback.headers.authorization }}'", "`authorization` carries a credential"),
         ("", "'${{ callback.headers[\"x-api-key\"] }}-${{ data.id }}'", "`x-api-key` carries a credential"),
         ("", "'${{ callback.query.access_token }}'", "redact: ['!NAME']"),
+        ("", "'${{ callback.headers[\"author\" + \"ization\"] }}'", "`authorization` carries a credential"),
         ("    redact: [x-door]\n", "'${{ callback.headers[\"X-Door\"] }}'", "`X-Door` carries a credential"),
         (graph, "'${{ data.value[0].clientState }}'", "`clientState` is what `verify` takes for proof"),
         (graph, "'${{ fields.a }}'", "`clientState` is what `verify` takes for proof"),
@@ -434,6 +435,19 @@ async fn k1_a_delivery_is_not_known_by_what_is_not_kept() {
             assert!(problem.contains(&format!("`{named}`")) && problem.contains("redact: ['!NAME']"), "{problem}");
             assert_eq!(refused.json::<Value>().await.unwrap()["code"], "dedupe_redacted");
         }
+    }
+    for by in ["${{ callback.headers[data.which] }}", "o-${{ callback.headers[data.which.lowerAscii()].trim() }}"] {
+        let url = server.deploy(&flow("", by)).await;
+        let call = async |which: &str| {
+            let request = server.call(Method::GET, &format!("{url}?which={which}")).basic_auth("a", Some("b"));
+            request.header("x-id", "7").send().await.unwrap()
+        };
+        let refused = call("authorization").await;
+        let problem = server.callback(&refused).await["trace"].to_string();
+        assert!(problem.contains("cannot tell callbacks apart") && problem.contains("headers[data.which"), "{problem}");
+        assert_eq!(refused.json::<Value>().await.unwrap()["code"], "dedupe_redacted");
+        assert_eq!(call("x-none").await.json::<Value>().await.unwrap()["code"], "expression_failed");
+        assert_eq!(call("x-id").await.status(), StatusCode::OK);
     }
     let url = server.deploy(&flow("    redact: ['!order_key']\n", "${{ callback.query.order_key }}")).await;
     let mut executions = Vec::new();

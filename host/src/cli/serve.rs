@@ -43,10 +43,19 @@ impl Serve {
         let listeners = Listeners { public, admin };
         let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
         let announce = |app: &App| {
-            output::announce(&format!("ringback {} is ready", env!("CARGO_PKG_VERSION")));
-            output::announce(&format!("  callbacks  {} (listening on {public})", app.public_url));
-            output::announce(&format!("  admin API  http://{} (listening on {admin})", reachable(admin)));
-            output::announce(&format!("  data       {}", app.config.data.display()));
+            let version = env!("CARGO_PKG_VERSION");
+            let (callbacks, api) = (&app.public_url, format!("http://{}", reachable(admin)));
+            let data = app.config.data.display().to_string();
+            if connection.json {
+                let ready = serde_json::json!({
+                    "version": version, "callbacks": callbacks, "public": public, "api": api, "admin": admin, "data": data,
+                });
+                return output::announce(&ready.to_string());
+            }
+            output::announce(&format!("ringback {version} is ready"));
+            output::announce(&format!("  callbacks  {callbacks} (listening on {public})"));
+            output::announce(&format!("  admin API  {api} (listening on {admin})"));
+            output::announce(&format!("  data       {data}"));
         };
         run(config, listeners, crate::plugin::default_compiler(), metrics, stop_signal(), announce).await?;
         Ok(())

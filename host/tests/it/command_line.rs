@@ -931,6 +931,30 @@ async fn a_time_that_is_too_long_is_refused() {
     }
 }
 
+/// A server says as JSON, too, that it is ready, and where.
+#[test]
+fn a_server_announces_itself_as_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["--json", "serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "d"]);
+    command.env_clear().current_dir(directory.path()).stdout(std::process::Stdio::piped());
+    let mut server = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut said = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(server.stdout.take().unwrap()), &mut said).unwrap();
+    let ready: Value = serde_json::from_str(&said).unwrap();
+    let api = ready["api"].as_str().unwrap();
+    assert_eq!((&ready["version"], &ready["data"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("d")), "{ready}");
+    says(
+        &Command::new(BINARY)
+            .args(["--data", "d", "--server", api, "doctor"])
+            .current_dir(&directory)
+            .output()
+            .unwrap(),
+    );
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
 /// What no flag names stays; what ends is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_given_is_kept() {

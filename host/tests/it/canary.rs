@@ -489,7 +489,7 @@ async fn p2_an_answer_that_repeats_a_secret_shows_nothing_of_it() {
         ),
         ("<i>a&sol;b&plus;c&equals;d&colon;e&lowbar;f&LT;g&commat;h</i>", "<i>***</i>"),
         ("<i>a&#47b&#43c&equalsd&colone&lowbarf&LTg&commath</i>", "<i>***</i>"),
-        ("line: trimmed\tvalue.", "line: ***."),
+        ("line: trimmed,\tvalue!.", "line: ***."),
         ("a part is right4.", "a part is ***."),
         ("n = 4.2E9, 4200000000.0, 42", "n = ***, ***, 42"),
         ("k=p%E4ssw%F6rd", "k=***"),
@@ -521,7 +521,7 @@ async fn p2_an_answer_that_repeats_a_secret_shows_nothing_of_it() {
         ("S", "hu/nt\"er 2"),
         ("H", "a/b+c=d:e_f<g@h"),
         ("L", "pässwörd"),
-        ("T", " trimmed value\r\n"),
+        ("T", " trimmed, value!\r\n"),
         ("C", "left-right4-half"),
         ("N", "4200000000"),
     ] {

@@ -131,6 +131,17 @@ pub fn control_characters(text: &[u8]) -> usize {
     text.chunks(128).map(|piece| usize::from(of_piece(piece))).sum()
 }
 
+/// How many bytes more than it has a text takes when it is written as JSON.
+pub fn escapes(text: &[u8]) -> usize {
+    let more = |byte: &u8| match byte {
+        b'"' | b'\\' | 0x08..=0x0a | 0x0c..=0x0d => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    // In pieces whose sum is a byte, as above.
+    text.chunks(32).map(|piece| usize::from(piece.iter().map(more).sum::<u8>())).sum()
+}
+
 fn read(bytes: &[u8], left: &mut usize, twice: Twice) -> Result<Value, Error> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match read_once(bytes, left, twice) {
@@ -334,7 +345,7 @@ fn number<E: de::Error>(digits: &str) -> Result<Value, E> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, NUMBER, control_characters, from_answer, from_slice, from_slice_within, has_reserved_name};
+    use super::{Kind, NUMBER, control_characters, escapes, from_answer, from_slice, from_slice_within, has_reserved_name};
     use serde_json::{Value, json};
 
     #[test]
@@ -358,6 +369,17 @@ mod tests {
         for (text, count) in [("", 0), ("\n\u{7f}é\u{85}x", 2), (&"\0".repeat(1000), 1000), (&"a\0b".repeat(300), 300)]
         {
             assert_eq!(control_characters(text.as_bytes()), count);
+        }
+    }
+
+    #[test]
+    fn what_a_text_takes_as_json_is_known_before() {
+        let all: String = (0..300).filter_map(char::from_u32).collect();
+        for text in
+            ["", "x", "\0\u{1f}\u{7f}\u{85}", "\"\\\n\r\t\u{8}\u{c}\u{b}", &all, &"\0".repeat(1000), &"\"é".repeat(99)]
+        {
+            let written = Value::from(text).to_string();
+            assert_eq!(escapes(text.as_bytes()) + text.len() + 2, written.len(), "{text:?}");
         }
     }
 

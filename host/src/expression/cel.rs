@@ -15,7 +15,7 @@ pub use compile::Reference;
 pub(super) use meter::Meter;
 pub use meter::weight;
 pub(super) use syntax::length_before_braces;
-pub(super) use value::{Val, number_of};
+pub(super) use value::{Val, compare};
 
 use super::{Budget, CompileError, EvaluationError, Problem, Scope, ScopeOfSecrets};
 use compile::Compiled;

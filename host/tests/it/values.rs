@@ -365,3 +365,123 @@ async fn b1_names_of_the_library_are_refused_and_nothing_is_damaged() {
     let any = any.replace(any.split("/h/").next().unwrap(), &server.public);
     assert_eq!(server.post(&any, &json!({})).await.status(), StatusCode::ACCEPTED, "who waits is found");
 }
+
+/// Posts a text that is JSON to a flow with one expression: what it is answered.
+async fn asked(server: &TestServer, expression: &str, body: &str) -> (u16, String) {
+    let steps =
+        json!([{ "trigger": "Ask", "mode": "sync" }, { "respond": { "json": format!("${{{{ {expression} }}}}") } }]);
+    let url = server.deploy(&format!("flow: ask\nsteps: {steps}\n")).await;
+    let request = server.call(Method::POST, &url).header("content-type", "application/json").body(body.to_owned());
+    let answered = request.send().await.unwrap();
+    let failed = match answered.status().is_success() {
+        true => None,
+        false => Some(server.callback(&answered).await["trace"].to_string()),
+    };
+    (answered.status().as_u16(), failed.unwrap_or(answered.text().await.unwrap()))
+}
+
+/// A number of JSON has no type: one that is too large for `int` is computed with like any other, exactly or not at all.
+#[tokio::test]
+async fn k8_numbers_of_json_are_computed_with_whatever_their_size() {
+    let server = TestServer::start().await;
+    // 2^63, 2^63 + 1 and the largest of 64 bits, the smallest, and what is longer.
+    let body = r#"{"n":9223372036854775808,"m":9223372036854775809,"most":18446744073709551615,"least":-9223372036854775808,
+        "long":12345678901234567890123,"longer":12345678901234567890124,"small":3,"price":10.5}"#;
+    for (expression, expected) in [
+        ("data.n + 1", "9223372036854775809"),
+        ("1 + data.n", "9223372036854775809"),
+        ("data.n - 1", "9223372036854775807"),
+        ("data.n - 1 - 1 + 1", "9223372036854775807"),
+        ("data.n - data.m", "-1"),
+        ("3 - data.n", "-9223372036854775805"),
+        ("-data.n", "-9223372036854775808"),
+        ("-data.least", "9223372036854775808"),
+        ("data.most * 1", "18446744073709551615"),
+        ("data.most / 2", "9223372036854775807"),
+        ("data.most % 10", "5"),
+        ("data.least + data.n", "0"),
+        ("data.small * 2", "6"),
+        ("data.n > data.small && data.n > 1 && data.n == 9223372036854775808u && data.m > data.n", "true"),
+        ("math.bitAnd(data.most, 255)", "255"),
+        ("data.n * data.price > 9.0e19", "true"),
+        ("data.long < data.longer && data.long != data.longer && data.longer > 18446744073709551615u", "true"),
+        ("data.long", "12345678901234567890123"),
+        ("[data.longer, data.n, data.long, data.least].sort()[2]", "12345678901234567890123"),
+    ] {
+        assert_eq!(asked(&server, expression, body).await, (200, expected.to_owned()), "{expression}");
+    }
+    for (expression, why) in [
+        ("data.n * 2", "does not fit into an integer of 64 bits; with double(…)"),
+        ("data.most + 1", "does not fit into an integer of 64 bits"),
+        ("data.least - 1", "does not fit into an integer of 64 bits"),
+        ("-data.most", "does not fit into an integer of 64 bits"),
+        ("data.most * data.most", "does not fit into an integer of 64 bits"),
+        ("data.n / 0", "divided by zero"),
+        ("data.n % (data.small - 3)", "divided by zero"),
+        ("9223372036854775807 + 1", "does not fit into an integer of 64 bits"),
+        ("0u - 1u", "does not fit into an integer of 64 bits"),
+    ] {
+        let (status, trace) = asked(&server, expression, body).await;
+        assert!(status == 500 && trace.contains(why), "{expression}: {status} {trace}");
+    }
+    assert_eq!(asked(&server, "double(data.n) * 2", body).await.0, 200);
+}
+
+/// K8: what a text of JSON becomes in an expression keeps its digits as a body does.
+#[tokio::test]
+async fn k8_a_text_of_json_keeps_the_digits_of_its_numbers() {
+    let server = TestServer::start().await;
+    let numbers = "[12345678901234567890123,10.10,1e+400,-0,1.0,9223372036854775808,0.30]";
+    let body = json!({ "t": format!("{{\"z\":{numbers},\"a\":[]}}") }).to_string();
+    let same = format!("{{\"z\":{numbers},\"a\":[]}}");
+    assert_eq!(asked(&server, "json(data.t)", &body).await, (200, same));
+    assert_eq!(asked(&server, "json(data.t).z.map(n, n)", &body).await, (200, numbers.to_owned()));
+    assert_eq!(
+        asked(&server, "string(json(data.t).z[0]) + string(json(data.t).z[1])", &body).await.1,
+        "\"1234567890123456789012310.10\""
+    );
+    assert_eq!(asked(&server, "json(data.t).z[5] - 1", &body).await.1, "9223372036854775807");
+    assert_eq!(asked(&server, "math.round(json('[10]')[0]) + json('2')", &body).await.1, "12");
+    assert_eq!(asked(&server, "{json('1'): 'one'}[1]", &body).await.1, "\"one\"");
+}
+
+/// A4: as many numbers can be kept as the manual says; who goes over is told what counts.
+#[tokio::test]
+async fn a4_a_limit_of_values_says_what_counts() {
+    let server = TestServer::start_with(|config| config.body_bytes_max = 1 << 20).await;
+    let url = server
+        .deploy("flow: on\nsteps:\n  - trigger: Hook\n    mode: sync\n  - set: { kept: '${{ data }}' }\n  - respond: { json: '${{ size(kept) }}' }\n")
+        .await;
+    let post = async |count: usize| {
+        let body = format!("[{}0]", "1,".repeat(count - 1));
+        let request = server.call(Method::POST, &url).header("content-type", "application/json").body(body);
+        let answered = request.send().await.unwrap();
+        let record = server.callback(&answered).await["trace"].to_string();
+        (answered.status().as_u16(), answered.text().await.unwrap(), record)
+    };
+    assert_eq!(post(119_000).await.1, "119000");
+    let (status, _, record) = post(130_000).await;
+    assert!(status == 500 && record.contains("10 MiB") && record.contains("88 bytes"), "{record}");
+    assert_eq!(post(10).await.1, "10");
+}
+
+/// A time that there is not is told with the range of those that there are.
+#[tokio::test]
+async fn a_time_out_of_range_says_the_range() {
+    let server = TestServer::start().await;
+    for expression in [
+        "timestamp(data.t) + duration('8760h')",
+        "timestamp('10000-01-01T00:00:00Z')",
+        "timestamp('9999-12-31T23:59:59Z')",
+        "timestamp('0000-12-31T23:59:59Z')",
+        "timestamp(999999999999)",
+        "timestamp('0001-01-01T00:00:00Z') - duration('1s')",
+    ] {
+        let (status, trace) = asked(&server, expression, r#"{"t":"9999-06-01T00:00:00Z"}"#).await;
+        let range = "lies between 0001-01-01T00:00:00Z and 9999-12-30T22:00:00Z";
+        assert!(status == 500 && trace.contains(range), "{expression}: {status} {trace}");
+    }
+    let (status, trace) = asked(&server, "duration('99999999999h')", "{}").await;
+    assert!(status == 500 && trace.contains("10,000 years"), "{trace}");
+    assert_eq!(asked(&server, "timestamp('9999-12-30T22:00:00Z')", "{}").await.0, 200);
+}

@@ -85,8 +85,9 @@ impl<'a> Evaluation<'a> {
             Node::Negate(operand) => {
                 let value = self.evaluate(operand)?;
                 match value.number() {
-                    Some(Num::Int(value)) => value.checked_neg().map(Val::Int).ok_or(OVERFLOW),
                     Some(Num::Double(value)) => Ok(Val::Double(-value)),
+                    Some(Num::Int(int)) if !value.is_untyped() => int.checked_neg().map(Val::Int).ok_or(OVERFLOW),
+                    Some(number) if value.is_untyped() => fitting(-number.integer().unwrap_or_default()),
                     _ => match value {
                         Val::Duration(value) => time::duration(value.checked_neg()),
                         value => Err(no_overload("-", &[value])),
@@ -498,7 +499,10 @@ struct State<'a> {
     map: ValMap<'a>,
 }
 
-const OVERFLOW: Fail = Fail::wrong_static("the number does not fit into its type");
+const OVERFLOW: Fail = Fail::wrong_static(
+    "the result does not fit into an integer of 64 bits; with double(…) around one of the numbers it is computed as a double, to \
+     some 15 digits",
+);
 
 fn usize_of(key: &Key<'_>) -> Option<usize> {
     match key {
@@ -516,45 +520,40 @@ fn subtract<'a>(left: &Val<'a>, right: &Val<'a>) -> Evaluated<'a> {
     }
 }
 
-/// Of two numbers of one type; of an integer and a double as doubles, since JSON writes both alike.
+/// Of two integers exactly, of one type as CEL has it. A number of JSON has no type: with one, and of both types, the result is of
+/// the type that it fits into. Of an integer and a double as doubles, since JSON writes both alike.
 fn arithmetic<'a>(operator: Operator, left: &Val<'a>, right: &Val<'a>) -> Evaluated<'a> {
-    let (Some(a), Some(b)) = (left.number(), right.number()) else {
-        return Err(no_overload(operator.as_str(), &[left.clone(), right.clone()]));
+    let absent = || no_overload(operator.as_str(), &[left.clone(), right.clone()]);
+    let (a, b) = left.number().zip(right.number()).ok_or_else(absent)?;
+    let (Some(x), Some(y)) = (a.integer(), b.integer()) else {
+        let (a, b) = (a.to_f64(), b.to_f64());
+        return Ok(Val::Double(match operator {
+            Operator::Add => a + b,
+            Operator::Subtract => a - b,
+            Operator::Multiply => a * b,
+            Operator::Divide => a / b,
+            _ => return Err(absent()),
+        }));
     };
-    let by_zero = Fail::wrong("a number is divided by zero");
+    let exact = match operator {
+        Operator::Add => x.checked_add(y),
+        Operator::Subtract => x.checked_sub(y),
+        Operator::Multiply => x.checked_mul(y),
+        _ if y == 0 => return Err(Fail::wrong("a number is divided by zero")),
+        Operator::Divide => x.checked_div(y),
+        _ => x.checked_rem(y),
+    };
+    let exact = exact.ok_or(OVERFLOW)?;
+    let is_typed = !left.is_untyped() && !right.is_untyped();
     match (a, b) {
-        (Num::Int(a), Num::Int(b)) => match operator {
-            Operator::Add => a.checked_add(b),
-            Operator::Subtract => a.checked_sub(b),
-            Operator::Multiply => a.checked_mul(b),
-            Operator::Divide | Operator::Remainder if b == 0 => return Err(by_zero),
-            Operator::Divide => a.checked_div(b),
-            _ => Some(a.wrapping_rem(b)),
-        }
-        .map(Val::Int)
-        .ok_or(OVERFLOW),
-        (Num::Uint(a), Num::Uint(b)) => match operator {
-            Operator::Add => a.checked_add(b),
-            Operator::Subtract => a.checked_sub(b),
-            Operator::Multiply => a.checked_mul(b),
-            Operator::Divide | Operator::Remainder if b == 0 => return Err(by_zero),
-            Operator::Divide => a.checked_div(b),
-            _ => a.checked_rem(b),
-        }
-        .map(Val::Uint)
-        .ok_or(OVERFLOW),
-        (Num::Int(_), Num::Uint(_)) | (Num::Uint(_), Num::Int(_)) => {
-            Err(no_overload(operator.as_str(), &[left.clone(), right.clone()]))
-        }
-        (a, b) => {
-            let (a, b) = (a.to_f64(), b.to_f64());
-            Ok(Val::Double(match operator {
-                Operator::Add => a + b,
-                Operator::Subtract => a - b,
-                Operator::Multiply => a * b,
-                Operator::Divide => a / b,
-                _ => return Err(no_overload(operator.as_str(), &[left.clone(), right.clone()])),
-            }))
-        }
+        (Num::Int(_), Num::Int(_)) if is_typed => i64::try_from(exact).map(Val::Int).map_err(|_| OVERFLOW),
+        (Num::Uint(_), Num::Uint(_)) if is_typed => u64::try_from(exact).map(Val::Uint).map_err(|_| OVERFLOW),
+        _ => fitting(exact),
     }
+}
+
+/// An integer of the type that it fits into.
+fn fitting<'a>(exact: i128) -> Evaluated<'a> {
+    let int = i64::try_from(exact).map(Val::Int);
+    int.or_else(|_| u64::try_from(exact).map(Val::Uint)).map_err(|_| OVERFLOW)
 }

@@ -3,16 +3,22 @@
 use super::Fail;
 use super::value::Val;
 use crate::json::{self, DEPTH_MAX};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// What a value of JSON takes in memory beside its texts, in bytes.
 const NODE_BYTES: usize = size_of::<Value>();
-/// What the digits of a number take beside it, in bytes.
+/// What the digits of a number take beside it at least, in bytes.
 const NUMBER_BYTES: usize = 16;
 /// What a member of an object takes beside its value and the text of its name, in bytes.
 const MEMBER_BYTES: usize = size_of::<String>() + 32;
 /// What finds the members of an object, in bytes.
 const OBJECT_BYTES: usize = 80;
+
+const TOO_MUCH: &str = "it computes too much: an expression takes 2,000,000 steps at most, and all of a flow until it waits for \
+                        something take 8,000,000; look at fewer values, or let a plugin do it";
+const TOO_LARGE: &str = "its values are too large: an expression makes 10 MiB of them at most, and all of a flow until it waits for \
+                         something make 12 MiB, where a number counts as 88 bytes; keep the part that is needed, or let \
+                         `respond` answer them, where only their text counts";
 
 /// What is left for an evaluation.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +47,7 @@ impl Meter {
     }
 
     pub(super) fn steps(&mut self, count: usize) -> Result<(), Fail> {
-        self.steps = self.steps.checked_sub(count as u64).ok_or(Fail::Limit("it computes too much"))?;
+        self.steps = self.steps.checked_sub(count as u64).ok_or(Fail::Limit(TOO_MUCH))?;
         Ok(())
     }
 
@@ -51,7 +57,7 @@ impl Meter {
     }
 
     pub(super) fn bytes(&mut self, count: usize) -> Result<(), Fail> {
-        self.bytes = self.bytes.checked_sub(count as u64).ok_or(Fail::Limit("its values are too large"))?;
+        self.bytes = self.bytes.checked_sub(count as u64).ok_or(Fail::Limit(TOO_LARGE))?;
         Ok(())
     }
 
@@ -79,7 +85,12 @@ impl Meter {
 
     /// A text that is handed on: as long as it is when it is written as JSON.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Fail> {
-        self.bytes(text.len() + 5 * json::control_characters(text.as_bytes()))
+        self.bytes(text.len() + json::escapes(text.as_bytes()))
+    }
+
+    /// The digits of a number.
+    pub(super) fn number(&mut self, number: &Number) -> Result<(), Fail> {
+        self.bytes(number.as_str().len().max(NUMBER_BYTES))
     }
 
     /// What an object takes beside its members: there is room for three at least.
@@ -120,7 +131,7 @@ impl Meter {
         self.node()?;
         match value {
             Value::Null | Value::Bool(_) => Ok(()),
-            Value::Number(_) => self.bytes(NUMBER_BYTES),
+            Value::Number(number) => self.number(number),
             Value::String(text) => self.text(text),
             Value::Array(items) => {
                 let inside = levels.inside()?;

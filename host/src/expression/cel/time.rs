@@ -16,27 +16,35 @@ const DURATION_SECONDS_MAX: i64 = 315_576_000_000;
 pub(super) fn timestamp<'a>(timestamp: Result<Timestamp, jiff::Error>) -> Result<Val<'a>, Fail> {
     match timestamp {
         Ok(timestamp) if timestamp.as_nanosecond() >= FIRST => Ok(Val::Timestamp(timestamp)),
-        _ => Err(Fail::wrong("a point in time must be of the years 1 to 9999")),
+        _ => Err(Fail::wrong(
+            "a point in time lies between 0001-01-01T00:00:00Z and 9999-12-30T22:00:00Z, and what this comes to does not",
+        )),
     }
 }
 
 pub(super) fn duration<'a>(duration: Option<SignedDuration>) -> Result<Val<'a>, Fail> {
     let duration = duration.filter(|duration| duration.as_secs().unsigned_abs() <= DURATION_SECONDS_MAX as u64);
-    duration.map(Val::Duration).ok_or_else(|| Fail::wrong("a duration must be shorter than 10000 years"))
+    duration.map(Val::Duration).ok_or_else(|| Fail::wrong("a duration is no longer than 315576000000s, 10,000 years"))
 }
 
 pub(super) fn parse_timestamp<'a>(text: &Text<'a>) -> Result<Val<'a>, Fail> {
     let is_rfc3339 = text.as_bytes().get(10).is_some_and(|separator| matches!(separator, b'T' | b't'));
     match text.parse() {
         Ok(parsed) if is_rfc3339 => timestamp(Ok(parsed)),
-        _ => Err(Fail::about("a point in time is written like 2026-01-31T12:00:00Z", text)),
+        _ => {
+            let form = "a point in time is written like 2026-01-31T12:00:00Z, and lies between 0001-01-01T00:00:00Z and \
+                        9999-12-30T22:00:00Z";
+            Err(Fail::about(form, text))
+        }
     }
 }
 
 /// Such as `1h30m`, `-1.5s`, `250ms`.
 pub(super) fn parse_duration<'a>(text: &Text<'a>) -> Result<Val<'a>, Fail> {
     let parsed = if **text == *"0" { Ok(SignedDuration::ZERO) } else { text.parse() };
-    duration(Some(parsed.map_err(|_| Fail::about("a duration is written like 1h30m or 2.5s", text))?))
+    duration(Some(parsed.map_err(|_| {
+        Fail::about("a duration is written like 1h30m or 2.5s, and is no longer than 10,000 years", text)
+    })?))
 }
 
 pub(super) fn timestamp_text(timestamp: Timestamp) -> String {

@@ -22,7 +22,7 @@ pub(in crate::expression) enum Val<'a> {
     Uint(u64),
     Double(f64),
     /// As it was written.
-    Number(&'a Number),
+    Number(Digits<'a>),
     Text(Text<'a>),
     Bytes(Rc<Vec<u8>>),
     List(Rc<Vec<Val<'a>>>),
@@ -60,6 +60,24 @@ impl Deref for Text<'_> {
 impl From<String> for Text<'_> {
     fn from(text: String) -> Self {
         Self::Shared(Rc::new(text))
+    }
+}
+
+/// A number of JSON, borrowed or shared.
+#[derive(Clone, Debug)]
+pub(in crate::expression) enum Digits<'a> {
+    Borrowed(&'a Number),
+    Shared(Rc<Number>),
+}
+
+impl Deref for Digits<'_> {
+    type Target = Number;
+
+    fn deref(&self) -> &Number {
+        match self {
+            Self::Borrowed(number) => number,
+            Self::Shared(number) => number,
+        }
     }
 }
 
@@ -148,7 +166,7 @@ impl<'a> Key<'a> {
 
 /// A number, to compute with.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::expression) enum Num {
+pub(super) enum Num {
     Int(i64),
     Uint(u64),
     Double(f64),
@@ -182,14 +200,17 @@ impl Num {
         }
     }
 
-    /// Of integers exactly; of an integer and a double as doubles.
-    pub(in crate::expression) fn compare(self, other: Self) -> Option<Ordering> {
-        let integer = |number: Self| match number {
+    pub(super) fn integer(self) -> Option<i128> {
+        match self {
             Self::Int(value) => Some(i128::from(value)),
             Self::Uint(value) => Some(i128::from(value)),
             Self::Double(_) => None,
-        };
-        match (integer(self), integer(other)) {
+        }
+    }
+
+    /// Of integers exactly; of an integer and a double as doubles.
+    pub(super) fn compare(self, other: Self) -> Option<Ordering> {
+        match (self.integer(), other.integer()) {
             (Some(a), Some(b)) => Some(a.cmp(&b)),
             _ => self.to_f64().partial_cmp(&other.to_f64()),
         }
@@ -282,7 +303,7 @@ impl<'a> Val<'a> {
         match value {
             Value::Null => Self::Null,
             Value::Bool(value) => Self::Bool(*value),
-            Value::Number(number) => Self::Number(number),
+            Value::Number(number) => Self::Number(Digits::Borrowed(number)),
             Value::String(text) => Self::borrowed(text),
             Value::Array(items) => Self::JsonList(items),
             Value::Object(members) => Self::JsonMap(members),
@@ -294,11 +315,7 @@ impl<'a> Val<'a> {
         match value {
             Value::Null => Self::Null,
             Value::Bool(value) => Self::Bool(value),
-            Value::Number(number) => match number_of(&number) {
-                Num::Int(value) => Self::Int(value),
-                Num::Uint(value) => Self::Uint(value),
-                Num::Double(value) => Self::Double(value),
-            },
+            Value::Number(number) => Self::Number(Digits::Shared(Rc::new(number))),
             Value::String(text) => Self::text(text),
             Value::Array(items) => Self::list(items.into_iter().map(Self::of_json).collect()),
             Value::Object(members) => {
@@ -338,6 +355,11 @@ impl<'a> Val<'a> {
             Self::Number(number) => number_of(number),
             _ => return None,
         })
+    }
+
+    /// Whether it is a number of JSON, which has no type.
+    pub(super) fn is_untyped(&self) -> bool {
+        matches!(self, Self::Number(_))
     }
 
     /// Bytes of what is a text, or bytes.
@@ -437,6 +459,7 @@ impl<'a> Val<'a> {
             (Self::Type(a), Self::Type(b)) => a == b,
             (Self::Optional(None), Self::Optional(None)) => true,
             (Self::Optional(Some(a)), Self::Optional(Some(b))) => return a.equals(b, meter),
+            (Self::Number(a), Self::Number(b)) => compare(a, b) == Some(Ordering::Equal),
             (a, b) if a.kind() == Type::List && b.kind() == Type::List => {
                 if a.size() != b.size() {
                     return Ok(false);
@@ -483,6 +506,7 @@ impl<'a> Val<'a> {
             }
             (Self::Timestamp(a), Self::Timestamp(b)) => Some(a.cmp(b)),
             (Self::Duration(a), Self::Duration(b)) => Some(a.cmp(b)),
+            (Self::Number(a), Self::Number(b)) => compare(a, b),
             (a, b) => a.number().zip(b.number()).and_then(|(a, b)| a.compare(b)),
         })
     }
@@ -537,15 +561,20 @@ impl<'a> Val<'a> {
 
     fn to_json_within(&self, levels: Levels, meter: &mut Meter) -> Result<Value, Fail> {
         meter.node()?;
+        let number = |number: Number, meter: &mut Meter| -> Result<Value, Fail> {
+            meter.number(&number)?;
+            Ok(Value::Number(number))
+        };
         Ok(match self {
             Self::Null | Self::Optional(None) => Value::Null,
             Self::Bool(value) => Value::Bool(*value),
-            Self::Int(value) => Value::Number((*value).into()),
-            Self::Uint(value) => Value::Number((*value).into()),
-            Self::Double(value) => Number::from_f64(*value)
-                .map(Value::Number)
-                .ok_or_else(|| Fail::wrong("infinity and not-a-number cannot be written as JSON"))?,
-            Self::Number(number) => Value::Number((*number).clone()),
+            Self::Int(value) => number((*value).into(), meter)?,
+            Self::Uint(value) => number((*value).into(), meter)?,
+            Self::Double(value) => match Number::from_f64(*value) {
+                Some(value) => number(value, meter)?,
+                None => return Err(Fail::wrong("infinity and not-a-number cannot be written as JSON")),
+            },
+            Self::Number(digits) => number(Number::clone(digits), meter)?,
             Self::Text(text) => {
                 meter.text(text)?;
                 Value::String(text.to_string())
@@ -595,7 +624,7 @@ impl<'a> Val<'a> {
 }
 
 /// What a number of JSON is worth: an integer where it is written as one that has 64 bits.
-pub(in crate::expression) fn number_of(number: &Number) -> Num {
+fn number_of(number: &Number) -> Num {
     if let Some(value) = number.as_i64() {
         return Num::Int(value);
     }
@@ -604,4 +633,28 @@ pub(in crate::expression) fn number_of(number: &Number) -> Num {
     }
     // Beyond all doubles it is infinite, as for every reader that has no larger numbers.
     Num::Double(number.as_f64().or_else(|| number.to_string().parse().ok()).unwrap_or(f64::NAN))
+}
+
+/// How two numbers of JSON are ordered: integers exactly, however long they are, and others as doubles.
+pub(in crate::expression) fn compare(a: &Number, b: &Number) -> Option<Ordering> {
+    let (left, right) = (number_of(a), number_of(b));
+    if let (Num::Double(_), _) | (_, Num::Double(_)) = (left, right)
+        && let (Some((a_is_negative, a)), Some((b_is_negative, b))) = (digits_of(a), digits_of(b))
+    {
+        let order = (a.len(), a).cmp(&(b.len(), b));
+        return Some(match (a_is_negative, b_is_negative) {
+            (false, false) => order,
+            (true, true) => order.reverse(),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        });
+    }
+    left.compare(right)
+}
+
+/// Whether a number is negative, and its digits, where it is written as an integer.
+fn digits_of(number: &Number) -> Option<(bool, &str)> {
+    let text = number.as_str();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then_some((digits.len() < text.len(), digits))
 }

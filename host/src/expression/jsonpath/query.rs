@@ -1,7 +1,7 @@
 //! A JSONPath as it is run: what the parser takes is checked against the types of RFC 9535, patterns are compiled, and every
 //! value that is looked at is counted.
 
-use crate::expression::cel::number_of;
+use crate::expression::cel::compare;
 use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Literal, Segment, Selector, SingularQuery,
     SingularQuerySegment, Test, TestFunction,
@@ -414,7 +414,7 @@ impl<'d> Run<'d> {
                 };
                 let less = |left: Option<&Value>, right: Option<&Value>| match (left, right) {
                     (Some(Value::Number(left)), Some(Value::Number(right))) => {
-                        number_of(left).compare(number_of(right)) == Some(Ordering::Less)
+                        compare(left, right) == Some(Ordering::Less)
                     }
                     (Some(Value::String(left)), Some(Value::String(right))) => left < right,
                     _ => false,
@@ -507,9 +507,7 @@ impl<'d> Run<'d> {
     fn equal(&mut self, left: &Value, right: &Value) -> Option<bool> {
         self.visit(1)?;
         Some(match (left, right) {
-            (Value::Number(left), Value::Number(right)) => {
-                number_of(left).compare(number_of(right)) == Some(Ordering::Equal)
-            }
+            (Value::Number(left), Value::Number(right)) => compare(left, right) == Some(Ordering::Equal),
             (Value::Array(left), Value::Array(right)) => {
                 if left.len() != right.len() {
                     return Some(false);

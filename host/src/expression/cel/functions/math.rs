@@ -83,6 +83,13 @@ fn bits<'a>(
     match (values.first().and_then(Val::number), values.get(1).and_then(Val::number)) {
         (Some(Num::Int(a)), Some(Num::Int(b))) => Ok(Val::Int(int(a, b))),
         (Some(Num::Uint(a)), Some(Num::Uint(b))) => Ok(Val::Uint(uint(a, b))),
+        // JSON writes both alike.
+        (Some(Num::Int(signed)), Some(Num::Uint(a))) | (Some(Num::Uint(a)), Some(Num::Int(signed))) => {
+            match u64::try_from(signed) {
+                Ok(b) => Ok(Val::Uint(uint(a, b))),
+                Err(_) => Err(no_overload(name, values)),
+            }
+        }
         _ => Err(no_overload(name, values)),
     }
 }

@@ -98,18 +98,20 @@ impl Cel {
     ///
     /// As [`evaluate`](Self::evaluate).
     pub fn evaluate_text(&self, scope: &Scope<'_>) -> Result<String, EvaluationError> {
-        self.execute(scope, |value, meter| match value {
-            Val::Text(text) => {
-                meter.bytes(text.len())?;
-                Ok(text.to_string())
-            }
-            value if matches!(value.kind(), Type::List | Type::Map) => json_text(&value, meter),
-            value => {
-                let json = value.to_json(meter)?;
-                let text = if let Value::String(text) = json { text } else { json.to_string() };
-                meter.bytes(text.len())?;
-                Ok(text)
-            }
+        self.execute(scope, |value, meter| text(&value, meter))
+    }
+
+    /// The same, with whether the value is null or an empty text.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_text_or_nothing(&self, scope: &Scope<'_>) -> Result<(String, bool), EvaluationError> {
+        self.execute(scope, |value, meter| {
+            let text = text(&value, meter)?;
+            let is_null = matches!(value, Val::Null | Val::Optional(None));
+            let is_nothing = is_null || text.is_empty();
+            Ok((text, is_nothing))
         })
     }
 
@@ -200,6 +202,22 @@ impl Cel {
             Fail::Limit(message) => Problem::Limit(message),
         };
         EvaluationError { source_text: self.source.clone(), problem }
+    }
+}
+
+fn text(value: &Val<'_>, meter: &mut Meter) -> Result<String, Fail> {
+    match value {
+        Val::Text(text) => {
+            meter.bytes(text.len())?;
+            Ok(text.to_string())
+        }
+        value if matches!(value.kind(), Type::List | Type::Map) => json_text(value, meter),
+        value => {
+            let json = value.to_json(meter)?;
+            let text = if let Value::String(text) = json { text } else { json.to_string() };
+            meter.bytes(text.len())?;
+            Ok(text)
+        }
     }
 }
 

@@ -20,6 +20,16 @@ pub enum Part {
     Expression(Cel),
 }
 
+/// What a piece of a text came to.
+#[derive(Debug)]
+pub struct Piece<'t> {
+    pub text: String,
+    /// The expression that it comes from.
+    pub of: Option<&'t Cel>,
+    /// Whether that is null or an empty text.
+    pub is_nothing: bool,
+}
+
 impl Template {
     /// Compiles one text.
     ///
@@ -155,6 +165,32 @@ impl Template {
             }
             Self::Literal(Value::String(text)) => Ok(text.clone()),
             Self::Literal(_) | Self::List(_) | Self::Object(_) => self.json_of(scope),
+        }
+    }
+
+    /// The pieces of the text, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Self::render).
+    pub fn render_pieces<'t>(&'t self, scope: &Scope<'_>) -> Result<Vec<Piece<'t>>, EvaluationError> {
+        let own = Budget::default();
+        let scope = Scope { budget: scope.budget.or(Some(&own)), ..*scope };
+        let written = |text: String| Piece { text, of: None, is_nothing: false };
+        let made = |cel: &'t Cel| -> Result<Piece<'t>, EvaluationError> {
+            let (text, is_nothing) = cel.evaluate_text_or_nothing(&scope)?;
+            Ok(Piece { text, of: Some(cel), is_nothing })
+        };
+        match self {
+            Self::Expression(cel) => Ok(vec![made(cel)?]),
+            Self::Text(parts) => parts
+                .iter()
+                .map(|part| match part {
+                    Part::Literal(text) => Ok(written(text.clone())),
+                    Part::Expression(cel) => made(cel),
+                })
+                .collect(),
+            Self::Literal(_) | Self::List(_) | Self::Object(_) => Ok(vec![written(self.text_of(&scope)?)]),
         }
     }
 

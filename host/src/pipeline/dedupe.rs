@@ -66,11 +66,10 @@ impl Identity {
             Stop::failed(500, "dedupe_redacted", "The flow could not evaluate this callback.", reason)
         };
         let lists = Lists { of_server: hidden, of_trigger: Some(&trigger.redact) };
-        let expressions = by.expressions();
-        if let Some(name) = lists.hidden_among(expressions.iter().flat_map(|cel| cel.references())) {
+        if let Some(name) = lists.hidden_among(by.expressions().iter().flat_map(|cel| cel.references())) {
             return Err(redacted(&format!("`{name}`")));
         }
-        let value = by.render_text(&scope).map_err(|error| {
+        let pieces = by.render_pieces(&scope).map_err(|error| {
             // What is absent may be a header that is not kept, by a name that was computed.
             let marked = lists.with_marks(&callback, &passage.received.request);
             let marked = Scope { callback: Some(&marked), ..scope };
@@ -78,22 +77,20 @@ impl Identity {
                 let value = cel.evaluate_text(&scope);
                 value.is_err() && value != cel.evaluate_text(&marked)
             };
+            let expressions = by.expressions();
             let hidden = expressions.iter().find(is_hidden);
             hidden.map_or_else(|| Stop::expression(&error), |cel| redacted(&format!("`{}`", cel.source())))
         })?;
-        if value.contains(MARK) {
-            let is_blanked = |cel: &&&Cel| cel.evaluate_text(&scope).is_ok_and(|text| text == MARK);
-            if let Some(cel) = expressions.iter().find(is_blanked) {
-                return Err(redacted(&format!("`{}`", cel.source())));
-            }
+        if let Some(cel) = pieces.iter().filter(|piece| piece.text == MARK).find_map(|piece| piece.of) {
+            return Err(redacted(&format!("`{}`", cel.source())));
         }
-        let is_empty = |cel: &&Cel| cel.evaluate(&scope).is_ok_and(|value| value.is_null() || value == "");
-        if expressions.iter().all(is_empty) {
+        if pieces.iter().all(|piece| piece.is_nothing || piece.of.is_none()) {
             let reason = "`dedupe.by` is empty, so that nothing tells whether it came before".to_owned();
             passage.passed(Stage::Dedupe, reason);
             return Ok(None);
         }
         let (trigger, same) = (trigger.id.clone(), dedupe.same.unwrap_or(Same::Id));
+        let value: String = pieces.into_iter().map(|piece| piece.text).collect();
         let hash = hash(passage, selector, b"by", &value);
         Ok(Some(Self { trigger, hash, window: dedupe.window, same, over: None }))
     }

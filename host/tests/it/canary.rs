@@ -386,6 +386,10 @@ async fn k1_what_is_the_same_in_every_callback_identifies_none() {
         ("", "constant", "the same for every callback"),
         ("", "'a-${{ 1 + 1 }}'", "the same for every callback"),
         ("", "'${{ flow.name + environment.name + vars.a }}'", "the same for every callback"),
+        ("", "callback.id", "as in `${{ data.id }}`"),
+        ("", "'${{ callback.id }}'", "such as `data.id`"),
+        ("", "'${{ data.id }}-${{ callback[\"id\"] }}'", "another one for every callback"),
+        ("", "'${{ callback }}'", "another one for every callback"),
         ("", "'${{ callback.headers.authorization }}'", "`authorization` carries a credential"),
         ("", "'${{ callback.headers[\"x-api-key\"] }}-${{ data.id }}'", "`x-api-key` carries a credential"),
         ("", "'${{ callback.query.access_token }}'", "redact: ['!NAME']"),
@@ -403,6 +407,7 @@ async fn k1_what_is_the_same_in_every_callback_identifies_none() {
     for (lines, by) in [
         (graph, "'${{ fields.b[0].id }}'"),
         ("", "'${{ callback.headers[\"x-request-id\"] }}'"),
+        ("", "'${{ has(data.id) ? data.id : callback.id }}'"),
         ("    redact: ['!access_token']\n", "'${{ callback.query.access_token }}'"),
     ] {
         assert!(server.try_deploy(&flow(lines, by)).await.0.is_success(), "{by}");

@@ -3,7 +3,7 @@
 use super::names::Stands;
 use super::{Members, Parser, has};
 use crate::auth::{Auth, Basic, OnFail, UserRule};
-use crate::expression::{JsonPath, Reference, Template};
+use crate::expression::{Cel, JsonPath, Reference, Template};
 use crate::face::{self, Face};
 use crate::flow::document::{Kind, Node};
 use crate::flow::{Action, CallbackSpec, Dedupe, GivenIds, Mode, OnTimeout, Same, Trigger};
@@ -756,9 +756,16 @@ fn useless(by: &Template, redact: &Names, verify: Option<&Verify>, fields: &[(St
     let expressions = by.expressions();
     let references = || expressions.iter().flat_map(|cel| cel.references());
     if !references().any(|reference| ["data", "fields", "callback", "user"].contains(&reference.name.as_str())) {
-        return Some(
+        let form = if expressions.is_empty() { ", as in `${{ data.id }}`" } else { "" };
+        return Some(format!(
             "this is the same for every callback, so that all but the first would be lost: name something of `data`, `fields`, \
-             `callback` or `user`"
+             `callback` or `user`{form}"
+        ));
+    }
+    if expressions.iter().any(|cel| is_unique(cel)) {
+        return Some(
+            "`callback.id` is another one for every callback, so that none would ever be the same as one before: name what the \
+             sender says again when it sends again, such as `data.id` or `callback.headers[\"idempotency-key\"]`"
                 .to_owned(),
         );
     }
@@ -784,6 +791,16 @@ fn useless(by: &Template, redact: &Names, verify: Option<&Verify>, fields: &[(St
     };
     let proof = references().find_map(proof_of)?;
     Some(format!("`{proof}` is what `verify` takes for proof, and is blanked in every callback: name something else"))
+}
+
+/// Whether an expression has another value for every callback. One that chooses may take the id for what has no other.
+fn is_unique(cel: &Cel) -> bool {
+    let has_id = |reference: &Reference| match (reference.name.as_str(), reference.members.first()) {
+        ("callback", Some(member)) => member == "id",
+        ("callback", None) => reference.further.is_empty() && cel.source().trim() == "callback",
+        _ => false,
+    };
+    !cel.source().contains('?') && cel.references().iter().any(has_id)
 }
 
 /// What is said of a pick that would put a credential into the execution: how to check it instead.

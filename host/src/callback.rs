@@ -75,14 +75,14 @@ impl Callback {
         })
     }
 
-    /// The parameters of the query by their names, and what keys with brackets build (A-FR-9).
+    /// The parameters of the query by their names, and what keys with brackets build (A-FR-9). That is always an object: a
+    /// parameter that has its name is in it.
     pub fn query(&self) -> Map<String, Value> {
         let mut query = Map::new();
         for (name, value) in self.request.query_pairs() {
             append(&mut query, &name, value.into_owned());
         }
-        // Unless a parameter has this name.
-        if query.keys().any(|name| name.contains('[')) && !query.contains_key(NESTED) {
+        if query.keys().any(|name| name.contains('[') || name == NESTED) {
             query.insert(NESTED.to_owned(), Value::Object(crate::path::structure(&self.request.query)));
         }
         query

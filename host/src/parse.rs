@@ -107,7 +107,6 @@ const PICKED_BYTES_MAX: usize = 8 << 20;
 pub fn pick_fields(fields: &[(String, Pick)], request: &Request, data: &Value) -> Result<Map<String, Value>, Stop> {
     let asks_query = fields.iter().any(|(_, pick)| matches!(pick, Pick::Query(_)));
     let query = if asks_query { Value::Object(path::structure(&request.query)) } else { Value::Null };
-    allow_names(&query)?;
     let (mut picks, mut room) = (Map::new(), PICKED_BYTES_MAX);
     for (alias, pick) in fields {
         let picked = match pick {
@@ -146,16 +145,21 @@ fn text_or_json(request: &Request) -> Result<Parsed, Stop> {
     Ok(Parsed { data: text(request)?, remark })
 }
 
-/// Refuses a value whose names a caller chose, and that the reader of JSON has not seen.
+/// Refuses a query with a name that no member of an object can have, as it is or in brackets.
 ///
 /// # Errors
 ///
-/// A name begins with what none can begin with (400).
-pub fn allow_names(value: &Value) -> Result<(), Stop> {
-    if !json::has_reserved_name(value) {
-        return Ok(());
-    }
-    Err(reserved_name("a name in the data begins with what none can begin with".to_owned()))
+/// Such a name (400).
+pub fn allow_query(request: &Request) -> Result<(), Stop> {
+    let mut names = request.query_pairs().map(|(name, _)| name);
+    names
+        .find(|name| name.split(['[', ']']).any(json::is_reserved))
+        .map_or(Ok(()), |name| Err(reserved_parameter(&name)))
+}
+
+fn reserved_parameter(name: &str) -> Stop {
+    let name: String = name.chars().take(80).collect();
+    reserved_name(format!("the parameter {name:?} has a name that cannot be used: {}", json::WHY_RESERVED))
 }
 
 fn reserved_name(reason: String) -> Stop {
@@ -218,15 +222,16 @@ fn pairs(encoded: &str) -> Result<Value, Stop> {
         if [&name, &value].iter().any(|text| text.contains('\u{fffd}')) && !encodes_replacement(encoded) {
             return Err(not_utf8("a parameter"));
         }
+        if json::is_reserved(&name) {
+            return Err(reserved_parameter(&name));
+        }
         append(&mut object, &name, value.into_owned());
         values += 1;
         if values > PARAMETERS_MAX {
             return Err(too_large(format!("there are more than {PARAMETERS_MAX} parameters")));
         }
     }
-    let object = Value::Object(object);
-    allow_names(&object)?;
-    Ok(object)
+    Ok(Value::Object(object))
 }
 
 /// The decoder marks wrong UTF-8 by U+FFFD, which a caller may also have meant.

@@ -23,7 +23,7 @@ use crate::flows::{Flows, Route};
 use crate::jwt::JwtUsers;
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, Stage, Stop, UNAVAILABLE, Verdict};
-use crate::parse::{Parse, Parsed, allow_names, parse, pick_fields};
+use crate::parse::{Parse, Parsed, allow_query, parse, pick_fields};
 use crate::plugin::{Plugins, Role, Subject, VerifierVerdict};
 use crate::rate::Limiter;
 use crate::redact::Names;
@@ -311,6 +311,7 @@ impl Pipeline {
     }
 
     async fn ask_verifier(&self, passage: &mut Passage, call: &PluginCall) -> Result<Proof, Stop> {
+        allow_query(&passage.received.request)?;
         let config = passage.config_before_data(call)?;
         let subject = Subject { callback: Some(Arc::clone(&passage.received)), ..passage.subject() };
         match self.plugins.verify(&call.plugin, &subject, &config, &mut passage.uses).await {
@@ -336,9 +337,9 @@ impl Pipeline {
         selects: bool,
         uses: &mut Vec<PluginUse>,
     ) -> Result<(Input, String), Stop> {
+        allow_query(&passage.callback.request)?;
         let became = format!("{} bytes became data", passage.callback.request.body.len());
         let of_ticket = passage.ticket.as_ref().map(|call| face::ticket_data(&passage.callback.request, &call.ticket));
-        of_ticket.as_ref().map_or(Ok(()), allow_names)?;
         if let Some(data) = of_ticket.as_ref().filter(|_| trigger.fields.is_empty()) {
             // Any body will do: it is a text.
             let input = Input { data: data.clone().into(), user: passage.user.clone(), ..Input::default() };

@@ -163,7 +163,9 @@ steps:
     query["nested"] = json!({ "a": ["1", { "b": "x y" }], "c": ["2", "3"] });
     assert_eq!(answer["query"], query);
     let own: Value = server.fetch(&format!("{url}?a[0]=1&nested=mine")).await.json().await.unwrap();
-    assert_eq!(own["query"], json!({ "a[0]": "1", "nested": "mine" }));
+    assert_eq!(own["query"], json!({ "a[0]": "1", "nested": { "a": ["1"], "nested": "mine" } }));
+    let own: Value = server.fetch(&format!("{url}?nested=mine")).await.json().await.unwrap();
+    assert_eq!(own["query"], json!({ "nested": { "nested": "mine" } }), "it is an object, or not there");
 }
 
 /// FR-24, FR-25, FR-26, FR-41, A-FR-12, A-FR-13.

@@ -485,3 +485,28 @@ async fn a_time_out_of_range_says_the_range() {
     assert!(status == 500 && trace.contains("10,000 years"), "{trace}");
     assert_eq!(asked(&server, "timestamp('9999-12-30T22:00:00Z')", "{}").await.0, 200);
 }
+
+/// B1: a parameter with a name of the library is refused wherever it stands, and the refusal names it.
+#[tokio::test]
+async fn b1_parameters_with_names_of_the_library_are_refused() {
+    let server = TestServer::start().await;
+    let source = "flow: query\nsteps:\n  - trigger: Ask\n    mode: sync\n    methods: [GET, POST]\n    fields: { all: { query: a } }\n    reply: { json: '${{ callback.query }}' }\n";
+    let url = server.deploy(source).await;
+    for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+        for query in
+            [format!("{name}=5"), format!("a[{name}]=5"), format!("nested[{name}]=5"), format!("a[0][{name}][]=5")]
+        {
+            let query = query.replace('$', "%24");
+            for method in [Method::GET, Method::POST] {
+                let refused = server.call(method, &format!("{url}?{query}")).send().await.unwrap();
+                assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{query}");
+                let trace = server.callback(&refused).await["trace"].to_string();
+                assert!(trace.contains("the parameter") && trace.contains(name), "{trace}");
+                assert_eq!(refused.json::<Value>().await.unwrap()["code"], "reserved_name", "{query}");
+            }
+        }
+        let fine = server.fetch(&format!("{url}?a[b]={}&x={0}", name.replace('$', "%24"))).await;
+        assert_eq!(fine.status(), StatusCode::OK, "a value is any text");
+        assert_eq!(fine.json::<Value>().await.unwrap()["nested"]["a"]["b"], name);
+    }
+}

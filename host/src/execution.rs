@@ -56,8 +56,8 @@ pub enum Event {
     TicketMade(Value),
     HttpAnswered {
         status: u16,
-        headers: Map<String, Value>,
-        body: Value,
+        /// `status`, `headers` and `body`; and `note`, where the body is no JSON although it says so.
+        result: Map<String, Value>,
         retry_after: Option<Duration>,
         duration_us: u64,
     },
@@ -475,11 +475,10 @@ impl Execution {
     ) {
         let attempt = self.failed_attempts + 1;
         let (code, result, problem, retryable, retry_after, duration_us) = match event {
-            Event::HttpAnswered { status, headers, body, retry_after, duration_us } => {
+            Event::HttpAnswered { status, result, retry_after, duration_us } => {
                 let problem = (status >= 400).then(|| format!("the answer was {status}"));
                 let retryable = matches!(status, 408 | 425 | 429 | 500..=599);
-                let result = json!({ "status": status, "headers": headers, "body": body });
-                (HTTP_FAILED, result, problem, retryable, retry_after, duration_us)
+                (HTTP_FAILED, Value::Object(result), problem, retryable, retry_after, duration_us)
             }
             Event::HttpUnanswered { code, problem, retryable } => {
                 (code, json!({ "error": problem }), Some(problem), retryable, None, 0)

@@ -81,22 +81,22 @@ pub fn from_slice_within(bytes: &[u8], left: &mut usize) -> Result<Value, Error>
     read(bytes, left, Twice::Named)
 }
 
-/// The same, of a text that may have so many values, and that no error may quote.
+/// The same, of a text that no error may quote.
+///
+/// # Errors
+///
+/// As [`from_slice`].
+pub fn from_secret(bytes: &[u8]) -> Result<Value, Error> {
+    from_secret_within(bytes, values_max(bytes.len()))
+}
+
+/// The same, of a text that may have so many values.
 ///
 /// # Errors
 ///
 /// As [`from_slice`].
 pub fn from_secret_within(bytes: &[u8], mut values_max: usize) -> Result<Value, Error> {
     read(bytes, &mut values_max, Twice::Unnamed)
-}
-
-/// The same, of a name that is there twice the last one: what other services answer is seldom written with care.
-///
-/// # Errors
-///
-/// It is not JSON, is more than 128 levels deep, or has too many values.
-pub fn from_answer(bytes: &[u8]) -> Result<Value, Error> {
-    read(bytes, &mut values_max(bytes.len()), Twice::Last)
 }
 
 /// Whether a name can be the name of a member.
@@ -196,14 +196,11 @@ const LIST_CAPACITY: usize = 16;
 #[serde(transparent)]
 struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
 
-/// What becomes of a name that is there twice.
+/// What is said of a name that is there twice.
 #[derive(Clone, Copy, PartialEq)]
 enum Twice {
-    /// The last one counts.
-    Last,
-    /// A mistake, which quotes the name.
+    /// Which one it is.
     Named,
-    /// A mistake, which does not.
     Unnamed,
 }
 
@@ -314,7 +311,6 @@ impl<'de> Visitor<'de> for Reading<'_> {
             }
             match (object.entry(name), self.twice) {
                 (Entry::Vacant(free), _) => drop(free.insert(members.next_value_seed(inside)?)),
-                (Entry::Occupied(mut first), Twice::Last) => drop(first.insert(members.next_value_seed(inside)?)),
                 (Entry::Occupied(first), Twice::Named) => {
                     let name: String = first.key().chars().take(80).collect();
                     return Err(de::Error::custom(format!("the name {name:?} is there twice")));
@@ -337,7 +333,7 @@ fn number<E: de::Error>(digits: &str) -> Result<Value, E> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, NUMBER, control_characters, escapes, from_answer, from_slice, from_slice_within};
+    use super::{Kind, NUMBER, control_characters, escapes, from_secret, from_slice, from_slice_within};
     use serde_json::{Value, json};
 
     #[test]
@@ -350,7 +346,8 @@ mod tests {
         ] {
             let error = from_slice(twice.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("is there twice at line 1"), "{error}");
-            assert!(from_answer(twice.as_bytes()).is_ok());
+            let unnamed = from_secret(twice.as_bytes()).unwrap_err().to_string();
+            assert!(unnamed.contains("a name is there twice at line 1"), "{unnamed}");
         }
         let long = format!(r#"{{"{0}": 1, "{0}": 2}}"#, "n".repeat(100_000));
         assert!(from_slice(long.as_bytes()).unwrap_err().to_string().len() < 200);
@@ -474,7 +471,7 @@ mod tests {
             assert!(error.to_string().contains("cannot be used"), "{text}: {error}");
             // Of another text the reader knows as little as of this one.
             let copied = [b" ", text.as_bytes()].concat();
-            assert!(from_answer(&copied).is_err(), "{text}");
+            assert!(from_secret(&copied).is_err(), "{text}");
         }
         let mentioned = json!({ "a": NUMBER, "b": [format!("{NUMBER} and others"), 1.5], "private::Number": NUMBER });
         assert_eq!(from_slice(mentioned.to_string().as_bytes()).unwrap(), mentioned, "a value may be any text");

@@ -7,7 +7,8 @@ use crate::store::StoreError;
 use crate::time::Timestamp;
 use base64::Engine;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -393,6 +394,7 @@ impl CallbackRecord {
         let Callback { id, environment, request, .. } = callback;
         let kept = request.body.len().min(body_bytes_max);
         let (body, body_base64) = text_or_base64(request.body.get(..kept).unwrap_or_default());
+        let body = body.map(str::to_owned);
         let headers = request
             .headers
             .iter()
@@ -466,44 +468,63 @@ impl CallbackRecord {
     }
 }
 
-/// An answer as it is stored and shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An answer as it is stored and shown: what it has for a body is written as `body`, or as `body_base64`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "WrittenReply")]
 pub struct ReplyRecord {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body_base64: Option<String>,
+    /// Shared with the answer itself.
+    pub body: Bytes,
 }
 
-impl ReplyRecord {
-    /// The length of its body as it is kept.
-    pub fn body_bytes(&self) -> usize {
-        [&self.body, &self.body_base64].into_iter().flatten().map(String::len).sum()
-    }
+#[derive(Deserialize)]
+struct WrittenReply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_base64: Option<String>,
 }
 
-impl From<&Reply> for ReplyRecord {
-    fn from(reply: &Reply) -> Self {
-        let (body, body_base64) = text_or_base64(&reply.body);
-        Self { status: reply.status, headers: reply.headers.clone(), body, body_base64 }
-    }
-}
-
-impl From<ReplyRecord> for Reply {
-    fn from(record: ReplyRecord) -> Self {
-        let ReplyRecord { status, headers, body, body_base64 } = record;
+impl From<WrittenReply> for ReplyRecord {
+    fn from(written: WrittenReply) -> Self {
+        let WrittenReply { status, headers, body, body_base64 } = written;
         let decoded = body_base64.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
         Self { status, headers, body: decoded.map_or_else(|| body.unwrap_or_default().into(), Bytes::from) }
     }
 }
 
+impl Serialize for ReplyRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (body, body_base64) = text_or_base64(&self.body);
+        let mut written = serializer.serialize_struct("ReplyRecord", 3)?;
+        written.serialize_field("status", &self.status)?;
+        written.serialize_field("headers", &self.headers)?;
+        match (body, body_base64) {
+            (Some(body), _) => written.serialize_field("body", body)?,
+            (None, base64) => written.serialize_field("body_base64", &base64)?,
+        }
+        written.end()
+    }
+}
+
+impl From<&Reply> for ReplyRecord {
+    fn from(Reply { status, headers, body }: &Reply) -> Self {
+        Self { status: *status, headers: headers.clone(), body: body.clone() }
+    }
+}
+
+impl From<ReplyRecord> for Reply {
+    fn from(ReplyRecord { status, headers, body }: ReplyRecord) -> Self {
+        Self { status, headers, body }
+    }
+}
+
 /// Bytes as text when they are UTF-8, else as base64; as well when they have so many control characters, which take six bytes
 /// each in JSON, that base64 is shorter.
-pub fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
+pub fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
     match std::str::from_utf8(bytes) {
-        Ok(text) if json::control_characters(bytes) <= bytes.len() / 10 => (Some(text.to_owned()), None),
+        Ok(text) if json::control_characters(bytes) <= bytes.len() / 10 => (Some(text), None),
         _ => (None, Some(base64::engine::general_purpose::STANDARD.encode(bytes))),
     }
 }

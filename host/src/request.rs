@@ -172,14 +172,17 @@ impl Sender {
         let kept = tokio::task::spawn_blocking(move || {
             (sent.blank(Value::Object(headers)), body_value(body.into(), is_json, &sent))
         });
-        let (headers, body) = match kept.await {
-            Ok((Value::Object(headers), body)) => (headers, body),
-            Ok(_) | Err(_) => return Err(SendError::Unreachable("it could not be looked through for secrets")),
-        };
+        let (headers, (body, note)) =
+            kept.await.map_err(|_| SendError::Unreachable("it could not be looked through for secrets"))?;
+        let status = response.status().as_u16();
+        let mut result = Map::new();
+        result.insert("status".to_owned(), status.into());
+        result.extend(note.map(|note| ("note".to_owned(), note.into())));
+        result.insert("headers".to_owned(), headers);
+        result.insert("body".to_owned(), body);
         Ok(Event::HttpAnswered {
-            status: response.status().as_u16(),
-            headers,
-            body,
+            status,
+            result,
             retry_after,
             duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
@@ -259,18 +262,23 @@ fn pause(text: &str) -> Option<Duration> {
     Some(seconds.or_else(until)?.min(RETRY_AFTER_MAX))
 }
 
-/// JSON as such, text as text, anything else as base64; without the secrets that were sent.
-fn body_value(body: Bytes, is_json: bool, sent: &Values) -> Value {
-    if is_json && let Ok(value) = json::from_answer(&body) {
-        return sent.blank(value);
+/// JSON as such, text as text, anything else as base64; without the secrets that were sent. What calls itself JSON and is kept as
+/// something else has a note that says why.
+fn body_value(body: Bytes, is_json: bool, sent: &Values) -> (Value, Option<String>) {
+    let mut note = None;
+    if is_json && !body.is_empty() {
+        match json::from_secret(&body) {
+            Ok(value) => return (sent.blank(value), None),
+            Err(error) => note = Some(format!("the body is kept as a text, since it cannot be read as JSON: {error}")),
+        }
     }
     let body = match String::from_utf8(body.into()) {
         Ok(text) => sent.blank_text(text).into(),
-        Err(other) if sent.are_in(other.as_bytes()) => return MARK.into(),
+        Err(other) if sent.are_in(other.as_bytes()) => return (MARK.into(), note),
         Err(other) => other.into_bytes(),
     };
     let (text, base64) = crate::outcome::text_or_base64(&body);
-    text.or(base64).map_or(Value::Null, Value::from)
+    (text.map(str::to_owned).or(base64).map_or(Value::Null, Value::from), note)
 }
 
 fn without_url(error: reqwest::Error) -> String {

@@ -8,7 +8,7 @@ use crate::flow::{Flow, parse};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::random::Random;
 use crate::time::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -325,8 +325,7 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
                     (404, _) => model.status = Status::Failed,
                     (status, _) => model.answer(status == 200, pause, now),
                 }
-                let (headers, body) = (Map::new(), Value::Null);
-                let event = Event::HttpAnswered { status, headers, body, retry_after: None, duration_us: 1 };
+                let event = Event::HttpAnswered { status, result: Map::new(), retry_after: None, duration_us: 1 };
                 real.handle(event, at(now));
             }
             18 => {

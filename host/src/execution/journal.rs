@@ -3,6 +3,7 @@
 use super::http::PreparedRequest;
 use crate::callback::Input;
 use crate::expression::weight;
+use crate::json;
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::ReplyRecord;
 use crate::time::Timestamp;
@@ -210,7 +211,7 @@ impl EntryKind {
             }
             Self::HttpRequest { request } => request.weight(max),
             Self::Set { values } => values.values().map(|value| weight(value, max)).sum(),
-            Self::Responded { reply, .. } => reply.body_bytes(),
+            Self::Responded { reply, .. } => reply.body.len() + json::escapes(&reply.body),
             Self::Waiting { .. }
             | Self::TimedOut { .. }
             | Self::HttpRetry { .. }

@@ -165,13 +165,8 @@ fn r5_a_retry_by_hand_has_another_key_where_there_was_an_answer() {
     };
     let unanswered =
         || Event::HttpUnanswered { code: HTTP_FAILED, problem: "no answer: timeout".into(), retryable: true };
-    let refused = || Event::HttpAnswered {
-        status: 500,
-        headers: serde_json::Map::new(),
-        body: Value::Null,
-        retry_after: None,
-        duration_us: 1,
-    };
+    let refused =
+        || Event::HttpAnswered { status: 500, result: serde_json::Map::new(), retry_after: None, duration_us: 1 };
     let (mut execution, turn) = Execution::start(&flow, start(json!({})), NOW);
     let mut journal = turn.entries;
     let first = key(turn.effect);

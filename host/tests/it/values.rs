@@ -510,3 +510,53 @@ async fn b1_parameters_with_names_of_the_library_are_refused() {
         assert_eq!(fine.json::<Value>().await.unwrap()["nested"]["a"]["b"], name);
     }
 }
+
+/// An answer that calls itself JSON and is not read as such is a text, and says why: nobody wonders which of two values counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_read_as_json_says_why() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let many = format!("[{}0]", "[],".repeat(250_000));
+    let answers: Vec<(String, Option<&str>)> = vec![
+        (
+            r#"{"role":"user","hunter2hunter2":1,"hunter2hunter2":2}"#.to_owned(),
+            Some("a name is there twice at line 1"),
+        ),
+        (many, Some("it has too many values")),
+        ("{\"a\":".to_owned(), Some("EOF while parsing")),
+        (r#"{"$serde_json::private::Number":"1"}"#.to_owned(), Some("cannot be used")),
+        (format!("{}1{}", "[".repeat(129), "]".repeat(129)), Some("nested deeper than 128")),
+        (String::new(), None),
+        (r#"{"n":10.10}"#.to_owned(), None),
+    ];
+    let texts: Vec<String> = answers.iter().map(|(text, _)| text.clone()).collect();
+    let answer = move |axum::extract::Path(number): axum::extract::Path<usize>| {
+        let text = texts[number].clone();
+        async move { ([("content-type", "application/json")], text) }
+    };
+    let router = axum::Router::new().route("/{number}", axum::routing::get(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec![host.clone()]).await;
+    server.set_secret("S", "hunter2hunter2").await;
+    let source = format!(
+        "flow: f\nsteps:\n  - trigger: T\n    mode: sync\n  - http: {{ url: 'http://{host}/${{{{ data }}}}', headers: {{ x-key: '${{{{ secrets.S }}}}' }} }}\n    as: answer\n  - respond: {{ json: {{ text: '${{{{ type(answer.body) == string }}}}', note: '${{{{ answer.?note.orValue(null) }}}}' }} }}\n"
+    );
+    let url = server.deploy(&source).await;
+    for (number, (text, why)) in answers.iter().enumerate() {
+        let answered = server.post(&url, &json!(number)).await;
+        let execution = server.callback(&answered).await["execution"].as_str().unwrap().to_owned();
+        let said: Value = answered.json().await.unwrap();
+        let is_text = why.is_some() || text.is_empty();
+        assert_eq!(said["text"], is_text, "{number}: {said}");
+        let note = said["note"].as_str();
+        assert_eq!(note.is_some(), why.is_some(), "{number}: {said}");
+        assert!(why.is_none_or(|why| note.unwrap().contains(why)), "{number}: {said}");
+        let run = server.ended(&execution).await;
+        let of_step = run["journal"].as_array().unwrap().iter().find(|entry| entry["kind"] == "http").unwrap();
+        assert_eq!(of_step["result"]["note"].as_str(), note, "the journal says it, too");
+        let kept = of_step["result"].to_string();
+        assert!(!kept.contains("hunter2"), "{kept:.300}");
+    }
+    let (status, body) = server.try_deploy(&source.replace("answer.?note", "answer.?remark")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+}

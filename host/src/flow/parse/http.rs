@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(super) const HTTP_KEYS: &[&str] = &["http", "as"];
 pub(super) const REQUEST_KEYS: &[&str] = &["method", "url", "headers", "json", "text", "timeout", "retry", "on_error"];
 /// The members of the result of a request.
-const HTTP_RESULT: &[&str] = &["status", "headers", "body", "error"];
+const HTTP_RESULT: &[&str] = &["status", "headers", "body", "note", "error"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 /// Headers that the host sets.
 const HOST_HEADERS: [&str; 7] =

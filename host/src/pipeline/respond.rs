@@ -110,13 +110,13 @@ impl Pipeline {
     }
 
     /// What the caller of an asynchronous trigger gets that says nothing.
-    pub(super) fn accepted(&self, passage: &Passage, execution: &Execution) -> Result<Reply, Stop> {
-        let accepted = || passage.face.accepted(passage.callback.id, execution.summary.id);
-        self.ticket_reply(passage, Some(execution)).unwrap_or_else(|| Ok(accepted()))
+    pub(super) fn accepted(&self, passage: &mut Passage, execution: &Execution) -> Result<Reply, Stop> {
+        let reply = self.ticket_reply(passage, Some(execution));
+        reply.unwrap_or_else(|| Ok(passage.face.accepted(passage.callback.id, execution.summary.id)))
     }
 
     /// What the caller gets whose callback is kept for later.
-    pub(super) fn kept(&self, passage: &Passage, execution: Option<ExecutionId>) -> Reply {
+    pub(super) fn kept(&self, passage: &mut Passage, execution: Option<ExecutionId>) -> Reply {
         // What is kept is acknowledged, whatever the stored answer is worth.
         let stored = self.ticket_reply(passage, None).and_then(Result::ok);
         stored.unwrap_or_else(|| passage.face.kept(passage.callback.id, execution))

@@ -17,7 +17,7 @@ use crate::redact::Lists;
 use crate::reply::{check_redirecting, is_redirect};
 use crate::runner::{Answer, Until};
 use crate::store::{StoreError, Write};
-use crate::ticket::{Handler, TicketRecord, TicketStatus, redirect_not_allowed};
+use crate::ticket::{Handler, TicketRecord, TicketResponse, TicketStatus, redirect_not_allowed};
 use crate::time::Timestamp;
 use http::Method;
 use std::sync::Arc;
@@ -344,13 +344,21 @@ impl Pipeline {
     }
 
     /// The answer of the ticket, as the execution has left it; `None` for the call of a trigger's own URL.
-    pub(super) fn ticket_reply(&self, passage: &Passage, execution: Option<&Execution>) -> Option<Result<Reply, Stop>> {
+    pub(super) fn ticket_reply(
+        &self,
+        passage: &mut Passage,
+        execution: Option<&Execution>,
+    ) -> Option<Result<Reply, Stop>> {
         let stored = &passage.ticket.as_ref()?.ticket.response;
-        let callback = &passage.callback;
         let response = match execution {
             Some(execution) => stored.adjusted(|name| execution.set_by_last_callback(name)),
             None => Ok(stored.clone()),
         };
+        if response.as_ref().is_ok_and(TicketResponse::leaves_out_body) {
+            let reason = "an answer with this `responseCode` has no body: `responseBody` is left out".to_owned();
+            passage.passed(Stage::Respond, reason);
+        }
+        let callback = &passage.callback;
         Some(response.and_then(|response| {
             let allowed = |target: &str| self.tickets.may_redirect(&callback.workspace, target);
             response.reply(&callback.request.method, allowed)

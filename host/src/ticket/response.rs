@@ -1,7 +1,7 @@
 //! The answer that is stored with a ticket, what a handler changes of it, and what becomes of it over HTTP.
 
 use crate::outcome::{Reply, Stop};
-use crate::reply::{self, is_redirect};
+use crate::reply::{self, is_redirect, is_without_body};
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -111,7 +111,8 @@ impl TicketResponse {
     /// A redirect has no URL (500) or one that is not allowed (502), or the answer would break HTTP (500).
     pub fn reply(&self, method: &Method, may_redirect: impl Fn(&str) -> Result<(), String>) -> Result<Reply, Stop> {
         if self.kind == ResponseType::Response {
-            return self.plain().map_err(|reason| {
+            let without = self.leaves_out_body().then(|| Self { body: None, ..self.clone() });
+            return without.as_ref().unwrap_or(self).plain().map_err(|reason| {
                 Stop::failed(500, "reply_not_allowed", "The handler's answer is not allowed.", reason)
             });
         }
@@ -127,6 +128,11 @@ impl TicketResponse {
             _ => 303,
         };
         Ok(Reply::empty(status).with_header("location", target))
+    }
+
+    /// Whether it has a body that its status does not allow: a handler that sets the one need not know the other.
+    pub fn leaves_out_body(&self) -> bool {
+        self.kind == ResponseType::Response && self.body.is_some() && self.code.is_some_and(is_without_body)
     }
 
     fn plain(&self) -> Result<Reply, String> {

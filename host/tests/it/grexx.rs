@@ -234,6 +234,26 @@ steps:
     assert_eq!((answered.status().as_u16(), answered.headers()["location"].to_str().unwrap()), (303, "/page/again"));
 }
 
+/// A status that has no body leaves out the one that is stored, and the record says so; a stored one is checked as it is.
+#[tokio::test]
+async fn a_handler_that_sets_a_status_without_a_body_is_answered_without() {
+    let server = TestServer::start().await;
+    let (status, body) = server.try_ticket(&json!({ "response": { "code": 204, "body": "x" } })).await;
+    assert!(status.is_client_error(), "{body}");
+    server
+        .try_deploy("flow: handler\nsteps:\n  - trigger: Call\n    face: grexx\n  - set: { responseCode: '${{ int(data.requestQuery.code) }}' }\n")
+        .await;
+    for code in [204, 304, 200] {
+        let ticket = server.ticket(&with_handler(json!({ "body": "stored" }))).await;
+        let answered = server.fetch(&format!("{}?code={code}", ticket["url"].as_str().unwrap())).await;
+        let record = server.callback(&answered).await;
+        assert_eq!(answered.status().as_u16(), code, "{record:#}");
+        assert_eq!(record["trace"].to_string().contains("`responseBody` is left out"), code != 200, "{record:#}");
+        assert_eq!(answered.headers().contains_key("content-type"), code == 200);
+        assert_eq!(answered.text().await.unwrap(), if code == 200 { "stored" } else { "" });
+    }
+}
+
 const PAYMENT: &str = "flow: payment
 steps:
   - trigger: Order

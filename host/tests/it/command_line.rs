@@ -41,6 +41,9 @@ async fn mistakes_are_shown_with_file_line_and_column() {
     std::fs::write(&file, "flow: shop\nsteps:\n  - trigger: Order\n    wen: 'true'\n").unwrap();
     let output = ringback(&server, &["flow", "check", "flow.yaml"]);
     fails(&output, 1, "flow.yaml: a mistake\n  4:5: steps[0].wen: a trigger has no `wen` (did you mean `when`?)");
+    std::fs::write(&file, "").unwrap();
+    fails(&ringback(&server, &["flow", "check", "flow.yaml"]), 1, "flow.yaml: a mistake\n  1:1: the file is empty");
+    std::fs::write(&file, "flow: shop\n").unwrap();
     fails(&ringback(&server, &["flow", "apply", "none.yaml"]), 1, "none.yaml: No such file");
     std::fs::write(server.data().join("empty.yaml"), "").unwrap();
     fails(&ringback(&server, &["flow", "apply", "empty.yaml"]), 1, "empty.yaml: a mistake\n  1:1: the file is empty");

@@ -16,6 +16,7 @@ use crate::rate::Limit;
 use crate::redact::Names;
 use crate::time::{Timestamp, parse_duration};
 use crate::verify::Verify;
+use crate::weight::Weight;
 use http::Method;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -33,6 +34,7 @@ pub struct Flow {
     pub triggers: Vec<Trigger>,
     /// The steps in the order of the file, branches in line: an `if` jumps over what it does not run.
     pub steps: Vec<Step>,
+    pub weight: Weight,
 }
 
 /// A step that waits for a callback.

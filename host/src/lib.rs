@@ -46,6 +46,7 @@ mod time;
 mod token;
 mod user;
 mod verify;
+mod weight;
 
 pub mod app;
 #[doc(hidden)]

@@ -119,8 +119,14 @@ impl Pipeline {
         let request = without_credentials(request, face);
         let callback =
             Callback { id: CallbackId::new(), workspace, environment, request, base_url: self.public_url.clone() };
-        let mut passage = self.passage(callback, Place { flow, trigger, face, ticket: None }, Origin::Caller);
-        let end = self.pass(&mut passage).await;
+        let passage = self.passage(callback, Place { flow, trigger, face, ticket: None }, Origin::Caller);
+        let (end, passage) = match self.pass(passage).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "a callback could not be taken on");
+                return face.stopped(&UNAVAILABLE, None).with_header("retry-after", "5");
+            }
+        };
         metrics::counter!("ringback_callbacks_total", "outcome" => end.outcome.as_str()).increment(1);
         metrics::histogram!("ringback_callback_seconds").record(started.elapsed().as_secs_f64());
         let mut reply = end.reply;
@@ -168,8 +174,26 @@ impl Pipeline {
         passage
     }
 
-    /// Takes a callback through all stages and keeps its record.
-    async fn pass(&self, passage: &mut Passage) -> End {
+    /// Takes a callback through all stages and keeps its record. Where its flow computes for long, it gives way to others.
+    ///
+    /// # Errors
+    ///
+    /// The server is stopping.
+    async fn pass(&self, mut passage: Passage) -> Result<(End, Passage), StoreError> {
+        let flow = Arc::clone(&passage.flow);
+        if !flow.weight.is_heavy() {
+            let end = flow.weight.of(self.pass_stages(&mut passage)).await;
+            return Ok((end, passage));
+        }
+        let (pipeline, workspace) = (self.clone(), passage.callback.workspace.clone());
+        let work = async move {
+            let end = flow.weight.of(pipeline.pass_stages(&mut passage)).await;
+            (end, passage)
+        };
+        self.plugins.compute(&workspace, work).await.map_err(StoreError::Stopped)
+    }
+
+    async fn pass_stages(&self, passage: &mut Passage) -> End {
         let flow = Arc::clone(&passage.flow);
         let Some(trigger) = flow.triggers.get(passage.trigger) else {
             let reply = respond::unknown(&passage.callback.request.path);

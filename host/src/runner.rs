@@ -232,9 +232,25 @@ impl Runner {
         };
         let runner = self.clone();
         tokio::spawn(async move {
-            let done = runner.run(place, run, Job::go_on(id)).await;
+            let done = runner.run_in_its_place(place, run, Job::go_on(id)).await;
             runner.after(id, false, done.map_err(ChangeError::from));
         });
+    }
+
+    /// Takes an execution as far as it goes: where it gives way to others, if its flow computes for long.
+    async fn run_in_its_place(
+        &self,
+        place: Place<Job>,
+        run: Run,
+        job: Job,
+    ) -> Result<Option<(Name, Paused)>, StoreError> {
+        let flow = Arc::clone(&run.flow);
+        if !flow.weight.is_heavy() {
+            return flow.weight.of(self.run(place, run, job)).await;
+        }
+        let (runner, workspace) = (self.clone(), run.workspace.clone());
+        let work = async move { flow.weight.of(runner.run(place, run, job)).await };
+        self.inner.plugins.compute(&workspace, work).await.map_err(StoreError::Stopped)?
     }
 
     /// Gives those who stand in line their places, for ever.
@@ -246,7 +262,7 @@ impl Runner {
                     tokio::spawn(async move {
                         let (id, woken) = (job.id, job.woken);
                         let done = match runner.load(place.workspace(), id) {
-                            Ok(Some(run)) => runner.run(place, run, job).await.map_err(ChangeError::from),
+                            Ok(Some(run)) => runner.run_in_its_place(place, run, job).await.map_err(ChangeError::from),
                             Ok(None) => Ok(None),
                             Err(error) => Err(error),
                         };

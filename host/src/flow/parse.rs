@@ -18,6 +18,7 @@ use crate::plugin::Role;
 use crate::reply;
 use crate::suggest::suggest;
 use crate::time::parse_duration;
+use crate::weight::Weight;
 use names::{ResultName, Stands};
 use serde_json::Value;
 use std::time::Duration;
@@ -125,6 +126,7 @@ impl Parser {
             version,
             triggers: std::mem::take(&mut self.triggers),
             steps: std::mem::take(&mut self.steps),
+            weight: Weight::default(),
         })
     }
 

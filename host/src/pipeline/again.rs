@@ -75,8 +75,8 @@ impl Pipeline {
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let callback = Callback { id: CallbackId::new(), ..callback };
         let origin = Origin::Replay { record: Box::new(record), dry_run };
-        let mut passage = self.passage(callback, place, origin);
-        let End { outcome, execution, reply, .. } = self.pass(&mut passage).await;
+        let passage = self.passage(callback, place, origin);
+        let (End { outcome, execution, reply, .. }, passage) = self.pass(passage).await?;
         let callback = passage.callback.id;
         let reply = ReplyRecord::from(&reply);
         Ok(Replay { callback, replay_of: id, dry_run, outcome, execution, reply, trace: passage.trace })
@@ -184,7 +184,7 @@ impl Pipeline {
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let mut passage = self.passage(callback, place, Origin::Deferred { record: Box::new(record) });
         passage.with = vec![taken];
-        self.pass(&mut passage).await;
+        self.pass(passage).await?;
         Ok(())
     }
 

@@ -229,8 +229,8 @@ impl Pipeline {
         // As the URL of a trigger whose flow is disabled.
         let Some((flow, trigger)) = found else { return Ok(Attempt::Unknown) };
         let call = TicketCall { ticket, counts: true, lost: false };
-        let mut passage = self.passage(callback, Place { flow, trigger, face, ticket: Some(call) }, Origin::Caller);
-        let End { outcome, reply, .. } = self.pass(&mut passage).await;
+        let passage = self.passage(callback, Place { flow, trigger, face, ticket: Some(call) }, Origin::Caller);
+        let (End { outcome, reply, .. }, passage) = self.pass(passage).await?;
         if passage.has_lost() {
             return Ok(Attempt::Again);
         }

@@ -359,6 +359,19 @@ impl Plugins {
         }
     }
 
+    /// Runs work that computes for long where long calls run: it gives way to everything else, and its workspace has its share.
+    ///
+    /// # Errors
+    ///
+    /// The server is stopping.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        workspace: &Name,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, String> {
+        self.inner.caller.slow_lane.compute(workspace, work).await
+    }
+
     /// Asks a parser.
     ///
     /// # Errors

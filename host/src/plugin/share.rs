@@ -109,12 +109,12 @@ impl SlowLane {
     pub(super) fn start(threads: usize, calls: Arc<Calls>) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
-            .thread_name("plugin-slow")
+            .thread_name("slow")
             .enable_all()
             .on_thread_start(|| {
                 // On Linux this is a matter of the thread.
                 if let Err(error) = rustix::process::nice(NICENESS) {
-                    tracing::warn!(%error, "the threads of long plugin calls have the priority of all others");
+                    tracing::warn!(%error, "the threads of what takes long have the priority of all others");
                 }
             })
             .build()?;
@@ -145,6 +145,32 @@ impl SlowLane {
         let call =
             run_slowly(call, Arc::clone(turns), Arc::clone(&self.places), workspace.clone(), Arc::clone(&self.calls));
         self.spawn(call).await.map_err(CallError::Host)?
+    }
+
+    /// Runs work of the host itself, which has a place of its workspace for as long as it computes.
+    ///
+    /// # Errors
+    ///
+    /// The server is stopping.
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        workspace: &Name,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, String> {
+        let (places, workspace) = (Arc::clone(&self.places), workspace.clone());
+        let work = async move {
+            let mut work = Box::pin(work);
+            loop {
+                let place = places.take(&workspace).await.map_err(|error| error.to_string())?;
+                let polled = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+                drop(place);
+                match polled {
+                    Poll::Ready(result) => return Ok(result),
+                    Poll::Pending => until_woken().await,
+                }
+            }
+        };
+        self.spawn(work).await?
     }
 
     /// Runs work on these threads, without a place, to its end or until nobody waits for it any more.
@@ -188,10 +214,14 @@ async fn run_slowly<T>(
             return Ok(result);
         }
         drop((running, place));
-        // What it waits for wakes this task.
-        let mut woken = false;
-        poll_fn(|_| if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+        until_woken().await;
     }
+}
+
+/// Waits until what this task waits for wakes it.
+async fn until_woken() {
+    let mut woken = false;
+    poll_fn(|_| if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 impl Drop for SlowLane {
@@ -261,7 +291,7 @@ mod tests {
         {
             let turns = Turns::new(WALL);
             let thread = lane.run(&workspace, compute(Arc::clone(&turns), time), &turns, slow).await.unwrap();
-            assert_eq!(thread == "plugin-slow", elsewhere, "{time:?}: {thread}");
+            assert_eq!(thread == "slow", elsewhere, "{time:?}: {thread}");
             assert_eq!(turns.is_long(), time > LONG);
         }
         let dropped = Arc::new(());

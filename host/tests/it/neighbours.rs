@@ -148,3 +148,30 @@ async fn r3_timers_that_cannot_be_handled_stop_nobody() {
     let server = server.in_workspace("aaa");
     assert_eq!(count(&server, "/v1/executions?status=waiting&limit=100").await, 100, "they are still there");
 }
+
+/// B3: a flow that computes for long does so where it gives way, also while all of its callbacks come at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn b3_a_flow_that_computes_keeps_no_neighbour_waiting() {
+    let server = TestServer::start().await.in_workspace("aaa");
+    let step = "  - set: { found: '${{ size(data.filter(a, data.exists(b, b == a + 1))) }}' }\n";
+    let computes = format!("flow: computes\nsteps:\n  - trigger: Hook\n    mode: sync\n{}", step.repeat(3));
+    let computes = server.deploy(&computes).await;
+    let numbers = json!((0..600).collect::<Vec<u32>>());
+    for _ in 0..3 {
+        assert_eq!(server.post(&computes, &numbers).await.status(), StatusCode::OK, "it is noticed");
+    }
+    let server = server.in_workspace("bbb");
+    let prompt = server.deploy(PROMPT).await;
+    let computing: Vec<_> =
+        (0..8).map(|_| tokio::spawn(server.call(reqwest::Method::POST, &computes).json(&numbers).send())).collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for n in 0..10 {
+        let answer: Value = server.post(&prompt, &json!({ "n": n })).await.json().await.unwrap();
+        assert_eq!(answer, json!({ "n": n }));
+    }
+    let unfinished = computing.iter().filter(|sent| !sent.is_finished()).count();
+    assert!(unfinished >= 4, "{unfinished} of 8 still compute");
+    for sent in computing {
+        assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::OK, "and all have their turn");
+    }
+}

@@ -198,7 +198,9 @@ impl CliError {
                 | RunError::Plugin(RegistryError::Store(error)) => exit_of_store(error),
                 RunError::StoreFailed(_) => Exit::StoreFailed,
                 // The key is not the one of this data.
-                RunError::Secret(SecretError::Undecryptable(_) | SecretError::KeyFile { .. }) => Exit::Configuration,
+                RunError::Secret(
+                    SecretError::Undecryptable(_) | SecretError::KeyFile { .. } | SecretError::KeyMissing(_),
+                ) => Exit::Configuration,
                 RunError::Open(OpenError::InUse(_) | OpenError::Unusable { .. })
                 | RunError::Secret(_)
                 | RunError::Token(_)

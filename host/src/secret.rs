@@ -53,6 +53,11 @@ pub enum SecretError {
     #[error("the key file {path} {problem}")]
     KeyFile { path: PathBuf, problem: String },
     #[error(
+        "the store has secrets, and the key that they are encrypted with is not at {}: put it there as it was, or give it with \
+         `secret_key_file` or `secret_key` (RINGBACK_SECRET_KEY)", .0.display()
+    )]
+    KeyMissing(PathBuf),
+    #[error(
         "the secret {0} cannot be decrypted: the key is not the one it was stored with. Put the right key back, or \
          remove the secret and store it again"
     )]
@@ -124,9 +129,10 @@ impl Secrets {
     ///
     /// The key cannot be used, or a secret was stored with another key.
     pub fn open(store: &Store, environments: Option<Environments>, key: &KeySource) -> Result<Self, SecretError> {
-        let key = Key::open(key)?;
+        let stored = store.secrets()?;
+        let key = Key::open(key, !stored.is_empty())?;
         let mut values = ByName::new();
-        for (workspace, name, record) in store.secrets()? {
+        for (workspace, name, record) in stored {
             let open = |sealed: &str| {
                 key.unseal(&workspace, &name, sealed).ok_or_else(|| SecretError::Undecryptable(name.clone()))
             };

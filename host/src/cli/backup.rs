@@ -7,9 +7,20 @@ use crate::app::RunError;
 use crate::file::{sync_directory, write_durably};
 use crate::store::{BackupError, BackupFile, Lock, OpenError, Store, StoreOptions};
 use crate::token::{TokenError, Tokens};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+
+/// Where a restore works.
+const UNFINISHED: &str = "restore.unfinished";
+/// Where one of before did.
+const UNFINISHED_BEFORE: &str = "store.unfinished";
+/// Files of a data directory.
+const PLUGINS: &str = "plugins";
+const TOKEN: &str = "admin-token";
+const KEY: &str = "secret.key";
 
 /// What the last line of a backup fits into.
 const LAST_LINE_BYTES: usize = 160;
@@ -47,7 +58,7 @@ async fn take(client: &Client, file: &Path, unfinished: &Path) -> Result<(), Cli
         out.write_all(chunk)
     };
     client.download("/v1/backup", "application/x-ndjson", &mut write).await?;
-    if !String::from_utf8_lossy(&last).contains("{\"line\":{\"end\":{\"lines\":") {
+    if !last.ends_with(b"\n") || !String::from_utf8_lossy(&last).contains("{\"line\":{\"end\":{\"lines\":") {
         return Err(CliError::Refused("the backup is cut off; see the server's log, and take it again".to_owned()));
     }
     out.sync_all().map_err(failed)?;
@@ -63,6 +74,13 @@ pub(super) async fn restore(connection: &Connection, file: &Path) -> Result<(), 
         let text = format!("there is a store in {} already; name an empty directory with --data", data.display());
         return Err(CliError::Refused(text));
     }
+    if let Some(found) = in_the_way(data)? {
+        let text = format!(
+            "{} is in the way: name a directory with --data that is empty or not there; a secret.key may be there already",
+            data.join(found).display()
+        );
+        return Err(CliError::Refused(text));
+    }
     let backup = File::open(file).map_err(|error| CliError::File { path: file.to_owned(), error })?;
     if file.is_dir() {
         let text = format!("{} is a directory; name the file that `ringback backup` wrote", file.display());
@@ -75,10 +93,9 @@ pub(super) async fn restore(connection: &Connection, file: &Path) -> Result<(), 
         return Err(RunError::from(OpenError::Unusable { path: data.to_owned(), problem }).into());
     }
     // Half a store must not look like a whole one, whatever ends this; what an earlier try has left is of no use.
-    let unfinished = data.join("restore.unfinished");
+    let unfinished = data.join(UNFINISHED);
     forget(&unfinished)?;
-    let token = data.join("admin-token");
-    let restored = fill(&unfinished, data, BufReader::new(backup), &token).await;
+    let restored = fill(&unfinished, BufReader::new(backup)).await;
     let lines = match restored {
         Ok(lines) => lines,
         Err(Unrestored::Backup(error)) => {
@@ -87,16 +104,42 @@ pub(super) async fn restore(connection: &Connection, file: &Path) -> Result<(), 
         }
         Err(Unrestored::Run(error)) => return Err(error.into()),
     };
-    std::fs::rename(unfinished.join("store"), data.join("store"))?;
-    sync_directory(data)?;
+    // What an earlier try has put there; it may have got so far.
+    forget(&data.join(PLUGINS))?;
+    for name in [PLUGINS, TOKEN, "store"] {
+        match std::fs::rename(unfinished.join(name), data.join(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound && name == PLUGINS => {}
+            renamed => renamed?,
+        }
+        // The store makes a data directory of it: what belongs to it is there before.
+        sync_directory(data)?;
+    }
     forget(&unfinished)?;
     let text = format!(
         "{lines} lines restored into {}; put secret.key there before you start the server. A new administrator's token is in {}",
         data.display(),
-        token.display()
+        data.join(TOKEN).display()
     );
     done(connection.json, &text);
     Ok(())
+}
+
+/// What a directory has that a restore would mix with what it restores.
+fn in_the_way(data: &Path) -> Result<Option<OsString>, CliError> {
+    let failed = |error| CliError::File { path: data.to_owned(), error };
+    let entries = match std::fs::read_dir(data) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        entries => entries.map_err(failed)?,
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<BTreeSet<_>, _>>();
+    let names = names.map_err(failed)?;
+    // One that was interrupted has left what it made.
+    let was_interrupted = [UNFINISHED, UNFINISHED_BEFORE].iter().any(|name| names.contains(OsStr::new(name)));
+    let ours: &[&str] = match was_interrupted {
+        true => &["lock", KEY, UNFINISHED, UNFINISHED_BEFORE, PLUGINS, TOKEN],
+        false => &["lock", KEY],
+    };
+    Ok(names.into_iter().find(|name| !ours.iter().any(|our| name == our)))
 }
 
 enum Unrestored {
@@ -104,17 +147,17 @@ enum Unrestored {
     Run(RunError),
 }
 
-/// Makes a store of a backup, in a directory of its own, and puts the files that belong to it into the data directory.
-async fn fill(directory: &Path, data: &Path, backup: impl BufRead, token: &Path) -> Result<u64, Unrestored> {
+/// Makes a store of a backup, in a directory of its own, with the files that belong to it.
+async fn fill(directory: &Path, backup: impl BufRead) -> Result<u64, Unrestored> {
     let store = Store::open(directory, StoreOptions::default()).map_err(|error| Unrestored::Run(error.into()))?;
     let put = |BackupFile { name, bytes }: BackupFile| {
-        let path = data.join(name);
+        let path = directory.join(name);
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
         write_durably(&path, &bytes)
     };
     let restored = match store.restore(backup, put).await {
         // Nobody can read the tokens of the backup any more: who has lost them gets in with a new one.
-        Ok(lines) => match new_token(&store, token).await {
+        Ok(lines) => match new_token(&store, &directory.join(TOKEN)).await {
             Ok(()) => Ok(lines),
             Err(error) => Err(Unrestored::Run(error.into())),
         },

@@ -188,9 +188,10 @@ impl From<SecretError> for Problem {
             SecretError::Size(_) => Self::bad_request("invalid_size", error.to_string()),
             SecretError::TooManyVersions(_) => Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string()),
             SecretError::Store(error) => error.into(),
-            SecretError::KeyFile { .. } | SecretError::Undecryptable(_) | SecretError::Encryption => {
-                Self::internal(&error)
-            }
+            SecretError::KeyFile { .. }
+            | SecretError::KeyMissing(_)
+            | SecretError::Undecryptable(_)
+            | SecretError::Encryption => Self::internal(&error),
         }
     }
 }

@@ -41,9 +41,10 @@ impl KeySource {
 pub(super) struct Key(RandomizedNonceKey);
 
 impl Key {
-    pub(super) fn open(source: &KeySource) -> Result<Self, SecretError> {
+    /// The key of a source; one that is not there is made, unless something is encrypted already.
+    pub(super) fn open(source: &KeySource, is_needed: bool) -> Result<Self, SecretError> {
         match source {
-            KeySource::File(path) => Self::new(&read_or_make(path)?),
+            KeySource::File(path) => Self::new(&read_or_make(path, is_needed)?),
             KeySource::Given(key) => Self::new(key.bytes()),
         }
     }
@@ -95,7 +96,7 @@ fn bound_to(workspace: &Name, name: &str) -> Vec<u8> {
     format!("{workspace}/{name}").into_bytes()
 }
 
-fn read_or_make(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretError> {
+fn read_or_make(path: &Path, is_needed: bool) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretError> {
     use std::os::unix::fs::PermissionsExt;
     let problem = |problem: String| SecretError::KeyFile { path: path.to_owned(), problem };
     match std::fs::read(path).map(zeroize::Zeroizing::new) {
@@ -108,6 +109,9 @@ fn read_or_make(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretError>
                 return Err(problem(format!("has {} bytes instead of {KEY_BYTES}", key.len())));
             }
             Ok(key)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_needed => {
+            Err(SecretError::KeyMissing(path.to_owned()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut key = zeroize::Zeroizing::new(vec![0; KEY_BYTES]);
@@ -142,11 +146,11 @@ mod tests {
     fn a_key_file_that_others_can_read_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret.key");
-        let key = read_or_make(&path).unwrap();
+        let key = read_or_make(&path, false).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(*read_or_make(&path).unwrap(), *key);
+        assert_eq!(*read_or_make(&path, false).unwrap(), *key);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(read_or_make(&path), Err(SecretError::KeyFile { .. })));
+        assert!(matches!(read_or_make(&path, false), Err(SecretError::KeyFile { .. })));
     }
 
     #[test]
@@ -158,6 +162,6 @@ mod tests {
         let given = KeySource::given("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n").unwrap();
         assert_eq!(format!("{given:?}"), "Given(SecretValue(…))");
         let sealed = Key::for_testing(1).seal(&Name::default_name(), "A", b"value").unwrap();
-        assert!(Key::open(&given).unwrap().unseal(&Name::default_name(), "A", &sealed).is_some());
+        assert!(Key::open(&given, true).unwrap().unseal(&Name::default_name(), "A", &sealed).is_some());
     }
 }

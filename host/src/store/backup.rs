@@ -157,23 +157,30 @@ fn line(record: &Record<'_>) -> Line {
 /// Reads a backup into an empty store: how many lines it had.
 pub(super) async fn restore(
     engine: &Engine,
-    backup: impl BufRead,
+    mut backup: impl BufRead,
     mut file: impl FnMut(BackupFile) -> io::Result<()>,
 ) -> Result<u64, BackupError> {
     let (mut portion, mut bytes) = (Vec::new(), 0);
     let mut count = 0;
     let mut ended = false;
     let mut chain = Chain::default();
-    for text in backup.lines() {
+    let mut read = Vec::new();
+    while backup.read_until(b'\n', &mut read)? > 0 {
         let wrong = |problem: &str| BackupError::Line { line: count + 1, problem: problem.to_owned() };
-        let text = text.map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => wrong("is no text: the backup was changed; take another one"),
-            _ => error.into(),
-        })?;
         if ended {
             return Err(wrong("comes after its end"));
         }
-        let text = chain.open(&text).map_err(wrong)?;
+        let read = std::mem::take(&mut read);
+        let whole =
+            read.strip_suffix(b"\n").ok_or_else(|| wrong("has no line end: the backup is cut off or was changed"))?;
+        if whole.ends_with(b"\r") {
+            return Err(wrong(
+                "ends with CR LF: the backup was changed on its way here; copy it again, as bytes and not as text",
+            ));
+        }
+        let whole = std::str::from_utf8(whole);
+        let whole = whole.map_err(|_| wrong("is no text: the backup was changed; take another one"))?;
+        let text = chain.open(whole).map_err(wrong)?;
         let line: Line = serde_json::from_str(text).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
         let decode = |text: &str| STANDARD.decode(text).map_err(|error| wrong(&format!("cannot be read: {error}")));
         let mut add = |operation: Operation| {

@@ -61,6 +61,10 @@ async fn p5_a_backup_that_was_changed_is_refused() {
         ("another order", swapped),
         ("another plugin", other_plugin),
         ("its end", backup[..backup.len() - 200].to_vec()),
+        ("its last line end", backup[..backup.len() - 1].to_vec()),
+        ("its line ends", String::from_utf8(backup.clone()).unwrap().replace('\n', "\r\n").into_bytes()),
+        ("one line end", replaced(&backup, "\n", "\r\n")),
+        ("more behind it", [&backup[..], b"\n"].concat()),
         ("of before", b"{\"backup\":{\"format\":1,\"version\":\"0.1.0\"}}\n{\"end\":{\"lines\":1}}\n".to_vec()),
     ] {
         std::fs::write(&file, changed).unwrap();
@@ -68,7 +72,7 @@ async fn p5_a_backup_that_was_changed_is_refused() {
         assert_eq!(output.status.code(), Some(1), "{what}: {}", said(&output));
         assert!(said(&output).contains("line") || said(&output).contains("cut off"), "{what}: {}", said(&output));
         let left = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut left = left.filter(|name| name != "lock" && name != "plugins");
+        let mut left = left.filter(|name| name != "lock");
         assert_eq!(left.next(), None, "{what}: nothing of it is left");
     }
     // What was killed half way, by this version or an earlier one.
@@ -194,6 +198,104 @@ async fn a_restore_that_comes_second_names_the_directory() {
     });
     assert_eq!(second.status.code(), Some(73), "{}", said(&second));
     assert!(said(&second).contains("another restore has just made a store there"), "{}", said(&second));
+}
+
+/// A restore mixes with nothing: what is in its directory already is named, and stays as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn p5_a_restore_wants_a_directory_of_its_own() {
+    let (backup, _) = backup_of_a_server().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (file, data) = (directory.path().join("backup"), directory.path().join("data"));
+    std::fs::write(&file, backup).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    for foreign in ["notes.txt", "admin-token", "instance", ".hidden", "plugins", "recent"] {
+        let path = data.join(foreign);
+        match foreign {
+            "plugins" => std::fs::create_dir(&path).unwrap(),
+            _ => std::fs::write(&path, "mine").unwrap(),
+        }
+        let output = restore(&data, &file);
+        assert_eq!(output.status.code(), Some(1), "{foreign}");
+        let said = said(&output);
+        assert!(said.contains(&format!("{} is in the way", path.display())), "{said}");
+        assert!(!data.join("store").exists() && !data.join("lock").exists(), "{foreign}: nothing was begun");
+        match foreign {
+            "plugins" => std::fs::remove_dir(&path).unwrap(),
+            _ => assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine"),
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+    // What was interrupted while its files were put in place, beside the key that somebody has put there.
+    std::fs::create_dir_all(data.join("restore.unfinished/store/log")).unwrap();
+    std::fs::create_dir(data.join("plugins")).unwrap();
+    std::fs::write(data.join("plugins/half"), "x").unwrap();
+    std::fs::write(data.join("admin-token"), "x").unwrap();
+    std::fs::write(data.join("secret.key"), "k").unwrap();
+    let output = restore(&data, &file);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(!data.join("plugins/half").exists() && !data.join("restore.unfinished").exists());
+    assert_eq!(std::fs::read_dir(data.join("plugins")).unwrap().count(), 1);
+    assert_eq!(std::fs::read_to_string(data.join("secret.key")).unwrap(), "k");
+    let output = restore(&data, &file);
+    assert!(output.status.code() == Some(1) && said(&output).contains("there is a store"), "{}", said(&output));
+}
+
+/// C11: secrets without their key are no reason for a new key: the server does not start, and says where the key belongs, in
+/// whatever form it is given; with the key it starts and has its secrets.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_server_without_the_key_of_its_secrets_does_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let given = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let elsewhere = directory.path().join("elsewhere.key");
+    for (form, name, value) in [
+        ("in the data directory", None, String::new()),
+        ("in a file elsewhere", Some("RINGBACK_SECRET_KEY_FILE"), elsewhere.display().to_string()),
+        ("itself", Some("RINGBACK_SECRET_KEY"), given.to_owned()),
+    ] {
+        let data = directory.path().join(form);
+        let server = |data: &Path, log: &Path| {
+            let server = Server::new(data).log_to(log);
+            match name {
+                Some(name) => server.with(name, &value),
+                None => server,
+            }
+        };
+        let log = directory.path().join("log");
+        let mut process = server(&data, &log).start();
+        let put = api(&process, &data, Method::PUT, "/v1/secrets/A").json(&json!({ "value": "a-secret-value" }));
+        assert_eq!(put.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+        let backup = api(&process, &data, Method::GET, "/v1/backup").send().await.unwrap().bytes().await.unwrap();
+        process.terminate();
+        assert_eq!(process.wait(Duration::from_secs(20)), Some(0));
+        let restored = directory.path().join(format!("{form}, restored"));
+        let file = directory.path().join("backup");
+        std::fs::write(&file, backup).unwrap();
+        assert!(restore(&restored, &file).status.success());
+        // Without a word of where the key is, or where it is not.
+        let key = std::fs::read(data.join("secret.key")).or_else(|_| std::fs::read(&elsewhere)).ok();
+        let _ = std::fs::remove_file(&elsewhere);
+        let missing =
+            if name == Some("RINGBACK_SECRET_KEY_FILE") { elsewhere.clone() } else { restored.join("secret.key") };
+        let without = match name {
+            Some("RINGBACK_SECRET_KEY") => Server::new(&restored).log_to(&log),
+            _ => server(&restored, &log),
+        };
+        for _ in 0..2 {
+            std::fs::write(&log, "").unwrap();
+            assert_eq!(without.try_start().err().and_then(|status| status.code()), Some(78), "{form}");
+            let said = std::fs::read_to_string(&log).unwrap();
+            assert!(said.contains("is not at") && said.contains(&missing.display().to_string()), "{form}: {said}");
+            assert!(!missing.exists(), "{form}: no other key is made in its place");
+        }
+        if let (Some(key), true) = (key, name != Some("RINGBACK_SECRET_KEY")) {
+            std::fs::write(&missing, key).unwrap();
+            std::fs::set_permissions(&missing, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        let process = server(&restored, &log).start();
+        let secrets: Value =
+            api(&process, &restored, Method::GET, "/v1/secrets").send().await.unwrap().json().await.unwrap();
+        assert_eq!(secrets["items"][0]["name"], "A", "{form}");
+    }
 }
 
 /// C11: a key that is not the one of the data is a wrong setting; damage that is met after opening is damage.

@@ -147,7 +147,7 @@ impl Environments {
     pub async fn keep_open(&self, workspace: &Name, name: &Name) -> impl Sized {
         match *name == Name::default_name() {
             true => None,
-            false => self.doors.keep_open(workspace, name).await,
+            false => Some(self.doors.keep_open(workspace, name).await),
         }
     }
 

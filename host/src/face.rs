@@ -3,11 +3,13 @@
 
 use crate::callback::Request;
 use crate::flow::Mode;
-use crate::name::{CallbackId, ExecutionId, Name};
+use crate::name::{CallbackId, ExecutionId, Name, key_of};
 use crate::outcome::{Problem, Reply, Stop};
 use crate::ticket::TicketRecord;
+use aws_lc_rs::hmac;
 use http::Method;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
@@ -45,9 +47,30 @@ pub struct CallbackIds {
     pub id: String,
     /// Those that count, the newest first.
     pub signatures: Vec<String>,
-    /// The SHA-256 of those that were dropped, the newest last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// By signature, what makes those of environments beside `default` of it: random, so that nobody makes one of another.
+    /// A signature without counts in every environment as it is: it was brought along, or is of before there were these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, String>,
+    /// The SHA-256 of those that were dropped, in records of before these were kept by themselves.
+    #[serde(default, skip_serializing)]
     pub dropped: Vec<String>,
+}
+
+/// Characters of a signature.
+pub const SIGNATURE_LENGTH: usize = 52;
+
+impl CallbackIds {
+    /// What the URLs of an environment carry in place of one of the signatures.
+    pub fn in_environment<'s>(&self, signature: &'s str, environment: &Name) -> Cow<'s, str> {
+        match self.keys.get(signature).filter(|_| *environment != Name::default_name()) {
+            None => Cow::Borrowed(signature),
+            Some(key) => {
+                let key = hmac::Key::new(hmac::HMAC_SHA512, key.as_bytes());
+                let made = hmac::sign(&key, environment.as_str().as_bytes());
+                Cow::Owned(key_of(made.as_ref()).chars().take(SIGNATURE_LENGTH).collect())
+            }
+        }
+    }
 }
 
 /// Where a path leads in a face: the same for all ways to write it.
@@ -79,6 +102,7 @@ pub struct Target<'t> {
     pub ids: &'t Ids,
     /// For faces with callbacks.
     pub callback: Option<&'t CallbackIds>,
+    pub environment: &'t Name,
     /// The prefix of an environment other than `default`.
     pub prefix: Option<&'t str>,
 }
@@ -113,8 +137,8 @@ pub trait Face: Send + Sync {
         &[]
     }
 
-    /// Whether a request has what the URL of a callback carries beyond its path.
-    fn admits(&self, _: &CallbackIds, _: &Request) -> bool {
+    /// Whether a request has what the URL of a callback in an environment carries beyond its path.
+    fn admits(&self, _: &CallbackIds, _: &Name, _: &Request) -> bool {
         true
     }
 
@@ -288,10 +312,11 @@ mod tests {
         let key = "abc123".to_owned();
         let ids = Ids { key, flow: Uuid::from_u128(1), trigger: Uuid::from_u128(2), callbacks: BTreeMap::new() };
         let (id, signatures) = ("01k678es5y21ref5rgzszd6yvw".to_owned(), vec!["s".to_owned()]);
-        let callback = CallbackIds { id, signatures, dropped: Vec::new() };
+        let callback = CallbackIds { id, signatures, keys: BTreeMap::new(), dropped: Vec::new() };
         let workspace = &Name::default_name();
         for face in FACES {
-            let target = Target { workspace, ids: &ids, callback: Some(&callback), prefix: None };
+            let (callback, environment) = (Some(&callback), workspace);
+            let target = Target { workspace, ids: &ids, callback, environment, prefix: None };
             let Some(path) = face.path(&target) else { continue };
             let path = path.split('?').next().unwrap();
             let found: Vec<_> = addresses(path).collect();

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 use arc_swap::ArcSwap;
 use aws_lc_rs::error::Unspecified;
 use ids::{SIGNATURES_MAX, take_over_keys};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use table::Table;
 use versions::{Ready, Users};
@@ -201,7 +201,10 @@ impl Flows {
         {
             let deployed = match enabled == record.enabled || how.dry_run {
                 true => Arc::clone(deployed),
-                false => self.put(workspace, FlowRecord { enabled, ..deployed.record.clone() }, &deployed.flow).await?,
+                false => {
+                    self.put(workspace, FlowRecord { enabled, ..deployed.record.clone() }, &deployed.flow, Vec::new())
+                        .await?
+                }
             };
             return Ok(Deployment { deployed, is_new, warnings, notes: parsed.notes });
         }
@@ -210,12 +213,18 @@ impl Flows {
         let flow = Arc::new(Flow { version, ..parsed.flow });
         let known = current.as_ref().map(|record| record.ids.clone()).unwrap_or_default();
         let mut ids = known.clone();
-        ids::complete(&mut ids, &flow)?;
+        let mut dropped = BTreeSet::new();
+        for signature in ids::brought(&flow) {
+            if store.is_signature_dropped(workspace, signature)? {
+                dropped.insert(signature.clone());
+            }
+        }
+        ids::complete(&mut ids, &flow, &dropped)?;
         let short = ids::short_keys(&ids, &flow);
         if !short.is_empty() {
             return Err(FlowError::Mistakes(short));
         }
-        warnings.extend(ids::dropped_again(&ids, &flow));
+        warnings.extend(ids::dropped_again(&flow, &dropped));
         let gone = before.as_ref().map(|before| gone_after(before, &flow)).unwrap_or_default();
         warnings.extend(before.iter().flat_map(|before| ended_urls(before, &flow, &ids)));
         let (name, updated_at) = (name.clone(), Timestamp::now());
@@ -282,18 +291,15 @@ impl Flows {
         trigger: &Name,
         callback: &Name,
     ) -> Result<Arc<Deployed>, FlowError> {
-        let signature = ids::signature().map_err(|_| FlowError::Random)?;
-        self.change_callback(workspace, name, trigger, callback, |ids| {
-            if ids.signatures.len() >= SIGNATURES_MAX {
-                return Err(FlowError::SignaturesMax);
-            }
-            ids.signatures.insert(0, signature.clone());
-            Ok(())
+        self.change_callback(workspace, name, trigger, callback, |ids, _| {
+            ids::add_signature(ids)?;
+            Ok(Vec::new())
         })
         .await
     }
 
-    /// Drops a signature, by the beginning of it: its URL is unknown from then on.
+    /// Drops a signature, by the beginning of it: its URLs are unknown from then on, in every environment. Nothing brings it
+    /// back.
     ///
     /// # Errors
     ///
@@ -306,8 +312,13 @@ impl Flows {
         callback: &Name,
         id: &str,
     ) -> Result<Arc<Deployed>, FlowError> {
-        self.change_callback(workspace, name, trigger, callback, |ids| {
-            if ids::drop_signature(ids, id) { Ok(()) } else { Err(FlowError::NoSignature(id.to_owned())) }
+        self.change_callback(workspace, name, trigger, callback, |ids, environments| {
+            let dropped = ids::drop_signature(ids, environments, id);
+            if dropped.is_empty() {
+                return Err(FlowError::NoSignature(id.to_owned()));
+            }
+            let write = |signature| Write::DropSignature { workspace: workspace.clone(), signature };
+            Ok(dropped.into_iter().map(write).collect())
         })
         .await
     }
@@ -318,14 +329,17 @@ impl Flows {
         name: &Name,
         trigger: &Name,
         callback: &Name,
-        change: impl FnOnce(&mut face::CallbackIds) -> Result<(), FlowError>,
+        change: impl FnOnce(&mut face::CallbackIds, &[Name]) -> Result<Vec<Write>, FlowError>,
     ) -> Result<Arc<Deployed>, FlowError> {
         let _changing = self.inner.changing.lock().await;
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
         let mut record = deployed.record.clone();
         let ids = record.ids.get_mut(trigger).and_then(|ids| ids.callbacks.get_mut(callback));
-        change(ids.ok_or_else(|| FlowError::NoCallback { trigger: trigger.clone(), callback: callback.clone() })?)?;
-        Ok(self.put(workspace, record, &deployed.flow).await?)
+        let missing = || FlowError::NoCallback { trigger: trigger.clone(), callback: callback.clone() };
+        let spec = deployed.flow.triggers.iter().find(|known| known.id == *trigger);
+        let environments = spec.map(|spec| spec.environments.as_slice()).unwrap_or_default();
+        let with = change(ids.ok_or_else(missing)?, environments)?;
+        Ok(self.put(workspace, record, &deployed.flow, with).await?)
     }
 
     /// Lets a flow's URLs work, or not.
@@ -336,14 +350,20 @@ impl Flows {
     pub async fn set_enabled(&self, workspace: &Name, name: &Name, enabled: bool) -> Result<Arc<Deployed>, FlowError> {
         let _changing = self.inner.changing.lock().await;
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
-        Ok(self.put(workspace, FlowRecord { enabled, ..deployed.record.clone() }, &deployed.flow).await?)
+        Ok(self.put(workspace, FlowRecord { enabled, ..deployed.record.clone() }, &deployed.flow, Vec::new()).await?)
     }
 
-    /// Makes another record of a deployed flow durable.
-    async fn put(&self, workspace: &Name, record: FlowRecord, flow: &Arc<Flow>) -> Result<Arc<Deployed>, StoreError> {
+    /// Makes another record of a deployed flow durable, and what goes with it.
+    async fn put(
+        &self,
+        workspace: &Name,
+        record: FlowRecord,
+        flow: &Arc<Flow>,
+        with: Vec<Write>,
+    ) -> Result<Arc<Deployed>, StoreError> {
         let record = FlowRecord { updated_at: Timestamp::now(), ..record };
         let put = Write::PutFlow { workspace: workspace.clone(), record: record.clone() };
-        self.inner.store.commit(vec![put]).await?;
+        self.inner.store.commit([put].into_iter().chain(with).collect()).await?;
         let deployed = Deployed { record, flow: Arc::clone(flow) };
         self.update(|table| table.put(workspace, deployed.clone()));
         Ok(Arc::new(deployed))

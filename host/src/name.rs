@@ -124,10 +124,15 @@ pub fn looks_random(text: &str) -> bool {
 ///
 /// The operating system gave no random bytes.
 pub fn random_key() -> Result<String, aws_lc_rs::error::Unspecified> {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut bytes = [0_u8; 32];
     aws_lc_rs::rand::fill(&mut bytes)?;
-    Ok(bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 31))).map(|byte| char::from(*byte)).collect())
+    Ok(key_of(&bytes))
+}
+
+/// A character of a key for each byte: five of its bits.
+pub fn key_of(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 31))).map(|byte| char::from(*byte)).collect()
 }
 
 /// An id that nobody can guess (UUID version 4).

@@ -111,7 +111,8 @@ impl Pipeline {
             }
         };
         let started = Instant::now();
-        let Some(environment) = self.environment_of(&route).filter(|_| admits(&route, &request)) else {
+        let admitted = |environment: &Name| admits(&route, environment, &request);
+        let Some(environment) = self.environment_of(&route).filter(admitted) else {
             metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
             return respond::unknown(&request.path);
         };
@@ -534,8 +535,8 @@ impl Pipeline {
 }
 
 /// Whether a request has what its URL carries beyond the path.
-fn admits(route: &Route, request: &Request) -> bool {
-    route.callback.as_ref().is_none_or(|callback| route.face.admits(&callback.ids, request))
+fn admits(route: &Route, environment: &Name, request: &Request) -> bool {
+    route.callback.as_ref().is_none_or(|callback| route.face.admits(&callback.ids, environment, request))
 }
 
 /// The request without the parameters that prove something: they are no data, and are not kept.

@@ -120,6 +120,11 @@ pub enum Write {
         name: Name,
         version: u32,
     },
+    /// Remembers that a signature of a callback was dropped.
+    DropSignature {
+        workspace: Name,
+        signature: String,
+    },
     PutPlugin {
         workspace: Name,
         record: PluginRecord,
@@ -572,6 +577,14 @@ impl Store {
     /// The store failed.
     pub async fn renew(&self) -> Result<(), StoreError> {
         let (waits, tokens) = (self.engine.old_waits()?, self.engine.old_user_tokens()?);
+        let signatures = self.engine.old_dropped_signatures()?;
+        if !signatures.is_empty() {
+            tracing::info!(
+                signatures = signatures.len(),
+                "keeping dropped signatures of an earlier version by themselves"
+            );
+            self.engine.writer.commit(signatures).await?;
+        }
         if !waits.is_empty() {
             tracing::info!(waits = waits.len(), "giving waits of an earlier version their environments");
             self.engine.writer.commit(waits).await?;

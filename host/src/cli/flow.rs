@@ -175,8 +175,12 @@ impl Flow {
                 show(client, &changed, "has another signature");
             }
             Self::DropSignature { name, trigger, signature, callback } => {
-                client.delete(&format!("{}/{}", signatures(&name, &trigger, &callback), segment(&signature))).await?;
+                let path = format!("{}/{}", signatures(&name, &trigger, &callback), segment(&signature));
+                let flow = client.delete(&path).await?;
                 client.done(&format!("{signature} is dropped"));
+                if !client.json {
+                    show_remarks(&flow);
+                }
             }
             Self::Remove { name } => {
                 client.delete(&path(&name)).await?;
@@ -249,6 +253,10 @@ fn show(client: &Client, flow: &Value, what: &str) {
             }
         }
     }
+    show_remarks(flow);
+}
+
+fn show_remarks(flow: &Value) {
     for (what, lines) in [("warning", "warnings"), ("note", "notes")] {
         for text in flow.get(lines).and_then(Value::as_array).into_iter().flatten() {
             line(&format!("  {what}: {}", text.as_str().unwrap_or_default()));

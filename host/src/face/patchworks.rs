@@ -4,7 +4,7 @@
 use super::{Address, CallbackIds, Target, without_slash};
 use crate::callback::Request;
 use crate::flow::Mode;
-use crate::name::{CallbackId, ExecutionId};
+use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::Reply;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde_json::{Value, json};
@@ -21,10 +21,11 @@ impl super::Face for Face {
     }
 
     fn path(&self, target: &Target<'_>) -> Option<String> {
-        let Target { workspace, callback, prefix, .. } = target;
+        let Target { workspace, callback, environment, prefix, .. } = target;
         let callback = (*callback)?;
         let prefix = prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
-        let signature = callback.signatures.first().map(String::as_str).unwrap_or_default();
+        let newest = callback.signatures.first().map(|newest| callback.in_environment(newest, environment));
+        let signature = newest.unwrap_or_default();
         Some(format!("{PREFIX}{workspace}/{}{prefix}?patchworks_signature={signature}", callback.id))
     }
 
@@ -50,14 +51,16 @@ impl super::Face for Face {
     }
 
     /// A-PW-2: one is needed, and every one that is given must be right.
-    fn admits(&self, callback: &CallbackIds, request: &Request) -> bool {
+    fn admits(&self, callback: &CallbackIds, environment: &Name, request: &Request) -> bool {
         let parameters = request.query_pairs().filter(|(name, _)| PARAMETERS.contains(&&**name));
         let mut given: Vec<String> = parameters.map(|(_, value)| value.into_owned()).collect();
         given.extend(HEADERS.iter().filter_map(|name| request.header(name)));
+        let known = callback.signatures.iter().map(|signature| callback.in_environment(signature, environment));
+        let known: Vec<_> = known.collect();
         let is_right = |given: &String| {
-            let equal = |known: &String| verify_slices_are_equal(known.as_bytes(), given.as_bytes()).is_ok();
+            let equal = |known: &str| verify_slices_are_equal(known.as_bytes(), given.as_bytes()).is_ok();
             // Every one is compared: the time tells nothing of which.
-            callback.signatures.iter().filter(|known| equal(known)).count() > 0
+            known.iter().filter(|known| equal(known)).count() > 0
         };
         !given.is_empty() && given.iter().filter(|given| is_right(given)).count() == given.len()
     }

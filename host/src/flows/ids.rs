@@ -1,21 +1,25 @@
 //! What the URLs of a flow are made of: made once, kept over versions.
 
 use super::FlowError;
-use crate::face::{CallbackIds, Ids};
+use crate::face::{CallbackIds, Ids, SIGNATURE_LENGTH};
 use crate::flow::{CallbackSpec, Flow, GivenIds, Mistake, Trigger};
-use crate::name::{Name, SECRET_MIN, random_id, random_key, sha256_hex};
+use crate::name::{Name, SECRET_MIN, random_id, random_key};
 use crate::store::FlowRecord;
 use aws_lc_rs::error::Unspecified;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Gives every trigger and callback what its URLs are made of: what the flow brings along, what it had before, else something
-/// random.
+/// random. Of what it brings along, these signatures were dropped.
 ///
 /// # Errors
 ///
 /// A callback would have too many signatures, or there are no random bytes.
-pub(super) fn complete(all: &mut BTreeMap<Name, Ids>, flow: &Flow) -> Result<(), FlowError> {
+pub(super) fn complete(
+    all: &mut BTreeMap<Name, Ids>,
+    flow: &Flow,
+    dropped: &BTreeSet<String>,
+) -> Result<(), FlowError> {
     let brought = flow.triggers.iter().find_map(|trigger| trigger.ids.flow);
     let known = brought.or_else(|| all.values().next().map(|known| known.flow));
     let flow_id = known.map_or_else(random_id, Ok)?;
@@ -35,12 +39,16 @@ pub(super) fn complete(all: &mut BTreeMap<Name, Ids>, flow: &Flow) -> Result<(),
             let of_callback = match ids.callbacks.entry(spec.name.clone()) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
-                    let signatures = if spec.signature.is_some() { Vec::new() } else { vec![signature()?] };
-                    new.insert(CallbackIds { id: callback_id(random_id()?), signatures, dropped: Vec::new() })
+                    let (id, signatures) = (callback_id(random_id()?), Vec::new());
+                    let mut ids = CallbackIds { id, signatures, keys: BTreeMap::new(), dropped: Vec::new() };
+                    if spec.signature.as_ref().is_none_or(|brought| dropped.contains(brought)) {
+                        add_signature(&mut ids)?;
+                    }
+                    new.insert(ids)
                 }
             };
             of_callback.id = spec.id.clone().unwrap_or_else(|| std::mem::take(&mut of_callback.id));
-            let is_new = |one: &&String| !of_callback.signatures.contains(one) && !is_dropped(of_callback, one);
+            let is_new = |one: &&String| !of_callback.signatures.contains(one) && !dropped.contains(*one);
             if let Some(brought) = spec.signature.as_ref().filter(is_new) {
                 if of_callback.signatures.len() >= SIGNATURES_MAX {
                     return Err(FlowError::SignaturesMax);
@@ -69,27 +77,47 @@ pub(super) fn short_keys(all: &BTreeMap<Name, Ids>, flow: &Flow) -> Vec<Mistake>
     flow.triggers.iter().filter_map(mistake).collect()
 }
 
-/// Drops the signature with this id: whether there was one. It is remembered, so that a file that brings it does not bring it
-/// back.
-pub(super) fn drop_signature(ids: &mut CallbackIds, id: &str) -> bool {
-    let dropped: Vec<String> = ids.signatures.extract_if(.., |known| signature_id(known) == id).collect();
-    ids.dropped.extend(dropped.iter().map(|signature| sha256_hex(signature.as_bytes())));
-    let forgotten = ids.dropped.len().saturating_sub(DROPPED_MAX);
-    ids.dropped.drain(..forgotten);
-    !dropped.is_empty()
+/// Another signature for a callback: the newest.
+///
+/// # Errors
+///
+/// It would be one too many, or there are no random bytes.
+pub(super) fn add_signature(ids: &mut CallbackIds) -> Result<(), FlowError> {
+    if ids.signatures.len() >= SIGNATURES_MAX {
+        return Err(FlowError::SignaturesMax);
+    }
+    let made = signature()?;
+    ids.keys.insert(made.clone(), signature()?);
+    ids.signatures.insert(0, made);
+    Ok(())
 }
 
-fn is_dropped(ids: &CallbackIds, signature: &str) -> bool {
-    !ids.dropped.is_empty() && ids.dropped.contains(&sha256_hex(signature.as_bytes()))
+/// Drops the signatures with this id, which may be that of what one of the environments has in place of them: what counts no
+/// more.
+pub(super) fn drop_signature(ids: &mut CallbackIds, environments: &[Name], id: &str) -> Vec<String> {
+    let in_urls = |known: &str| -> Vec<String> {
+        let elsewhere = environments.iter().map(|environment| ids.in_environment(known, environment).into_owned());
+        std::iter::once(known.to_owned()).chain(elsewhere).collect()
+    };
+    let all: Vec<Vec<String>> = ids.signatures.iter().map(|known| in_urls(known)).collect();
+    let is_meant = |in_urls: &Vec<String>| in_urls.iter().any(|known| signature_id(known) == id);
+    let dropped: Vec<String> = all.into_iter().filter(is_meant).flatten().collect();
+    ids.signatures.retain(|known| !dropped.contains(known));
+    ids.keys.retain(|known, _| !dropped.contains(known));
+    dropped
+}
+
+/// Signatures that a flow brings along.
+pub(super) fn brought(flow: &Flow) -> impl Iterator<Item = &String> {
+    flow.triggers.iter().flat_map(|trigger| &trigger.callbacks).filter_map(|callback| callback.signature.as_ref())
 }
 
 /// What the author of a file has to know that brings signatures which were dropped.
-pub(super) fn dropped_again(all: &BTreeMap<Name, Ids>, flow: &Flow) -> Vec<String> {
+pub(super) fn dropped_again(flow: &Flow, dropped: &BTreeSet<String>) -> Vec<String> {
     let mut warnings = Vec::new();
-    for Trigger { id, name, callbacks, .. } in &flow.triggers {
+    for Trigger { name, callbacks, .. } in &flow.triggers {
         for CallbackSpec { name: callback, signature, .. } in callbacks {
-            let known = all.get(id).and_then(|ids| ids.callbacks.get(callback));
-            if signature.as_ref().zip(known).is_some_and(|(signature, known)| is_dropped(known, signature)) {
+            if signature.as_ref().is_some_and(|signature| dropped.contains(signature)) {
                 warnings.push(format!(
                     "the `signature` of the callback {callback} of the trigger `{name}` was dropped, and stays so: take it out of \
                      the file, or bring another one"
@@ -134,13 +162,9 @@ fn hash16(what: &str, key: &str) -> [u8; 16] {
 
 /// Most signatures of a callback that count at the same time.
 pub(super) const SIGNATURES_MAX: usize = 4;
-/// Most dropped signatures of a callback that are remembered: the last ones.
-const DROPPED_MAX: usize = 256;
-/// Characters of a signature.
-const SIGNATURE_LENGTH: usize = 52;
 
 /// 260 random bits (PW-12).
-pub(super) fn signature() -> Result<String, Unspecified> {
+fn signature() -> Result<String, Unspecified> {
     let mut signature = random_key()? + &random_key()?;
     signature.truncate(SIGNATURE_LENGTH);
     Ok(signature)

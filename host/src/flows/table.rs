@@ -148,7 +148,8 @@ fn urls_of(
             true => ids.callbacks.iter().map(|(name, callback)| (Some(name), Some(callback))).collect(),
         };
         for (name, callback) in callbacks {
-            let path = face.path(&Target { workspace, ids, callback, prefix: None });
+            let environment = &Name::default_name();
+            let path = face.path(&Target { workspace, ids, callback, environment, prefix: None });
             let address = path.and_then(|path| face.address(path.split('?').next()?));
             if let (Some(address), Some(leads)) = (address, leads((face, name))) {
                 found.push(((face.name(), address.key), leads));

@@ -5,10 +5,10 @@ use super::journal::{self, Advanced};
 use super::log::{KEY_BYTES_MAX, Log};
 use super::open::Lock;
 use super::writer::{Operation, Writer};
-use super::{Due, DueKey, DuePage, Page, StoreError, Write, key};
+use super::{Due, DueKey, DuePage, FlowRecord, Page, StoreError, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::json;
-use crate::name::Name;
+use crate::name::{Name, sha256_hex};
 use crate::planted::{Fault, is_planted};
 use crate::time::Timestamp;
 use crate::user::UserTokenRecord;
@@ -304,6 +304,21 @@ impl Engine {
         Ok(operations)
     }
 
+    /// What remembers the dropped signatures that records of flows have, which is what was before they were kept by themselves.
+    pub(super) fn old_dropped_signatures(&self) -> Result<Vec<Operation>, StoreError> {
+        let mut operations = Vec::new();
+        for ((workspace, _), record) in self.list_all::<_, FlowRecord>(key::FLOW, key::workspace_and_name)? {
+            let callbacks = record.ids.values().flat_map(|ids| ids.callbacks.values());
+            for hash in callbacks.flat_map(|callback| &callback.dropped) {
+                let key = key::dropped_signature(&workspace, hash);
+                if self.index.get(&key)?.is_none() {
+                    put(&mut operations, key, &())?;
+                }
+            }
+        }
+        Ok(operations)
+    }
+
     /// A change as operations on records. Encoding happens in the caller's thread: the writer only writes.
     fn operations(&self, writes: &[Write]) -> Result<Vec<Operation>, StoreError> {
         let mut operations = Vec::with_capacity(writes.len() + 2);
@@ -322,6 +337,9 @@ impl Engine {
                 Write::DeleteFlowVersions { workspace, name, versions } => {
                     let keys = versions.iter().map(|version| key::flow_version(workspace, name, *version));
                     operations.extend(keys.map(Operation::Delete));
+                }
+                Write::DropSignature { workspace, signature } => {
+                    put(&mut operations, key::dropped_signature(workspace, &sha256_hex(signature.as_bytes())), &())?;
                 }
                 Write::DeleteFlow { workspace, name, version } => {
                     operations.push(Operation::Delete(key::flow(workspace, name)));

@@ -2,7 +2,7 @@
 
 use super::{Store, StoreError, journal, key};
 use crate::face;
-use crate::name::{ExecutionId, Name};
+use crate::name::{ExecutionId, Name, sha256_hex};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +91,12 @@ impl Store {
     /// The last version of a flow that was removed.
     pub fn removed_flow(&self, workspace: &Name, name: &Name) -> Result<Option<u32>, StoreError> {
         self.engine.get(&key::flow_removed(workspace, name))
+    }
+
+    /// Whether a signature of a callback was dropped.
+    pub fn is_signature_dropped(&self, workspace: &Name, signature: &str) -> Result<bool, StoreError> {
+        let key = key::dropped_signature(workspace, &sha256_hex(signature.as_bytes()));
+        Ok(self.engine.index.get(&key)?.is_some())
     }
 
     pub fn flow_version(

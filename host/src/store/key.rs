@@ -17,6 +17,8 @@ pub(super) const TOKEN: u8 = b'T';
 pub(super) const FLOW_VERSION: u8 = b'V';
 /// The last version of a flow that was removed.
 pub(super) const FLOW_REMOVED: u8 = b'O';
+/// Signatures that were dropped, by their hashes.
+pub(super) const DROPPED_SIGNATURE: u8 = b'Z';
 pub(super) const USER: u8 = b'U';
 pub(super) const ENVIRONMENT: u8 = b'N';
 /// Variables, by environment.
@@ -43,7 +45,7 @@ pub(super) const MAILBOX: u8 = b'M';
 /// Who waits for a callback of a trigger.
 pub(super) const WAIT: u8 = b'W';
 
-pub(super) const KINDS: [u8; 25] = [
+pub(super) const KINDS: [u8; 26] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -55,6 +57,7 @@ pub(super) const KINDS: [u8; 25] = [
     TOKEN,
     FLOW_VERSION,
     FLOW_REMOVED,
+    DROPPED_SIGNATURE,
     USER,
     USER_TOKEN,
     USER_TOKEN_OF,
@@ -98,6 +101,10 @@ pub(super) fn flow_versions(workspace: &Name, name: &Name) -> Vec<u8> {
 
 pub(super) fn flow_removed(workspace: &Name, name: &Name) -> Vec<u8> {
     key(FLOW_REMOVED, workspace, name.as_str().as_bytes())
+}
+
+pub(super) fn dropped_signature(workspace: &Name, hash: &str) -> Vec<u8> {
+    key(DROPPED_SIGNATURE, workspace, hash.as_bytes())
 }
 
 /// The version at the end of a key of one.

@@ -650,6 +650,35 @@ async fn r21_tokens_of_an_earlier_version_are_found_by_their_users() {
     assert_eq!(store.verify().unwrap().problem_count, 0);
 }
 
+/// A-PW-6: signatures that an earlier version remembered with their flow stay dropped.
+#[tokio::test]
+async fn signatures_that_an_earlier_version_dropped_stay_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let hash = crate::name::sha256_hex(b"dropped");
+    let id = uuid::Uuid::from_u128(1);
+    let callbacks = json!({ "main": { "id": "x", "signatures": ["kept"], "dropped": [hash] } });
+    let ids = json!({ "t": { "key": "k", "flow": id, "trigger": id, "callbacks": callbacks } });
+    let record =
+        json!({ "name": "a", "version": 1, "enabled": true, "ids": ids, "updated_at": "2026-01-01T00:00:00Z" });
+    let put = put_json(&key::flow(&workspace(), &"a".parse().unwrap()), &record);
+    store.engine.writer.commit(vec![put]).await.unwrap();
+    for _ in 0..2 {
+        store.renew().await.unwrap();
+        assert!(store.is_signature_dropped(&workspace(), "dropped").unwrap());
+        assert!(!store.is_signature_dropped(&workspace(), "kept").unwrap());
+    }
+    let record = store.flow(&workspace(), &"a".parse().unwrap()).unwrap().unwrap();
+    let ids = &record.ids[&"t".parse().unwrap()].callbacks[&"main".parse().unwrap()];
+    let staging = "staging".parse().unwrap();
+    assert_eq!(ids.in_environment("kept", &staging), "kept", "URLs of before stay as they are");
+    let put = Write::PutFlow { workspace: workspace(), record };
+    let delete = Write::DeleteFlow { workspace: workspace(), name: "a".parse().unwrap(), version: 1 };
+    store.commit(vec![put, delete]).await.unwrap();
+    assert!(store.is_signature_dropped(&workspace(), "dropped").unwrap(), "also without the flow");
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
 fn put_json(key: &[u8], value: &serde_json::Value) -> Operation {
     Operation::Put { key: key.to_vec(), revision: 0, value: value.to_string().into_bytes() }
 }

@@ -50,10 +50,12 @@ async fn every_callback_has_a_signed_url_in_every_environment() {
         assert!(id.len() == 26 && id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()), "{id}");
         let signature = query.strip_prefix("patchworks_signature=").unwrap();
         assert!(signature.len() >= 40, "{signature}");
-        assert_eq!(url(&trigger, callback, "staging"), format!("{}{path}/2?{query}", server.public));
-        seen.extend([id.to_owned(), signature.to_owned()]);
+        let staging = url(&trigger, callback, "staging");
+        let other = staging.strip_prefix(&format!("{}{path}/2?patchworks_signature=", server.public)).unwrap();
+        assert_eq!(other.len(), signature.len());
+        seen.extend([id.to_owned(), signature.to_owned(), other.to_owned()]);
     }
-    assert_eq!(seen.len(), 4, "nothing is shared");
+    assert_eq!(seen.len(), 6, "nothing is shared");
     assert_eq!(trigger["urls"]["default"]["patchworks"], url(&trigger, 0, "default"));
     assert_eq!(trigger["urls"]["staging"]["patchworks"], url(&trigger, 0, "staging"));
     let (_, again) = server.try_deploy(&QUOTE.replace("application/xml", "text/xml")).await;
@@ -108,6 +110,97 @@ async fn a_url_without_the_right_signature_is_unknown() {
     assert!(!records.to_string().contains(signature), "a signature is not kept");
     server.api(Method::POST, "/v1/flows/quote/disable").send().await.unwrap();
     assert_eq!(send(&right, &[]).await, unknown);
+}
+
+/// Whoever has the URL of one environment cannot make that of another: the signature of each counts there alone, over
+/// versions, rotation and restarts.
+#[tokio::test]
+async fn each_environment_has_a_signature_of_its_own() {
+    let server = TestServer::start().await;
+    assert_eq!(put(&server, "/v1/environments/test", json!({ "url_prefix": "3" })).await, 201);
+    quote(&server).await;
+    let three = QUOTE.replace("[staging]", "[staging, test]");
+    let (status, flow) = server.try_deploy(&three).await;
+    assert!(status.is_success(), "{flow}");
+    const ALL: [&str; 3] = ["default", "staging", "test"];
+    let parts = |trigger: &Value| -> Vec<(String, String)> {
+        let part = |environment: &&str| {
+            let url = url(trigger, 0, environment);
+            let (path, signature) = url.split_once("?patchworks_signature=").unwrap();
+            (path[path.find("/api/").unwrap()..].to_owned(), signature.to_owned())
+        };
+        ALL.iter().map(part).collect()
+    };
+    let all_but_own_are_unknown = async |server: &TestServer, of: &[(String, String)]| {
+        for (path, own) in of {
+            for (_, signature) in of {
+                let url = format!("{}{path}?patchworks_signature={signature}", server.public);
+                let expected = if own == signature { 200 } else { 404 };
+                assert_eq!(server.post(&url, &json!({})).await.status().as_u16(), expected, "{url}");
+                let header = server.call(Method::POST, &format!("{}{path}", server.public));
+                let header = header.header("patchworks-signature", signature).json(&json!({})).send().await.unwrap();
+                assert_eq!(header.status().as_u16(), expected, "{path} {signature}");
+            }
+        }
+    };
+    let first = parts(&flow["triggers"][0]);
+    all_but_own_are_unknown(&server, &first).await;
+    let server = server.restart().await;
+    assert_eq!(parts(&server.get("/v1/flows/quote").await["triggers"][0]), first);
+    assert_eq!(put(&server, "/v1/environments/staging", json!({ "url_prefix": "4" })).await, 200);
+    let moved = parts(&server.get("/v1/flows/quote").await["triggers"][0]);
+    assert_eq!(moved[1], (first[1].0.replace("/2", "/4"), first[1].1.clone()), "another prefix is another path alone");
+    let path = "/v1/flows/quote/triggers/price/callbacks/json/signatures";
+    let rotated: Value = server.api(Method::POST, path).send().await.unwrap().json().await.unwrap();
+    let second = parts(&rotated["triggers"][0]);
+    all_but_own_are_unknown(&server, &second).await;
+    all_but_own_are_unknown(&server, &moved).await;
+    // By the signature of any environment, as it is in a URL that got about.
+    let dropped = server.api(Method::DELETE, &format!("{path}/{}", &first[2].1[..8])).send().await.unwrap();
+    assert_eq!(dropped.status(), StatusCode::OK);
+    for (path, signature) in &moved {
+        let url = format!("{}{path}?patchworks_signature={signature}", server.public);
+        assert_eq!(server.post(&url, &json!({})).await.status().as_u16(), 404, "{url}");
+    }
+    all_but_own_are_unknown(&server, &second).await;
+    // None of them comes back with a file.
+    for (_, signature) in &first {
+        let source = three.replace("{ name: json }", &format!("{{ name: json, signature: {signature} }}"));
+        let (_, applied) = server.try_deploy(&source).await;
+        assert!(applied["warnings"][0].as_str().unwrap().contains("was dropped, and stays so"), "{applied}");
+    }
+    all_but_own_are_unknown(&server, &second).await;
+}
+
+/// S4: a signature that is brought along counts as it came, in every environment: callers change the host name and nothing else.
+#[tokio::test]
+async fn s4_a_signature_that_is_brought_along_counts_in_every_environment() {
+    let server = TestServer::start().await;
+    let signature = "9ne4gh16n123h5z9ytmmgyt12gd6td9ehs0cf1krr5g8atsg84h5";
+    let (id, other) = ("01k678es5y21ref5rgzszd6yvw", signature.replace("9ne4", "9ne5"));
+    quote(&server).await;
+    let flow = QUOTE.replace("flow: quote", "flow: moved");
+    let source = |lines: &str| flow.replace("{ name: json }", &format!("{{ name: json, {lines} }}"));
+    let (status, body) = server.try_deploy(&source(&format!("id: {id}, signature: {signature}"))).await;
+    assert!(status.is_success(), "{body}");
+    for (environment, path) in [("default", ""), ("staging", "/2")] {
+        let url = url(&body["triggers"][0], 0, environment);
+        assert_eq!(url, format!("{}/api/v1/default/{id}{path}?patchworks_signature={signature}", server.public));
+        assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::OK);
+        let wrong = url.replace(signature, &other);
+        assert_eq!(server.post(&wrong, &json!({})).await.status(), StatusCode::NOT_FOUND);
+    }
+    // The rotated one is of each environment alone.
+    let path = "/v1/flows/moved/triggers/price/callbacks/json/signatures";
+    let rotated: Value = server.api(Method::POST, path).send().await.unwrap().json().await.unwrap();
+    let of = |environment| {
+        url(&rotated["triggers"][0], 0, environment).split_once("patchworks_signature=").unwrap().1.to_owned()
+    };
+    assert_ne!(of("default"), of("staging"));
+}
+
+async fn put(server: &TestServer, path: &str, body: Value) -> u16 {
+    server.api(Method::PUT, path).json(&body).send().await.unwrap().status().as_u16()
 }
 
 /// PW-01, PW-03, PW-16, PW-19, PW-20, PW-21, A-PW-4, A-PW-7, A-PW-8: the caller gets what the flow returns, in its environment,
@@ -230,4 +323,81 @@ async fn a_dropped_signature_does_not_come_back_with_its_file() {
     let (_, applied) = server.try_deploy(&flow(202).replace(signature, &other)).await;
     assert_eq!(applied.get("warnings"), None, "{applied}");
     assert_eq!((status(&brought).await, status(&brought.replace(signature, &other)).await), (404, 202));
+}
+
+/// A-PW-6: a dropped signature stays dropped, whatever becomes of its flow: the flow is removed and deployed again, the trigger or
+/// the callback has another name, another flow brings it.
+#[tokio::test]
+async fn a_dropped_signature_does_not_come_back_with_another_flow() {
+    let server = TestServer::start().await;
+    let (id, signature) = ("01k678es5y21ref5rgzszd6yvw", "9ne4gh16n123h5z9ytmmgyt12gd6td9ehs0cf1krr5g8atsg84h5");
+    let flow = |name: &str, trigger: &str, callback: &str| {
+        format!(
+            "flow: {name}\nsteps:\n  - trigger: {trigger}\n    face: patchworks\n    callbacks: [{{ name: {callback}, id: {id}, signature: {signature} }}]\n"
+        )
+    };
+    let brought = format!("/api/v1/default/{id}?patchworks_signature={signature}");
+    let call = async |server: &TestServer| {
+        server.post(&format!("{}{brought}", server.public), &json!({})).await.status().as_u16()
+    };
+    server.deploy_at("patchworks", &flow("drop", "T", "main")).await;
+    assert_eq!(call(&server).await, 200);
+    let path = "/v1/flows/drop/triggers/t/callbacks/main/signatures";
+    assert!(server.api(Method::POST, path).send().await.unwrap().status().is_success());
+    let dropped = server.api(Method::DELETE, &format!("{path}/{}", &signature[..8])).send().await.unwrap();
+    assert_eq!(dropped.status(), StatusCode::OK);
+    let mut server = server;
+    for (name, trigger, callback) in
+        [("drop", "T", "main"), ("drop", "U", "main"), ("drop", "T", "other"), ("other", "T", "main")]
+    {
+        for flow in ["drop", "other"] {
+            server.api(Method::DELETE, &format!("/v1/flows/{flow}")).send().await.unwrap();
+        }
+        server = server.restart().await;
+        let (status, body) = server.try_deploy(&flow(name, trigger, callback)).await;
+        assert!(status.is_success(), "{body}");
+        assert!(body["warnings"][0].as_str().unwrap().contains("was dropped, and stays so"), "{body}");
+        assert_eq!(call(&server).await, 404, "{name} {trigger} {callback}");
+        let made = url(&body["triggers"][0], 0, "default");
+        assert_eq!(server.post(&made, &json!({})).await.status(), StatusCode::OK, "it has one of its own in its place");
+    }
+    let elsewhere = server.in_workspace("elsewhere");
+    let (_, body) = elsewhere.try_deploy(&flow("drop", "T", "main")).await;
+    assert_eq!(body.get("warnings"), None, "another workspace has its own: {body}");
+}
+
+/// Dropping the last signature ends the URLs of the callback, and that is said wherever it is shown.
+#[tokio::test]
+async fn a_callback_without_a_signature_has_no_url() {
+    let server = TestServer::start().await;
+    let trigger = quote(&server).await;
+    let path = "/v1/flows/quote/triggers/price/callbacks/json/signatures";
+    let last = trigger["callbacks"][0]["signatures"][0].as_str().unwrap();
+    let dropped: Value =
+        server.api(Method::DELETE, &format!("{path}/{last}")).send().await.unwrap().json().await.unwrap();
+    let server = server.restart().await;
+    let shown = server.get("/v1/flows/quote").await;
+    let (_, applied) = server.try_deploy(&QUOTE.replace("200ms", "100ms")).await;
+    for flow in [&dropped, &shown, &applied] {
+        let warning = flow["warnings"][0].as_str().unwrap_or_else(|| panic!("{flow:#}"));
+        assert!(warning.contains("the callback json of the trigger `Price` has no signature left"), "{warning}");
+        assert!(warning.contains("`ringback flow add-signature quote price --callback json`"), "{warning}");
+        let callbacks = &flow["triggers"][0]["callbacks"];
+        assert_eq!((&callbacks[0]["signatures"], &callbacks[0]["urls"]), (&json!([]), &json!({})));
+        assert!(!flow.to_string().contains("patchworks_signature=\""), "{flow}");
+    }
+    for environment in ["default", "staging"] {
+        let was = url(&trigger, 0, environment);
+        let path = was[was.find("/api/").unwrap()..].split('?').next().unwrap();
+        for query in ["", "?patchworks_signature=", "?signature="] {
+            let called = server.post(&format!("{}{path}{query}", server.public), &json!({})).await;
+            assert_eq!(called.status(), StatusCode::NOT_FOUND, "{environment} {query}");
+        }
+    }
+    let other = url(&shown["triggers"][0], 1, "staging");
+    let other = format!("{}{}", server.public, &other[other.find("/api/").unwrap()..]);
+    assert_eq!(server.post(&other, &json!({})).await.status(), StatusCode::OK, "the other callback has its own");
+    let rotated: Value = server.api(Method::POST, path).send().await.unwrap().json().await.unwrap();
+    assert_eq!(rotated.get("warnings"), None, "{rotated}");
+    assert_eq!(server.post(&url(&rotated["triggers"][0], 0, "staging"), &json!({})).await.status(), StatusCode::OK);
 }

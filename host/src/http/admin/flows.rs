@@ -5,10 +5,11 @@ use super::extract::{Json, Path, Query, Text};
 use super::{List, answer, parse_name};
 use crate::app::App;
 use crate::face::{self, Face, Ids, Target};
-use crate::flow::Trigger;
+use crate::flow::{CallbackSpec, Flow, Trigger};
 use crate::flows::{Deployed, Deployment, How, Version, signature_id};
 use crate::http::error::Problem;
 use crate::name::Name;
+use crate::store::FlowRecord;
 use crate::time::Timestamp;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -154,6 +155,7 @@ fn view(app: &App, workspace: &Name, deployed: &Deployed, mut warnings: Vec<Stri
             ));
         }
     }
+    warnings.extend(unsigned(record, flow));
     let triggers = flow.triggers.iter();
     let triggers = triggers.map(|trigger| trigger_view(app, workspace, trigger, record.ids.get(&trigger.id), &known));
     let triggers = triggers.collect();
@@ -168,6 +170,24 @@ fn view(app: &App, workspace: &Name, deployed: &Deployed, mut warnings: Vec<Stri
     }
 }
 
+/// The callbacks whose last signature was dropped.
+fn unsigned(record: &FlowRecord, flow: &Flow) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for Trigger { id, name, callbacks, .. } in &flow.triggers {
+        for CallbackSpec { name: callback, .. } in callbacks {
+            let ids = record.ids.get(id).and_then(|ids| ids.callbacks.get(callback));
+            if ids.is_some_and(|ids| ids.signatures.is_empty()) {
+                warnings.push(format!(
+                    "the callback {callback} of the trigger `{name}` has no signature left, and no URL: make one with `ringback \
+                     flow add-signature {} {id} --callback {callback}`",
+                    record.name
+                ));
+            }
+        }
+    }
+    warnings
+}
+
 fn trigger_view(
     app: &App,
     workspace: &Name,
@@ -177,13 +197,14 @@ fn trigger_view(
 ) -> TriggerView {
     let mut urls = BTreeMap::<String, BTreeMap<String, String>>::new();
     let mut callbacks = Vec::new();
-    let url = |face: &dyn Face, ids, callback, prefix| {
-        let path = face.path(&Target { workspace, ids, callback, prefix })?;
+    let default = Name::default_name();
+    let url = |face: &dyn Face, ids, callback, environment, prefix| {
+        let path = face.path(&Target { workspace, ids, callback, environment, prefix })?;
         Some(format!("{}{path}", app.public_url))
     };
     for (face, ids) in ids.into_iter().flat_map(|ids| trigger.faces.iter().map(move |face| (face, ids))) {
         if !face.has_callbacks() {
-            if let Some(url) = url(*face, ids, None, None) {
+            if let Some(url) = url(*face, ids, None, &default, None) {
                 urls.entry("default".to_owned()).or_default().insert(face.name().to_owned(), url);
             }
             continue;
@@ -191,11 +212,15 @@ fn trigger_view(
         for spec in &trigger.callbacks {
             let Some(callback) = ids.callbacks.get(&spec.name) else { continue };
             let others = trigger.environments.iter();
-            let prefixes = others.filter_map(|name| Some((name.to_string(), known.get(name)?.as_deref())));
+            let prefixes = others.filter_map(|name| Some((name, known.get(name)?.as_deref())));
             let prefixes = prefixes.filter(|(_, prefix)| prefix.is_some());
-            let all = [("default".to_owned(), None)].into_iter().chain(prefixes);
-            let of_callback: BTreeMap<String, String> =
-                all.filter_map(|(name, prefix)| Some((name, url(*face, ids, Some(callback), prefix)?))).collect();
+            let all = [(&default, None)].into_iter().chain(prefixes);
+            // None would answer that lacks a signature.
+            let all = all.filter(|_| !callback.signatures.is_empty());
+            let mut of_callback = BTreeMap::new();
+            for (name, prefix) in all {
+                of_callback.extend(url(*face, ids, Some(callback), name, prefix).map(|url| (name.to_string(), url)));
+            }
             for (name, url) in &of_callback {
                 let of_face = urls.entry(name.clone()).or_default();
                 of_face.entry(face.name().to_owned()).or_insert_with(|| url.clone());
@@ -363,7 +388,7 @@ async fn add_signature(
     Ok(answer(StatusCode::OK, view(&app, &caller.workspace, &deployed, Vec::new())))
 }
 
-/// Drops a signature: URLs that carry it are unknown from then on.
+/// Drops a signature: URLs that carry it, or what an environment has in place of it, are unknown from then on.
 #[utoipa::path(delete, path = "/v1/flows/{name}/triggers/{trigger}/callbacks/{callback}/signatures/{signature}", tag = "flows", params(("name" = String, Path), ("trigger" = String, Path), ("callback" = String, Path), ("signature" = String, Path)), responses((status = 200, body = FlowView), (status = "4XX", body = Problem)))]
 async fn drop_signature(
     State(app): State<Arc<App>>,

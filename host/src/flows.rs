@@ -10,8 +10,8 @@ pub use table::Route;
 pub use versions::Version;
 
 use crate::doors::Doors;
-use crate::face;
-use crate::flow::{Flow, Mistake, Parsed, Trigger, parse};
+use crate::face::{self, Face, Target};
+use crate::flow::{CallbackSpec, Flow, Mistake, Parsed, Trigger, parse};
 use crate::name::Name;
 use crate::plugin::Plugins;
 use crate::secret::Secrets;
@@ -25,6 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use table::Table;
 use versions::{Ready, Users};
+
+/// Most executions that a warning counts.
+const WAITING_SAID_MAX: usize = 1000;
 
 /// A flow as it is deployed.
 #[derive(Clone, Debug)]
@@ -226,7 +229,12 @@ impl Flows {
         }
         warnings.extend(ids::dropped_again(&flow, &dropped));
         let gone = before.as_ref().map(|before| gone_after(before, &flow)).unwrap_or_default();
-        warnings.extend(before.iter().flat_map(|before| ended_urls(before, &flow, &ids)));
+        if let Some(before) = &before {
+            warnings.extend(ended_urls(workspace, before, &flow, &ids, &|trigger, environment| {
+                let waiting = store.waiting_at(workspace, name, trigger, environment, WAITING_SAID_MAX);
+                waiting.unwrap_or_default()
+            }));
+        }
         let (name, updated_at) = (name.clone(), Timestamp::now());
         let first_version = current.as_ref().map_or(version, |record| record.first_version);
         let keys = BTreeMap::new();
@@ -440,14 +448,22 @@ fn gone_trigger(flow: &Flow, index: usize, trigger: &Trigger) -> GoneTrigger {
     GoneTrigger { version: flow.version, faces, starts: index == 0 }
 }
 
-/// What callers have to know of URLs that end when a flow is deployed in another version.
-fn ended_urls(before: &Deployed, flow: &Flow, ids: &BTreeMap<Name, face::Ids>) -> Vec<String> {
+/// What callers have to know of URLs that end when a flow is deployed in another version. `waiting` says how many executions wait at
+/// a trigger, in one environment or in all.
+fn ended_urls(
+    workspace: &Name,
+    before: &Deployed,
+    flow: &Flow,
+    ids: &BTreeMap<Name, face::Ids>,
+    waiting: &dyn Fn(&Name, Option<&Name>) -> usize,
+) -> Vec<String> {
     let is_new = |trigger: &&Trigger| ids::position(&before.flow, &trigger.id).is_none();
     let new: Vec<&str> = flow.triggers.iter().filter(is_new).map(|trigger| trigger.name.as_str()).collect();
     let mut ended = Vec::new();
     for (index, trigger) in before.flow.triggers.iter().enumerate() {
         let Trigger { id, name, .. } = trigger;
-        if ids::position(flow, id).is_none() {
+        let still = ids::position(flow, id).and_then(|index| flow.triggers.get(index));
+        let Some(still) = still else {
             let whom = if index == 0 { "" } else { " for executions of this version and later ones" };
             let mut text = format!("the trigger `{name}` is gone, and its URL ends{whom}");
             if let [only] = new[..] {
@@ -456,10 +472,54 @@ fn ended_urls(before: &Deployed, flow: &Flow, ids: &BTreeMap<Name, face::Ids>) -
                 text.push_str(&format!("; if one of the new ones is the same under another name, give it `id: {id}`"));
             }
             ended.push(text);
-        } else if let (Some(old), Some(new)) = (before.record.ids.get(id), ids.get(id))
-            && (&old.key, old.flow, old.trigger) != (&new.key, new.flow, new.trigger)
-        {
-            ended.push(format!("`ids` gives the trigger `{name}` another URL; the one before ends"));
+            continue;
+        };
+        let (Some(old), Some(new)) = (before.record.ids.get(id), ids.get(id)) else { continue };
+        for (what, environment) in ended_of(workspace, trigger, still, old, new) {
+            // Nobody waits at the first.
+            let count = if index == 0 { 0 } else { waiting(id, environment) };
+            let waiting = match count {
+                0 => String::new(),
+                1 => "; one execution waits there".to_owned(),
+                WAITING_SAID_MAX => format!("; {WAITING_SAID_MAX} executions or more wait there"),
+                waiting => format!("; {waiting} executions wait there"),
+            };
+            ended.push(what + &waiting);
+        }
+    }
+    ended
+}
+
+/// What ends of a trigger that stays, each with the environment where it is in one alone.
+fn ended_of<'t>(
+    workspace: &Name,
+    before: &'t Trigger,
+    after: &Trigger,
+    old: &face::Ids,
+    new: &face::Ids,
+) -> Vec<(String, Option<&'t Name>)> {
+    let name = &before.name;
+    if (&old.key, old.flow, old.trigger) != (&new.key, new.flow, new.trigger) {
+        return vec![(format!("`ids` gives the trigger `{name}` another URL; the one before ends"), None)];
+    }
+    let (callback, environment) = (old.callbacks.values().next(), &Name::default_name());
+    let target = Target { workspace, ids: old, callback, environment, prefix: None };
+    let stays = |face: &dyn Face| after.faces.iter().any(|known| known.name() == face.name());
+    let faces = before.faces.iter().filter(|face| !stays(**face) && face.path(&target).is_some());
+    let mut ended: Vec<_> =
+        faces.map(|face| (format!("the URL of the trigger `{name}` at the face {} ends", face.name()), None)).collect();
+    if before.faces.iter().any(|face| face.has_prefixes() && stays(*face)) {
+        let gone = before.environments.iter().filter(|known| !after.environments.contains(known));
+        let text = |gone| format!("the URL of the trigger `{name}` in the environment {gone} ends");
+        ended.extend(gone.map(|gone| (text(gone), Some(gone))));
+    }
+    if before.faces.iter().any(|face| face.has_callbacks() && stays(*face)) {
+        for CallbackSpec { name: callback, .. } in &before.callbacks {
+            let id_of = |ids: &face::Ids| ids.callbacks.get(callback).map(|known| known.id.clone());
+            let is_there = after.callbacks.iter().any(|known| known.name == *callback);
+            if !is_there || id_of(old) != id_of(new) {
+                ended.push((format!("the URL of the callback {callback} of the trigger `{name}` ends"), None));
+            }
         }
     }
     ended

@@ -616,6 +616,22 @@ impl Store {
         })
     }
 
+    /// How many executions wait for a callback of a trigger, in one environment or in all; counted no further than `max`.
+    pub fn waiting_at(
+        &self,
+        workspace: &Name,
+        flow: &Name,
+        trigger: &Name,
+        environment: Option<&Name>,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        let prefix = match environment {
+            Some(environment) => key::waits(workspace, environment, flow, trigger),
+            None => key::waits_at(workspace, flow, trigger),
+        };
+        self.engine.count(&prefix, max)
+    }
+
     /// The oldest mail of an execution for a trigger that came after a callback.
     pub fn next_mail(
         &self,

@@ -246,9 +246,13 @@ const ENVIRONMENT_FOLLOWS: u8 = 1;
 
 /// The waits for a trigger in an environment, oldest first.
 pub(super) fn waits(workspace: &Name, environment: &Name, flow: &Name, trigger: &Name) -> Vec<u8> {
+    [&waits_at(workspace, flow, trigger)[..], environment.as_str().as_bytes(), &[0]].concat()
+}
+
+/// The waits for a trigger.
+pub(super) fn waits_at(workspace: &Name, flow: &Name, trigger: &Name) -> Vec<u8> {
     let (flow, trigger) = (flow.as_str().as_bytes(), trigger.as_str().as_bytes());
-    let environment = environment.as_str().as_bytes();
-    key(WAIT, workspace, &[flow, &[0], trigger, &[ENVIRONMENT_FOLLOWS], environment, &[0]].concat())
+    key(WAIT, workspace, &[flow, &[0], trigger, &[ENVIRONMENT_FOLLOWS]].concat())
 }
 
 /// The waits for all triggers of a flow.

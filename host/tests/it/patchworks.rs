@@ -61,7 +61,8 @@ async fn every_callback_has_a_signed_url_in_every_environment() {
     let (_, again) = server.try_deploy(&QUOTE.replace("application/xml", "text/xml")).await;
     assert_eq!(again["triggers"][0]["callbacks"][1]["urls"], trigger["callbacks"][1]["urls"]);
     let (_, warned) = server.try_deploy(&QUOTE.replace("[staging]", "[nowhere]")).await;
-    assert!(warned["warnings"][0].as_str().unwrap().contains("nowhere"), "{warned}");
+    let warnings = warned["warnings"].to_string();
+    assert!(warnings.contains("in the environment staging ends") && warnings.contains("nowhere"), "{warned}");
 }
 
 /// PW-04, PW-11, PW-13, PW-14, PW-22, A-PW-1, A-PW-2, A-PW-5: whatever is wrong about a URL, it is the same 404, and nothing starts.

@@ -165,6 +165,94 @@ async fn s7_a_rename_that_ends_a_url_is_a_warning() {
     assert_eq!(none, Value::Null, "with an id, nothing ends");
 }
 
+/// S7: another face, a shorter list of environments, a callback less: whatever ends a URL is said, with what it is the URL of and
+/// how many executions wait there.
+#[tokio::test]
+async fn s7_whatever_ends_a_url_is_a_warning() {
+    let server = TestServer::start().await;
+    for (number, name) in ["staging", "test"].iter().enumerate() {
+        let body = json!({ "url_prefix": number.to_string() });
+        let (status, _) = send(&server, Method::PUT, &format!("/v1/environments/{name}"), body).await;
+        assert_eq!(status, StatusCode::CREATED);
+    }
+    let flow = |faces: &str, environments: &str, callbacks: &str| {
+        let lines = format!("    face: [{faces}]\n{environments}{callbacks}");
+        format!(
+            "flow: shop\nsteps:\n  - trigger: Order\n{lines}    mode: async\n  - trigger: Paid\n{lines}    timeout: 1h\n"
+        )
+    };
+    let both = "    environments: [staging, test]\n";
+    let two = "    callbacks: [{ name: main }, { name: label }]\n";
+    let (status, body) = server.try_deploy(&flow("native, patchworks", both, two)).await;
+    assert!(status.is_success(), "{body}");
+    let urls = &body["triggers"][0]["urls"];
+    for url in [&urls["default"]["native"], &urls["staging"]["patchworks"], &urls["staging"]["patchworks"]] {
+        let started: Value = server.post(url.as_str().unwrap(), &json!({})).await.json().await.unwrap();
+        let path = format!("/v1/executions/{}", started["execution"].as_str().unwrap());
+        server.eventually(&path, |run| run["status"] == "waiting").await;
+    }
+    let one = "    callbacks: [{ name: main }]\n";
+    let staging = "    environments: [staging]\n";
+    let test = "    environments: [test]\n";
+    let mut tried = 0;
+    for (source, expected) in [
+        (flow("patchworks, native", both, two), vec![]),
+        (flow("native, flowrunner, patchworks", both, two), vec![]),
+        (
+            flow("patchworks", both, two),
+            vec![
+                "the URL of the trigger `Order` at the face native ends",
+                "the URL of the trigger `Paid` at the face native ends; 3 executions wait there",
+            ],
+        ),
+        (
+            flow("native", "", ""),
+            vec![
+                "the URL of the trigger `Order` at the face patchworks ends",
+                "the URL of the trigger `Paid` at the face patchworks ends; 3 executions wait there",
+            ],
+        ),
+        (
+            flow("native, patchworks", staging, two),
+            vec![
+                "the URL of the trigger `Order` in the environment test ends",
+                "the URL of the trigger `Paid` in the environment test ends",
+            ],
+        ),
+        (
+            flow("native, patchworks", test, two),
+            vec![
+                "the URL of the trigger `Order` in the environment staging ends",
+                "the URL of the trigger `Paid` in the environment staging ends; 2 executions wait there",
+            ],
+        ),
+        (
+            flow("native, patchworks", both, one),
+            vec![
+                "the URL of the callback label of the trigger `Order` ends",
+                "the URL of the callback label of the trigger `Paid` ends; 3 executions wait there",
+            ],
+        ),
+    ] {
+        let (status, body) = send_source(&server, "?dry_run=true", &source).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        let warnings = body["warnings"].as_array().cloned().unwrap_or_default();
+        assert_eq!(warnings, expected, "{source}");
+        tried += 1;
+    }
+    crate::support::cases(tried);
+    let (_, applied) = send_source(&server, "", &flow("patchworks", both, two)).await;
+    assert_eq!(applied["warnings"].as_array().map(Vec::len), Some(2), "who applies it is told too: {applied}");
+    let gone = urls["default"]["native"].as_str().unwrap();
+    assert_eq!(server.post(gone, &json!({})).await.status(), StatusCode::NOT_FOUND);
+}
+
+async fn send_source(server: &TestServer, query: &str, source: &str) -> (StatusCode, Value) {
+    let request = server.api(Method::PUT, &format!("/v1/flows/shop{query}")).body(source.to_owned());
+    let response = request.send().await.unwrap();
+    (response.status(), response.json().await.unwrap())
+}
+
 /// S1, S7: `flow check` says that a response ends a flow of NocoBase.
 #[tokio::test]
 async fn s1_a_check_says_that_a_response_ends_the_flow() {

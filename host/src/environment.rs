@@ -2,6 +2,7 @@
 //! values where it has them, and those of `default` where it has none.
 
 use crate::doors::Doors;
+use crate::execution::Summary;
 use crate::name::Name;
 use crate::store::{Store, StoreError, Write};
 use crate::time::Timestamp;
@@ -140,6 +141,18 @@ impl Environments {
     /// Whether an environment is still the one that was made then.
     pub fn is_same(&self, workspace: &Name, name: &Name, made_at: Option<Timestamp>) -> bool {
         self.exists(workspace, name) && self.made_at(workspace, name) == made_at
+    }
+
+    /// Whether an execution is of the environment that is there now, and not of one of the same name that was removed.
+    pub fn has(&self, workspace: &Name, execution: &Summary) -> bool {
+        let Summary { environment, environment_made_at, started_at, .. } = execution;
+        let made_at = self.made_at(workspace, environment);
+        let is_same = match environment_made_at {
+            Some(_) => made_at == *environment_made_at,
+            // Of those of before this was noted, the time tells.
+            None => made_at.is_none_or(|made_at| made_at <= *started_at),
+        };
+        self.exists(workspace, environment) && is_same
     }
 
     /// While this is held, the environment is not removed. It may have been before. `default` never is, and waits for nobody's

@@ -153,6 +153,7 @@ pub struct Start {
     pub id: ExecutionId,
     pub callback: CallbackId,
     pub environment: Name,
+    pub environment_made_at: Option<Timestamp>,
     pub input: Input,
     /// What the input takes in memory, in bytes.
     pub input_bytes: usize,
@@ -166,12 +167,13 @@ impl Execution {
 
     /// Starts an execution at the flow's first trigger and runs it up to its first effect, or to its end.
     pub fn start(flow: &Flow, start: Start, now: Timestamp) -> (Self, Turn<'_>) {
-        let Start { id, callback, environment, input, input_bytes, vars, bytes_max } = start;
+        let Start { id, callback, environment, environment_made_at, input, input_bytes, vars, bytes_max } = start;
         let mut execution = Self::empty(Summary {
             id,
             flow: flow.name.clone(),
             flow_version: flow.version,
             environment,
+            environment_made_at,
             status: Status::Running,
             callback,
             started_at: now,

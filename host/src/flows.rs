@@ -154,6 +154,16 @@ impl Flows {
         of_workspace.map(|(_, flow)| Arc::clone(flow)).collect()
     }
 
+    /// Whether a flow that was made then was removed, also where another one has its name by now. One that cannot be read is
+    /// there.
+    pub fn is_gone(&self, workspace: &Name, name: &Name, made_at: Option<Timestamp>) -> bool {
+        let known = match self.find(workspace, name) {
+            Some(deployed) => Ok(Some(deployed.record.made_at)),
+            None => self.inner.store.flow(workspace, name).map(|found| found.map(|record| record.made_at)),
+        };
+        known.is_ok_and(|known| known != Some(made_at))
+    }
+
     /// Deploys a flow file as the next version; a flow that was disabled stays so. No number comes again, also not after the
     /// flow was removed.
     ///
@@ -237,8 +247,9 @@ impl Flows {
         }
         let (name, updated_at) = (name.clone(), Timestamp::now());
         let first_version = current.as_ref().map_or(version, |record| record.first_version);
+        let made_at = current.as_ref().map_or(Some(updated_at), |record| record.made_at);
         let keys = BTreeMap::new();
-        let record = FlowRecord { name, version, first_version, enabled, ids, keys, gone, updated_at };
+        let record = FlowRecord { name, version, first_version, made_at, enabled, ids, keys, gone, updated_at };
         let mut deployed = Deployed { record, flow: Arc::clone(&flow) };
         let taken = self.inner.deployed.load().taken(workspace, &deployed);
         if !taken.is_empty() {

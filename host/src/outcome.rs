@@ -269,6 +269,9 @@ pub struct CallbackRecord {
     /// `None` for a ticket without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Name>,
+    /// When its flow was made, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow_made_at: Option<Timestamp>,
     /// The id of the trigger; empty for a ticket without a flow.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trigger: String,
@@ -315,6 +318,7 @@ impl CallbackRecord {
             received_at: Timestamp::default(),
             face: "native".to_owned(),
             flow: Some(Name::default_name()),
+            flow_made_at: None,
             trigger: "hook".to_owned(),
             ticket: None,
             environment: Name::default_name(),
@@ -405,6 +409,7 @@ impl CallbackRecord {
             received_at: request.received_at,
             face: face.to_owned(),
             flow: None,
+            flow_made_at: None,
             trigger: String::new(),
             ticket: None,
             environment: environment.clone(),

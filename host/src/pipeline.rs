@@ -146,9 +146,13 @@ impl Pipeline {
         };
         let (Some((flow, trigger)), Some(face)) = (found, face::by_name(&record.face)) else { return Ok(None) };
         let ticket = match record.ticket {
-            Some(id) => self.tickets.get(workspace, id)?.map(TicketCall::again),
+            Some(id) => self.tickets.get(workspace, id)?,
             None => None,
         };
+        if ticket.as_ref().is_some_and(|ticket| self.tickets.is_gone(workspace, ticket)) {
+            return Ok(None);
+        }
+        let ticket = ticket.map(TicketCall::again);
         Ok(Some(Place { flow, trigger, face, ticket }))
     }
 
@@ -163,15 +167,17 @@ impl Pipeline {
     fn passage(&self, callback: impl Into<Arc<Callback>>, place: Place, origin: Origin) -> Passage {
         let callback = callback.into();
         let vars = self.environments.vars(&callback.workspace, &callback.environment);
-        let environment_made_at = match &origin {
-            // It has been accepted into the environment that was there when it came.
-            Origin::Deferred { record } => record.environment_made_at,
+        let (environment_made_at, flow_made_at) = match &origin {
+            // It has been accepted into the environment and by the flow that were there when it came.
+            Origin::Deferred { record } => (record.environment_made_at, record.flow_made_at),
             Origin::Caller | Origin::Replay { .. } => {
-                self.environments.made_at(&callback.workspace, &callback.environment)
+                let flow = self.flows.find(&callback.workspace, &place.flow.name);
+                let environment = self.environments.made_at(&callback.workspace, &callback.environment);
+                (environment, flow.and_then(|flow| flow.record.made_at))
             }
         };
         let mut passage = Passage::new(callback, place, vars, origin, &self.hidden);
-        passage.environment_made_at = environment_made_at;
+        (passage.environment_made_at, passage.flow_made_at) = (environment_made_at, flow_made_at);
         passage
     }
 
@@ -416,10 +422,10 @@ impl Pipeline {
             return Err((Stage::Select, Stop::refused(413, "execution_too_large", detail, reason)));
         }
         let vars = Arc::clone(&passage.vars);
-        let start = Start { id: ExecutionId::new(), callback, environment, input, input_bytes, vars, bytes_max };
+        let (id, environment_made_at) = (ExecutionId::new(), passage.environment_made_at);
+        let start = Start { id, callback, environment, environment_made_at, input, input_bytes, vars, bytes_max };
         let flow = Arc::clone(&passage.flow);
         let (execution, turn) = Execution::start(&flow, start, Timestamp::now());
-        let id = execution.summary.id;
         passage.passed(Stage::Select, format!("starts the execution {id}"));
         let workspace = passage.callback.workspace.clone();
         let writes = vec![advance(&workspace, None, &execution, turn.entries)];

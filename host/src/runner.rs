@@ -20,7 +20,7 @@ use crate::reply;
 use crate::request::Sender as HttpSender;
 use crate::store::{Due, DueKey, Mail, Store, StoreError, Write};
 use crate::sync::lock;
-use crate::ticket::{self, TicketError, TicketRequest, Tickets};
+use crate::ticket::{self, TicketError, TicketRecord, TicketRequest, Tickets};
 use crate::time::Timestamp;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -120,7 +120,10 @@ pub enum ChangeError {
     Missing(ExecutionId),
     #[error("the flow of the execution is gone: all that can be done is to cancel it")]
     FlowGone,
-    #[error("the environment {0} of the execution is gone; make it again, with its variables and secrets")]
+    #[error(
+        "the environment {0} of the execution is gone, and one of the same name that was made later is another: start a new \
+         execution there"
+    )]
     EnvironmentGone(Name),
     #[error("the execution is {}", .0.as_str())]
     WrongStatus(Status),
@@ -383,7 +386,7 @@ impl Runner {
         let Inner { store, flows, environments, .. } = &*self.inner;
         let (before, _) = store.execution(workspace, id)?.ok_or(ChangeError::Missing(id))?;
         let _kept = environments.keep_open(workspace, &before.environment).await;
-        if !environments.exists(workspace, &before.environment) {
+        if !environments.has(workspace, &before) {
             return Err(ChangeError::EnvironmentGone(before.environment.clone()));
         }
         let _open = flows.keep_open(workspace, &before.flow).await;
@@ -753,7 +756,10 @@ impl Runner {
             None => None,
         };
         // What belongs to another environment is as what is not there.
-        let Some(ticket) = found.filter(|ticket| ticket.environment == execution.summary.environment) else {
+        let is_here = |ticket: &TicketRecord| {
+            ticket.environment == execution.summary.environment && !tickets.is_gone(workspace, ticket)
+        };
+        let Some(ticket) = found.filter(is_here) else {
             let id: String = id.to_string().chars().take(100).collect();
             return Ok(Err(Failure::Ticket(format!("there is no ticket {id} to close: `close` takes its `id`"))));
         };

@@ -92,6 +92,9 @@ pub struct TicketRecord {
     pub environment_made_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handler: Option<Handler>,
+    /// When the flow of its handler was made: with one that is deployed later under the same name it has nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow_made_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_parameter: Option<String>,
     pub retryable: bool,
@@ -199,6 +202,7 @@ impl TicketRecord {
             environment: Name::default_name(),
             environment_made_at: None,
             handler: None,
+            flow_made_at: None,
             state_parameter: None,
             retryable: false,
             allow_multiple: false,
@@ -209,6 +213,14 @@ impl TicketRecord {
             expires_at: None,
             status: TicketStatus::Open,
             revision: 0,
+        }
+    }
+
+    /// The flow that a call starts or goes on with.
+    pub fn flow(&self) -> Option<&Name> {
+        match &self.handler {
+            Some(Handler::Flow { flow } | Handler::Trigger { flow, .. }) => Some(flow),
+            None | Some(Handler::Plugin { .. }) => None,
         }
     }
 
@@ -305,12 +317,13 @@ impl Tickets {
         if !self.environments.is_same(workspace, &environment, environment_made_at) {
             return Err(TicketError::NoEnvironment(environment));
         }
-        Ok(TicketRecord {
+        let mut ticket = TicketRecord {
             id: TicketId::new(),
             state,
             environment,
             environment_made_at,
             handler,
+            flow_made_at: None,
             state_parameter,
             retryable: request.retryable,
             allow_multiple: request.allow_multiple,
@@ -321,7 +334,10 @@ impl Tickets {
             expires_at: expires_in.map(|duration| now.saturating_add(duration)),
             status: TicketStatus::Open,
             revision: 0,
-        })
+        };
+        let flow = ticket.flow().and_then(|flow| self.flows.find(workspace, flow));
+        ticket.flow_made_at = flow.and_then(|flow| flow.record.made_at);
+        Ok(ticket)
     }
 
     /// An execution stays in the environment that it runs in.
@@ -390,6 +406,14 @@ impl Tickets {
         }
     }
 
+    /// Whether the environment or the flow of a ticket was removed: it does not come back with another one of the same name.
+    pub fn is_gone(&self, workspace: &Name, ticket: &TicketRecord) -> bool {
+        let TicketRecord { environment, environment_made_at, flow_made_at, .. } = ticket;
+        let has_flow_gone = |flow| self.flows.is_gone(workspace, flow, *flow_made_at);
+        !self.environments.is_same(workspace, environment, *environment_made_at)
+            || ticket.flow().is_some_and(has_flow_gone)
+    }
+
     /// The absolute URL of a ticket (GX-12, GX-13, GX-16).
     pub fn url(&self, ticket: &TicketRecord) -> String {
         let base = ticket.alternative_domain.as_deref().unwrap_or(&self.public_url);
@@ -443,12 +467,14 @@ impl Tickets {
     ///
     /// The store failed.
     pub async fn users_of_plugin(&self, workspace: &Name, plugin: &Name) -> Result<Option<String>, StoreError> {
-        let (store, workspace, plugin) = (self.store.clone(), workspace.clone(), plugin.clone());
+        let (tickets, workspace, plugin) = (self.clone(), workspace.clone(), plugin.clone());
         let now = Timestamp::now();
+        let of = workspace.clone();
+        let store = tickets.store.clone();
         let needs = move |ticket: &TicketRecord| {
             let is_closed = matches!(ticket.status, TicketStatus::Closed { .. });
             let asks = matches!(&ticket.handler, Some(Handler::Plugin { plugin: of, .. }) if *of == plugin);
-            asks && !is_closed && !ticket.is_expired(now)
+            asks && !is_closed && !ticket.is_expired(now) && !tickets.is_gone(&of, ticket)
         };
         let count = move || {
             let (mut first, mut count, mut before) = (None, 0, None);

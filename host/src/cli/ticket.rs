@@ -12,7 +12,7 @@ pub(super) enum Ticket {
     Create(Box<Create>),
     /// List the tickets, newest first.
     List {
-        /// Only with this status: open, called, closed or expired.
+        /// Only with this status: open, called, closed, expired or gone.
         #[arg(long)]
         status: Option<String>,
         /// Most tickets, 1 to 200 [default: 50].

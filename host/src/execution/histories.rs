@@ -281,6 +281,7 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
         id: ExecutionId::new(),
         callback: CallbackId::new(),
         environment: Name::default_name(),
+        environment_made_at: None,
         input: Input::default(),
         input_bytes: Input::default().weight(Execution::BYTES_MAX),
         vars: Arc::default(),

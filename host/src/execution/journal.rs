@@ -52,6 +52,9 @@ pub struct Summary {
     pub flow: Name,
     pub flow_version: u32,
     pub environment: Name,
+    /// When its environment was made: with one that is made again it has nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_made_at: Option<Timestamp>,
     pub status: Status,
     /// The callback that started it.
     pub callback: CallbackId,

@@ -18,6 +18,7 @@ fn start(data: Value) -> Start {
         id: ExecutionId::new(),
         callback: CallbackId::new(),
         environment: Name::default_name(),
+        environment_made_at: None,
         input_bytes: input.weight(Execution::BYTES_MAX),
         input,
         vars: std::sync::Arc::default(),

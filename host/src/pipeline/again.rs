@@ -47,7 +47,10 @@ pub enum ReplayError {
     NotVerified,
     #[error("the callback was answered by its ticket; there is no flow that could run again")]
     NoFlow,
-    #[error("the environment {0} of the callback is gone; make it again, with its variables and secrets")]
+    #[error(
+        "the environment {0} of the callback is gone, and one of the same name that was made later is another: its sender can \
+         send it there"
+    )]
     EnvironmentGone(Name),
     #[error("the trigger {trigger} of the flow {flow} is not deployed any more")]
     TriggerGone { flow: Name, trigger: String },
@@ -67,7 +70,7 @@ impl Pipeline {
         if !record.was_verified() {
             return Err(ReplayError::NotVerified);
         }
-        if !self.environments.exists(workspace, &record.environment) {
+        if !self.environments.is_same(workspace, &record.environment, record.environment_made_at) {
             return Err(ReplayError::EnvironmentGone(record.environment));
         }
         let place = self.place_of(workspace, &record)?;
@@ -166,7 +169,9 @@ impl Pipeline {
         };
         let is_late = record.received_at.saturating_add(self.deferred_for_max) < Timestamp::now();
         let has_gone = !self.environments.is_same(workspace, &record.environment, record.environment_made_at);
-        let Some(place) = self.place_of(workspace, &record)?.filter(|_| !is_late && !has_gone) else {
+        let is_of_another = |flow: &Name| self.flows.is_gone(workspace, flow, record.flow_made_at);
+        let is_elsewhere = is_late || has_gone || record.flow.as_ref().is_some_and(is_of_another);
+        let Some(place) = self.place_of(workspace, &record)?.filter(|_| !is_elsewhere) else {
             let (outcome, verdict, reason) = match is_late {
                 true => (
                     Outcome::Failed,
@@ -261,7 +266,9 @@ impl Pipeline {
         record: CallbackRecord,
         answer: Answer,
     ) -> Result<Reply, StoreError> {
-        let place = self.place_of(workspace, &record)?;
+        // What builds an answer sees the variables of the environment: not those of another one.
+        let is_there = self.environments.is_same(workspace, &record.environment, record.environment_made_at);
+        let place = self.place_of(workspace, &record)?.filter(|_| is_there);
         let (outcome, execution) = (record.outcome, record.execution);
         let Some(place) = place else {
             return Ok(match answer {

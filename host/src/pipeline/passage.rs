@@ -78,8 +78,9 @@ pub(super) struct Passage {
     pub(super) user: Option<Arc<Value>>,
     /// The variables of the environment.
     pub(super) vars: Arc<Value>,
-    /// When the environment was made that it came into.
+    /// When the environment was made that it came into, and when the flow was.
     pub(super) environment_made_at: Option<Timestamp>,
+    pub(super) flow_made_at: Option<Timestamp>,
     /// The first callback of the same delivery.
     pub(super) repeats: Option<CallbackId>,
     /// How many executions it resumed, when it was for all.
@@ -110,6 +111,7 @@ impl Passage {
             user: None,
             vars,
             environment_made_at: None,
+            flow_made_at: None,
             repeats: None,
             resumed_count: None,
             identity: None,
@@ -233,6 +235,7 @@ impl Passage {
         trace.extend_from_slice(&self.trace);
         CallbackRecord {
             flow: Some(self.flow.name.clone()),
+            flow_made_at: self.flow_made_at,
             trigger: trigger.map(|trigger| trigger.id.to_string()).unwrap_or_default(),
             ticket: self.ticket.as_ref().map(|call| call.ticket.id),
             environment_made_at: self.environment_made_at,

@@ -5,7 +5,7 @@ use super::passage::{Origin, Passage};
 use super::{Change, End, Pipeline, Stopped};
 use crate::callback::{Callback, Input};
 use crate::condition::{Condition, Decision};
-use crate::execution::{Event, Standing};
+use crate::execution::{Event, Standing, Summary};
 use crate::face::Selector;
 use crate::flow::{Flow, Trigger};
 use crate::name::{CallbackId, ExecutionId, Name};
@@ -366,8 +366,10 @@ impl Pipeline {
             error => (Stage::Select, Stop::failed(500, "flow_gone", "The flow cannot go on.", error.to_string())),
         };
         let run = self.runner.load(&passage.callback.workspace, id).map_err(failed)?;
-        // An execution of another environment is none of the caller's business.
-        Ok(run.filter(|run| run.execution.summary.environment == passage.callback.environment))
+        // An execution of another environment, or of one of this name that was removed, is none of the caller's business.
+        let Callback { workspace, environment, .. } = &*passage.callback;
+        let is_here = |of: &Summary| of.environment == *environment && self.environments.has(workspace, of);
+        Ok(run.filter(|run| is_here(&run.execution.summary)))
     }
 
     fn waits(

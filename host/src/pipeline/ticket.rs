@@ -192,6 +192,7 @@ impl Pipeline {
                 Some(refused(GONE, format!("the ticket was used up by the callback {by}")))
             }
             _ if ticket.is_expired(Timestamp::now()) => Some(refused(EXPIRED, "the time of the ticket is over")),
+            _ if self.tickets.is_gone(&workspace, &ticket) => Some(refused(GONE, "the flow of the ticket was removed")),
             TicketStatus::Called { execution, callback: by } => {
                 match self.settle(&workspace, &ticket, *execution, *by).await? {
                     true => return Ok(Attempt::Again),

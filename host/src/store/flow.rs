@@ -16,6 +16,9 @@ pub struct FlowRecord {
     /// The first version: those before belonged to a flow of the same name that was removed. 0 where none is known of.
     #[serde(default)]
     pub first_version: u32,
+    /// What tells it from one of the same name that was removed; `None` for one of before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<Timestamp>,
     pub enabled: bool,
     /// What the URLs of each trigger are made of, by trigger id; it outlives versions.
     #[serde(default)]

@@ -22,6 +22,7 @@ fn summary(entries: u32, status: Status) -> Summary {
         flow: workspace(),
         flow_version: 1,
         environment: workspace(),
+        environment_made_at: None,
         status,
         callback: CallbackId::new(),
         started_at: Timestamp::default(),

@@ -264,7 +264,7 @@ async fn b10_an_environment_stays_while_executions_in_it_have_not_ended() {
     assert!(server.try_ticket(&ticket).await.0.is_client_error());
 }
 
-/// A failed execution may be tried again much later: not in an environment that is gone.
+/// A failed execution may be tried again much later: not in an environment that is gone, nor in another one of its name.
 #[tokio::test]
 async fn b10_what_failed_is_not_tried_again_without_its_environment() {
     let server = TestServer::start().await;
@@ -280,14 +280,30 @@ async fn b10_what_failed_is_not_tried_again_without_its_environment() {
     assert_eq!(server.ended(&run).await["status"], "failed");
     let removed = server.api(Method::DELETE, "/v1/environments/staging").send().await.unwrap();
     assert_eq!(removed.status(), StatusCode::NO_CONTENT);
-    let retry = async || {
+    let retry = async |run: &str| {
         let response = server.api(Method::POST, &format!("/v1/executions/{run}/retry")).send().await.unwrap();
         (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
-    let (status, refused) = retry().await;
+    let (status, refused) = retry(&run).await;
     assert_eq!((status, &refused["code"]), (409, &json!("environment_gone")), "{refused}");
     assert_eq!(put(&server, "/v1/environments/staging", wanted).await, 201);
-    assert_eq!(retry().await.0, 200);
+    assert_eq!(put(&server, "/v1/vars/account?environment=staging", json!({ "value": "another" })).await, 204);
+    let (status, refused) = retry(&run).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("environment_gone")), "{refused}");
+    let server = server.restart().await;
+    let retry = async |run: &str| {
+        let response = server.api(Method::POST, &format!("/v1/executions/{run}/retry")).send().await.unwrap();
+        response.status().as_u16()
+    };
+    assert_eq!(retry(&run).await, 409, "after a restart too");
+    assert_eq!(server.get(&format!("/v1/executions/{run}")).await["status"], "failed", "it is as it was");
+    // What fails in the new one is tried again there.
+    let ticket = server.ticket(&json!({ "environment": "staging", "handler": { "flow": "f" } })).await;
+    server.post(ticket["url"].as_str().unwrap(), &json!({})).await;
+    let new = server.get("/v1/executions").await["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_ne!(new, run);
+    server.ended(&new).await;
+    assert_eq!(retry(&new).await, 200);
 }
 
 /// Removes an environment, and makes it again with another secret.
@@ -317,12 +333,14 @@ steps:
     assert!(status.is_success(), "{flow:#}");
     let ticket = server.ticket(&json!({ "environment": "staging", "handler": { "flow": "again" } })).await;
     let plain = server.ticket(&json!({ "environment": "staging", "response": { "code": 204 } })).await;
+    let many = json!({ "environment": "staging", "handler": { "flow": "again" }, "allow_multiple": true });
+    let many = server.ticket(&many).await;
     let path_of = |url: &Value| {
         let url = url.as_str().unwrap();
         url[url.find('/').unwrap() + 2..].split_once('/').unwrap().1.to_owned()
     };
     let url = path_of(&flow["triggers"][0]["urls"]["staging"]["patchworks"]);
-    let tickets = [path_of(&ticket["url"]), path_of(&plain["url"])];
+    let tickets = [path_of(&ticket["url"]), path_of(&plain["url"]), path_of(&many["url"])];
     let order = async |server: &TestServer| {
         let answer = server.post(&format!("{}/{url}", server.public), &json!({ "n": 7 })).await;
         assert_eq!(answer.status(), StatusCode::OK);
@@ -345,12 +363,20 @@ steps:
             let called = server.post(&format!("{}/{ticket}", server.public), &json!({})).await;
             assert_eq!(called.status(), StatusCode::NOT_FOUND, "its tickets are gone");
         }
+        for (status, count) in [("open", 0), ("gone", 3)] {
+            let listed = server.get(&format!("/v1/tickets?status={status}")).await["items"].clone();
+            assert_eq!(listed.as_array().unwrap().len(), count, "{listed}");
+            assert!(listed.as_array().unwrap().iter().all(|ticket| ticket["status"] == status), "{listed}");
+        }
         let secrets = server.get("/v1/secrets").await;
         assert_eq!(secrets["items"], json!([]), "its secrets are gone");
     }
     let ticket = server.ticket(&json!({ "environment": "staging", "response": { "code": 204 } })).await;
     let called = server.post(ticket["url"].as_str().unwrap(), &json!({})).await;
     assert_eq!(called.status(), StatusCode::NO_CONTENT, "a new one has its own");
+    let many = format!("/v1/tickets/{}", many["id"].as_str().unwrap());
+    assert_eq!(server.api(Method::DELETE, &many).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_eq!(server.get(&many).await["status"], "closed", "it can be closed nevertheless");
 }
 
 /// A callback that was kept for a plugin is of the environment that it came into, and of no other one.
@@ -387,7 +413,7 @@ steps:
     }
 }
 
-/// Sending a recorded callback again says that its environment is gone, and not to try later.
+/// Sending a recorded callback again says that its environment is gone, also when another one has its name.
 #[tokio::test]
 async fn a_callback_is_not_sent_again_into_an_environment_that_is_gone() {
     let server = TestServer::start().await;
@@ -407,8 +433,44 @@ async fn a_callback_is_not_sent_again_into_an_environment_that_is_gone() {
         let (status, refused) = replay(query).await;
         assert_eq!((status, &refused["code"]), (409, &json!("environment_gone")), "{refused}");
     }
+    let before = server.get("/v1/executions").await;
     assert_eq!(put(&server, "/v1/environments/staging", json!({ "url_prefix": "1" })).await, 201);
-    assert_eq!(replay("").await.1["outcome"], "started", "who makes it again may want to");
+    assert_eq!(put(&server, "/v1/vars/account?environment=staging", json!({ "value": "another" })).await, 204);
+    for query in ["?dry_run=true", ""] {
+        let (status, refused) = replay(query).await;
+        assert_eq!((status, &refused["code"]), (409, &json!("environment_gone")), "{refused}");
+    }
+    assert_eq!(server.get("/v1/executions").await, before, "nothing has started");
+}
+
+/// What ended in an environment that was removed is unknown at the URLs of another one of its name, as if it had never been.
+#[tokio::test]
+async fn e1_an_execution_of_a_removed_environment_is_unknown_to_the_next() {
+    let server = TestServer::start().await;
+    let (urls, executions) = pay(&server).await;
+    let cancel = async |id: &str| {
+        let response = server.api(Method::POST, &format!("/v1/executions/{id}/cancel")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    };
+    cancel(&executions[1]).await;
+    let (_, body) = send(&server, &urls[1], "staging", "staging", &executions[1], &json!({ "n": 1 })).await;
+    assert_eq!(body["code"], "execution_ended", "while it is there");
+    make_again(&server, "staging", "1").await;
+    let secret = json!({ "value": secret_of("staging") });
+    assert_eq!(put(&server, "/v1/secrets/S?environment=staging", secret).await, 204);
+    let server = server.restart().await;
+    let flow = server.get("/v1/flows/pay").await;
+    let urls: Vec<Value> = flow["triggers"].as_array().unwrap().iter().map(|trigger| trigger["urls"].clone()).collect();
+    for url in &urls[1..] {
+        let (status, body) = send(&server, url, "staging", "staging", &executions[1], &json!({ "n": 2 })).await;
+        assert_eq!((status, &body["code"]), (404, &json!("unknown_execution")));
+    }
+    let (status, body) = send(&server, &urls[0], "staging", "staging", "", &json!({})).await;
+    assert_eq!(status, 202, "{body}");
+    let new = body["execution"].as_str().unwrap();
+    server.eventually(&format!("/v1/executions/{new}"), |run| run["status"] == "waiting").await;
+    let (status, body) = send(&server, &urls[1], "staging", "staging", new, &json!({ "n": 3 })).await;
+    assert_eq!(status, 202, "its own are known: {body}");
 }
 
 /// B10: nobody is acknowledged into an environment that is going: after a removal nothing in it is left, whichever is first.

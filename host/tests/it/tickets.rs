@@ -219,7 +219,7 @@ async fn a_ticket_can_be_closed_by_hand() {
     let closed = server.get("/v1/tickets?status=closed").await;
     assert_eq!((&closed["items"][0]["id"], closed["items"][0]["closed_at"].is_string()), (&ticket["id"], true));
     assert_eq!(server.get("/v1/tickets?status=open").await["items"], json!([]));
-    let wrong = server.api(Method::GET, "/v1/tickets?status=gone").send().await.unwrap();
+    let wrong = server.api(Method::GET, "/v1/tickets?status=lost").send().await.unwrap();
     assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
 }
 
@@ -386,6 +386,63 @@ async fn a_ticket_lives_with_its_execution() {
     let replayed = server.api(Method::POST, &format!("/v1/callbacks/{}/replay", record["id"].as_str().unwrap()));
     let replayed: Value = replayed.send().await.unwrap().json().await.unwrap();
     assert_eq!((&replayed["outcome"], &replayed["reply"]["status"]), (&json!("rejected"), &json!(410)));
+}
+
+/// B7, B8: a ticket belongs to the flow that was there when it was made: when that is removed, the ticket is gone, and a flow
+/// that has its name later does not bring it back.
+#[tokio::test]
+async fn b7_b8_tickets_of_a_removed_flow_do_not_come_to_life() {
+    let server = TestServer::start().await;
+    let flow = |answer: &str| {
+        format!(
+            "flow: job\nsteps:\n  - trigger: Start\n    face: [native, grexx]\n  - trigger: Go\n    face: grexx\n  - set: {{ responseBody: {answer} }}\n"
+        )
+    };
+    let deploy = async |server: &TestServer, answer: &str| {
+        let (status, body) = server.try_deploy(&flow(answer)).await;
+        assert!(status.is_success(), "{body}");
+        body["triggers"][0]["urls"]["default"]["native"].as_str().unwrap().to_owned()
+    };
+    let url = deploy(&server, "first").await;
+    let started: Value = server.post(&url, &json!({})).await.json().await.unwrap();
+    let execution = started["execution"].as_str().unwrap();
+    let many = json!({ "handler": { "flow": "job" }, "allow_multiple": true, "response": { "body": "stored" } });
+    let wait = json!({ "handler": { "execution": execution, "trigger": "go" }, "retryable": true });
+    let tickets = [server.ticket(&many).await, server.ticket(&wait).await];
+    let plain = server.ticket(&json!({ "response": { "code": 204 }, "allow_multiple": true })).await;
+    deploy(&server, "second").await;
+    assert_eq!(server.call_ticket(&tickets[0], &json!({})).await, 200, "over the versions of its flow");
+    let runs = server.get("/v1/executions").await["items"].clone();
+    for run in runs.as_array().unwrap() {
+        let cancel = format!("/v1/executions/{}/cancel", run["id"].as_str().unwrap());
+        assert_eq!(server.api(Method::POST, &cancel).send().await.unwrap().status(), StatusCode::OK);
+    }
+    let removed = server.api(Method::DELETE, "/v1/flows/job").send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    let are_gone = async |server: &TestServer, when: &str| {
+        for ticket in &tickets {
+            assert_eq!(server.status_of(ticket).await, "gone", "{when}");
+            let url = ticket["url"].as_str().unwrap();
+            let path = &url[url.find("/cb/").unwrap()..];
+            let called = server.post(&format!("{}{path}", server.public), &json!({})).await;
+            assert_eq!(called.status(), StatusCode::GONE, "{when}");
+            let record = server.callback(&called).await;
+            assert!(record["trace"].to_string().contains("the flow of the ticket was removed"), "{record}");
+        }
+        let listed = server.get("/v1/tickets?status=open").await["items"].clone();
+        assert!(listed.as_array().unwrap().iter().all(|ticket| ticket["id"] == plain["id"]), "{when}: {listed}");
+        assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 2, "{when}: nothing starts");
+    };
+    are_gone(&server, "without a flow").await;
+    let server = server.restart().await;
+    are_gone(&server, "after a restart").await;
+    deploy(&server, "third").await;
+    are_gone(&server, "with another flow of its name").await;
+    let server = server.restart().await;
+    are_gone(&server, "and after another restart").await;
+    let new = server.ticket(&many).await;
+    assert_eq!(server.call_ticket(&new, &json!({})).await, 200, "the new flow has tickets of its own");
+    assert_eq!(server.status_of(&new).await, "open");
 }
 
 /// Workspaces do not see each other's tickets; their URLs work for everyone.

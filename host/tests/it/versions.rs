@@ -43,6 +43,30 @@ async fn b7_b8_the_versions_of_a_removed_flow_never_come_again() {
     assert_eq!(server.get(&format!("/v1/executions/{old}")).await["status"], "failed", "it is as it was");
 }
 
+/// B7, B8: a callback that was kept for a plugin is of the flow that it was sent to, and of no other one that has the name later.
+#[tokio::test]
+async fn b7_b8_what_is_kept_for_a_plugin_goes_with_its_flow() {
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    let source = "flow: rests\nsteps:\n  - trigger: Hook\n    mode: async\n    when: { plugin: misbehave, with: '${{ data.act }}' }\n";
+    let url = server.deploy(source).await;
+    let post = async |url: &str, act: &str| {
+        let response = server.post(url, &json!({ "act": act })).await;
+        (response.status().as_u16(), server.callback(&response).await["id"].as_str().unwrap().to_owned())
+    };
+    for _ in 0..5 {
+        assert_eq!(post(&url, "trap").await.0, 500);
+    }
+    let (status, old) = post(&url, "behave").await;
+    assert_eq!(status, 202);
+    assert_eq!(send(&server, Method::DELETE, "/v1/flows/rests", json!({})).await.0, StatusCode::NO_CONTENT);
+    let (_, new) = post(&server.deploy(source).await, "behave").await;
+    let server = server.restart().await;
+    for (id, outcome) in [(old, "rejected"), (new, "started")] {
+        let record = server.eventually(&format!("/v1/callbacks/{id}"), |record| record["outcome"] != "kept").await;
+        assert_eq!(record["outcome"], outcome, "{record}");
+    }
+}
+
 /// B7, B8: what a removed flow was sent is new to another flow of its name.
 #[tokio::test]
 async fn b7_b8_a_delivery_to_a_removed_flow_is_new_to_the_next() {

@@ -5,7 +5,7 @@ use super::extract::{Json, Path, Query};
 use super::{List, PageQuery, answer};
 use crate::app::App;
 use crate::http::error::Problem;
-use crate::name::{CallbackId, ExecutionId, TicketId};
+use crate::name::{CallbackId, ExecutionId, Name, TicketId};
 use crate::ticket::{TicketError, TicketRecord, TicketRequest, TicketResponse, TicketStatus};
 use crate::time::Timestamp;
 use axum::extract::State;
@@ -32,7 +32,8 @@ struct TicketView {
     #[schema(value_type = String)]
     state: Uuid,
     url: String,
-    /// `open`; `called`, while an execution decides whether a call was successful; `closed`; `expired`.
+    /// `open`; `called`, while an execution decides whether a call was successful; `closed`; `expired`; `gone`, with its
+    /// environment or its flow.
     status: &'static str,
     environment: String,
     /// What is done on a call.
@@ -65,23 +66,24 @@ struct TicketView {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
-    /// Only with this status: `open`, `called`, `closed`, `expired`.
+    /// Only with this status: `open`, `called`, `closed`, `expired`, `gone`.
     status: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
 
-fn status(ticket: &TicketRecord, now: Timestamp) -> &'static str {
+fn status(app: &App, workspace: &Name, ticket: &TicketRecord, now: Timestamp) -> &'static str {
     match ticket.status {
         TicketStatus::Closed { .. } => "closed",
         _ if ticket.is_expired(now) => "expired",
+        _ if app.tickets.is_gone(workspace, ticket) => "gone",
         TicketStatus::Called { .. } => "called",
         TicketStatus::Open => "open",
     }
 }
 
-fn view(app: &App, ticket: TicketRecord) -> TicketView {
-    let (url, status) = (app.tickets.url(&ticket), status(&ticket, Timestamp::now()));
+fn view(app: &App, workspace: &Name, ticket: TicketRecord) -> TicketView {
+    let (url, status) = (app.tickets.url(&ticket), status(app, workspace, &ticket, Timestamp::now()));
     let (closed_at, callback, execution) = match ticket.status {
         TicketStatus::Open => (None, None, None),
         TicketStatus::Called { execution, callback } => (None, Some(callback), Some(execution)),
@@ -114,16 +116,16 @@ async fn list_tickets(
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
     let Filter { status: wanted, limit, cursor } = filter;
-    const ALLOWED: [&str; 4] = ["open", "called", "closed", "expired"];
+    const ALLOWED: [&str; 5] = ["open", "called", "closed", "expired", "gone"];
     if let Some(other) = wanted.as_ref().filter(|wanted| !ALLOWED.contains(&wanted.as_str())) {
         let detail = format!("`{other}` is not a status; allowed: {}", ALLOWED.join(", "));
         return Err(Problem::bad_request("invalid_status", detail));
     }
     let (page, now) = (PageQuery { limit, cursor }, Timestamp::now());
     let page = app.tickets.list(&caller.workspace, page.before()?, page.limit()?, |ticket| {
-        wanted.as_ref().is_none_or(|wanted| status(ticket, now) == wanted)
+        wanted.as_ref().is_none_or(|wanted| status(&app, &caller.workspace, ticket, now) == wanted)
     })?;
-    Ok(answer(StatusCode::OK, List::page(page, |ticket| view(&app, ticket))))
+    Ok(answer(StatusCode::OK, List::page(page, |ticket| view(&app, &caller.workspace, ticket))))
 }
 
 /// Makes a ticket: a URL for one purpose.
@@ -134,7 +136,7 @@ async fn create_ticket(
     Json(request): Json<TicketRequest>,
 ) -> Result<Response, Problem> {
     let ticket = app.tickets.create(&caller.workspace, request).await?;
-    Ok(answer(StatusCode::CREATED, view(&app, ticket)))
+    Ok(answer(StatusCode::CREATED, view(&app, &caller.workspace, ticket)))
 }
 
 /// Shows one ticket.
@@ -142,7 +144,7 @@ async fn create_ticket(
 async fn show_ticket(State(app): State<Arc<App>>, caller: Viewer, Path(id): Path<String>) -> Result<Response, Problem> {
     let found = id.parse::<TicketId>().ok().map(|id| app.tickets.get(&caller.workspace, id)).transpose()?.flatten();
     let ticket = found.ok_or_else(|| missing(&id))?;
-    Ok(answer(StatusCode::OK, view(&app, ticket)))
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, ticket)))
 }
 
 /// Closes a ticket: its URL answers 410 from then on.

@@ -1,0 +1,189 @@
+//! What executions ask for: steps of plugins, answers, tickets, requests.
+
+use super::mailbox::Look;
+use super::{RETRY_AFTER, Runner};
+use crate::execution::{Effect, Event, Execution};
+use crate::expression::{EvaluationError, Template};
+use crate::flow::{Flow, PluginCall};
+use crate::name::{Name, TicketId};
+use crate::outcome::PluginUse;
+use crate::plugin::{CallError, Subject};
+use crate::reply;
+use crate::store::{StoreError, Write};
+use crate::ticket::{self, TicketError, TicketRecord, TicketRequest};
+use crate::time::Timestamp;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a step is tried again whose plugin says that it may succeed later. Each pause is twice the one before.
+const FAILURES_MAX: u32 = 5;
+
+pub(super) enum Performed {
+    /// What it brought, and what has to be written with that.
+    Done(Event, Vec<Write>),
+    /// There is nothing to go on with.
+    Nothing,
+    Later {
+        failures: u32,
+        pause: Duration,
+    },
+}
+
+pub(super) enum Failure {
+    Expression(EvaluationError),
+    Ticket(String),
+    Call(CallError),
+    Store(StoreError),
+}
+
+impl Runner {
+    /// What an effect brought. The plugin of its step has failed so often before.
+    pub(super) async fn perform(
+        &self,
+        workspace: &Name,
+        flow: &Flow,
+        execution: &Execution,
+        effect: &Effect<'_>,
+        failures: u32,
+    ) -> Result<Performed, StoreError> {
+        let mut uses = Vec::new();
+        let result = match effect {
+            Effect::RunStep { call } => self.run_step(workspace, execution, call, &mut uses).await,
+            Effect::BuildReply { call } => self.build_reply(workspace, execution, call, &mut uses).await,
+            Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
+                Ok((event, write)) => return Ok(Performed::Done(event, write.into_iter().collect())),
+                Err(failure) => Err(failure),
+            },
+            Effect::SendHttp { call, request, idempotency_key } => {
+                let scope = execution.scope();
+                Ok(self.inner.http.send(workspace, call, request, &scope, idempotency_key).await)
+            }
+            Effect::LookIntoMailbox { trigger } => match self.look(workspace, flow, execution, trigger).await? {
+                Look::Found(event, writes) => return Ok(Performed::Done(event, writes)),
+                Look::Nothing => return Ok(Performed::Nothing),
+                Look::Later => Err(Failure::Call(CallError::Busy)),
+            },
+        };
+        let event = match result {
+            Ok(event) => event,
+            Err(Failure::Ticket(message)) => {
+                Event::Failed { code: "ticket_refused".to_owned(), message, log: Vec::new() }
+            }
+            Err(Failure::Expression(error)) => {
+                Event::Failed { code: error.code().to_owned(), message: error.to_string(), log: Vec::new() }
+            }
+            // A responder that does not see its callback would answer something else: better nothing.
+            Err(Failure::Store(error)) => return Err(error),
+            // Nothing is lost by waiting: the execution is durable.
+            Err(Failure::Call(error)) if error.is_temporary() => {
+                return Ok(Performed::Later { failures, pause: RETRY_AFTER });
+            }
+            Err(Failure::Call(error)) if error.may_pass() && failures < FAILURES_MAX => {
+                tracing::info!(execution.id = %execution.summary.id, %error, "a step is tried again");
+                let pause = RETRY_AFTER * 2_u32.pow(failures);
+                return Ok(Performed::Later { failures: failures + 1, pause });
+            }
+            Err(Failure::Call(error)) => {
+                let log = uses.pop().map(|usage| usage.log).unwrap_or_default();
+                Event::Failed { code: error.code().to_owned(), message: error.to_string(), log }
+            }
+        };
+        Ok(Performed::Done(event, Vec::new()))
+    }
+
+    pub(super) async fn run_step(
+        &self,
+        workspace: &Name,
+        execution: &Execution,
+        call: &PluginCall,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Event, Failure> {
+        let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
+        let subject = Subject::of_execution(workspace, execution);
+        let result = self.inner.plugins.run(&call.plugin, &subject, &config, uses).await.map_err(Failure::Call)?;
+        let usage = uses.pop();
+        let (digest, duration_us, log) =
+            usage.map(|usage| (usage.digest, usage.duration_us, usage.log)).unwrap_or_default();
+        Ok(Event::StepDone { plugin: call.plugin.clone(), digest, duration_us, result, log })
+    }
+
+    /// A ticket, and the write that makes it together with the step's line in the journal. Or one is closed, for good before the
+    /// line is written: once more is as once.
+    pub(super) async fn make_ticket(
+        &self,
+        workspace: &Name,
+        execution: &Execution,
+        request: &Template,
+    ) -> Result<Result<(Event, Option<Write>), Failure>, StoreError> {
+        let request = match request.render(&execution.scope()) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(Failure::Expression(error))),
+        };
+        if let Some(id) = request.get("close") {
+            return self.close_ticket(workspace, execution, id).await;
+        }
+        let mut request: TicketRequest = match serde_json::from_value(request) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(Failure::Ticket(error.to_string()))),
+        };
+        request.environment = Some(execution.summary.environment.clone());
+        if let Some(handler) = request.handler.as_mut().filter(|handler| handler.trigger.is_some()) {
+            handler.execution.get_or_insert(execution.summary.id);
+        }
+        let tickets = &self.inner.tickets;
+        match tickets.prepare(workspace, request, Timestamp::now()).await {
+            Ok(ticket) => {
+                let made = json!({ "url": tickets.url(&ticket), "state": ticket.state, "id": ticket.id });
+                Ok(Ok((Event::TicketMade(made), Some(ticket::new(workspace, &ticket)))))
+            }
+            Err(TicketError::Store(error)) => Err(error),
+            Err(error) => Ok(Err(Failure::Ticket(error.to_string()))),
+        }
+    }
+
+    pub(super) async fn close_ticket(
+        &self,
+        workspace: &Name,
+        execution: &Execution,
+        id: &Value,
+    ) -> Result<Result<(Event, Option<Write>), Failure>, StoreError> {
+        let tickets = &self.inner.tickets;
+        let parsed = id.as_str().and_then(|id| id.parse::<TicketId>().ok());
+        let found = match parsed {
+            Some(id) => tickets.get(workspace, id)?,
+            None => None,
+        };
+        // What belongs to another environment is as what is not there.
+        let is_here = |ticket: &TicketRecord| {
+            ticket.environment == execution.summary.environment && !tickets.is_gone(workspace, ticket)
+        };
+        let Some(ticket) = found.filter(is_here) else {
+            let id: String = id.to_string().chars().take(100).collect();
+            return Ok(Err(Failure::Ticket(format!("there is no ticket {id} to close: `close` takes its `id`"))));
+        };
+        tickets.close(workspace, ticket.id).await?;
+        Ok(Ok((Event::TicketMade(json!({ "id": ticket.id })), None)))
+    }
+
+    pub(super) async fn build_reply(
+        &self,
+        workspace: &Name,
+        execution: &Execution,
+        call: &PluginCall,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Event, Failure> {
+        let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
+        let record = self.inner.store.callback(workspace, execution.summary.callback).map_err(Failure::Store)?;
+        let callback =
+            record.map(|record| Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone())));
+        let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
+        let reply = self
+            .inner
+            .plugins
+            .respond(&call.plugin, &subject, &config, reply::check, uses)
+            .await
+            .map_err(Failure::Call)?;
+        Ok(Event::ReplyBuilt(reply))
+    }
+}

@@ -1,0 +1,122 @@
+//! What is due: waits that end, and mail that nobody took in time.
+
+use super::mailbox::take;
+use super::{Job, Runner};
+use crate::name::{CallbackId, ExecutionId, Name};
+use crate::outcome::{CallbackRecord, Outcome, Verdict};
+use crate::store::{Due, DueKey, StoreError, Write};
+use crate::sync::lock;
+use crate::time::Timestamp;
+use futures_util::StreamExt as _;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often timers are looked at: none is later than this, when there is time to run it.
+const TIMER_INTERVAL: Duration = Duration::from_millis(200);
+/// Timers that are read at a time.
+const TIMERS_PAGE: usize = 1000;
+/// Every so many times they are read from the first on; else from where the last look ended.
+const TIMERS_FROM_FIRST: u32 = 5;
+/// Mail that expires at the same time.
+const EXPIRING_MAX: usize = 32;
+
+impl Runner {
+    /// Handles what is due, for ever.
+    pub async fn run_timers(&self) -> std::convert::Infallible {
+        let mut looks: u32 = 0;
+        let mut after = None;
+        let mut expiring: Option<JoinHandle<()>> = None;
+        loop {
+            tokio::time::sleep(TIMER_INTERVAL).await;
+            if looks.is_multiple_of(TIMERS_FROM_FIRST) {
+                after = None;
+            }
+            looks = looks.wrapping_add(1);
+            let mut mail = Vec::new();
+            after = match self.wake_due(after.take(), &mut mail).await {
+                Ok(last) => last,
+                Err(error) => {
+                    tracing::error!(%error, "timers could not be read");
+                    None
+                }
+            };
+            // What is not handled now is found again.
+            if !mail.is_empty() && expiring.as_ref().is_none_or(JoinHandle::is_finished) {
+                let runner = self.clone();
+                expiring = Some(tokio::spawn(async move { runner.expire_all(mail).await }));
+            }
+        }
+    }
+
+    /// Lines up every execution whose time has come, and finds the mail that has expired: up to which key.
+    pub(super) async fn wake_due(
+        &self,
+        mut after: Option<DueKey>,
+        mail: &mut Vec<(Name, ExecutionId, Name, CallbackId)>,
+    ) -> Result<Option<DueKey>, StoreError> {
+        let now = Timestamp::now();
+        loop {
+            let page = self.inner.store.due(now, after.clone(), TIMERS_PAGE).await?;
+            for due in page.items {
+                match due {
+                    Due::Execution { workspace, id } => self.wake(&workspace, id),
+                    Due::Mail { workspace, execution, trigger, callback } => {
+                        mail.push((workspace, execution, trigger, callback));
+                    }
+                }
+            }
+            after = page.last.or(after);
+            if page.is_end {
+                return Ok(after);
+            }
+        }
+    }
+
+    /// Tells an execution that its time has come, unless that is under way already.
+    pub(super) fn wake(&self, workspace: &Name, id: ExecutionId) {
+        if lock(&self.inner.waking).insert(id) {
+            self.inner.working.line_up(workspace, Job { woken: true, ..Job::go_on(id) });
+        }
+    }
+
+    pub(super) async fn expire_all(&self, mail: Vec<(Name, ExecutionId, Name, CallbackId)>) {
+        let expire = |(workspace, execution, trigger, callback)| async move {
+            if let Err(error) = self.expire(&workspace, execution, &trigger, callback).await {
+                tracing::error!(callback.id = %callback, %error, "mail that expired is tried again");
+            }
+        };
+        futures_util::stream::iter(mail).for_each_concurrent(EXPIRING_MAX, expire).await;
+    }
+
+    pub(super) async fn expire(
+        &self,
+        workspace: &Name,
+        execution: ExecutionId,
+        trigger: &Name,
+        callback: CallbackId,
+    ) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        let Some(mail) = store.mail(workspace, execution, trigger, callback)? else { return Ok(()) };
+        let reason = "it expired in the mailbox: the execution did not get to the trigger in time".to_owned();
+        let mut writes = vec![take(workspace, execution, trigger, mail)];
+        let change = |record: &mut CallbackRecord| record.decide(Outcome::Ignored, Verdict::Ignored, reason);
+        writes.extend(self.changed(workspace, callback, change)?);
+        match store.commit(writes).await {
+            // It was taken in the last moment.
+            Err(StoreError::Conflict) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The record of a callback with a change, to be written.
+    pub(super) fn changed(
+        &self,
+        workspace: &Name,
+        id: CallbackId,
+        change: impl FnOnce(&mut CallbackRecord),
+    ) -> Result<Option<Write>, StoreError> {
+        let Some(mut record) = self.inner.store.callback(workspace, id)? else { return Ok(None) };
+        change(&mut record);
+        Ok(Some(Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) }))
+    }
+}

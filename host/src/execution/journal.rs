@@ -197,12 +197,6 @@ pub enum EntryKind {
     Completed,
 }
 
-impl Entry {
-    /// About as many bytes as it has when it is written.
-    pub fn weight(&self) -> usize {
-        100 + self.step.len() + self.kind.weight(1 << 30)
-    }
-}
 
 impl EntryKind {
     /// What the values that it brings take in memory, in bytes; counted no further than just past `max`.

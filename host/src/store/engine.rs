@@ -15,6 +15,7 @@ use crate::user::UserTokenRecord;
 use base64::Engine as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io;
 use std::sync::Arc;
 
 /// Most records that one page looks at: a filter that accepts little must not read the whole store.
@@ -504,7 +505,40 @@ fn put<T: Serialize + ?Sized>(operations: &mut Vec<Operation>, key: Vec<u8>, val
 }
 
 pub(super) fn to_json<T: Serialize + ?Sized>(key: &[u8], value: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|error| StoreError::damaged(key, format!("it cannot be written: {error}")))
+    at_once(|out| serde_json::to_writer(out, value))
+        .map_err(|error| StoreError::damaged(key, format!("it cannot be written: {error}")))
+}
+
+/// What `write` writes, in memory of its size: what grows to many megabytes leaves as many behind.
+pub(super) fn at_once(write: impl Fn(&mut Text) -> serde_json::Result<()>) -> serde_json::Result<Vec<u8>> {
+    let mut text = Text { bytes: Vec::with_capacity(1024), length: 0, kept_max: 256 << 10 };
+    write(&mut text)?;
+    if text.length > text.bytes.len() {
+        text = Text { bytes: Vec::with_capacity(text.length), length: 0, kept_max: usize::MAX };
+        write(&mut text)?;
+    }
+    Ok(text.bytes)
+}
+
+/// Keeps what is short; of what is long it counts the bytes.
+pub(super) struct Text {
+    bytes: Vec<u8>,
+    length: usize,
+    kept_max: usize,
+}
+
+impl io::Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.length += bytes.len();
+        if self.length <= self.kept_max {
+            self.bytes.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(super) fn parse<T: DeserializeOwned>(key: &[u8], payload: &[u8]) -> Result<T, StoreError> {

@@ -5,8 +5,10 @@
 //! other line is an entry; a block has only entries.
 
 use super::StoreError;
+use super::engine::at_once;
 use crate::execution::{Entry, Summary};
 use crate::json;
+use std::io::Write as _;
 
 /// Entries of this many bytes become a block of their own before more are added.
 const TAIL_BYTES_MAX: usize = 4096;
@@ -75,14 +77,14 @@ pub(super) fn advance(
             block = Some((parts.first, parts.tail.to_vec()));
         }
     }
-    // At once, since a value that grows to many megabytes leaves as many behind.
-    let mut value = Vec::with_capacity(1024 + tail.len() + added.iter().map(Entry::weight).sum::<usize>());
-    serde_json::to_writer(&mut value, summary).map_err(|error| damaged(key, &error))?;
-    value.extend_from_slice(format!("\n{first}\n").as_bytes());
-    value.extend_from_slice(tail);
-    for entry in added {
-        serde_json::to_writer(&mut value, entry).map_err(|error| damaged(key, &error))?;
-        value.push(b'\n');
-    }
-    Ok(Advanced { value, block })
+    let value = at_once(|out| {
+        serde_json::to_writer(&mut *out, summary)?;
+        out.write_all(format!("\n{first}\n").as_bytes()).map_err(serde_json::Error::io)?;
+        out.write_all(tail).map_err(serde_json::Error::io)?;
+        added.iter().try_for_each(|entry| {
+            serde_json::to_writer(&mut *out, entry)?;
+            out.write_all(b"\n").map_err(serde_json::Error::io)
+        })
+    });
+    Ok(Advanced { value: value.map_err(|error| damaged(key, &error))?, block })
 }

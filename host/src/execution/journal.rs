@@ -197,7 +197,6 @@ pub enum EntryKind {
     Completed,
 }
 
-
 impl EntryKind {
     /// What the values that it brings take in memory, in bytes; counted no further than just past `max`.
     pub(super) fn weight(&self, max: usize) -> usize {

@@ -6,6 +6,8 @@ mod error;
 mod listener;
 mod public;
 
+pub use admin::VERSION_HEADER;
+
 use crate::app::{App, Listeners};
 use std::net::SocketAddr;
 use std::sync::Arc;

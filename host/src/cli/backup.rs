@@ -57,7 +57,7 @@ async fn take(client: &Client, file: &Path, unfinished: &Path) -> Result<(), Cli
         last.drain(..keep);
         out.write_all(chunk)
     };
-    client.download("/v1/backup", "application/x-ndjson", &mut write).await?;
+    client.download("/v1/backup", &mut write).await?;
     if !last.ends_with(b"\n") || !String::from_utf8_lossy(&last).contains("{\"line\":{\"end\":{\"lines\":") {
         return Err(CliError::Refused("the backup is cut off; see the server's log, and take it again".to_owned()));
     }

@@ -2,10 +2,9 @@
 
 use super::output::{done, items};
 use super::{Connection, Exit};
-use crate::face;
+use crate::http;
 use crate::outgoing::{check_url, why};
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -290,21 +289,15 @@ impl Client {
         self.send(self.request(method, path)?.header("content-type", kind).body(body)).await
     }
 
-    /// Gets something large of a type, piece by piece.
+    /// Gets something large, piece by piece.
     pub(super) async fn download(
         &self,
         path: &str,
-        kind: &str,
         write: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), ClientError> {
-        let mut response = self.request(Method::GET, path)?.send().await.map_err(|error| self.unheard(&error))?;
+        let mut response = self.ask(self.request(Method::GET, path)?).await?;
         if !response.status().is_success() {
-            let status = response.status();
-            let text = response.text().await.map_err(|error| self.unheard(&error))?;
-            return accepted((status, self.read(status, &text)?)).map(drop);
-        }
-        if response.headers().get(CONTENT_TYPE).is_none_or(|found| found != kind) {
-            return Err(NotRingback(self.base.clone()).into());
+            return accepted(self.read(response).await?).map(drop);
         }
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unheard(&error))? {
             write(&chunk).map_err(ClientError::Unwritten)?;
@@ -332,23 +325,25 @@ impl Client {
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<(StatusCode, Value), ClientError> {
-        let response = request.send().await.map_err(|error| self.unheard(&error))?;
-        let status = response.status();
-        let text = response.text().await.map_err(|error| self.unheard(&error))?;
-        Ok((status, self.read(status, &text)?))
+        self.read(self.ask(request).await?).await
     }
 
-    /// A body as the admin side writes them: JSON, and a problem document where something was refused.
-    fn read(&self, status: StatusCode, text: &str) -> Result<Value, NotRingback> {
+    /// The answer, if it is one of a ringback's admin side.
+    async fn ask(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|error| self.unheard(&error))?;
+        if is_ringback(&response) { Ok(response) } else { Err(NotRingback(self.base.clone()).into()) }
+    }
+
+    async fn read(&self, response: Response) -> Result<(StatusCode, Value), ClientError> {
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.unheard(&error))?;
         if status == StatusCode::NO_CONTENT {
-            return Ok(Value::Null);
+            return Ok((status, Value::Null));
         }
-        let body: Option<Value> = crate::json::from_own(text.as_bytes()).ok();
-        let is_ours = |body: &Value| match body.get("code").and_then(Value::as_str) {
-            Some(code) => status.is_success() || code != face::UNKNOWN.code,
-            None => status.is_success(),
-        };
-        body.filter(is_ours).ok_or_else(|| NotRingback(self.base.clone()))
+        match crate::json::from_own(text.as_bytes()) {
+            Ok(body) => Ok((status, body)),
+            Err(_) => Err(NotRingback(self.base.clone()).into()),
+        }
     }
 
     /// Why no answer came.
@@ -359,6 +354,11 @@ impl Client {
         let reason = if is_refused(error) { "connection refused" } else { why(error) };
         ClientError::Unreachable { url: self.base.clone(), reason: reason.to_owned() }
     }
+}
+
+/// Whether the admin side of a ringback has answered.
+pub(super) fn is_ringback(response: &Response) -> bool {
+    response.headers().contains_key(http::VERSION_HEADER)
 }
 
 fn accepted((status, body): (StatusCode, Value)) -> Result<Value, ClientError> {

@@ -1,8 +1,8 @@
 //! `ringback doctor`.
 
 use super::client::{
-    ClientError, NotEncrypted, NotRingback, Refusal, WrongToken, address, is_not_encrypted, token, token_source,
-    workspace,
+    ClientError, NotEncrypted, NotRingback, Refusal, WrongToken, address, is_not_encrypted, is_ringback, token,
+    token_source, workspace,
 };
 use super::output::{json, line};
 use super::{CliError, Connection, Exit};
@@ -101,6 +101,9 @@ async fn examine(connection: &Connection) -> Result<(), CliError> {
         false => Diagnosis::Silent(server()),
     };
     let health = client.get(url("/readyz")).send().await.map_err(unheard)?;
+    if !is_ringback(&health) {
+        return Err(Diagnosis::from(NotRingback(server())).into());
+    }
     let health: Value = health.json().await.unwrap_or_default();
     let member = |name: &str| health.get(name).and_then(Value::as_str);
     let (Some(status), Some(version)) = (member("status"), member("version")) else {

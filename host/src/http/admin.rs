@@ -22,7 +22,8 @@ use crate::app::App;
 use crate::store::StoreError;
 use crate::time::{Timestamp, parse_lifetime};
 use axum::Router;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, Response, StatusCode, Uri, header};
+use axum::middleware::map_response;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
+/// What every answer carries: the version of the server.
+pub const VERSION_HEADER: &str = "ringback-version";
 /// Items of one page when the caller does not say.
 const PAGE_DEFAULT: usize = 50;
 /// Most items of one page.
@@ -41,7 +44,7 @@ const PAGE_MAX: usize = 200;
 #[openapi(
     info(
         title = "ringback",
-        description = "The admin API. Send a token as `Authorization: Bearer …`. Errors are RFC 9457 problem documents.",
+        description = "The admin API. Send a token as `Authorization: Bearer …`. Errors are RFC 9457 problem documents. Every answer has the server's version as `Ringback-Version`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Security),
@@ -94,7 +97,14 @@ pub(super) fn router(app: Arc<App>) -> Router {
             let detail = format!("{} does not take {method}; /v1/openapi.json lists what it takes", uri.path());
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
+        .layer(map_response(identify))
         .with_state(app)
+}
+
+/// Whoever asks can tell by this that a ringback answers, whatever the answer.
+async fn identify<B>(mut response: Response<B>) -> Response<B> {
+    response.headers_mut().insert(VERSION_HEADER, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    response
 }
 
 /// Which part of a list is wanted.

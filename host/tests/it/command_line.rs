@@ -305,15 +305,12 @@ async fn answers(version: &'static str, stopping: usize) -> String {
     let asked = Arc::new(AtomicUsize::new(0));
     let ready = move || async move {
         let status = if asked.fetch_add(1, Ordering::Relaxed) < stopping { "stopping" } else { "ok" };
-        axum::Json(json!({ "status": status, "version": version }))
+        ([("ringback-version", version)], axum::Json(json!({ "status": status, "version": version })))
     };
     let router = axum::Router::new()
         .route("/readyz", axum::routing::get(ready))
         .fallback(|| async { axum::Json(json!({ "items": [] })) });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
+    serve_pages(router).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -371,6 +368,14 @@ async fn s5_s9_drafts_versions_and_origins_are_handled_by_commands() {
     fails(&run(&["redirect-origin", "remove", "https://shop.example"]), 1, "was not added here");
 }
 
+/// The address of a server that is no ringback.
+async fn serve_pages(pages: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    address
+}
+
 /// Whatever --server names that cannot be asked, one sentence says what it is, and what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_be_asked_is_told_in_a_sentence() {
@@ -383,10 +388,12 @@ async fn a_server_that_cannot_be_asked_is_told_in_a_sentence() {
             let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"SSH-2.0-OpenSSH_9.6\r\n").await;
         }
     });
-    let page = axum::Router::new().fallback(|| async { "<html>hello</html>" });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let website = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, page).await });
+    let website = serve_pages(axum::Router::new().fallback(|| async { "<html>hello</html>" })).await;
+    // What it says could be read as an answer of ours.
+    let other_api = serve_pages(axum::Router::new().fallback(|| async { r#"{"v":"","status":"ok","version":"1"}"# }));
+    let refused = (axum::http::StatusCode::NOT_FOUND, r#"{"code":"not_found","detail":"no"}"#);
+    let (other_api, other_refusal) =
+        (other_api.await, serve_pages(axum::Router::new().fallback(move || async move { refused })).await);
     let encrypted = server.admin.replace("http:", "https:");
     for (address, code, expected) in [
         ("nonsense", 2, "--server names no address of a server, \"nonsense\": "),
@@ -396,12 +403,32 @@ async fn a_server_that_cannot_be_asked_is_told_in_a_sentence() {
         ("", 2, "names no address"),
         (&encrypted, 69, "cannot be reached by https: it speaks plain http"),
         (&website, 68, "is not the admin side of a ringback"),
+        (&other_api, 68, "is not the admin side of a ringback"),
+        (&other_refusal, 68, "is not the admin side of a ringback"),
         (&server.public, 68, "is not the admin side of a ringback"),
     ] {
-        for command in [&["flow", "list"][..], &["doctor"], &["backup", "b"], &["secret", "remove", "X"]] {
+        for command in
+            [&["flow", "list"][..], &["flow", "show", "x"], &["doctor"], &["backup", "b"], &["secret", "remove", "X"]]
+        {
             complains(&ringback(&server, &[&["--server", address], command].concat()), code, expected);
         }
     }
+    // Each answer says whose it is, whatever it is.
+    for (method, path, status) in [
+        (Method::GET, "/healthz", 200),
+        (Method::GET, "/v1/openapi.json", 200),
+        (Method::GET, "/v1/flows/none", 404),
+        (Method::GET, "/nothing", 404),
+        (Method::DELETE, "/v1/flows", 405),
+    ] {
+        let answer = server.api(method, path).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["ringback-version"].to_str().unwrap()),
+            (status, env!("CARGO_PKG_VERSION"))
+        );
+    }
+    let stranger = reqwest::get(format!("{}/v1/flows", server.admin)).await.unwrap();
+    assert_eq!((stranger.status().as_u16(), stranger.headers().contains_key("ringback-version")), (401, true));
     complains(&ringback(&server, &["--server", &speaks, "flow", "list"]), 69, "no server answers at http://127.0.0.1");
     complains(&ringback(&server, &["--server", &speaks, "doctor"]), 69, "does not answer");
 }

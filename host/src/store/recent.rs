@@ -161,11 +161,19 @@ impl Recent {
             let is_mine = |frame: &Frame<'_>| {
                 frame.workspace == workspace.as_str() && before.is_none_or(|before| frame.id < before)
             };
-            for frame in frames(bytes).filter(is_mine) {
+            let mut mine: Vec<Frame<'_>> = frames(bytes).filter(is_mine).collect();
+            mine.sort_unstable_by_key(|frame| std::cmp::Reverse(frame.id));
+            let mut found = 0;
+            for frame in mine {
                 scanned += 1;
                 let record = parse(&frame)?;
                 if wanted(&record) {
                     records.push(record);
+                    found += 1;
+                    // One more says that there are others.
+                    if found > limit {
+                        break;
+                    }
                 }
             }
             // What is being written is in a file and among those that wait.
@@ -191,7 +199,10 @@ impl Recent {
             // One that reaches up to where the page before ended has been looked at: the next one must be, too.
             files_looked_at += usize::from(highest < last);
         }
-        records.truncate(limit);
+        if let Some(first_left_out) = records.get(limit) {
+            unseen = unseen.max(Some(*first_left_out.id.as_bytes()));
+            records.truncate(limit);
+        }
         Ok(Found { records, unseen })
     }
 }
@@ -450,17 +461,10 @@ mod tests {
             for pages in 0.. {
                 assert!(pages < 500, "it does not end");
                 let found = recent.page(&workspace, before, limit, scanned_max, |r| !rare || is_rare(r)).unwrap();
-                let is_end = found.unseen.is_none() && found.records.len() < limit;
                 let complete = |id: &CallbackId| found.unseen.is_none_or(|unseen| *id.as_bytes() > unseen);
-                let ids: Vec<_> = found.records.iter().map(|record| record.id).filter(complete).collect();
-                before = match found.unseen {
-                    Some(unseen) if ids.len() < limit => Some(super::after(unseen)),
-                    _ => ids.last().map(|id| *id.as_bytes()),
-                };
-                seen.extend(ids);
-                if is_end {
-                    break;
-                }
+                seen.extend(found.records.iter().map(|record| record.id).filter(complete));
+                let Some(unseen) = found.unseen else { break };
+                before = Some(super::after(unseen));
             }
             let wanted = records.iter().filter(|record| !rare || is_rare(record)).count();
             assert_eq!(seen.len(), wanted, "limit {limit}, scanned {scanned_max}");

@@ -467,6 +467,26 @@ async fn b22_walking_all_pages_shows_every_callback_once() {
         id
     };
     let mut all = vec![write(Outcome::Ignored, false).await, write(Outcome::Kept, true).await];
+    for _ in 0..7 {
+        all.push(write(Outcome::Failed, false).await);
+    }
+    let walked = |limit: usize, outcome: Outcome| {
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let wanted = |record: &CallbackRecord| record.outcome == outcome;
+            let page = store.callbacks(&workspace(), before, limit, wanted).unwrap();
+            assert!(page.items.len() <= limit);
+            seen.extend(page.items.iter().map(|record| record.id));
+            before = page.next;
+            if before.is_none() {
+                break seen;
+            }
+        }
+    };
+    for limit in 1..=8 {
+        let failed = walked(limit, Outcome::Failed);
+        assert!(failed.iter().rev().eq(&all[2..]), "{limit} a page: {failed:?}");
+    }
     for _ in 0..12_000 {
         let is_promised = random.below(50) == 0;
         all.push(write(Outcome::Rejected, is_promised).await);

@@ -241,19 +241,31 @@ impl Pipeline {
         let mut uses = Vec::new();
         let read = self.read(passage, trigger, &verified, selector.is_some(), &mut uses).await;
         passage.uses.append(&mut uses);
-        let (input, became) = read.map_err(|stop| (Stage::Parse, stop))?;
-        passage.passed(Stage::Parse, became);
+        let input = match read {
+            Ok((input, became)) => {
+                passage.passed(Stage::Parse, became);
+                Ok(input)
+            }
+            // Those that wait may run a version that can.
+            Err(stop) if selector.is_some() && !stop.temporary && self.has_other_versions(passage)? => {
+                passage.passed(Stage::Parse, format!("the deployed version cannot read it: {}", stop.reason));
+                Err(stop)
+            }
+            Err(stop) => return Err((Stage::Parse, stop)),
+        };
 
-        let identity = Identity::by_expression(passage, trigger, selector.as_ref(), &input, &self.hidden);
-        if let Some(identity) = identity.map_err(|stop| (Stage::Dedupe, stop))? {
-            passage.identity = Some(identity);
-            if let Some(end) = self.known(passage, trigger).await? {
-                return Ok(end);
+        if let Ok(input) = &input {
+            let identity = Identity::by_expression(passage, trigger, selector.as_ref(), input, &self.hidden);
+            if let Some(identity) = identity.map_err(|stop| (Stage::Dedupe, stop))? {
+                passage.identity = Some(identity);
+                if let Some(end) = self.known(passage, trigger).await? {
+                    return Ok(end);
+                }
             }
         }
 
         match selector {
-            None => self.start(passage, trigger, input).await,
+            None => self.start(passage, trigger, input.map_err(|stop| (Stage::Parse, stop))?).await,
             Some(selector) => {
                 let end = self.select(passage, &selector, &Delivery::new(&verified, trigger, input)).await;
                 end.map_err(|stopped| self.gone_with_execution(passage, stopped))
@@ -269,10 +281,11 @@ impl Pipeline {
             return Ok(Admitted::Over(passage.answered_question(Stage::Face, reply)));
         }
         passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
-        let selector = match (&passage.ticket, passage.is_first_trigger()) {
-            (_, true) => None,
-            (Some(call), _) if call.execution().is_some() => call.execution().map(|id| Selector::One(id.to_string())),
-            _ => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
+        let of_ticket = passage.ticket.as_ref().and_then(|call| call.execution());
+        let selector = match of_ticket {
+            Some(id) => Some(Selector::One(id.to_string())),
+            None if passage.is_first_trigger() => self.waits_at_first(passage, trigger)?,
+            None => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
         };
 
         let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;

@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 
 /// How often callbacks are tried again whose plugin rested.
 const DEFERRED_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether a callback for all has been handed to all.
+const DELIVERING_INTERVAL: Duration = Duration::from_millis(20);
 /// Deferred callbacks of one workspace that are tried in a round.
 const DEFERRED_PAGE: usize = 256;
 /// Workspaces whose deferred callbacks are tried at the same time.
@@ -160,7 +162,7 @@ impl Pipeline {
     }
 
     async fn try_deferred(&self, workspace: &Name, id: CallbackId) -> Result<(), StoreError> {
-        if lock(&self.delivering).contains(&id) {
+        if self.is_delivering(id) {
             return Ok(());
         }
         let taken = Write::TakeDeferred { workspace: workspace.clone(), id };
@@ -191,6 +193,11 @@ impl Pipeline {
         passage.with = vec![taken];
         self.pass(passage).await?;
         Ok(())
+    }
+
+    /// Whether it is for all that wait, and is being handed to one after the other.
+    fn is_delivering(&self, id: CallbackId) -> bool {
+        lock(&self.delivering).contains(&id)
     }
 
     /// Where the answer of a callback can be had later.
@@ -244,6 +251,13 @@ impl Pipeline {
         mut record: CallbackRecord,
     ) -> Result<Reply, StoreError> {
         let (id, execution) = (record.id, record.execution);
+        if execution.is_none() && self.is_delivering(id) {
+            let over = tokio::time::Instant::now() + trigger.respond_within;
+            while self.is_delivering(id) && tokio::time::Instant::now() < over {
+                tokio::time::sleep(DELIVERING_INTERVAL).await;
+            }
+            record = self.store.callback(workspace, id)?.unwrap_or(record);
+        }
         if let Some(execution) = execution.filter(|_| trigger.mode == Mode::Sync) {
             let until = awaited(&record);
             let wait = self.runner.wait_for_answer(execution, until);

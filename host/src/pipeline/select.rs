@@ -6,7 +6,7 @@ use super::{Change, End, Pipeline, Stopped};
 use crate::callback::{Callback, Input};
 use crate::condition::{Condition, Decision};
 use crate::execution::{Event, Standing, Summary};
-use crate::face::Selector;
+use crate::face::{Selector, selector};
 use crate::flow::{Flow, Trigger};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{Outcome, PluginUse, Stage, Stop, TraceEntry, Verdict};
@@ -38,7 +38,8 @@ pub(super) struct Delivery<'d> {
     verified: &'d Verified,
     /// As it is deployed.
     trigger: &'d Trigger,
-    input: Input,
+    /// What it says by the deployed version, or why that cannot read it.
+    input: Result<Input, Stop>,
     /// What it says by another version, the last that was asked: those that wait longest run the oldest.
     earlier: Mutex<Option<(u32, Input)>>,
     /// Whether it was made known that it is for all; false when the same one was known already.
@@ -46,7 +47,7 @@ pub(super) struct Delivery<'d> {
 }
 
 impl<'d> Delivery<'d> {
-    pub(super) fn new(verified: &'d Verified, trigger: &'d Trigger, input: Input) -> Self {
+    pub(super) fn new(verified: &'d Verified, trigger: &'d Trigger, input: Result<Input, Stop>) -> Self {
         Self { verified, trigger, input, earlier: Mutex::new(None), claim: OnceCell::new() }
     }
 
@@ -117,11 +118,34 @@ impl Pipeline {
         selector: &Selector,
         delivery: &Delivery<'_>,
     ) -> Result<End, Stopped> {
-        match selector {
+        let end = match selector {
             Selector::One(id) => self.select_one(passage, id, delivery).await,
             Selector::Any => self.select_any(passage, delivery).await,
             Selector::All => self.select_all(passage, delivery).await,
+        };
+        match (end, &delivery.input) {
+            // Nobody was there who could have read it.
+            (Err((_, stop)), Err(unread)) if stop.problem.status == 404 => Err((Stage::Parse, unread.clone())),
+            (end, _) => end,
         }
+    }
+
+    /// Which execution is meant at a trigger that starts executions: one of an earlier version, in which it did not, that waits here.
+    pub(super) fn waits_at_first(&self, passage: &Passage, trigger: &Trigger) -> Result<Option<Selector>, Stopped> {
+        let Ok(Selector::One(text)) = selector(&passage.callback.request) else { return Ok(None) };
+        let Ok(id) = text.parse::<ExecutionId>() else { return Ok(None) };
+        let summary = self.store.summary(&passage.callback.workspace, id);
+        let summary = summary.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
+        let waits = summary.is_some_and(|summary| {
+            let waits_at = summary.wait.and_then(|wait| wait.trigger);
+            summary.flow == passage.flow.name && waits_at.as_ref() == Some(&trigger.id)
+        });
+        Ok(waits.then_some(Selector::One(text)))
+    }
+
+    /// Whether executions may run another version than the deployed one.
+    pub(super) fn has_other_versions(&self, passage: &Passage) -> Result<bool, Stopped> {
+        Ok(!self.is_only_version(passage, passage.flow.version)?)
     }
 
     async fn select_one(&self, passage: &mut Passage, id: &str, delivery: &Delivery<'_>) -> Result<End, Stopped> {
@@ -361,11 +385,16 @@ impl Pipeline {
     }
 
     fn load(&self, passage: &Passage, id: ExecutionId) -> Result<Option<Run>, Stopped> {
-        let failed = |error: ChangeError| match error {
-            ChangeError::Store(error) => (Stage::Select, Stop::not_stored(&error)),
-            error => (Stage::Select, Stop::failed(500, "flow_gone", "The flow cannot go on.", error.to_string())),
+        let run = match self.runner.load(&passage.callback.workspace, id) {
+            Ok(run) => run,
+            // Nothing comes of it any more.
+            Err(ChangeError::FlowGone) => None,
+            Err(ChangeError::Store(error)) => return Err((Stage::Select, Stop::not_stored(&error))),
+            Err(error) => {
+                let stop = Stop::failed(500, "execution_unreadable", "The execution cannot go on.", error.to_string());
+                return Err((Stage::Select, stop));
+            }
         };
-        let run = self.runner.load(&passage.callback.workspace, id).map_err(failed)?;
         // An execution of another environment, or of one of this name that was removed, is none of the caller's business.
         let Callback { workspace, environment, .. } = &*passage.callback;
         let is_here = |of: &Summary| of.environment == *environment && self.environments.has(workspace, of);
@@ -406,7 +435,7 @@ impl Pipeline {
         uses: &mut Vec<PluginUse>,
     ) -> Result<Input, Stopped> {
         let own = delivery.trigger_in(flow).filter(|_| flow.version != passage.flow.version);
-        let Some(own) = own else { return Ok(delivery.input.clone()) };
+        let Some(own) = own else { return delivery.input.clone().map_err(|stop| (Stage::Parse, stop)) };
         let known = lock(&delivery.earlier).as_ref().filter(|(version, _)| *version == flow.version).cloned();
         if let Some((_, input)) = known {
             return Ok(input);

@@ -104,6 +104,8 @@ impl TicketCall {
 
 /// A-GX-4.
 const GONE: Problem = Problem { status: 410, code: "ticket_closed", detail: "This address is not used any more." };
+/// It may be tried again.
+const ENDED: Problem = Problem { status: 410, code: "execution_ended", detail: "The execution has ended." };
 const EXPIRED: Problem = Problem { status: 410, code: "ticket_expired", detail: "This address has expired." };
 const UNDER_WAY: Problem =
     Problem { status: 409, code: "call_under_way", detail: "Another call of this address is under way." };
@@ -381,7 +383,13 @@ impl Pipeline {
     /// Where the execution is gone that a ticket is for, the ticket has no use any more.
     pub(super) fn gone_with_execution(&self, passage: &Passage, (stage, stop): Stopped) -> Stopped {
         let gone = matches!(stop.problem.code, "unknown_execution" | "execution_ended" | "trigger_passed");
-        let problem = if gone && passage.ticket.is_some() { GONE } else { stop.problem };
+        let Some(call) = passage.ticket.as_ref().filter(|_| gone) else { return (stage, stop) };
+        let execution = call.execution().map(|id| self.store.summary(&passage.callback.workspace, id));
+        // Who tries the execution again may want the ticket, too.
+        let may_go_on = execution
+            .and_then(|found| found.ok().flatten())
+            .is_some_and(|summary| matches!(summary.status, Status::Failed | Status::TimedOut));
+        let problem = if may_go_on { ENDED } else { GONE };
         (stage, Stop { problem, ..stop })
     }
 

@@ -594,3 +594,22 @@ async fn s8_a_flow_makes_a_ticket_for_another_execution_and_closes_it() {
     assert_eq!(server.call_ticket(&second, &json!({})).await, 200);
     assert_eq!(server.ended(&other).await["status"], "completed");
 }
+
+/// A ticket whose execution has failed stays open when it is called, if it may be: the execution may be tried again.
+#[tokio::test]
+async fn a_retryable_ticket_outlives_a_call_while_its_execution_has_failed() {
+    let server = TestServer::start().await;
+    let source = "flow: late\nsteps:\n  - trigger: Start\n  - ticket: { handler: { trigger: go }, retryable: true }\n    as: t\n  - trigger: Go\n    id: go\n    face: grexx\n    timeout: 1s\n  - set: { responseBody: done }\n";
+    let url = server.deploy(source).await;
+    let started: Value = server.post(&url, &json!({})).await.json().await.unwrap();
+    let id = started["execution"].as_str().unwrap();
+    let run = server.ended(id).await;
+    assert_eq!(run["status"], "timed-out");
+    let ticket = run["journal"].as_array().unwrap().iter().find(|entry| entry["kind"] == "ticket").unwrap();
+    let ticket = ticket["result"]["url"].as_str().unwrap().to_owned();
+    assert_eq!(server.post(&ticket, &json!({})).await.status(), StatusCode::GONE);
+    let retried = server.api(Method::POST, &format!("/v1/executions/{id}/retry")).send().await.unwrap();
+    assert!(retried.status().is_success());
+    let answer = server.post(&ticket, &json!({})).await;
+    assert_eq!((answer.status(), answer.text().await.unwrap()), (StatusCode::OK, "done".to_owned()));
+}

@@ -660,3 +660,92 @@ async fn a10_any_finds_who_is_meant_behind_many() {
     assert!(trace.contains("200 that wait longer are not meant"), "{trace}");
     assert_eq!(trace.matches("data.kind == 'old'").count(), 1, "the rest run the same condition: {trace}");
 }
+
+/// C4: what the deployed version cannot read is read by those that wait in one that can; where nobody can, the deployed one says why.
+#[tokio::test]
+async fn c4_what_the_deployed_version_cannot_read_is_for_those_that_can() {
+    let flow = |parse: &str| {
+        format!(
+            "flow: read\nsteps:\n  - trigger: Start\n  - trigger: Then\n    parse: {parse}\n  - set: {{ got: '${{{{ data }}}}' }}\n"
+        )
+    };
+    let server = TestServer::start().await;
+    let urls = server.deploy_all(&flow("json")).await;
+    let (one, other) = (start(&server, &urls[0]).await, start(&server, &urls[0]).await);
+    server.deploy(&flow("form")).await;
+    let new = start(&server, &urls[0]).await;
+    let then = |execution: &str| format!("{}?execution={execution}", urls[1]);
+    let body = json!({ "v": 1 });
+    let unsupported = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    assert_eq!(server.post(&then(&new), &body).await.status(), unsupported, "the new one cannot");
+    assert_eq!(server.post(&then("00000000-0000-7000-8000-000000000000"), &body).await.status(), unsupported);
+    assert_eq!(server.post(&then(&one), &body).await.status(), StatusCode::ACCEPTED);
+    assert_eq!(server.ended(&one).await["journal"][3]["values"]["got"], body);
+    let any = server.post(&then("any"), &body).await;
+    let trace = server.callback(&any).await["trace"].to_string();
+    assert!(trace.contains("the deployed version cannot read it"), "{trace}");
+    assert_eq!(any.json::<Value>().await.unwrap()["execution"], json!(other));
+    assert_eq!(server.post(&then("any"), &body).await.status(), unsupported, "nobody is left who can");
+}
+
+/// A callback that names an execution which waits at a trigger is for that one, also where the trigger has become the first and
+/// starts executions; what names none starts one.
+#[tokio::test]
+async fn c4_a_wait_goes_on_where_its_trigger_has_become_the_first() {
+    let server = TestServer::start().await;
+    let urls = server
+        .deploy_all("flow: first\nsteps:\n  - trigger: A\n  - trigger: B\n    id: b\n  - set: { got: '${{ data }}' }\n")
+        .await;
+    let (waits, ended) = (start(&server, &urls[0]).await, start(&server, &urls[0]).await);
+    server.post(&format!("{}?execution={ended}", urls[1]), &json!(0)).await;
+    server.ended(&ended).await;
+    let new = server.deploy("flow: first\nsteps:\n  - trigger: B\n    id: b\n  - set: { new: true }\n").await;
+    assert_eq!(new, urls[1]);
+    let resumed: Value =
+        server.post(&format!("{new}?execution={waits}"), &json!({ "n": 1 })).await.json().await.unwrap();
+    assert_eq!(resumed["execution"], json!(waits));
+    assert_eq!(server.ended(&waits).await["journal"][3]["values"]["got"], json!({ "n": 1 }));
+    for query in [String::new(), format!("?execution={ended}"), "?execution=any".to_owned()] {
+        let started: Value = server.post(&format!("{new}{query}"), &json!({})).await.json().await.unwrap();
+        let run = server.ended(started["execution"].as_str().unwrap()).await;
+        assert_eq!(run["flow_version"], 2, "{query}");
+    }
+}
+
+/// B7, B8: an execution of a removed flow is unknown where the next one of its name is called.
+#[tokio::test]
+async fn b7_b8_an_execution_of_a_removed_flow_is_unknown() {
+    let source = "flow: job\nsteps:\n  - trigger: A\n  - trigger: B\n";
+    let server = TestServer::start().await;
+    let urls = server.deploy_all(source).await;
+    let old = start(&server, &urls[0]).await;
+    server.post(&format!("{}?execution={old}", urls[1]), &json!({})).await;
+    server.ended(&old).await;
+    assert_eq!(send(&server, Method::DELETE, "/v1/flows/job", json!({})).await.0, StatusCode::NO_CONTENT);
+    let urls = server.deploy_all(source).await;
+    let unknown = server.post(&format!("{}?execution={old}", urls[1]), &json!({})).await;
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+    assert_eq!(unknown.json::<Value>().await.unwrap()["code"], "unknown_execution");
+}
+
+/// C6: whoever sends a callback for all again while it is handed out waits for the answer of the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c6_repeats_of_a_callback_for_all_get_its_answer() {
+    let server = TestServer::start().await;
+    let source = "flow: all\nsteps:\n  - trigger: Start\n    face: [native, flowrunner]\n  - trigger: Then\n    face: [native, flowrunner]\n    dedupe: { by: '${{ data.id }}' }\n";
+    let urls = server.deploy_all(source).await;
+    let then = server.deploy_at("flowrunner", source).await.pop().unwrap();
+    for _ in 0..100 {
+        start(&server, &urls[0]).await;
+    }
+    let send = || server.call(Method::POST, &format!("{then}?execution=all")).json(&json!({ "id": 1 })).send();
+    let answers = futures_util::future::join_all((0..5).map(|_| send())).await;
+    let mut bodies = Vec::new();
+    for answer in answers {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        bodies.push(answer.text().await.unwrap());
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+}

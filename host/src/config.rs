@@ -10,11 +10,13 @@ use crate::secret::KeySource;
 use crate::store::{MailboxLimits, StoreOptions};
 use crate::suggest::suggest;
 use crate::time::parse_duration;
-use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::Value;
+use figment::{Figment, Metadata, Source};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,6 +90,64 @@ pub enum LogForm {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
+
+/// What is wrong with a setting, or with two that do not go together: what follows their names.
+#[derive(Debug)]
+struct Wrong {
+    settings: Vec<String>,
+    problem: String,
+}
+
+impl Wrong {
+    fn new(setting: &str, problem: impl Into<String>) -> Self {
+        Self { settings: vec![setting.to_owned()], problem: problem.into() }
+    }
+
+    fn together(settings: [&str; 2], problem: &str) -> Self {
+        Self { settings: settings.map(str::to_owned).into(), problem: problem.to_owned() }
+    }
+}
+
+/// Where a setting has its value from.
+enum Origin<'a> {
+    Default,
+    File(&'a Source),
+    Variable,
+    Flag,
+}
+
+impl<'a> Origin<'a> {
+    fn of(metadata: &'a Metadata) -> Self {
+        match &metadata.source {
+            None => Self::Variable,
+            Some(source @ Source::File(_)) => Self::File(source),
+            Some(_) if metadata.name == std::any::type_name::<&Flags>() => Self::Flag,
+            Some(_) => Self::Default,
+        }
+    }
+
+    /// The name under which the setting is given there.
+    fn name(&self, setting: &str) -> String {
+        match self {
+            Self::Default | Self::File(_) => setting.to_owned(),
+            Self::Variable => {
+                let (variable, part) = setting.split_at(setting.find('.').unwrap_or(setting.len()));
+                format!("RINGBACK_{}{part}", variable.to_ascii_uppercase())
+            }
+            Self::Flag => format!("--{}", setting.replace('_', "-")),
+        }
+    }
+}
+
+/// To come after what is said of a setting, where its name does not say where it is given.
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, " (from {file})"),
+            Self::Default | Self::Variable | Self::Flag => Ok(()),
+        }
+    }
+}
 
 /// Every setting as it is written; the defaults are [`RawConfig::default`].
 #[derive(Clone, Serialize, Deserialize)]
@@ -235,10 +295,20 @@ impl Config {
         if let Some(data) = &flags.data {
             raw.data.clone_from(data);
         }
-        Self::check(raw)
+        Self::check(raw).map_err(|Wrong { settings, problem }| {
+            let origin = |setting: &str| {
+                // A name with a dot in it is not found as a path.
+                let whole = setting.split('.').next().unwrap_or_default();
+                let metadata = figment.find_metadata(setting).or_else(|| figment.find_metadata(whole));
+                metadata.map_or(Origin::Default, Origin::of)
+            };
+            let names: Vec<String> = settings.iter().map(|setting| origin(setting).name(setting)).collect();
+            let file = settings.iter().map(|setting| origin(setting).to_string()).find(|file| !file.is_empty());
+            ConfigError(format!("{}{problem}{}", names.join(" and "), file.unwrap_or_default()))
+        })
     }
 
-    fn check(raw: RawConfig) -> Result<Self, ConfigError> {
+    fn check(raw: RawConfig) -> Result<Self, Wrong> {
         let RawConfig {
             data,
             secret_key,
@@ -284,38 +354,36 @@ impl Config {
         } = raw;
         let address = |name: &str, text: &str| {
             text.parse::<SocketAddr>().map_err(|_| {
-                ConfigError(format!(
-                    "{name} = {text:?} is not an address; write an IP address and a port: 127.0.0.1:8080"
-                ))
+                let problem = format!(" = {text:?} is not an address; write an IP address and a port: 127.0.0.1:8080");
+                Wrong::new(name, problem)
             })
         };
         let duration = |name: &str, text: &str| {
-            parse_duration(text).map_err(|message| ConfigError(format!("{name}: {message}"))).and_then(|duration| {
-                if duration.is_zero() {
-                    Err(ConfigError(format!("{name} must be longer than nothing")))
-                } else {
-                    Ok(duration)
-                }
+            parse_duration(text).map_err(|message| Wrong::new(name, format!(": {message}"))).and_then(|duration| {
+                if duration.is_zero() { Err(Wrong::new(name, " must be longer than nothing")) } else { Ok(duration) }
             })
         };
         let between = |name: &str, value: usize, min: usize, max: usize| {
             if (min..=max).contains(&value) {
                 Ok(value)
             } else {
-                Err(ConfigError(format!("{name} = {value} must be from {min} to {max}")))
+                Err(Wrong::new(name, format!(" = {value} must be from {min} to {max}")))
             }
         };
         let (public, admin) = (address("public", &public)?, address("admin", &admin)?);
         if public == admin && public.port() != 0 {
-            return Err(ConfigError("public and admin must not be the same address".to_owned()));
+            return Err(Wrong::together(["public", "admin"], " must not be the same address"));
         }
         let public_url = public_url.map(|url| check_public_url(&url)).transpose()?;
         let secret_key = match (secret_key, secret_key_file) {
             (Some(_), Some(_)) => {
-                return Err(ConfigError("there is one key: set secret_key or secret_key_file, not both".to_owned()));
+                return Err(Wrong::together(
+                    ["secret_key", "secret_key_file"],
+                    " are both set, and there is one key: leave one of them out",
+                ));
             }
             (Some(key), None) => {
-                KeySource::given(&key).map_err(|problem| ConfigError(format!("secret_key: {problem}")))?
+                KeySource::given(&key).map_err(|problem| Wrong::new("secret_key", format!(": {problem}")))?
             }
             (None, Some(file)) => KeySource::File(file),
             (None, None) => KeySource::File(data.join("secret.key")),
@@ -329,19 +397,20 @@ impl Config {
             log_lines: between("plugin_log_lines", plugin_log_lines, 0, 10_000)?,
         };
         if let Err(error) = log_filter.parse::<EnvFilter>() {
-            return Err(ConfigError(format!(
-                "log_filter = {log_filter:?} is not a filter ({error}); write it like info or warn,ringback=debug"
-            )));
+            let problem =
+                format!(" = {log_filter:?} is not a filter ({error}); write it like info or warn,ringback=debug");
+            return Err(Wrong::new("log_filter", problem));
         }
         let (mut of_workspaces, mut origins) = (BTreeMap::new(), BTreeMap::new());
         for (name, raw) in workspaces {
-            let workspace: Name = name.parse().map_err(|error| ConfigError(format!("workspaces.{name}: {error}")))?;
+            let wrong_name = |error| Wrong::new(&format!("workspaces.{name}"), format!(": {error}"));
+            let workspace: Name = name.parse().map_err(wrong_name)?;
             let at = |setting: &str| format!("workspaces.{name}.{setting}");
             let less_time = |setting: &str, value: Option<String>, most: Duration| match value {
                 None => Ok(most),
                 Some(text) => match duration(&at(setting), &text)? {
                     less if less <= most => Ok(less),
-                    _ => Err(ConfigError(format!("{} = {text} must be at most {most:?}, as for all", at(setting)))),
+                    _ => Err(Wrong::new(&at(setting), format!(" = {text} must be at most {most:?}, as for all"))),
                 },
             };
             let less = |setting: &str, value: Option<usize>, least: usize, most: usize| {
@@ -360,6 +429,8 @@ impl Config {
                 result_bytes: less("plugin_result_bytes", raw.plugin_result_bytes, 0, call.result_bytes)?,
                 log_lines: less("plugin_log_lines", raw.plugin_log_lines, 0, call.log_lines)?,
             };
+            let own = RedirectOrigins::new(raw.redirect_origins.clone(), BTreeMap::new());
+            own.map_err(|message| Wrong::new(&at("redirect_origins"), format!(": {message}")))?;
             origins.insert(workspace.clone(), raw.redirect_origins);
             of_workspaces.insert(workspace, limits);
         }
@@ -370,12 +441,12 @@ impl Config {
             None => concurrency.div_ceil(4),
         };
         let redirect_origins = RedirectOrigins::new(redirect_origins, origins)
-            .map_err(|message| ConfigError(format!("redirect_origins: {message}")))?
+            .map_err(|message| Wrong::new("redirect_origins", format!(": {message}")))?
             .within(&redirect_origins_bound)
-            .map_err(|message| ConfigError(format!("redirect_origins_bound: {message}")))?;
+            .map_err(|message| Wrong::new("redirect_origins_bound", format!(": {message}")))?;
         let mut names = Names::default();
         for name in &redact {
-            names.add(name).map_err(|message| ConfigError(format!("redact: {message}")))?;
+            names.add(name).map_err(|message| Wrong::new("redact", format!(": {message}")))?;
         }
         Ok(Self {
             data,
@@ -488,30 +559,30 @@ impl Config {
         };
         match Self::check(raw) {
             Ok(config) => config,
-            Err(error) => unreachable!("the settings for tests are wrong: {error}"),
+            Err(error) => unreachable!("the settings for tests are wrong: {error:?}"),
         }
     }
 }
 
-fn check_public_url(url: &str) -> Result<String, ConfigError> {
+fn check_public_url(url: &str) -> Result<String, Wrong> {
     let url = url.trim_end_matches('/');
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     match rest {
         Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => Ok(url.to_owned()),
-        _ => Err(ConfigError(format!("public_url = {url:?} must be like https://hooks.example.com, without a path"))),
+        _ => {
+            let problem = format!(" = {url:?} must be like https://hooks.example.com, without a path");
+            Err(Wrong::new("public_url", problem))
+        }
     }
 }
 
 fn describe(error: &figment::Error) -> String {
-    // Variables have no source: their names say where they come from.
-    let source = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref());
-    let shown = |name: &str| match source {
-        Some(_) => name.to_owned(),
-        None => format!("RINGBACK_{}", name.to_ascii_uppercase()),
-    };
-    let name = shown(&error.path.join("."));
+    let origin = error.metadata.as_ref().map_or(Origin::Default, Origin::of);
+    let name = origin.name(&error.path.join("."));
     let problem = match &error.kind {
         Kind::UnknownField(unknown, known) => {
+            // Inside of one, names are no variables.
+            let shown = |name: &str| if error.path.len() < 2 { origin.name(name) } else { name.to_owned() };
             let (unknown, known) = (shown(unknown), known.iter().map(|name| shown(name)).collect::<Vec<_>>());
             let hint = suggest(&unknown, known.iter().map(String::as_str));
             let hint = if hint.is_empty() { format!("; there are {}", known.join(", ")) } else { hint };
@@ -520,13 +591,25 @@ fn describe(error: &figment::Error) -> String {
         Kind::UnknownVariant(found, known) => format!("{name} = {found:?} is not one of {}", known.join(", ")),
         // What may be a key is not shown.
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-            format!("{name} must be {}", in_words(expected))
+            let setting = error.path.last().map(String::as_str).unwrap_or_default();
+            match (duration_of(setting), &origin) {
+                (Some(default), Origin::File(_)) => {
+                    format!("{name} must be a whole number and a unit, in quotes: \"{default}\"")
+                }
+                (Some(default), _) => format!("{name} must be a whole number and a unit: {default}"),
+                (None, _) => format!("{name} must be {}", in_words(expected)),
+            }
         }
         other if error.path.is_empty() => other.to_string().trim_end().to_owned(),
         other => format!("{name}: {other}"),
     };
-    let source = source.map(|source| format!(" (from {source})"));
-    problem + &source.unwrap_or_default()
+    format!("{problem}{origin}")
+}
+
+/// The default of a setting that is a duration.
+fn duration_of(setting: &str) -> Option<String> {
+    let defaults = Value::serialize(RawConfig::default()).ok()?;
+    defaults.find(setting)?.into_string().filter(|default| parse_duration(default).is_ok())
 }
 
 /// What a setting must be, where the types of Rust say it.

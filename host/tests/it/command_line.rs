@@ -210,6 +210,26 @@ fn a_wrong_setting_stops_the_start_and_is_named() {
         ("[workspaces.shop]\nredirect_origins = [\"https://shop.example/path\"]", "redirect_origins"),
         ("connections_per_address_max = 0", "connections_per_address_max = 0 must be from 1"),
         ("write_timeout = \"0s\"", "write_timeout must be longer"),
+        (
+            "keep_for = \"abc\"",
+            "keep_for: `abc` is not a duration; write a whole number and a unit: 500ms, 30s, 5m, 72h, 30d (from ringback.toml)",
+        ),
+        ("keep_for = 5", "keep_for must be a whole number and a unit, in quotes: \"30d\" (from ringback.toml)"),
+        ("public = \"x\"", "127.0.0.1:8080 (from ringback.toml)"),
+        ("public_url = \"x\"", "without a path (from ringback.toml)"),
+        (
+            "secret_key = \"x\"\nsecret_key_file = \"y\"",
+            "secret_key and secret_key_file are both set, and there is one key: leave one of them out (from ringback.toml)",
+        ),
+        ("admin = \"0.0.0.0:8080\"", "public and admin must not be the same address (from ringback.toml)"),
+        ("redact = [\"\"]", "(from ringback.toml)"),
+        ("redirect_origins_bound = [\"x\"]", "(from ringback.toml)"),
+        ("workspaces.shop.plugin_work_cpu = \"x\"", "workspaces.shop.plugin_work_cpu: `x` is not a duration"),
+        (
+            "workspaces.shop.plugin_work_cpu = \"9s\"",
+            "workspaces.shop.plugin_work_cpu = 9s must be at most 200ms, as for all (from ringback.toml)",
+        ),
+        ("workspaces.shop.redirect_origins = [\"x\"]", "workspaces.shop.redirect_origins: \"x\" is not an origin"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("ringback.toml"), settings).unwrap();
@@ -222,11 +242,24 @@ fn a_wrong_setting_stops_the_start_and_is_named() {
         ("RINGBACK_PUBIC", "x", "there is no setting `RINGBACK_PUBIC` (did you mean `RINGBACK_PUBLIC`?)"),
         ("RINGBACK_BODY_BYTES_MAX", "many", "RINGBACK_BODY_BYTES_MAX must be a whole number"),
         ("RINGBACK_SECRET_KEY", "31415926", "RINGBACK_SECRET_KEY must be a text"),
+        ("RINGBACK_SECRET_KEY", "x31415926", "RINGBACK_SECRET_KEY: it is not base64 of 32 bytes"),
+        ("RINGBACK_KEEP_FOR", "abc", "RINGBACK_KEEP_FOR: `abc` is not a duration"),
+        ("RINGBACK_DRAIN_TIMEOUT", "5", "RINGBACK_DRAIN_TIMEOUT must be a whole number and a unit: 10s"),
+        ("RINGBACK_BODY_BYTES_MAX", "5", "RINGBACK_BODY_BYTES_MAX = 5 must be from"),
+        (
+            "RINGBACK_WORKSPACES",
+            "{shop={plugin_log_lines=17}}",
+            "RINGBACK_WORKSPACES.shop.plugin_log_lines = 17 must be",
+        ),
+        ("RINGBACK_REDIRECT_ORIGINS", "[x]", "RINGBACK_REDIRECT_ORIGINS: \"x\" is not an origin"),
     ] {
         let output = serve(directory.path(), &[], &[(name, value)]);
         fails(&output, 78, expected);
         assert!(!text(&output.stderr).contains("31415926"), "a key is shown nowhere");
+        assert!(!text(&output.stderr).contains("(from"), "a variable says by its name where it is");
     }
+    let url = serve(directory.path(), &["--public-url", "x"], &[("RINGBACK_PUBLIC_URL", "https://right.example")]);
+    fails(&url, 78, "--public-url = \"x\" must be like");
 }
 
 #[test]

@@ -316,6 +316,15 @@ impl std::fmt::Display for MailboxLimits {
     }
 }
 
+/// Why a mailbox does not take a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// Not beside what is in it.
+    Full,
+    /// Not even when it is empty.
+    TooSmall,
+}
+
 /// A delivery that may come again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -648,21 +657,21 @@ impl Store {
         self.engine.first(start, key::after_prefix(&prefix))
     }
 
-    /// Whether another piece of mail of so many bytes has room in a mailbox.
-    pub fn has_room_for_mail(
+    /// Why another piece of mail has no room in a mailbox; `None` when it has.
+    pub fn no_room_for_mail(
         &self,
         workspace: &Name,
         execution: ExecutionId,
         trigger: &Name,
         mail: &Mail,
         limits: MailboxLimits,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<NoRoom>, StoreError> {
         let bytes = engine::to_json(&[key::MAILBOX], mail)?.len();
-        let (Some(count), Some(bytes)) = (limits.count_max.checked_sub(1), limits.bytes_max.checked_sub(bytes)) else {
-            return Ok(false);
-        };
+        let Some(bytes) = limits.bytes_max.checked_sub(bytes) else { return Ok(Some(NoRoom::TooSmall)) };
+        let Some(count) = limits.count_max.checked_sub(1) else { return Ok(Some(NoRoom::Full)) };
         let prefix = key::mailbox(workspace, execution, trigger);
-        writer::is_below(&self.engine.index, &prefix, &index::Changes::new(), count, bytes)
+        let has_room = writer::is_below(&self.engine.index, &prefix, &index::Changes::new(), count, bytes)?;
+        Ok((!has_room).then_some(NoRoom::Full))
     }
 
     /// Executions that have mail.

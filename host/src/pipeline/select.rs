@@ -13,7 +13,7 @@ use crate::outcome::{Outcome, PluginUse, Stage, Stop, TraceEntry, Verdict};
 use crate::planted::{Fault, is_planted};
 use crate::plugin::Subject;
 use crate::runner::{ChangeError, Run, advance, subject_for};
-use crate::store::{Mail, StoreError, Write};
+use crate::store::{Mail, MailboxLimits, NoRoom, StoreError, Write};
 use crate::sync::lock;
 use crate::time::Timestamp;
 use crate::verify::Verified;
@@ -586,12 +586,10 @@ impl Pipeline {
         let end = End { outcome: Outcome::Kept, execution: Some(id), reply, recorded: true };
         let mail = Mail { callback: passage.callback.id, input, expires_at };
         let (workspace, limits) = (&passage.callback.workspace, self.mailbox);
-        let has_room = self.store.has_room_for_mail(workspace, id, &trigger.id, &mail, limits);
-        if !has_room.map_err(|error| (Stage::Select, Stop::not_stored(&error)))? {
+        let no_room = self.store.no_room_for_mail(workspace, id, &trigger.id, &mail, limits);
+        if let Some(why) = no_room.map_err(|error| (Stage::Select, Stop::not_stored(&error)))? {
             passage.trace.truncate(marks);
-            let reason = format!("the mailbox of the execution {id} is full: it takes {limits}");
-            let detail = "Too many callbacks wait for the execution already.";
-            return Err((Stage::Select, Stop::refused(409, "mailbox_full", detail, reason)));
+            return Err((Stage::Select, not_kept(id, why, limits)));
         }
         if passage.origin.is_dry_run() {
             return Ok(Some(end));
@@ -627,6 +625,20 @@ fn refused(code: &'static str, detail: &'static str, reason: String) -> Stopped 
 fn no_room(id: ExecutionId) -> Stop {
     let reason = format!("the execution {id} would take more memory than it may with this data");
     Stop::refused(413, "execution_too_large", "The execution cannot take so much data.", reason)
+}
+
+fn not_kept(id: ExecutionId, why: NoRoom, limits: MailboxLimits) -> Stop {
+    let (status, code, detail, what) = match why {
+        NoRoom::Full => (409, "mailbox_full", "Too many callbacks wait for the execution already.", "is full"),
+        NoRoom::TooSmall => (
+            413,
+            "mailbox_callback_too_large",
+            "The execution does not wait here yet, and no callback as large as this one is kept until it does: sending it again before \
+             does not help.",
+            "is too small for the callback",
+        ),
+    };
+    Stop::refused(status, code, detail, format!("the mailbox of the execution {id} {what}: it takes {limits}"))
 }
 
 fn nobody_waits() -> Stopped {

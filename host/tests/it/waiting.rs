@@ -966,6 +966,14 @@ async fn b12_a_mailbox_has_a_limit() {
             }
         }
         assert_eq!(kept, 3, "by bytes: {by_bytes}");
+        if by_bytes {
+            // What would not fit into an empty one is told so, full or not.
+            let large = json!({ "n": 9, "text": "x".repeat(2100) });
+            for url in [&urls[2], &urls[3]] {
+                let response = server.post(&select(url, &id), &large).await;
+                assert_eq!(refused(response).await, (413, "mailbox_callback_too_large".to_owned()));
+            }
+        }
         // Others' mailboxes, and that of another trigger, have their own room.
         assert_eq!(server.post(&select(&urls[3], &id), &json!({ "n": 9 })).await.status(), StatusCode::ACCEPTED);
         assert_eq!(server.post(&select(&urls[1], &id), &json!({})).await.status(), StatusCode::ACCEPTED);

@@ -56,7 +56,7 @@ pub enum Event {
     TicketMade(Value),
     HttpAnswered {
         status: u16,
-        /// `status`, `headers` and `body`; and `note`, where the body is no JSON although it says so.
+        /// `status`, `headers` and `body`; and `note`, where the body is no JSON although it says so, or is base64.
         result: Map<String, Value>,
         retry_after: Option<Duration>,
         duration_us: u64,

@@ -117,10 +117,11 @@ pub fn from_own<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     Ok(value)
 }
 
-/// How many bytes of a text are control characters, which take six bytes each when it is written.
+/// How many bytes of a text are control characters, which take six bytes each when it is written; without tabs and line ends.
 pub fn control_characters(text: &[u8]) -> usize {
+    let is_one = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r');
     // In pieces whose number is a byte: so many are looked at in one instruction.
-    let of_piece = |piece: &[u8]| piece.iter().map(|byte| u8::from(byte.is_ascii_control())).sum::<u8>();
+    let of_piece = |piece: &[u8]| piece.iter().map(|byte| u8::from(is_one(byte))).sum::<u8>();
     text.chunks(128).map(|piece| usize::from(of_piece(piece))).sum()
 }
 
@@ -355,7 +356,8 @@ mod tests {
 
     #[test]
     fn control_characters_of_long_texts_are_all_counted() {
-        for (text, count) in [("", 0), ("\n\u{7f}é\u{85}x", 2), (&"\0".repeat(1000), 1000), (&"a\0b".repeat(300), 300)]
+        for (text, count) in
+            [("", 0), ("\t\r\n\u{8}\u{7f}é\u{85}x", 2), (&"\0".repeat(1000), 1000), (&"a\0b".repeat(300), 300)]
         {
             assert_eq!(control_characters(text.as_bytes()), count);
         }

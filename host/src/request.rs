@@ -262,23 +262,29 @@ fn pause(text: &str) -> Option<Duration> {
     Some(seconds.or_else(until)?.min(RETRY_AFTER_MAX))
 }
 
-/// JSON as such, text as text, anything else as base64; without the secrets that were sent. What calls itself JSON and is kept as
-/// something else has a note that says why.
+/// JSON as such, text as text, anything else as base64; without the secrets that were sent. What is kept as base64, and what calls
+/// itself JSON and is kept as something else, has a note that says why.
 fn body_value(body: Bytes, is_json: bool, sent: &Values) -> (Value, Option<String>) {
-    let mut note = None;
+    let mut why = None;
     if is_json && !body.is_empty() {
         match json::from_secret(&body) {
             Ok(value) => return (sent.blank(value), None),
-            Err(error) => note = Some(format!("the body is kept as a text, since it cannot be read as JSON: {error}")),
+            Err(error) => why = Some(format!("since it cannot be read as JSON: {error}")),
         }
     }
     let body = match String::from_utf8(body.into()) {
         Ok(text) => sent.blank_text(text).into(),
-        Err(other) if sent.are_in(other.as_bytes()) => return (MARK.into(), note),
+        Err(other) if sent.are_in(other.as_bytes()) => return (MARK.into(), as_text(why)),
         Err(other) => other.into_bytes(),
     };
-    let (text, base64) = crate::outcome::text_or_base64(&body);
-    (text.map(str::to_owned).or(base64).map_or(Value::Null, Value::from), note)
+    match crate::outcome::text_or_base64(&body) {
+        (None, Some(base64)) => {
+            let why =
+                why.as_deref().unwrap_or("since it is not UTF-8, or more than a tenth of it are control characters");
+            (base64.into(), Some(format!("the body is kept as base64, {why}")))
+        }
+        (text, _) => (text.into(), as_text(why)),
+    }
 }
 
 fn without_url(error: reqwest::Error) -> String {
@@ -295,6 +301,7 @@ fn body_error(error: BodyError) -> SendError {
 /// Without the URL, which may hold a secret.
 fn unreachable(error: &reqwest::Error) -> SendError {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
+    let as_text = |why: Option<String>| Some(format!("the body is kept as a text, {}", why?));
     while let Some(error) = cause {
         if let Some(NotPublic(host)) = error.downcast_ref() {
             return SendError::Private(host.clone());

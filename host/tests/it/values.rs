@@ -525,6 +525,41 @@ async fn b1_parameters_with_names_of_the_library_are_refused() {
     for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
         for query in
             [format!("{name}=5"), format!("a[{name}]=5"), format!("nested[{name}]=5"), format!("a[0][{name}][]=5")]
+/// Line ends make no text something else, and what is base64 says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_the_text_as_it_came_or_says_that_it_is_base64() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let echo = axum::Router::new().fallback(|body: axum::body::Bytes| async move { ([("content-type", "")], body) });
+    tokio::spawn(async move { axum::serve(listener, echo).await });
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec![host.clone()]).await;
+    let source = format!(
+        "flow: f\nsteps:\n  - trigger: T\n    mode: sync\n  - http: {{ url: 'http://{host}/', method: POST, text: '${{{{ data.text }}}}' }}\n    as: answer\n  - respond: {{ json: {{ body: '${{{{ answer.body }}}}', note: '${{{{ answer.?note.orValue(null) }}}}' }} }}\n"
+    );
+    let url = server.deploy(&source).await;
+    for (text, kept, is_base64) in [
+        ("\0\u{1}k", "AAFr", true),
+        ("\u{8}\n", "CAo=", true),
+        ("OK\n", "OK\n", false),
+        ("a\tb\r\n\r\n", "a\tb\r\n\r\n", false),
+        ("\n", "\n", false),
+        ("", "", false),
+    ] {
+        let answered: Value = server.post(&url, &json!({ "text": text })).await.json().await.unwrap();
+        assert_eq!(answered["body"], kept, "{text:?}: {answered}");
+        let note = answered["note"].as_str();
+        assert_eq!(note.is_some_and(|note| note.contains("is kept as base64")), is_base64, "{text:?}: {answered}");
+    }
+    let url = server.deploy("flow: lines\nsteps:\n  - trigger: T\n    parse: text\n").await;
+    for (text, is_base64) in [("\0\n", true), ("OK\n", false)] {
+        let sent =
+            server.call(Method::POST, &url).header("content-type", "text/plain").body(text).send().await.unwrap();
+        let record = server.callback(&sent).await;
+        assert_eq!(record["body"] == text, !is_base64, "{record}");
+        assert_eq!(record["body_base64"].is_string(), is_base64, "{record}");
+    }
+}
+
         {
             let query = query.replace('$', "%24");
             for method in [Method::GET, Method::POST] {

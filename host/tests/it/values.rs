@@ -407,7 +407,7 @@ async fn k8_numbers_of_json_are_computed_with_whatever_their_size() {
     let server = TestServer::start().await;
     // 2^63, 2^63 + 1 and the largest of 64 bits, the smallest, and what is longer.
     let body = r#"{"n":9223372036854775808,"m":9223372036854775809,"most":18446744073709551615,"least":-9223372036854775808,
-        "long":12345678901234567890123,"longer":12345678901234567890124,"small":3,"price":10.5}"#;
+        "long":12345678901234567890123,"longer":12345678901234567890124,"above":18446744073709551616,"small":3,"price":10.5}"#;
     for (expression, expected) in [
         ("data.n + 1", "9223372036854775809"),
         ("1 + data.n", "9223372036854775809"),
@@ -428,6 +428,15 @@ async fn k8_numbers_of_json_are_computed_with_whatever_their_size() {
         ("data.long < data.longer && data.long != data.longer && data.longer > 18446744073709551615u", "true"),
         ("data.long", "12345678901234567890123"),
         ("[data.longer, data.n, data.long, data.least].sort()[2]", "12345678901234567890123"),
+        ("math.greatest(data.long, data.longer)", "12345678901234567890124"),
+        ("math.greatest([data.longer, data.n, data.long])", "12345678901234567890124"),
+        ("max(data.most, data.above)", "18446744073709551616"),
+        ("max(data.above, data.most)", "18446744073709551616"),
+        ("math.least(data.above, data.most)", "18446744073709551615"),
+        ("min([data.longer, data.long])", "12345678901234567890123"),
+        ("math.greatest(data.small, data.price, 4u)", "10.5"),
+        ("math.abs(data.least)", "9223372036854775808"),
+        ("math.abs(data.most)", "18446744073709551615"),
     ] {
         assert_eq!(asked(&server, expression, body).await, (200, expected.to_owned()), "{expression}");
     }
@@ -516,15 +525,6 @@ async fn an_answer_that_is_not_read_as_json_says_why() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
 }
 
-/// B1: a parameter with a name of the library is refused wherever it stands, and the refusal names it.
-#[tokio::test]
-async fn b1_parameters_with_names_of_the_library_are_refused() {
-    let server = TestServer::start().await;
-    let source = "flow: query\nsteps:\n  - trigger: Ask\n    mode: sync\n    methods: [GET, POST]\n    fields: { all: { query: a } }\n    reply: { json: '${{ callback.query }}' }\n";
-    let url = server.deploy(source).await;
-    for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
-        for query in
-            [format!("{name}=5"), format!("a[{name}]=5"), format!("nested[{name}]=5"), format!("a[0][{name}][]=5")]
 /// Line ends make no text something else, and what is base64 says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_the_text_as_it_came_or_says_that_it_is_base64() {
@@ -560,6 +560,15 @@ async fn an_answer_is_the_text_as_it_came_or_says_that_it_is_base64() {
     }
 }
 
+/// B1: a parameter with a name of the library is refused wherever it stands, and the refusal names it.
+#[tokio::test]
+async fn b1_parameters_with_names_of_the_library_are_refused() {
+    let server = TestServer::start().await;
+    let source = "flow: query\nsteps:\n  - trigger: Ask\n    mode: sync\n    methods: [GET, POST]\n    fields: { all: { query: a } }\n    reply: { json: '${{ callback.query }}' }\n";
+    let url = server.deploy(source).await;
+    for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+        for query in
+            [format!("{name}=5"), format!("a[{name}]=5"), format!("nested[{name}]=5"), format!("a[0][{name}][]=5")]
         {
             let query = query.replace('$', "%24");
             for method in [Method::GET, Method::POST] {

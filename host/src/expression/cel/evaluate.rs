@@ -553,7 +553,7 @@ fn arithmetic<'a>(operator: Operator, left: &Val<'a>, right: &Val<'a>) -> Evalua
 }
 
 /// An integer of the type that it fits into.
-fn fitting<'a>(exact: i128) -> Evaluated<'a> {
+pub(super) fn fitting<'a>(exact: i128) -> Evaluated<'a> {
     let int = i64::try_from(exact).map(Val::Int);
     int.or_else(|_| u64::try_from(exact).map(Val::Uint)).map_err(|_| OVERFLOW)
 }

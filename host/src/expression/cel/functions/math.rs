@@ -1,5 +1,6 @@
 use super::{first, no_overload};
 use crate::expression::cel::Fail;
+use crate::expression::cel::evaluate::fitting;
 use crate::expression::cel::meter::Meter;
 use crate::expression::cel::value::{Num, Type, Val};
 use std::cmp::Ordering;
@@ -23,14 +24,18 @@ fn extreme<'a>(name: &'static str, wanted: Ordering, values: &[Val<'a>], meter: 
         }
         values => values,
     };
-    let mut best: Option<(&Val<'a>, Num)> = None;
+    let mut best: Option<&Val<'a>> = None;
     for value in numbers {
-        let number = value.number().ok_or_else(|| no_overload(name, values))?;
-        if best.is_none_or(|(_, best)| number.compare(best) == Some(wanted)) {
-            best = Some((value, number));
+        value.number().ok_or_else(|| no_overload(name, values))?;
+        let is_better = match best {
+            Some(best) => value.order(best, meter)? == Some(wanted),
+            None => true,
+        };
+        if is_better {
+            best = Some(value);
         }
     }
-    best.map(|(value, _)| value.clone()).ok_or_else(|| Fail::wrong(format!("`{name}` of an empty list")))
+    best.cloned().ok_or_else(|| Fail::wrong(format!("`{name}` of an empty list")))
 }
 
 pub(super) fn rounded<'a>(name: &str, round: fn(f64) -> f64, values: &[Val<'a>]) -> Result<Val<'a>, Fail> {
@@ -51,7 +56,9 @@ pub(super) fn is<'a>(name: &str, is: fn(f64) -> bool, values: &[Val<'a>]) -> Res
 }
 
 pub(super) fn abs<'a>(values: &[Val<'a>], _: &mut Meter) -> Result<Val<'a>, Fail> {
-    Ok(match first(values)?.number() {
+    let value = first(values)?;
+    Ok(match value.number() {
+        Some(Num::Int(int)) if value.is_untyped() => return fitting(i128::from(int).abs()),
         Some(Num::Int(value)) => Val::Int(value.checked_abs().ok_or(Fail::wrong("the number has no opposite"))?),
         Some(Num::Uint(value)) => Val::Uint(value),
         Some(Num::Double(value)) => Val::Double(value.abs()),

@@ -8,7 +8,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
@@ -62,12 +66,19 @@ impl Serve {
     }
 }
 
+/// Libraries that requests go through: beyond `info` they log hosts and more, which secrets may be part of.
+const OF_REQUESTS: [&str; 6] = ["reqwest", "hyper", "hyper_util", "h2", "rustls", "tower"];
+
 fn start_log(form: LogForm, filter: &str) {
     let filter = EnvFilter::new(filter);
+    let is_harmless = filter_fn(|line| {
+        let library = line.target().split("::").next().unwrap_or_default();
+        *line.level() <= Level::INFO || !OF_REQUESTS.contains(&library)
+    });
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match form {
-        LogForm::Text => builder.with_ansi(false).try_init(),
-        LogForm::Json => builder.json().try_init(),
+        LogForm::Text => builder.with_ansi(false).finish().with(is_harmless).try_init(),
+        LogForm::Json => builder.json().finish().with(is_harmless).try_init(),
     };
     if let Err(error) = started {
         output::note(&format!("ringback: the log could not be started: {error}"));

@@ -114,7 +114,7 @@ async fn planted(host: &str) -> (tempfile::TempDir, Planted) {
     let log = directory.path().join("log");
     let server = Server::new(&directory.path().join("data"))
         .log_to(&log)
-        .with("RINGBACK_LOG_FILTER", "info,ringback=trace")
+        .with("RINGBACK_LOG_FILTER", "trace,sled=info")
         .with("RINGBACK_HTTP_PRIVATE_HOSTS", format!("[\"{host}\"]"))
         .with("RINGBACK_REDACT", "[\"x-acme-*\"]");
     let process = server.start();
@@ -332,6 +332,8 @@ async fn p1_p2_p3_b13_what_must_not_be_kept_is_found_nowhere() {
         assert_eq!(found_in(text.as_bytes()), None, "{text}");
     }
     let mut all = vec![planted.log.clone()];
+    let log = std::fs::read_to_string(&planted.log).unwrap();
+    assert!(log.contains(" TRACE ") && !log.contains("DEBUG reqwest") && !log.contains("TRACE hyper"), "{log:.9999}");
     files(planted.server.data(), &mut all);
     assert!(all.len() > 5, "{all:?}");
     for file in all {

@@ -139,14 +139,22 @@ impl Sender {
         idempotency_key: &str,
     ) -> Result<Event, SendError> {
         let started = Instant::now();
-        let secrets = self.secrets_of(workspace, scope.environment, &call.secrets)?;
+        let mut versions = self.secrets_of(workspace, scope.environment, &call.secrets)?.into_iter();
+        let secrets = versions.next().unwrap_or_default();
         let missing = call.secrets.iter().filter(|name| !secrets.contains_key(*name)).collect::<Vec<_>>();
         let secrets = ScopeOfSecrets::new(secrets);
         let rendered = request.render(call, &Scope { secrets: Some(&secrets), ..*scope });
         let rendered =
             rendered.map_err(|error| of_missing(&error, &missing).unwrap_or(SendError::Expression(error)))?;
         // What is sent to others comes back in answers that echo it.
-        let sent = Values::new(secrets.into_pieces());
+        let mut pieces = secrets.into_pieces();
+        // An attempt before this one may have been made of an earlier version, and is answered again.
+        for earlier in versions {
+            let earlier = ScopeOfSecrets::new(earlier);
+            drop(request.render(call, &Scope { secrets: Some(&earlier), ..*scope }));
+            pieces.extend(earlier.into_pieces());
+        }
+        let sent = Values::new(pieces);
         let url: reqwest::Url = rendered.url.parse().map_err(|error| SendError::Url(format!("{error}")))?;
         self.check(&url)?;
         let mut request = self.client()?.request(call.method.clone(), url).timeout(call.timeout);
@@ -188,20 +196,35 @@ impl Sender {
         })
     }
 
-    /// By name, those that are there: an expression may ask whether one is.
+    /// By name, those that are there: an expression may ask whether one is. Behind the newest what they were before, as far as
+    /// that counts.
     fn secrets_of(
         &self,
         workspace: &Name,
         environment: &Name,
         names: &[String],
-    ) -> Result<Map<String, Value>, SendError> {
-        let mut secrets = Map::new();
+    ) -> Result<Vec<Map<String, Value>>, SendError> {
+        let (mut versions, now) = (vec![Map::new()], Timestamp::now());
         for name in names {
-            let Some(value) = self.secrets.find(workspace, environment, name) else { continue };
-            let text = std::str::from_utf8(value.bytes()).map_err(|_| SendError::NotText(name.clone()))?;
-            secrets.insert(name.clone(), text.into());
+            let found = self.secrets.find_all(workspace, environment, name, now);
+            for (age, value) in found.unwrap_or_default().iter().enumerate() {
+                let text = match std::str::from_utf8(value.bytes()) {
+                    Ok(text) => text,
+                    Err(_) if age == 0 => return Err(SendError::NotText(name.clone())),
+                    Err(_) => continue,
+                };
+                versions.resize_with(versions.len().max(age + 1), Map::new);
+                versions.get_mut(age).and_then(|version| version.insert(name.clone(), text.into()));
+            }
         }
-        Ok(secrets)
+        if let Some((newest, earlier)) = versions.split_first_mut() {
+            for version in earlier {
+                for (name, value) in &*newest {
+                    version.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+            }
+        }
+        Ok(versions)
     }
 
     /// Addresses that are written as such never see the resolver.
@@ -272,6 +295,7 @@ fn body_value(body: Bytes, is_json: bool, sent: &Values) -> (Value, Option<Strin
             Err(error) => why = Some(format!("since it cannot be read as JSON: {error}")),
         }
     }
+    let as_text = |why: Option<String>| Some(format!("the body is kept as a text, {}", why?));
     let body = match String::from_utf8(body.into()) {
         Ok(text) => sent.blank_text(text).into(),
         Err(other) if sent.are_in(other.as_bytes()) => return (MARK.into(), as_text(why)),
@@ -301,7 +325,6 @@ fn body_error(error: BodyError) -> SendError {
 /// Without the URL, which may hold a secret.
 fn unreachable(error: &reqwest::Error) -> SendError {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
-    let as_text = |why: Option<String>| Some(format!("the body is kept as a text, {}", why?));
     while let Some(error) = cause {
         if let Some(NotPublic(host)) = error.downcast_ref() {
             return SendError::Private(host.clone());

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The beginning of everything that is planted.
@@ -331,9 +332,9 @@ async fn p1_p2_p3_b13_what_must_not_be_kept_is_found_nowhere() {
         let text = String::from_utf8_lossy(text);
         assert_eq!(found_in(text.as_bytes()), None, "{text}");
     }
-    let mut all = vec![planted.log.clone()];
     let log = std::fs::read_to_string(&planted.log).unwrap();
     assert!(log.contains(" TRACE ") && !log.contains("DEBUG reqwest") && !log.contains("TRACE hyper"), "{log:.9999}");
+    let mut all = vec![planted.log.clone()];
     files(planted.server.data(), &mut all);
     assert!(all.len() > 5, "{all:?}");
     for file in all {
@@ -553,6 +554,51 @@ async fn p2_an_answer_that_repeats_a_secret_shows_nothing_of_it() {
         assert!(seen == "-" || seen.contains("***"), "{sent}: {answered}");
         cases(1);
     }
+}
+
+/// P2: a service that answers an attempt with what came with the one before knows the secret of that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_secret_that_is_changed_between_two_attempts_is_found() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let (came, mut seen) = tokio::sync::mpsc::channel::<String>(1);
+    let (go, goes) = tokio::sync::mpsc::channel::<()>(1);
+    let service = Arc::new((Mutex::new(String::new()), tokio::sync::Mutex::new(goes)));
+    let answer = async move |body: String| {
+        came.send(body.clone()).await.unwrap();
+        service.1.lock().await.recv().await.unwrap();
+        let mut first = service.0.lock().unwrap();
+        if first.is_empty() {
+            *first = body;
+            return (StatusCode::SERVICE_UNAVAILABLE, String::new());
+        }
+        (StatusCode::OK, first.clone())
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec![host.clone()]).await;
+    for (name, value) in [("A", "hunter2hunter2"), ("B", "left-right4-half"), ("C", "unchanged-one")] {
+        server.set_secret(name, value).await;
+    }
+    let source = format!(
+        "flow: f\nsteps:\n  - trigger: T\n  - http:\n      url: 'http://{host}/'\n      method: POST\n      text: '1${{{{ secrets.A }}}}2${{{{ secrets.B.split(\"-\")[1] }}}}3${{{{ secrets.C }}}}4'\n      retry: {{ attempts: 2, backoff: 100ms }}\n    as: answer\n"
+    );
+    let url = server.deploy(&source).await;
+    let started: Value = server.post(&url, &json!({})).await.json().await.unwrap();
+    assert_eq!(seen.recv().await.unwrap(), "1hunter2hunter22right43unchanged-one4");
+    for (name, value) in [("A", "another-value"), ("B", "up-side7-down")] {
+        for value in [&format!("{value}-between"), value] {
+            let put = server.api(Method::PUT, &format!("/v1/secrets/{name}"));
+            let put = put.json(&json!({ "value": value, "keep_previous": "1h" })).send().await.unwrap();
+            assert_eq!(put.status(), StatusCode::NO_CONTENT);
+        }
+    }
+    go.send(()).await.unwrap();
+    assert_eq!(seen.recv().await.unwrap(), "1another-value2side73unchanged-one4", "the newest is sent");
+    go.send(()).await.unwrap();
+    let run = server.ended(started["execution"].as_str().unwrap()).await;
+    let answered = run["journal"].as_array().unwrap().iter().find(|entry| entry["kind"] == "http").unwrap();
+    assert_eq!(answered["result"]["body"], "1***2***3***4", "{run}");
+    cases(1);
 }
 
 /// Which secret is used is written in the flow; whether it is there may be asked.

@@ -8,6 +8,9 @@ use serde_json::Value;
 /// Longest path, in bytes.
 const SOURCE_BYTES_MAX: usize = 512;
 
+/// Largest integer of a path, 2^53 - 1.
+const INTEGER_MAX: u64 = 9_007_199_254_740_991;
+
 /// A compiled JSONPath (RFC 9535). The library reads it; it is run here, where what it looks at is counted.
 #[derive(Clone, Debug)]
 pub struct JsonPath {
@@ -30,6 +33,12 @@ impl JsonPath {
         }
         let wrong = |problem: &str| CompileError::new(format!("`{source}` is not a JSONPath: {problem}"));
         let parsed = parse_json_path(source).map_err(|error| {
+            if let Some(digits) = too_large(source) {
+                return wrong(&format!(
+                    "{digits} is too large; the numbers of a path lie between -{INTEGER_MAX} and {INTEGER_MAX} (RFC 9535). \
+                     Compare larger ones in a condition of CEL, such as `data.id == {digits}`, up to 64 bits"
+                ));
+            }
             let text = error.to_string();
             let first = text.lines().find(|line| line.trim_start().starts_with('=')).unwrap_or(&text);
             wrong(first.trim_start_matches([' ', '=']))
@@ -72,6 +81,27 @@ impl JsonPath {
     }
 }
 
+/// The first integer outside quotes that no path may have, without its sign.
+fn too_large(source: &str) -> Option<&str> {
+    let mut quote = None;
+    let mut is_escaped = false;
+    // What is in quotes ends words, as everything does that no name and no number has.
+    let words = source.split(|character: char| {
+        match quote {
+            Some(_) if is_escaped => is_escaped = false,
+            Some(_) if character == '\\' => is_escaped = true,
+            Some(open) if character == open => quote = None,
+            Some(_) => {}
+            None if matches!(character, '"' | '\'') => quote = Some(character),
+            None => return !(character.is_alphanumeric() || matches!(character, '_' | '.')),
+        }
+        true
+    });
+    let mut numbers =
+        words.map(|word| word.split(|character: char| !character.is_ascii_digit()).next().unwrap_or_default());
+    numbers.find(|digits| !digits.is_empty() && digits.parse().map_or(true, |number: u64| number > INTEGER_MAX))
+}
+
 #[cfg(test)]
 mod conformance;
 
@@ -98,6 +128,29 @@ mod tests {
         assert!(refused("$[?length(@.*) > 1]").contains("several values"));
         assert!(refused("$[?count(@.a)]").contains("must be compared"));
         assert!(refused(&format!("${}", "[?@".repeat(150))).contains("not a JSONPath"));
+    }
+
+    #[test]
+    fn numbers_that_no_path_has_are_refused_with_another_way() {
+        let long = "9".repeat(40);
+        for number in ["9007199254740992", "9007199254740993", "18446744073709551616", &long] {
+            for path in
+                ["$[?@.id == NUMBER]", "$[?@.id==-NUMBER]", "$[?@['a\\'b'] < NUMBER.5]", "$[NUMBER]", "$[0:NUMBER]"]
+            {
+                let why = refused(&path.replace("NUMBER", number));
+                let said = format!("{number} is too large; the numbers of a path lie between -9007199254740991 and");
+                assert!(
+                    why.contains(&said) && why.contains(&format!("CEL, such as `data.id == {number}`")),
+                    "{path}: {why}"
+                );
+            }
+            for path in ["$[?@.id == 'NUMBER' x]", "$.aNUMBER[", "$[?@.a == 0.NUMBER x]", "$[?@['\\'NUMBER'] =]"] {
+                let why = refused(&path.replace("NUMBER", number));
+                assert!(!why.contains("too large"), "{path}: {why}");
+            }
+        }
+        let data = json!([{ "id": 9_007_199_254_740_991_i64 }]);
+        assert_eq!(select("$[?@.id == 9007199254740991]", &data), data);
     }
 
     /// A4: whatever the path and the data are, a run ends after so many values, and the next one is run.

@@ -360,6 +360,9 @@ mod tests {
         assert!(lists.hide_header("x-acme-door") && lists.hide_parameter("order-code"));
         assert!(!lists.hide_parameter("token"), "a trigger may know better");
         assert!(lists.hide_header("x-acme-id"), "but not than the server");
+        let inside = names(&["x-*-door"]);
+        let lists_of = Lists { of_server: &inside, of_trigger: None };
+        assert!(lists_of.hide_header("X-Acme_Door") && !lists_of.hide_header("x-acme-doors"));
         assert_eq!(
             lists.query("a=1&token=t&API_KEY=k%20y&order%5Fcode=5&b"),
             "a=1&token=t&API_KEY=***&order%5Fcode=***&b"

@@ -528,12 +528,18 @@ pub(super) struct Text {
 }
 
 impl io::Write for Text {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.length += bytes.len();
         if self.length <= self.kept_max {
             self.bytes.extend_from_slice(bytes);
         }
-        Ok(bytes.len())
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -43,8 +43,11 @@ const ATTEMPTS_MAX: usize = 20;
 pub enum ChangeError {
     #[error("there is no execution {0}")]
     Missing(ExecutionId),
-    #[error("the flow of the execution is gone: all that can be done is to cancel it")]
-    FlowGone,
+    #[error(
+        "the flow of the execution is gone: {}",
+        if .0.is_ended() { "it has ended, and nothing of it can be tried again" } else { "all that can be done is to cancel it" }
+    )]
+    FlowGone(Status),
     #[error(
         "the environment {0} of the execution is gone, and one of the same name that was made later is another: start a new \
          execution there"
@@ -238,7 +241,8 @@ impl Runner {
     pub fn load(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Run>, ChangeError> {
         let Inner { store, flows, .. } = &*self.inner;
         let Some((summary, journal)) = store.execution(workspace, id)? else { return Ok(None) };
-        let flow = flows.version(workspace, &summary.flow, summary.flow_version)?.ok_or(ChangeError::FlowGone)?;
+        let flow = flows.version(workspace, &summary.flow, summary.flow_version)?;
+        let flow = flow.ok_or(ChangeError::FlowGone(summary.status))?;
         let mut execution = Execution::restore(&flow, summary, journal);
         execution.vars = self.inner.environments.vars(workspace, &execution.summary.environment);
         execution.bytes_max = self.inner.execution_bytes_max;
@@ -272,7 +276,7 @@ impl Runner {
                 self.settle(&run.execution);
                 Ok(run.execution.summary)
             }
-            Err(ChangeError::FlowGone) => self.cancel_without_flow(workspace, id).await,
+            Err(ChangeError::FlowGone(_)) => self.cancel_without_flow(workspace, id).await,
             Err(error) => Err(error),
         }
     }

@@ -388,7 +388,7 @@ impl Pipeline {
         let run = match self.runner.load(&passage.callback.workspace, id) {
             Ok(run) => run,
             // Nothing comes of it any more.
-            Err(ChangeError::FlowGone) => None,
+            Err(ChangeError::FlowGone(_)) => None,
             Err(ChangeError::Store(error)) => return Err((Stage::Select, Stop::not_stored(&error))),
             Err(error) => {
                 let stop = Stop::failed(500, "execution_unreadable", "The execution cannot go on.", error.to_string());

@@ -1075,7 +1075,8 @@ async fn a_change_that_cannot_be_made_says_what_can_be_done() {
     fails(
         &run(&["execution", "cancel", &failed]),
         1,
-        "the execution has ended: it is failed, and there is nothing to cancel; it can be retried",
+        "the execution has ended: it is failed, and there is nothing to cancel; it can be retried as long as its flow and its \
+         environment are there",
     );
     assert!(says(&run(&["execution", "cancel", &waits])).contains("is cancelled"));
     fails(

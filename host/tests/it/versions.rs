@@ -27,6 +27,11 @@ async fn b7_b8_the_versions_of_a_removed_flow_never_come_again() {
     let retry = format!("/v1/executions/{old}/retry");
     let (status, problem) = send(&server, Method::POST, &retry, json!({})).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("flow_gone")));
+    let says = problem["detail"].as_str().unwrap();
+    assert!(says.ends_with("it has ended, and nothing of it can be tried again"), "{says}");
+    let (_, problem) = send(&server, Method::POST, &format!("/v1/executions/{old}/cancel"), json!({})).await;
+    let says = problem["detail"].as_str().unwrap();
+    assert!(says.contains("nothing to cancel") && says.contains("as long as its flow"), "{says}");
 
     let url = server.deploy("flow: job\nsteps:\n  - trigger: Start\n  - set: { second: true }\n").await;
     assert_eq!(server.get("/v1/flows/job").await["version"], 2);

@@ -136,7 +136,11 @@ async fn cancel_execution(
     let cancelled = app.pipeline.runner.cancel(&caller.workspace, parse(&id)?).await;
     let summary = cancelled.map_err(|error| {
         refused(error, |status| {
-            let hint = if can_be_retried(status) { "; it can be retried" } else { "" };
+            let hint = if can_be_retried(status) {
+                "; it can be retried as long as its flow and its environment are there"
+            } else {
+                ""
+            };
             format!("the execution has ended: it is {}, and there is nothing to cancel{hint}", status.as_str())
         })
     })?;
@@ -188,7 +192,7 @@ impl From<ChangeError> for Problem {
         match error {
             ChangeError::Missing(id) => missing(id),
             ChangeError::WrongStatus(_) => Self::new(StatusCode::CONFLICT, "wrong_status", error.to_string()),
-            ChangeError::FlowGone => Self::new(StatusCode::CONFLICT, "flow_gone", error.to_string()),
+            ChangeError::FlowGone(_) => Self::new(StatusCode::CONFLICT, "flow_gone", error.to_string()),
             ChangeError::EnvironmentGone(_) => Self::new(StatusCode::CONFLICT, "environment_gone", error.to_string()),
             ChangeError::Store(error) => error.into(),
         }

@@ -164,6 +164,9 @@ enum CliError {
     Configuration(#[from] crate::config::ConfigError),
     #[error(transparent)]
     Run(#[from] crate::app::RunError),
+    /// What `db verify` has listed.
+    #[error("the store is damaged: {} listed above; `ringback restore` makes a whole one of a backup", problems(*.0))]
+    Damaged(u64),
     #[error("{path}: {error}")]
     File { path: PathBuf, error: std::io::Error },
     #[error("{0}")]
@@ -190,6 +193,7 @@ impl CliError {
             Self::Unwell(diagnosis) => diagnosis.exit(),
             Self::Refused(_) | Self::File { .. } | Self::Io(_) => Exit::Refused,
             Self::Configuration(_) => Exit::Configuration,
+            Self::Damaged(_) => Exit::DataDamaged,
             Self::Run(error) => match error {
                 RunError::Open(OpenError::Damaged { .. }) => Exit::DataDamaged,
                 RunError::Store(error)
@@ -209,6 +213,11 @@ impl CliError {
             },
         }
     }
+}
+
+/// So many in words.
+fn problems(count: u64) -> String {
+    if count == 1 { "1 problem is".to_owned() } else { format!("{count} problems are") }
 }
 
 fn exit_of_store(error: &StoreError) -> Exit {

@@ -32,19 +32,18 @@ impl Db {
             json(&serde_json::to_value(&findings).unwrap_or_default());
         } else {
             line(&format!(
-                "{} records, {} bytes, {} problems",
-                findings.records, findings.bytes, findings.problem_count
+                "{} records, {} bytes, {} {}",
+                findings.records,
+                findings.bytes,
+                findings.problem_count,
+                if findings.problem_count == 1 { "problem" } else { "problems" }
             ));
             for problem in &findings.problems {
                 line(&format!("  {problem}"));
             }
         }
         if findings.problem_count > 0 {
-            return Err(RunError::Store(crate::store::StoreError::Damaged {
-                key: format!("{} of them", findings.problem_count),
-                problem: "see above".to_owned(),
-            })
-            .into());
+            return Err(CliError::Damaged(findings.problem_count));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Reading everything and checking it.
 
 use super::engine::{Engine, parse};
-use super::{StoreError, damaged_log, journal, key};
+use super::{StoreError, journal, key};
 use serde::Serialize;
 
 /// Most problems that are listed one by one.
@@ -22,6 +22,14 @@ pub struct Findings {
 }
 
 impl Findings {
+    fn error(&mut self, key: &[u8], error: &StoreError) {
+        match error {
+            // Whoever reads this need not be told to look here.
+            StoreError::Damaged { problem, .. } => self.problem(key, problem),
+            other => self.problem(key, &other.to_string()),
+        }
+    }
+
     fn problem(&mut self, key: &[u8], problem: &str) {
         self.problem_count += 1;
         if self.problems.len() < LISTED_MAX {
@@ -33,7 +41,7 @@ impl Findings {
 /// Reads the log from its beginning, then every value by way of the index.
 pub(super) fn verify(engine: &Engine) -> Result<Findings, StoreError> {
     let mut findings = Findings { log_bytes: engine.log.size_bytes(), ..Findings::default() };
-    if let Err(error) = engine.log.scan(engine.log.start(), &mut |_, _| Ok(())).map_err(|error| damaged_log(&error)) {
+    if let Err(error) = engine.log.scan(engine.log.start(), &mut |_, _| Ok(())) {
         findings.problem(b"log", &error.to_string());
     }
     // From the kinds on: what the index keeps for itself comes before.
@@ -41,7 +49,7 @@ pub(super) fn verify(engine: &Engine) -> Result<Findings, StoreError> {
         let (key, slot) = match item {
             Ok(found) => found,
             Err(error @ StoreError::Damaged { .. }) => {
-                findings.problem(b"index", &error.to_string());
+                findings.error(b"index", &error);
                 break;
             }
             Err(error) => return Err(error),
@@ -60,7 +68,7 @@ pub(super) fn verify(engine: &Engine) -> Result<Findings, StoreError> {
             (_, Some(value)) => parse::<serde::de::IgnoredAny>(&key, &value).map(drop),
         });
         if let Err(error) = checked {
-            findings.problem(&key, &error.to_string());
+            findings.error(&key, &error);
         }
         if kind == key::RUNNING {
             let execution = [&[key::EXECUTION], key.get(1..).unwrap_or_default()].concat();

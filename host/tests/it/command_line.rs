@@ -274,6 +274,28 @@ fn a_damaged_store_is_refused_and_left_alone() {
     assert_eq!(std::fs::read(file).unwrap(), b"this is no log");
 }
 
+/// What the index does not need of a frame is missed by nobody but a check: it says what is damaged, and not to check.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_a_damaged_store_is_told_in_a_sentence() {
+    let server = TestServer::start().await;
+    server.deploy("flow: shop\nsteps:\n  - trigger: Order\n").await;
+    let data = server.end().await;
+    let verify = || Command::new(BINARY).args(["db", "verify", "--data"]).arg(data.path()).output().unwrap();
+    assert!(says(&verify()).contains(" bytes, 0 problems\n"));
+    let log = data.path().join("store/log/0000000001.log");
+    let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"XXX", 8).unwrap();
+    let output = verify();
+    fails(
+        &output,
+        74,
+        "ringback: the store is damaged: 1 problem is listed above; `ringback restore` makes a whole one of a backup\n",
+    );
+    let listed = text(&output.stdout);
+    assert!(listed.contains(" bytes, 1 problem\n  log: ") && listed.contains(", byte 0: the checksum"), "{listed}");
+    assert!(!listed.contains("db verify"), "{listed}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_more_users_than_a_page_holds_is_whole() {
     let server = TestServer::start().await;

@@ -93,10 +93,15 @@ impl TestServer {
     }
 
     /// The same with other settings.
-    pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(self.end().await, change).await
+    }
+
+    /// Stops: its data.
+    pub async fn end(mut self) -> TempDir {
         drop(self.stop.take());
         self.running.take().unwrap().await.unwrap().unwrap();
-        Self::start_in(self.data.take().unwrap(), change).await
+        self.data.take().unwrap()
     }
 
     /// A URL of before a restart, where the server listens now.

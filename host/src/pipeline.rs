@@ -38,6 +38,7 @@ use dedupe::Identity;
 use passage::{Origin, Passage, Place, scope_of};
 use select::{Delivering, Delivery};
 use serde_json::Value;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ticket::TicketCall;
@@ -189,12 +190,12 @@ impl Pipeline {
     async fn pass(&self, mut passage: Passage) -> Result<(End, Passage), StoreError> {
         let flow = Arc::clone(&passage.flow);
         if !flow.weight.is_heavy() {
-            let end = flow.weight.of(self.pass_stages(&mut passage)).await;
+            let end = flow.weight.of(pin!(self.pass_stages(&mut passage))).await;
             return Ok((end, passage));
         }
         let (pipeline, workspace) = (self.clone(), passage.callback.workspace.clone());
         let work = async move {
-            let end = flow.weight.of(pipeline.pass_stages(&mut passage)).await;
+            let end = flow.weight.of(pin!(pipeline.pass_stages(&mut passage))).await;
             (end, passage)
         };
         self.plugins.compute(&workspace, work).await.map_err(StoreError::Stopped)

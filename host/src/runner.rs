@@ -28,6 +28,7 @@ use effects::Performed;
 use mailbox::Look;
 use shares::{Place, Shares};
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -177,10 +178,10 @@ impl Runner {
     ) -> Result<Option<(Name, Paused)>, StoreError> {
         let flow = Arc::clone(&run.flow);
         if !flow.weight.is_heavy() {
-            return flow.weight.of(self.run(place, run, job)).await;
+            return flow.weight.of(pin!(self.run(place, run, job))).await;
         }
         let (runner, workspace) = (self.clone(), run.workspace.clone());
-        let work = async move { flow.weight.of(runner.run(place, run, job)).await };
+        let work = async move { flow.weight.of(pin!(runner.run(place, run, job))).await };
         self.inner.plugins.compute(&workspace, work).await.map_err(StoreError::Stopped)?
     }
 

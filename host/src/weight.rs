@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,8 @@ impl Weight {
         self.state.load(Relaxed) == HEAVY
     }
 
-    /// Does some of the work, and sees how long it keeps its thread at a time.
-    pub async fn of<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
+    /// Does some of the work, and sees how long it keeps its thread at a time. The work stays where it is: it is large.
+    pub async fn of<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|context| {
             let watched_from = (self.state.load(Relaxed) != LIGHT).then(thread_time);
             let began = Instant::now();
@@ -70,27 +69,28 @@ fn thread_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{HEAVY, LIGHT, LONG, SHORT_TIMES, WATCHED, Weight, thread_time};
+    use std::pin::pin;
     use std::sync::atomic::Ordering::Relaxed;
 
     #[tokio::test]
     async fn b3_what_computes_for_long_is_noticed_and_what_does_so_no_more_is_forgotten() {
         let weight = Weight::default();
         let state = || weight.state.load(Relaxed);
-        weight.of(async {}).await;
+        weight.of(pin!(async {})).await;
         assert_eq!(state(), LIGHT);
         // What sleeps keeps no processor.
-        weight.of(async { std::thread::sleep(LONG * 2) }).await;
-        weight.of(async { std::thread::sleep(LONG * 2) }).await;
+        weight.of(pin!(async { std::thread::sleep(LONG * 2) })).await;
+        weight.of(pin!(async { std::thread::sleep(LONG * 2) })).await;
         assert_eq!(state(), WATCHED);
         let compute = async {
             let until = thread_time() + LONG * 2;
             while thread_time() < until {}
         };
-        weight.of(compute).await;
+        weight.of(pin!(compute)).await;
         assert_eq!(state(), HEAVY);
         assert!(weight.is_heavy());
         for _ in 0..=SHORT_TIMES {
-            weight.of(async {}).await;
+            weight.of(pin!(async {})).await;
         }
         assert_eq!(state(), LIGHT);
     }

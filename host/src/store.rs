@@ -6,6 +6,7 @@
 
 mod backup;
 mod cleaner;
+mod due;
 mod engine;
 mod flow;
 mod index;
@@ -19,6 +20,7 @@ mod verify;
 mod writer;
 
 pub use backup::{BackupError, BackupFile};
+pub use due::{Due, DueKey, DuePage};
 pub use flow::{FlowRecord, FlowVersionRecord, GoneTrigger};
 pub use open::{Lock, OpenError};
 pub use retention::Forgotten;
@@ -333,29 +335,6 @@ pub struct Delivery {
     /// SHA-256 of its body, in hexadecimal.
     pub body: String,
     pub expires_at: Timestamp,
-}
-
-/// Something whose time has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// An execution's wait is over.
-    Execution { workspace: Name, id: ExecutionId },
-    /// Nobody took this mail.
-    Mail { workspace: Name, execution: ExecutionId, trigger: Name, callback: CallbackId },
-}
-
-/// Where a look at what is due ended.
-#[derive(Clone, Debug)]
-pub struct DueKey(Vec<u8>);
-
-/// What one look at what is due found.
-#[derive(Debug, Default)]
-pub struct DuePage {
-    pub items: Vec<Due>,
-    /// The next look goes on behind it; `None` when this one found nothing.
-    pub last: Option<DueKey>,
-    /// Whether nothing is due behind it.
-    pub is_end: bool,
 }
 
 /// A page of a list, newest first.
@@ -706,50 +685,6 @@ impl Store {
         identity: &[u8; 32],
     ) -> Result<Option<Delivery>, StoreError> {
         self.engine.get(&key::delivery(workspace, flow, trigger, identity))
-    }
-
-    /// Workspaces in which callbacks wait for their plugin.
-    pub fn deferring(&self) -> Result<Vec<Name>, StoreError> {
-        let (mut start, end) = (vec![key::DEFERRED], vec![key::DEFERRED + 1]);
-        let read = |key: &[u8]| key.get(1..).and_then(key::workspace_and_callback);
-        let mut workspaces = Vec::new();
-        while let Some((workspace, _)) = self.engine.scan_keys(start, end.clone(), 1, read)?.pop() {
-            start = key::after_prefix(&key::all_deferred(&workspace));
-            workspaces.push(workspace);
-        }
-        Ok(workspaces)
-    }
-
-    /// Callbacks of a workspace that wait for their plugin, those that came first in front, after one of them.
-    pub fn deferred(
-        &self,
-        workspace: &Name,
-        after: Option<CallbackId>,
-        limit: usize,
-    ) -> Result<Vec<CallbackId>, StoreError> {
-        let prefix = key::all_deferred(workspace);
-        let end = key::after_prefix(&prefix);
-        let start = after.map_or(prefix, |after| [&key::deferred(workspace, after)[..], &[0]].concat());
-        let read = |key: &[u8]| key.get(1..).and_then(key::workspace_and_callback).map(|(_, id)| id);
-        self.engine.scan_keys(start, end, limit, read)
-    }
-
-    /// Executions that a callback for all has resumed so far, in the order in which they began.
-    pub fn resumed_by(&self, workspace: &Name, callback: CallbackId) -> Result<Vec<ExecutionId>, StoreError> {
-        let prefix = key::all_resumed(workspace, callback);
-        let read = |key: &[u8]| key.get(prefix.len()..)?.try_into().ok().map(ExecutionId::from_bytes);
-        self.engine.scan_keys(prefix.clone(), key::after_prefix(&prefix), usize::MAX, read)
-    }
-
-    /// What is due by now behind a key, at most so many. Deliveries that are over are forgotten on the way.
-    pub async fn due(&self, now: Timestamp, after: Option<DueKey>, limit: usize) -> Result<DuePage, StoreError> {
-        let engine = Arc::clone(&self.engine);
-        let looked = tokio::task::spawn_blocking(move || engine.due(now, after, limit)).await;
-        let (page, over) = looked.map_err(|error| StoreError::Read(error.to_string()))??;
-        if !over.is_empty() {
-            self.engine.writer.commit(over).await?;
-        }
-        Ok(page)
     }
 
     pub fn secrets(&self) -> Result<Vec<(Name, String, SecretRecord)>, StoreError> {

@@ -351,7 +351,7 @@ async fn the_key_of_the_secrets_may_come_from_outside() {
     for (refused, code, expected) in [
         (server.clone().with("RINGBACK_SECRET_KEY", other), 78, "the key is not the one"),
         (server.clone().with("RINGBACK_SECRET_KEY", "hunter2"), 78, "openssl rand -base64 32"),
-        (with_key.clone().with("RINGBACK_SECRET_KEY_FILE", "elsewhere"), 78, "not both"),
+        (with_key.clone().with("RINGBACK_SECRET_KEY_FILE", "elsewhere"), 78, "leave one of them out"),
     ] {
         let status = refused.spawn().wait().unwrap();
         let said = std::fs::read_to_string(&log).unwrap();

@@ -150,7 +150,8 @@ async fn each_environment_has_a_signature_of_its_own() {
     assert_eq!(parts(&server.get("/v1/flows/quote").await["triggers"][0]), first);
     assert_eq!(put(&server, "/v1/environments/staging", json!({ "url_prefix": "4" })).await, 200);
     let moved = parts(&server.get("/v1/flows/quote").await["triggers"][0]);
-    assert_eq!(moved[1], (first[1].0.replace("/2", "/4"), first[1].1.clone()), "another prefix is another path alone");
+    let path = format!("{}/4", first[1].0.strip_suffix("/2").unwrap());
+    assert_eq!(moved[1], (path, first[1].1.clone()), "another prefix is another path alone");
     let path = "/v1/flows/quote/triggers/price/callbacks/json/signatures";
     let rotated: Value = server.api(Method::POST, path).send().await.unwrap().json().await.unwrap();
     let second = parts(&rotated["triggers"][0]);

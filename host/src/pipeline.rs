@@ -35,6 +35,7 @@ use crate::time::Timestamp;
 use crate::user::Users;
 use crate::verify::{Proof, Verified, Verify, challenge, not_genuine, verified_before, verify};
 use dedupe::Identity;
+use futures_util::future::BoxFuture;
 use passage::{Origin, Passage, Place, scope_of};
 use select::{Delivering, Delivery};
 use serde_json::Value;
@@ -194,10 +195,11 @@ impl Pipeline {
             return Ok((end, passage));
         }
         let (pipeline, workspace) = (self.clone(), passage.callback.workspace.clone());
-        let work = async move {
+        // On the heap: what is rare must not make the work of every callback larger.
+        let work: BoxFuture<'static, _> = Box::pin(async move {
             let end = flow.weight.of(pin!(pipeline.pass_stages(&mut passage))).await;
             (end, passage)
-        };
+        });
         self.plugins.compute(&workspace, work).await.map_err(StoreError::Stopped)
     }
 

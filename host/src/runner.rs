@@ -25,6 +25,7 @@ use crate::sync::lock;
 use crate::ticket::Tickets;
 use crate::time::Timestamp;
 use effects::Performed;
+use futures_util::future::BoxFuture;
 use mailbox::Look;
 use shares::{Place, Shares};
 use std::collections::{HashMap, HashSet};
@@ -181,7 +182,9 @@ impl Runner {
             return flow.weight.of(pin!(self.run(place, run, job))).await;
         }
         let (runner, workspace) = (self.clone(), run.workspace.clone());
-        let work = async move { flow.weight.of(pin!(runner.run(place, run, job))).await };
+        // On the heap: what is rare must not make every run larger.
+        let work: BoxFuture<'static, _> =
+            Box::pin(async move { flow.weight.of(pin!(runner.run(place, run, job))).await });
         self.inner.plugins.compute(&workspace, work).await.map_err(StoreError::Stopped)?
     }
 

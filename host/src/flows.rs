@@ -80,6 +80,8 @@ pub enum FlowError {
     SignaturesMax,
     #[error("there is no signature {0}")]
     NoSignature(String),
+    #[error("several signatures begin with {0}: name the whole of the one that is meant")]
+    SignatureAmbiguous(String),
     #[error("the operating system gave no random bytes")]
     Random,
     #[error(transparent)]
@@ -332,7 +334,7 @@ impl Flows {
         id: &str,
     ) -> Result<Arc<Deployed>, FlowError> {
         self.change_callback(workspace, name, trigger, callback, |ids, environments| {
-            let dropped = ids::drop_signature(ids, environments, id);
+            let dropped = ids::drop_signature(ids, environments, id)?;
             if dropped.is_empty() {
                 return Err(FlowError::NoSignature(id.to_owned()));
             }

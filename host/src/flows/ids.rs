@@ -92,19 +92,23 @@ pub(super) fn add_signature(ids: &mut CallbackIds) -> Result<(), FlowError> {
     Ok(())
 }
 
-/// Drops the signatures with this id, which may be that of what one of the environments has in place of them: what counts no
+/// Drops a signature by its id or as a whole, which may be that of what one of the environments has in place of it: what counts no
 /// more.
-pub(super) fn drop_signature(ids: &mut CallbackIds, environments: &[Name], id: &str) -> Vec<String> {
+pub(super) fn drop_signature(ids: &mut CallbackIds, environments: &[Name], id: &str) -> Result<Vec<String>, FlowError> {
     let in_urls = |known: &str| -> Vec<String> {
         let elsewhere = environments.iter().map(|environment| ids.in_environment(known, environment).into_owned());
         std::iter::once(known.to_owned()).chain(elsewhere).collect()
     };
     let all: Vec<Vec<String>> = ids.signatures.iter().map(|known| in_urls(known)).collect();
-    let is_meant = |in_urls: &Vec<String>| in_urls.iter().any(|known| signature_id(known) == id);
-    let dropped: Vec<String> = all.into_iter().filter(is_meant).flatten().collect();
+    let is_meant = |in_urls: &Vec<String>| in_urls.iter().any(|known| known == id || signature_id(known) == id);
+    let meant: Vec<Vec<String>> = all.into_iter().filter(is_meant).collect();
+    if meant.len() > 1 && !meant.iter().flatten().any(|known| known == id) {
+        return Err(FlowError::SignatureAmbiguous(id.to_owned()));
+    }
+    let dropped: Vec<String> = meant.into_iter().flatten().collect();
     ids.signatures.retain(|known| !dropped.contains(known));
     ids.keys.retain(|known, _| !dropped.contains(known));
-    dropped
+    Ok(dropped)
 }
 
 /// Signatures that a flow brings along.

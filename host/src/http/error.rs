@@ -173,6 +173,9 @@ impl From<FlowError> for Problem {
             | FlowError::NoCallback { .. }
             | FlowError::NoSignature(_) => Self::not_found(error.to_string()),
             FlowError::Unended { .. } => Self::new(StatusCode::CONFLICT, "executions_unended", error.to_string()),
+            FlowError::SignatureAmbiguous(_) => {
+                Self::new(StatusCode::CONFLICT, "signature_ambiguous", error.to_string())
+            }
             FlowError::SignaturesMax => Self::new(StatusCode::CONFLICT, "signatures_max", error.to_string()),
             FlowError::Store(error) => error.into(),
             FlowError::Random => Self::internal(&error),

@@ -403,3 +403,25 @@ async fn a_callback_without_a_signature_has_no_url() {
     assert_eq!(rotated.get("warnings"), None, "{rotated}");
     assert_eq!(server.post(&url(&rotated["triggers"][0], 0, "staging"), &json!({})).await.status(), StatusCode::OK);
 }
+
+/// Two signatures that begin alike: neither is dropped by what both have, and each can be as a whole.
+#[tokio::test]
+async fn a_signature_among_others_that_begin_alike_is_named_as_a_whole() {
+    let server = TestServer::start().await;
+    let (first, second) = (format!("abcdefgh{}", "1".repeat(32)), format!("abcdefgh{}", "2".repeat(32)));
+    for signature in [&first, &second] {
+        let source = format!(
+            "flow: alike\nsteps:\n  - trigger: T\n    face: patchworks\n    callbacks: [{{ name: main, signature: {signature} }}]\n"
+        );
+        assert!(server.try_deploy(&source).await.0.is_success());
+    }
+    let path = "/v1/flows/alike/triggers/t/callbacks/main/signatures";
+    let drop = async |id: &str| server.api(Method::DELETE, &format!("{path}/{id}")).send().await.unwrap();
+    let ambiguous = drop("abcdefgh").await;
+    assert_eq!(ambiguous.status(), StatusCode::CONFLICT);
+    assert_eq!(ambiguous.json::<Value>().await.unwrap()["code"], "signature_ambiguous");
+    let flow: Value = drop(&first).await.json().await.unwrap();
+    let left = flow["triggers"][0]["callbacks"][0]["signatures"].to_string();
+    assert!(left.contains("abcdefgh"), "the other one counts: {flow}");
+    assert!(drop("abcdefgh").await.status().is_success(), "it is the only one now");
+}

@@ -41,7 +41,7 @@ pub(super) struct Delivery<'d> {
     /// What it says by the deployed version, or why that cannot read it.
     input: Result<Input, Stop>,
     /// What it says by another version, the last that was asked: those that wait longest run the oldest.
-    earlier: Mutex<Option<(u32, Input)>>,
+    earlier: Mutex<Option<(u32, Result<Input, Stop>)>>,
     /// Whether it was made known that it is for all; false when the same one was known already.
     claim: OnceCell<bool>,
 }
@@ -52,8 +52,11 @@ impl<'d> Delivery<'d> {
     }
 
     /// The trigger in the version that an execution runs.
-    fn trigger_in<'f>(&self, flow: &'f Flow) -> Option<&'f Trigger> {
-        flow.triggers.iter().find(|trigger| trigger.id == self.trigger.id)
+    fn trigger_in<'f>(&self, flow: &'f Flow) -> &'f Trigger
+    where
+        'd: 'f,
+    {
+        flow.triggers.iter().find(|trigger| trigger.id == self.trigger.id).unwrap_or(self.trigger)
     }
 }
 
@@ -137,8 +140,8 @@ impl Pipeline {
         let summary = self.store.summary(&passage.callback.workspace, id);
         let summary = summary.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
         let waits = summary.is_some_and(|summary| {
-            let waits_at = summary.wait.and_then(|wait| wait.trigger);
-            summary.flow == passage.flow.name && waits_at.as_ref() == Some(&trigger.id)
+            let waits_at = summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
+            summary.flow == passage.flow.name && waits_at == Some(&trigger.id) && self.is_here(passage, &summary)
         });
         Ok(waits.then_some(Selector::One(text)))
     }
@@ -231,8 +234,7 @@ impl Pipeline {
                     continue;
                 };
                 let version = run.flow.version;
-                let condition = delivery.trigger_in(&run.flow).and_then(|trigger| trigger.when.as_ref());
-                let depends = condition.is_some_and(Condition::reads_execution);
+                let depends = delivery.trigger_in(&run.flow).when.as_ref().is_some_and(Condition::reads_execution);
                 match self.resume(passage, delivery, run, declined).await {
                     Ok(Attempt::Resumed(end)) => return Ok(Some(end)),
                     Ok(Attempt::DoesNotCount(reason)) => {
@@ -288,15 +290,15 @@ impl Pipeline {
     /// says who has; what the end of the process leaves undone is done at the next start, as with callbacks kept for a plugin.
     async fn select_all(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<End, Stopped> {
         let (workspace, callback) = (passage.callback.workspace.clone(), passage.callback.id);
-        let began = match &passage.origin {
-            Origin::Deferred { record } => record.received_at,
-            Origin::Caller | Origin::Replay { .. } => Timestamp::now(),
+        let (began, is_deferred) = match &passage.origin {
+            Origin::Deferred { record } => (record.received_at, true),
+            Origin::Caller | Origin::Replay { .. } => (Timestamp::now(), false),
         };
         let _under_way = UnderWay::begin(&self.delivering, callback);
         let (mut after, mut declined) = (None, 0_usize);
         let mut resumed: Vec<ExecutionId> = Vec::new();
         let (mut failed, mut failure, mut is_known) = (0_usize, None, false);
-        'pages: loop {
+        loop {
             let page = self.waits(passage, delivery.trigger, after)?;
             after = page.last().copied().or(after);
             let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<OneOfAll, Stopped>>> = Vec::new();
@@ -321,18 +323,19 @@ impl Pipeline {
                 }
             }
             if is_last || is_known {
-                break 'pages;
+                break;
             }
         }
         if is_known {
             return self.known_now(passage, delivery.trigger).await;
         }
         let is_claimed = delivery.claim.get() == Some(&true);
-        if is_claimed {
+        // One that was deferred has that with it already.
+        if is_claimed && !is_deferred {
             passage.identity = None;
             passage.with.push(Write::TakeDeferred { workspace: workspace.clone(), id: callback });
         }
-        if is_claimed || matches!(passage.origin, Origin::Deferred { .. }) {
+        if is_claimed || is_deferred {
             let all = self.store.resumed_by(&workspace, callback);
             resumed = all.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
             passage.with.extend(done_with(&workspace, callback, &resumed));
@@ -395,10 +398,13 @@ impl Pipeline {
                 return Err((Stage::Select, stop));
             }
         };
-        // An execution of another environment, or of one of this name that was removed, is none of the caller's business.
+        Ok(run.filter(|run| self.is_here(passage, &run.execution.summary)))
+    }
+
+    /// An execution of another environment, or of one of this name that was removed, is none of the caller's business.
+    fn is_here(&self, passage: &Passage, of: &Summary) -> bool {
         let Callback { workspace, environment, .. } = &*passage.callback;
-        let is_here = |of: &Summary| of.environment == *environment && self.environments.has(workspace, of);
-        Ok(run.filter(|run| is_here(&run.execution.summary)))
+        of.environment == *environment && self.environments.has(workspace, of)
     }
 
     fn waits(
@@ -434,18 +440,24 @@ impl Pipeline {
         flow: &Flow,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Input, Stopped> {
-        let own = delivery.trigger_in(flow).filter(|_| flow.version != passage.flow.version);
-        let Some(own) = own else { return delivery.input.clone().map_err(|stop| (Stage::Parse, stop)) };
-        let known = lock(&delivery.earlier).as_ref().filter(|(version, _)| *version == flow.version).cloned();
-        if let Some((_, input)) = known {
-            return Ok(input);
+        let unread = |stop: Stop| (Stage::Parse, stop);
+        if flow.version == passage.flow.version {
+            return delivery.input.clone().map_err(unread);
         }
-        let (input, _) = self.read(passage, own, delivery.verified, true, uses).await.map_err(|stop| {
+        let known = lock(&delivery.earlier).as_ref().filter(|(version, _)| *version == flow.version).cloned();
+        if let Some((_, read)) = known {
+            return read.map_err(unread);
+        }
+        let read = self.read(passage, delivery.trigger_in(flow), delivery.verified, true, uses).await;
+        let read = read.map(|(input, _)| input).map_err(|stop| {
             let reason = format!("version {} of the flow cannot read it: {}", flow.version, stop.reason);
-            (Stage::Parse, Stop { reason, ..stop })
-        })?;
-        *lock(&delivery.earlier) = Some((flow.version, input.clone()));
-        Ok(input)
+            Stop { reason, ..stop }
+        });
+        // What may pass a little later is asked again.
+        if !read.as_ref().is_err_and(|stop| stop.temporary) {
+            *lock(&delivery.earlier) = Some((flow.version, read.clone()));
+        }
+        read.map_err(unread)
     }
 
     /// Resumes an execution that waits here, if the condition of its own version holds for it. `declined` wait longer, and are not
@@ -459,7 +471,7 @@ impl Pipeline {
     ) -> Result<Attempt, Stopped> {
         let id = run.execution.summary.id;
         let flow = Arc::clone(&run.flow);
-        let trigger = delivery.trigger_in(&flow).unwrap_or(delivery.trigger);
+        let trigger = delivery.trigger_in(&flow);
         let mut uses = Vec::new();
         let asked = self.asked(passage, delivery, &run, &mut uses).await;
         passage.uses.append(&mut uses);
@@ -570,7 +582,7 @@ impl Pipeline {
     /// Keeps a callback for an execution that does not wait yet: `None` when it has gone on in the meantime.
     async fn keep(&self, passage: &mut Passage, delivery: &Delivery<'_>, run: &Run) -> Result<Option<End>, Stopped> {
         let id = run.execution.summary.id;
-        let trigger = delivery.trigger_in(&run.flow).unwrap_or(delivery.trigger);
+        let trigger = delivery.trigger_in(&run.flow);
         let Some(ttl) = trigger.mailbox else {
             let reason = format!("the execution {id} does not wait here yet, and the trigger keeps no mail");
             return Err(refused("not_waiting", "The execution does not wait here.", reason));

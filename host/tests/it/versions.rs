@@ -717,6 +717,38 @@ async fn c4_a_wait_goes_on_where_its_trigger_has_become_the_first() {
     }
 }
 
+/// E1: an execution of another environment is not there, also where a trigger has become the first: the callback starts one, as with
+/// any other id.
+#[tokio::test]
+async fn e1_a_wait_of_another_environment_is_none_at_a_first_trigger() {
+    let server = TestServer::start().await;
+    let environment = json!({ "url_prefix": "2" });
+    assert!(send(&server, Method::PUT, "/v1/environments/staging", environment).await.0.is_success());
+    let trigger = |name: &str| {
+        format!(
+            "  - trigger: {name}\n    id: {name}\n    face: patchworks\n    environments: [staging]\n    callbacks: [{{ name: main }}]\n"
+        )
+    };
+    let flow = |triggers: &str| format!("flow: walls\nsteps:\n{triggers}  - respond: {{ json: {{ done: true }} }}\n");
+    let (_, deployed) = server.try_deploy(&flow(&(trigger("a") + &trigger("b")))).await;
+    let url = |of: &Value, index: usize, environment: &str| {
+        of["triggers"][index]["callbacks"][0]["urls"][environment].as_str().unwrap().to_owned()
+    };
+    server.post(&url(&deployed, 0, "staging"), &json!({})).await;
+    let waiting = server
+        .eventually("/v1/executions?status=waiting", |list| list["items"].as_array().is_some_and(|all| all.len() == 1))
+        .await;
+    let id = waiting["items"][0]["id"].as_str().unwrap();
+    let (_, deployed) = server.try_deploy(&flow(&trigger("b"))).await;
+    for known in [id, "01900000-0000-7000-8000-000000000000"] {
+        let answer = server.post(&format!("{}&execution={known}", url(&deployed, 0, "default")), &json!({})).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{known}");
+    }
+    assert_eq!(server.get(&format!("/v1/executions/{id}")).await["status"], "waiting");
+    server.post(&format!("{}&execution={id}", url(&deployed, 0, "staging")), &json!({})).await;
+    assert_eq!(server.ended(id).await["flow_version"], 1, "its own environment's URL is for it");
+}
+
 /// B7, B8: an execution of a removed flow is unknown where the next one of its name is called.
 #[tokio::test]
 async fn b7_b8_an_execution_of_a_removed_flow_is_unknown() {

@@ -30,7 +30,7 @@ pub(super) enum Performed {
     },
 }
 
-pub(super) enum Failure {
+enum Failure {
     Expression(EvaluationError),
     Ticket(String),
     Call(CallError),
@@ -92,7 +92,7 @@ impl Runner {
         Ok(Performed::Done(event, Vec::new()))
     }
 
-    pub(super) async fn run_step(
+    async fn run_step(
         &self,
         workspace: &Name,
         execution: &Execution,
@@ -110,7 +110,7 @@ impl Runner {
 
     /// A ticket, and the write that makes it together with the step's line in the journal. Or one is closed, for good before the
     /// line is written: once more is as once.
-    pub(super) async fn make_ticket(
+    async fn make_ticket(
         &self,
         workspace: &Name,
         execution: &Execution,
@@ -142,7 +142,7 @@ impl Runner {
         }
     }
 
-    pub(super) async fn close_ticket(
+    async fn close_ticket(
         &self,
         workspace: &Name,
         execution: &Execution,
@@ -166,7 +166,7 @@ impl Runner {
         Ok(Ok((Event::TicketMade(json!({ "id": ticket.id })), None)))
     }
 
-    pub(super) async fn build_reply(
+    async fn build_reply(
         &self,
         workspace: &Name,
         execution: &Execution,

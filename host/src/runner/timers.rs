@@ -49,7 +49,7 @@ impl Runner {
     }
 
     /// Lines up every execution whose time has come, and finds the mail that has expired: up to which key.
-    pub(super) async fn wake_due(
+    async fn wake_due(
         &self,
         mut after: Option<DueKey>,
         mail: &mut Vec<(Name, ExecutionId, Name, CallbackId)>,
@@ -73,13 +73,13 @@ impl Runner {
     }
 
     /// Tells an execution that its time has come, unless that is under way already.
-    pub(super) fn wake(&self, workspace: &Name, id: ExecutionId) {
+    fn wake(&self, workspace: &Name, id: ExecutionId) {
         if lock(&self.inner.waking).insert(id) {
             self.inner.working.line_up(workspace, Job { woken: true, ..Job::go_on(id) });
         }
     }
 
-    pub(super) async fn expire_all(&self, mail: Vec<(Name, ExecutionId, Name, CallbackId)>) {
+    async fn expire_all(&self, mail: Vec<(Name, ExecutionId, Name, CallbackId)>) {
         let expire = |(workspace, execution, trigger, callback)| async move {
             if let Err(error) = self.expire(&workspace, execution, &trigger, callback).await {
                 tracing::error!(callback.id = %callback, %error, "mail that expired is tried again");
@@ -88,7 +88,7 @@ impl Runner {
         futures_util::stream::iter(mail).for_each_concurrent(EXPIRING_MAX, expire).await;
     }
 
-    pub(super) async fn expire(
+    async fn expire(
         &self,
         workspace: &Name,
         execution: ExecutionId,
@@ -109,7 +109,7 @@ impl Runner {
     }
 
     /// The record of a callback with a change, to be written.
-    pub(super) fn changed(
+    fn changed(
         &self,
         workspace: &Name,
         id: CallbackId,

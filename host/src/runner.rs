@@ -288,7 +288,7 @@ impl Runner {
     /// Nothing else can happen to an execution whose flow is gone.
     async fn cancel_without_flow(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
         let store = &self.inner.store;
-        let (before, _) = store.execution(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+        let before = store.summary(workspace, id)?.ok_or(ChangeError::Missing(id))?;
         let Some((summary, entry)) = Execution::cancelled_without_flow(&before, Timestamp::now()) else {
             return Err(ChangeError::WrongStatus(before.status));
         };
@@ -305,7 +305,7 @@ impl Runner {
     /// It is not in such a state, its environment is gone, there is none, or the store failed.
     pub async fn retry(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
         let Inner { store, flows, environments, .. } = &*self.inner;
-        let (before, _) = store.execution(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+        let before = store.summary(workspace, id)?.ok_or(ChangeError::Missing(id))?;
         let _kept = environments.keep_open(workspace, &before.environment).await;
         if !environments.has(workspace, &before) {
             return Err(ChangeError::EnvironmentGone(before.environment.clone()));

@@ -383,7 +383,7 @@ impl Tickets {
         trigger: String,
         environment: &mut Option<Name>,
     ) -> Result<Handler, TicketError> {
-        let (summary, _) = self.store.execution(workspace, id)?.ok_or(TicketError::NoExecution(id))?;
+        let summary = self.store.summary(workspace, id)?.ok_or(TicketError::NoExecution(id))?;
         if let Some(other) = environment.take_if(|environment| *environment != summary.environment) {
             return Err(TicketError::OtherEnvironment(id, other));
         }

@@ -158,8 +158,8 @@ impl Pipeline {
         }
         let callback = self.store.callback(workspace, known.callback)?;
         let Some(execution) = callback.and_then(|record| record.execution) else { return Ok(false) };
-        let execution = self.store.execution(workspace, execution)?;
-        Ok(execution.is_some_and(|(summary, _)| summary.flow_version < first_version))
+        let execution = self.store.summary(workspace, execution)?;
+        Ok(execution.is_some_and(|summary| summary.flow_version < first_version))
     }
 
     /// What a delivery gets that came before; `None` for a new one, and for one that cannot be told from others.

@@ -22,6 +22,16 @@ async fn flood(server: &TestServer, url: &str, bodies: impl Iterator<Item = Valu
     assert!(statuses.iter().all(|status| *status == StatusCode::ACCEPTED), "{statuses:?}");
 }
 
+/// The flows of a workspace answer, at once and by a timer.
+async fn answers_as_if_alone(server: &TestServer) {
+    let (prompt, late) = (server.deploy(PROMPT).await, server.deploy(LATE).await);
+    for n in 0..20 {
+        let answer: Value = server.post(&prompt, &json!({ "n": n })).await.json().await.unwrap();
+        assert_eq!(answer, json!({ "n": n }));
+    }
+    assert_eq!(server.post(&late, &json!({})).await.status(), StatusCode::OK);
+}
+
 async fn count(server: &TestServer, path: &str) -> usize {
     server.get(path).await["items"].as_array().unwrap().len()
 }
@@ -48,12 +58,7 @@ async fn b4_hosts_that_never_answer_keep_no_neighbour_waiting() {
     assert_eq!(server.post(&own[0], &json!({ "n": 1 })).await.status(), StatusCode::OK, "its own flows answer");
 
     let server = server.in_workspace("bbb");
-    let (prompt, late) = (server.deploy(PROMPT).await, server.deploy(LATE).await);
-    for n in 0..20 {
-        let answer: Value = server.post(&prompt, &json!({ "n": n })).await.json().await.unwrap();
-        assert_eq!(answer, json!({ "n": n }));
-    }
-    assert_eq!(server.post(&late, &json!({})).await.status(), StatusCode::OK);
+    answers_as_if_alone(&server).await;
     let source = "flow: asks\nsteps:\n  - trigger: Hook\n    mode: sync\n  - http: { url: 'URL/answers' }\n";
     let asks = server.deploy(&source.replace("URL", &sink.url)).await;
     assert_eq!(server.post(&asks, &json!({})).await.status(), StatusCode::OK, "a place to ask is left, too");
@@ -72,12 +77,7 @@ async fn a2_a_plugin_that_keeps_failing_keeps_nobody_else_waiting() {
     let url = server.deploy("flow: traps\nsteps:\n  - trigger: Hook\n  - plugin: misbehave\n    with: trap\n").await;
     flood(&server, &url, (0..100).map(|n| json!(n))).await;
     let server = server.in_workspace("bbb");
-    let (prompt, late) = (server.deploy(PROMPT).await, server.deploy(LATE).await);
-    for n in 0..20 {
-        let answer: Value = server.post(&prompt, &json!({ "n": n })).await.json().await.unwrap();
-        assert_eq!(answer, json!({ "n": n }));
-    }
-    assert_eq!(server.post(&late, &json!({})).await.status(), StatusCode::OK);
+    answers_as_if_alone(&server).await;
     let server = server.in_workspace("aaa");
     assert!(count(&server, "/v1/executions?status=running&limit=100").await > 50, "they wait until the plugin is back");
 }

@@ -15,7 +15,7 @@ use crate::flows::Flows;
 use crate::name::{CallbackId, ExecutionId, Name, TicketId, looks_random, random_id};
 use crate::plugin::{Plugins, Role};
 use crate::redirect::Redirects;
-use crate::store::{Page, Store, StoreError, Write};
+use crate::store::{Page, Store, StoreError, TicketFilter, Write};
 use crate::time::{Timestamp, parse_lifetime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +28,8 @@ const PARAMETER_MAX: usize = 64;
 const WITH_BYTES_MAX: usize = 64 << 10;
 /// Tickets that are looked at together, when it is asked who needs a plugin.
 const USERS_PAGE: usize = 100;
+/// Pages of the store that one page is made of at most, when few of them are wanted.
+const LIST_PAGES_MAX: usize = 20;
 /// How often a ticket is closed again that was called at the same moment.
 const ATTEMPTS_MAX: usize = 20;
 
@@ -149,6 +151,15 @@ pub enum TicketStatus {
     },
 }
 
+/// Where a ticket stands at a time, as far as its record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketStanding {
+    Open,
+    Called,
+    Closed,
+    Expired,
+}
+
 /// Why a ticket could not be made or closed.
 #[derive(Debug, thiserror::Error)]
 pub enum TicketError {
@@ -227,6 +238,15 @@ impl TicketRecord {
     /// Whether its time is over.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    pub fn standing(&self, now: Timestamp) -> TicketStanding {
+        match self.status {
+            TicketStatus::Closed { .. } => TicketStanding::Closed,
+            _ if self.is_expired(now) => TicketStanding::Expired,
+            TicketStatus::Called { .. } => TicketStanding::Called,
+            TicketStatus::Open => TicketStanding::Open,
+        }
     }
 
     /// The write that gives it another status, if it still has the one that it has here.
@@ -446,7 +466,8 @@ impl Tickets {
         self.store.ticket(workspace, id)
     }
 
-    /// Tickets that `wanted` accepts, newest first, older than `before`.
+    /// Tickets that are wanted, newest first, older than `before`; with `gone`, those that are, or those that are not. A page may
+    /// have fewer than there are, or none: where `next` says, the others are.
     ///
     /// # Errors
     ///
@@ -456,9 +477,20 @@ impl Tickets {
         workspace: &Name,
         before: Option<[u8; 16]>,
         limit: usize,
-        wanted: impl Fn(&TicketRecord) -> bool,
+        wanted: &TicketFilter,
+        gone: Option<bool>,
     ) -> Result<Page<TicketRecord>, StoreError> {
-        self.store.tickets(workspace, before, limit, wanted)
+        let mut page = Page { items: Vec::new(), next: before };
+        for _ in 0..LIST_PAGES_MAX {
+            let Page { items, next } = self.store.tickets(workspace, page.next, limit - page.items.len(), wanted)?;
+            let is_wanted = |ticket: &TicketRecord| gone.is_none_or(|gone| self.is_gone(workspace, ticket) == gone);
+            page.items.extend(items.into_iter().filter(is_wanted));
+            page.next = next;
+            if page.next.is_none() || page.items.len() == limit {
+                break;
+            }
+        }
+        Ok(page)
     }
 
     /// The tickets of a workspace that can be called and that a plugin answers, in words: the first of them, and how many.
@@ -467,19 +499,13 @@ impl Tickets {
     ///
     /// The store failed.
     pub async fn users_of_plugin(&self, workspace: &Name, plugin: &Name) -> Result<Option<String>, StoreError> {
-        let (tickets, workspace, plugin) = (self.clone(), workspace.clone(), plugin.clone());
-        let now = Timestamp::now();
-        let of = workspace.clone();
-        let store = tickets.store.clone();
-        let needs = move |ticket: &TicketRecord| {
-            let is_closed = matches!(ticket.status, TicketStatus::Closed { .. });
-            let asks = matches!(&ticket.handler, Some(Handler::Plugin { plugin: of, .. }) if *of == plugin);
-            asks && !is_closed && !ticket.is_expired(now) && !tickets.is_gone(&of, ticket)
-        };
+        let (tickets, workspace) = (self.clone(), workspace.clone());
+        let can_be_called = (Timestamp::now(), vec![TicketStanding::Open, TicketStanding::Called]);
+        let wanted = TicketFilter { standing: Some(can_be_called), plugin: Some(plugin.clone()) };
         let count = move || {
             let (mut first, mut count, mut before) = (None, 0, None);
             loop {
-                let Page { items, next } = store.tickets(&workspace, before, USERS_PAGE, &needs)?;
+                let Page { items, next } = tickets.list(&workspace, before, USERS_PAGE, &wanted, Some(false))?;
                 first = first.or(items.first().map(|ticket| ticket.id));
                 count += items.len();
                 before = next;

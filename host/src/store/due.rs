@@ -1,32 +1,9 @@
 //! What is to be done: waits and mail whose time has come, callbacks that are not done with. Each is read behind a key.
 
-use super::{Store, StoreError, key};
+use super::{DueKey, DuePage, Store, StoreError, key};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::time::Timestamp;
 use std::sync::Arc;
-
-/// Something whose time has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// An execution's wait is over.
-    Execution { workspace: Name, id: ExecutionId },
-    /// Nobody took this mail.
-    Mail { workspace: Name, execution: ExecutionId, trigger: Name, callback: CallbackId },
-}
-
-/// Where a look at what is due ended.
-#[derive(Clone, Debug)]
-pub struct DueKey(pub(super) Vec<u8>);
-
-/// What one look at what is due found.
-#[derive(Debug, Default)]
-pub struct DuePage {
-    pub items: Vec<Due>,
-    /// The next look goes on behind it; `None` when this one found nothing.
-    pub last: Option<DueKey>,
-    /// Whether nothing is due behind it.
-    pub is_end: bool,
-}
 
 impl Store {
     /// Workspaces in which callbacks wait for their plugin.

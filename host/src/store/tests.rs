@@ -1,5 +1,5 @@
 use super::writer::Operation;
-use super::{OpenError, Store, StoreError, StoreOptions, Write, key};
+use super::{CallbackFilter, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter, Write, key};
 use crate::execution::{Entry, EntryKind, Status, Summary};
 use crate::name::{CallbackId, ExecutionId, Name};
 use crate::outcome::{CallbackRecord, Outcome};
@@ -114,9 +114,9 @@ async fn running_executions_are_known_after_a_restart_and_ended_ones_are_not() {
     }
     let store = Store::open(directory.path(), OPTIONS).unwrap();
     assert_eq!(store.running().unwrap(), [(workspace(), running.id)]);
-    let page = store.executions(&workspace(), None, 2, |_| true).unwrap();
+    let page = store.executions(&workspace(), None, 2, &ExecutionFilter::default()).unwrap();
     assert_eq!(page.items.iter().map(|run| run.id).collect::<Vec<_>>(), [ending.id, ended.id]);
-    let rest = store.executions(&workspace(), page.next, 2, |_| true).unwrap();
+    let rest = store.executions(&workspace(), page.next, 2, &ExecutionFilter::default()).unwrap();
     assert_eq!((rest.items.len(), rest.next), (1, None));
 }
 
@@ -401,7 +401,7 @@ async fn what_is_old_and_over_is_forgotten() {
         runs.push(run);
     }
     let left = async |store: &Store| {
-        let page = store.executions(&workspace(), None, 5000, |_| true).unwrap();
+        let page = store.executions(&workspace(), None, 5000, &ExecutionFilter::default()).unwrap();
         page.items.iter().filter(|run| run.status == Status::Waiting).count() * 10_000 + page.items.len()
     };
     let forgotten = store.forget(Timestamp::from_millis(999), None).await.unwrap();
@@ -440,10 +440,10 @@ async fn tickets_are_forgotten_when_they_have_no_use() {
     }
     let later = Timestamp::now().saturating_add(std::time::Duration::from_secs(9));
     assert_eq!(store.forget(later, None).await.unwrap().tickets, 2);
-    assert_eq!(store.tickets(&workspace(), None, 9, |_| true).unwrap().items.len(), 2);
+    assert_eq!(store.tickets(&workspace(), None, 9, &TicketFilter::default()).unwrap().items.len(), 2);
     let found = |number| store.ticket_of_state(uuid::Uuid::from_u128(number)).unwrap().is_some();
     assert_eq!([0, 1, 2, 3].map(found), [false, false, true, true]);
-    let again = store.tickets(&workspace(), None, 1, |_| true).unwrap().items.remove(0);
+    let again = store.tickets(&workspace(), None, 1, &TicketFilter::default()).unwrap().items.remove(0);
     let stale = Write::PutTicket { workspace: workspace(), before: Some(7), record: Box::new(again) };
     assert!(matches!(store.commit(vec![stale]).await, Err(StoreError::Conflict)));
 }
@@ -473,8 +473,8 @@ async fn b22_walking_all_pages_shows_every_callback_once() {
     let walked = |limit: usize, outcome: Outcome| {
         let (mut before, mut seen) = (None, Vec::new());
         loop {
-            let wanted = |record: &CallbackRecord| record.outcome == outcome;
-            let page = store.callbacks(&workspace(), before, limit, wanted).unwrap();
+            let wanted = CallbackFilter { outcome: Some(outcome), ..CallbackFilter::default() };
+            let page = store.callbacks(&workspace(), before, limit, &wanted).unwrap();
             assert!(page.items.len() <= limit);
             seen.extend(page.items.iter().map(|record| record.id));
             before = page.next;
@@ -497,8 +497,8 @@ async fn b22_walking_all_pages_shows_every_callback_once() {
         let (mut before, mut seen) = (None, Vec::new());
         for pages in 0.. {
             assert!(pages < 1000, "it does not end");
-            let wanted = |record: &CallbackRecord| outcome.is_none_or(|outcome| record.outcome == outcome);
-            let page = store.callbacks(&workspace(), before, limit, wanted).unwrap();
+            let wanted = CallbackFilter { outcome, ..CallbackFilter::default() };
+            let page = store.callbacks(&workspace(), before, limit, &wanted).unwrap();
             assert!(page.items.len() <= limit);
             seen.extend(page.items.iter().map(|record| record.id));
             before = page.next;
@@ -842,6 +842,8 @@ async fn b9_the_oldest_of_all_workspaces_go() {
         }
     }
     store.forget(Timestamp::from_millis(0), Some(7)).await.unwrap();
-    let left = names.each_ref().map(|name| store.executions(name, None, 100, |_| true).unwrap().items.len());
+    let left = names
+        .each_ref()
+        .map(|name| store.executions(name, None, 100, &ExecutionFilter::default()).unwrap().items.len());
     assert_eq!(left, [0, 2, 5]);
 }

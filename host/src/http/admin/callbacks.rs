@@ -7,8 +7,9 @@ use crate::app::App;
 use crate::http::error::Problem;
 use crate::name::CallbackId;
 use crate::name::ExecutionId;
-use crate::outcome::{CallbackRecord, Outcome, ReplyRecord, TraceEntry};
+use crate::outcome::{Outcome, ReplyRecord, TraceEntry};
 use crate::pipeline::{Replay, ReplayError};
+use crate::store::CallbackFilter;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -50,13 +51,8 @@ async fn list_callbacks(
         .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_outcome(&text)))
         .transpose()?;
     let (before, limit) = (page.before()?, page.limit()?);
-    let wanted = move |record: &CallbackRecord| {
-        flow.as_ref().is_none_or(|flow| record.flow.as_ref().is_some_and(|known| known.as_str() == flow))
-            && trigger.as_ref().is_none_or(|trigger| record.trigger == *trigger)
-            && ticket.as_ref().is_none_or(|ticket| record.ticket.is_some_and(|known| known.to_string() == *ticket))
-            && outcome.is_none_or(|outcome| record.outcome == outcome)
-    };
-    let page = read(move || app.store.callbacks(&caller.workspace, before, limit, wanted)).await?;
+    let wanted = CallbackFilter { flow, trigger, ticket, outcome };
+    let page = read(move || app.store.callbacks(&caller.workspace, before, limit, &wanted)).await?;
     Ok(answer(StatusCode::OK, List::page(page, |record| record)))
 }
 

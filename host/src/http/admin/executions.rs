@@ -8,6 +8,7 @@ use crate::execution::{Entry, Status, StepError, Summary, Wait};
 use crate::http::error::Problem;
 use crate::name::{CallbackId, ExecutionId};
 use crate::runner::ChangeError;
+use crate::store::ExecutionFilter;
 use crate::time::Timestamp;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -96,15 +97,8 @@ async fn list_executions(
         .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_status(&text)))
         .transpose()?;
     let (before, limit) = (page.before()?, page.limit()?);
-    let wanted = move |summary: &Summary| {
-        flow.as_ref().is_none_or(|flow| summary.flow.as_str() == flow)
-            && status.is_none_or(|status| summary.status == status)
-            && trigger.as_ref().is_none_or(|trigger| {
-                let waits_at = summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
-                waits_at.is_some_and(|at| at.as_str() == trigger)
-            })
-    };
-    let page = read(move || app.store.executions(&caller.workspace, before, limit, wanted)).await?;
+    let wanted = ExecutionFilter { flow, status, trigger };
+    let page = read(move || app.store.executions(&caller.workspace, before, limit, &wanted)).await?;
     Ok(answer(StatusCode::OK, List::page(page, |summary| view(summary, None))))
 }
 

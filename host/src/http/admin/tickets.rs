@@ -2,11 +2,12 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Json, Path, Query};
-use super::{List, PageQuery, answer};
+use super::{List, PageQuery, answer, read};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::name::{CallbackId, ExecutionId, Name, TicketId};
-use crate::ticket::{TicketError, TicketRecord, TicketRequest, TicketResponse, TicketStatus};
+use crate::store::TicketFilter;
+use crate::ticket::{TicketError, TicketRecord, TicketRequest, TicketResponse, TicketStanding, TicketStatus};
 use crate::time::Timestamp;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -73,12 +74,12 @@ struct Filter {
 }
 
 fn status(app: &App, workspace: &Name, ticket: &TicketRecord, now: Timestamp) -> &'static str {
-    match ticket.status {
-        TicketStatus::Closed { .. } => "closed",
-        _ if ticket.is_expired(now) => "expired",
-        _ if app.tickets.is_gone(workspace, ticket) => "gone",
-        TicketStatus::Called { .. } => "called",
-        TicketStatus::Open => "open",
+    match ticket.standing(now) {
+        TicketStanding::Closed => "closed",
+        TicketStanding::Expired => "expired",
+        TicketStanding::Called | TicketStanding::Open if app.tickets.is_gone(workspace, ticket) => "gone",
+        TicketStanding::Called => "called",
+        TicketStanding::Open => "open",
     }
 }
 
@@ -115,16 +116,25 @@ async fn list_tickets(
     caller: Viewer,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let Filter { status: wanted, limit, cursor } = filter;
-    const ALLOWED: [&str; 5] = ["open", "called", "closed", "expired", "gone"];
-    if let Some(other) = wanted.as_ref().filter(|wanted| !ALLOWED.contains(&wanted.as_str())) {
-        let detail = format!("`{other}` is not a status; allowed: {}", ALLOWED.join(", "));
-        return Err(Problem::bad_request("invalid_status", detail));
-    }
-    let (page, now) = (PageQuery { limit, cursor }, Timestamp::now());
-    let page = app.tickets.list(&caller.workspace, page.before()?, page.limit()?, |ticket| {
-        wanted.as_ref().is_none_or(|wanted| status(&app, &caller.workspace, ticket, now) == wanted)
-    })?;
+    let Filter { status, limit, cursor } = filter;
+    let page = PageQuery { limit, cursor };
+    let (wanted, gone) = match status.as_deref() {
+        None => (None, None),
+        Some("open") => (Some(vec![TicketStanding::Open]), Some(false)),
+        Some("called") => (Some(vec![TicketStanding::Called]), Some(false)),
+        Some("gone") => (Some(vec![TicketStanding::Open, TicketStanding::Called]), Some(true)),
+        Some("closed") => (Some(vec![TicketStanding::Closed]), None),
+        Some("expired") => (Some(vec![TicketStanding::Expired]), None),
+        Some(other) => {
+            let detail = format!("`{other}` is not a status; allowed: open, called, closed, expired, gone");
+            return Err(Problem::bad_request("invalid_status", detail));
+        }
+    };
+    let now = Timestamp::now();
+    let wanted = TicketFilter { standing: wanted.map(|standing| (now, standing)), plugin: None };
+    let (before, limit) = (page.before()?, page.limit()?);
+    let (tickets, workspace) = (app.tickets.clone(), caller.workspace.clone());
+    let page = read(move || tickets.list(&workspace, before, limit, &wanted, gone)).await?;
     Ok(answer(StatusCode::OK, List::page(page, |ticket| view(&app, &caller.workspace, ticket))))
 }
 

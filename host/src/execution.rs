@@ -124,6 +124,8 @@ pub struct Execution {
     failed_attempts: u32,
     /// What the `http` step under way sends, once it is known.
     request: Option<Arc<PreparedRequest>>,
+    /// Its `Idempotency-Key`; known as well when a request that was not answered is about to be made again.
+    key: Option<String>,
     /// How often someone let it try a step again that was answered.
     retries: u32,
     /// Whether the step failed because a request was not answered.
@@ -225,7 +227,16 @@ impl Execution {
     pub fn resume<'f>(&mut self, flow: &'f Flow, now: Timestamp) -> Turn<'f> {
         self.budget = Budget::of_turn();
         let mut entries = Vec::new();
-        let trigger = flow.steps.get(self.next).and_then(|step| match step.action {
+        let step = flow.steps.get(self.next);
+        // The journal says how an http step began, but for earlier versions.
+        if self.summary.status == Status::Running
+            && self.request.is_none()
+            && self.key.is_none()
+            && step.is_some_and(|step| matches!(step.action, Action::Http { .. }))
+        {
+            self.key = Some(self.key_of_earlier_versions());
+        }
+        let trigger = step.and_then(|step| match step.action {
             Action::Trigger { trigger, .. } if self.waits() => flow.triggers.get(trigger),
             _ => None,
         });
@@ -360,6 +371,7 @@ impl Execution {
             next: 0,
             failed_attempts: 0,
             request: None,
+            key: None,
             retries: 0,
             unanswered: false,
             input: Input::default(),
@@ -385,13 +397,16 @@ impl Execution {
                 Action::Plugin { call, .. } => return Some(Effect::RunStep { call }),
                 Action::Respond { reply: ReplySpec::Plugin(call), .. } => return Some(Effect::BuildReply { call }),
                 Action::Ticket { request, .. } => return Some(Effect::MakeTicket { request }),
-                Action::Http { call, .. } => match &self.request {
-                    Some(request) => {
-                        let (request, idempotency_key) = (Arc::clone(request), self.idempotency_key());
+                Action::Http { call, .. } => match (&self.request, &self.key) {
+                    (Some(request), Some(key)) => {
+                        let (request, idempotency_key) = (Arc::clone(request), key.clone());
                         return Some(Effect::SendHttp { call, request, idempotency_key });
                     }
-                    None => match PreparedRequest::new(call, &self.scope()) {
-                        Ok(request) => Ok(EntryKind::HttpRequest { request }),
+                    (_, key) => match PreparedRequest::new(call, &self.scope()) {
+                        Ok(request) => {
+                            let key = Some(key.clone().unwrap_or_else(|| self.new_key(&step.path)));
+                            Ok(EntryKind::HttpRequest { request, key })
+                        }
                         Err(error) => Err(failed(&error)),
                     },
                 },
@@ -437,12 +452,22 @@ impl Execution {
         None
     }
 
-    /// What tells a receiver that it has had this request before. Someone who tries a step again that
-    /// was answered wants another answer; what was not answered may have been done.
-    fn idempotency_key(&self) -> String {
+    /// What tells a receiver that it has had this request before: the step's place in the flow file, as `steps.2.then.0`, and how
+    /// often someone tried a step again that was answered, since that asks for another answer.
+    fn new_key(&self, path: &str) -> String {
+        self.key_at(&path.replace('[', ".").replace(']', ""))
+    }
+
+    /// The key of a request that was begun by a version that did not write it down: the number of the step, as if all stood in
+    /// one line. No new key is like that, so that no two steps share one.
+    fn key_of_earlier_versions(&self) -> String {
+        self.key_at(&self.next.to_string())
+    }
+
+    fn key_at(&self, place: &str) -> String {
         match self.retries {
-            0 => format!("{}-{}", self.summary.id, self.next),
-            retries => format!("{}-{}-{retries}", self.summary.id, self.next),
+            0 => format!("{}-{place}", self.summary.id),
+            retries => format!("{}-{place}-{retries}", self.summary.id),
         }
     }
 
@@ -489,7 +514,7 @@ impl Execution {
         };
         match problem {
             Some(problem) if retryable && attempt < call.retry.attempts => {
-                let pause = call.retry.pause(attempt, &format!("{}{}", self.summary.id, self.next));
+                let pause = call.retry.pause(attempt, self.key.as_deref().unwrap_or_default());
                 let until = now.saturating_add(retry_after.map_or(pause, |after| after.max(pause)));
                 self.record(flow, EntryKind::HttpRetry { attempt, problem, until }, now, entries);
             }
@@ -593,8 +618,12 @@ impl Execution {
                 }
                 self.go_on(flow, after);
             }
-            EntryKind::HttpRequest { request } => self.request = Some(Arc::new(request.clone())),
+            EntryKind::HttpRequest { request, key } => {
+                self.request = Some(Arc::new(request.clone()));
+                self.key = Some(key.clone().unwrap_or_else(|| self.key_of_earlier_versions()));
+            }
             EntryKind::HttpRetry { attempt, until, .. } => {
+                self.key = Some(self.key.take().unwrap_or_else(|| self.key_of_earlier_versions()));
                 self.failed_attempts = *attempt;
                 self.wait(flow, None, at, Some(*until));
             }
@@ -625,10 +654,13 @@ impl Execution {
                 self.end(Status::Failed, at);
             }
             EntryKind::Retried => {
+                // What was not answered may have been done.
+                let key = self.key.take().filter(|_| self.unanswered);
                 self.retries += u32::from(!self.unanswered);
                 self.summary.error = None;
                 self.summary.ended_at = None;
                 self.go_on(flow, self.next);
+                self.key = key;
             }
             EntryKind::Cancelled => self.end(Status::Cancelled, at),
             EntryKind::Completed => self.end(Status::Completed, at),
@@ -642,6 +674,7 @@ impl Execution {
         }
         self.failed_attempts = 0;
         self.request = None;
+        self.key = None;
         self.summary.status = Status::Running;
         self.summary.wait = None;
     }
@@ -666,6 +699,9 @@ fn failed(error: &EvaluationError) -> (&'static str, String) {
 fn trigger_name(flow: &Flow, index: usize) -> String {
     flow.triggers.get(index).map(|trigger| trigger.name.clone()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod earlier;
 
 #[cfg(test)]
 mod histories;

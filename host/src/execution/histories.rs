@@ -288,7 +288,6 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
         bytes_max: Execution::BYTES_MAX,
     };
     let (execution, turn) = Execution::start(&flow, start, at(now));
-    let id = execution.summary.id;
     let effect = turn.effect.as_ref().map(Wanted::of);
     let (entries, journal) = (turn.entries, Vec::new());
     let mut real = Real { flow: Arc::clone(&flow), execution, journal, mail: Vec::new(), sending: false };
@@ -315,10 +314,10 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
             }
             14..18 if real.sending => {
                 let status = [200, 200, 503, 404][random.below(4) as usize];
-                let place = real.execution.next;
+                let key = real.execution.key.clone().unwrap_or_default();
                 let pause = |attempt| {
                     let retry = crate::flow::Retry { attempts: 3, backoff: std::time::Duration::from_secs(2) };
-                    retry.pause(attempt, &format!("{id}{place}")).as_millis() as u64
+                    retry.pause(attempt, &key).as_millis() as u64
                 };
                 // A 404 is not tried again.
                 match (status, model.step()) {

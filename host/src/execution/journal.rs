@@ -162,7 +162,12 @@ pub enum EntryKind {
         result: Value,
     },
     /// What an http step sends, with each of its attempts.
-    HttpRequest { request: PreparedRequest },
+    HttpRequest {
+        request: PreparedRequest,
+        /// The `Idempotency-Key` of the attempts; journals of earlier versions do not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+    },
     /// An http step got no useful answer, and tries again.
     HttpRetry { attempt: u32, problem: String, until: Timestamp },
     /// A pause began.
@@ -205,7 +210,7 @@ impl EntryKind {
             Self::Plugin { result, .. } | Self::Http { result, .. } | Self::Ticket { result, .. } => {
                 weight(result, max)
             }
-            Self::HttpRequest { request } => request.weight(max),
+            Self::HttpRequest { request, .. } => request.weight(max),
             Self::Set { values } => values.values().map(|value| weight(value, max)).sum(),
             Self::Responded { reply, .. } => reply.body.len() + json::escapes(&reply.body),
             Self::Waiting { .. }

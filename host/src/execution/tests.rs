@@ -178,8 +178,10 @@ fn r5_a_retry_by_hand_has_another_key_where_there_was_an_answer() {
         let turn = execution.handle(&flow, Event::Retried, NOW);
         journal.extend(turn.entries);
         keys.push(key(turn.effect));
-        let restored = Execution::restore(&flow, execution.summary.clone(), journal.clone());
-        assert_eq!(restored.idempotency_key(), execution.idempotency_key(), "a restart knows it, too");
+        let mut restored = Execution::restore(&flow, execution.summary.clone(), journal.clone());
+        assert_eq!(restored, execution, "a restart knows it, too");
+        assert_eq!(Some(&key(restored.resume(&flow, NOW).effect)), keys.last());
     }
-    assert!(keys[0] == first && keys[1] != first && keys[2] == keys[1], "{first}: {keys:?}");
+    assert_eq!(first, format!("{}-steps.1", execution.summary.id), "the place in the file");
+    assert_eq!(keys, [first.clone(), format!("{first}-1"), format!("{first}-1")]);
 }

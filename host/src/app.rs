@@ -7,17 +7,19 @@ use crate::http;
 use crate::instance;
 use crate::jwt::JwtUsers;
 use crate::pipeline::Pipeline;
-use crate::plugin::{Outbound, Plugins, RegistryError, Settings};
 use crate::redirect::Redirects;
-use crate::request::Sender;
 use crate::retention::forget_repeatedly;
 use crate::runner::{Parts, Runner};
-use crate::secret::{SecretError, Secrets};
-use crate::store::{OpenError, Store, StoreError};
+use crate::secret::SecretError;
+use crate::secret::Secrets;
 use crate::ticket::Tickets;
 use crate::token::{TokenError, Tokens};
 use crate::user::Users;
 use metrics_exporter_prometheus::PrometheusHandle;
+use ringback_outbound::flow::Sender;
+use ringback_outbound::plugin::Outbound;
+use ringback_plugin::{Plugins, RegistryError, Settings};
+use ringback_store::{OpenError, Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +103,7 @@ pub async fn run(
         .map_err(|error| OpenError::Unusable { path: config.data.clone(), problem: error.to_string() })?;
     store.renew().await?;
     let environments = Environments::open(store.clone())?;
-    let secrets = Secrets::open(&store, Some(environments.clone()), &config.secret_key)?;
+    let secrets = Secrets::open(store.clone(), Some(environments.clone()), &config.secret_key)?;
     let tokens = Tokens::open(&store, &config.data.join("admin-token")).await?;
     let users = Users::new(store.clone());
     let settings = Settings {
@@ -112,7 +114,7 @@ pub async fn run(
         large_plugins: config.large_plugins,
     };
     let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned());
-    let plugins = Plugins::open(settings, store.clone(), secrets.clone(), outbound).await?;
+    let plugins = Plugins::open(settings, store.clone(), secrets.vault().clone(), outbound).await?;
     let flows = Flows::open(store.clone(), config.retention.flow_versions)?;
     let redirects = Redirects::open(Arc::clone(&config.redirect_origins), store.clone())?;
     let tickets = Tickets::new(
@@ -123,7 +125,8 @@ pub async fn run(
         redirects.clone(),
         &public_url,
     );
-    let sender = Sender::new(secrets.clone(), config.http_private_hosts.iter().cloned(), Arc::clone(&config.redact));
+    let sender =
+        Sender::new(secrets.vault().clone(), config.http_private_hosts.iter().cloned(), Arc::clone(&config.redact));
     let parts = Parts {
         store: store.clone(),
         flows: flows.clone(),
@@ -140,9 +143,9 @@ pub async fn run(
         store: store.clone(),
         flows: flows.clone(),
         plugins: plugins.clone(),
-        secrets: secrets.clone(),
+        secrets: secrets.vault().clone(),
         users: users.clone(),
-        jwt_users: JwtUsers::new(secrets.clone(), sender.clone()),
+        jwt_users: JwtUsers::new(secrets.vault().clone(), sender.clone()),
         environments: environments.clone(),
         tickets: tickets.clone(),
         limiter: Arc::default(),

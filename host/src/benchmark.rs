@@ -1,12 +1,14 @@
 //! A view of the inside for the benchmarks alone.
 
-use crate::callback::{Callback, Request};
-use crate::name::{CallbackId, Name};
-use crate::plugin::{Limits, Outbound, Plugins, Settings, Subject};
-use crate::secret::{KeySource, Secrets};
-use crate::store::{Store, StoreOptions};
-use crate::time::Timestamp;
+use crate::secret::KeySource;
+use crate::secret::Secrets;
 use bytes::Bytes;
+use ringback_outbound::plugin::Outbound;
+use ringback_plugin::{Limits, Plugins, Settings, Subject};
+use ringback_records::callback::{Callback, Request};
+use ringback_records::name::{CallbackId, Name};
+use ringback_records::time::Timestamp;
+use ringback_store::{Store, StoreOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +26,7 @@ pub async fn condition_calls(
 ) -> Result<f64, Box<dyn std::error::Error>> {
     let data = std::env::temp_dir().join(format!("ringback-benchmark-{}", std::process::id()));
     let store = Store::open(&data, StoreOptions::default())?;
-    let secrets = Secrets::open(&store, None, &KeySource::File(data.join("secret.key")))?;
+    let secrets = Secrets::open(store.clone(), None, &KeySource::File(data.join("secret.key")))?;
     let settings = Settings {
         data: data.clone(),
         compiler: compiler.to_owned(),
@@ -32,7 +34,7 @@ pub async fn condition_calls(
         body_bytes_max: 1 << 20,
         large_plugins: false,
     };
-    let plugins = Plugins::open(settings, store.clone(), secrets, Outbound::new([])).await?;
+    let plugins = Plugins::open(settings, store.clone(), secrets.vault().clone(), Outbound::new([])).await?;
     let (workspace, name) = (Name::default_name(), Name::default_name());
     plugins.upload(&workspace, &name, component, true).await?;
     let body = br#"{"ref": "refs/heads/main", "after": "0", "repository": {"full_name": "a/b"}}"#;

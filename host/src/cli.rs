@@ -19,12 +19,12 @@ mod ticket;
 mod token;
 mod user;
 
-use crate::store::StoreError;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{Client, ClientError};
 use exit::Exit;
+use ringback_store::StoreError;
 use serde_json::Value;
 use std::any::TypeId;
 use std::path::{Path, PathBuf};
@@ -184,10 +184,11 @@ impl CliError {
 
     fn exit(&self) -> Exit {
         use crate::app::RunError;
-        use crate::plugin::RegistryError;
         use crate::secret::SecretError;
-        use crate::store::OpenError;
         use crate::token::TokenError;
+        use ringback_plugin::RegistryError;
+        use ringback_rules::vault::VaultError;
+        use ringback_store::OpenError;
         match self {
             Self::Client(error) => error.exit(),
             Self::Unwell(diagnosis) => diagnosis.exit(),
@@ -203,7 +204,9 @@ impl CliError {
                 RunError::StoreFailed(_) => Exit::StoreFailed,
                 // The key is not the one of this data.
                 RunError::Secret(
-                    SecretError::Undecryptable(_) | SecretError::KeyFile { .. } | SecretError::KeyMissing(_),
+                    SecretError::Vault(VaultError::Undecryptable(_))
+                    | SecretError::KeyFile { .. }
+                    | SecretError::KeyMissing(_),
                 ) => Exit::Configuration,
                 RunError::Open(OpenError::InUse(_) | OpenError::Unusable { .. })
                 | RunError::Secret(_)
@@ -239,7 +242,7 @@ pub fn main() -> ExitCode {
     };
     // The child that compiles limits its own memory: no runtime, no threads.
     if let Command::CompilePlugin { large, memory_bytes } = command {
-        return crate::plugin::child_main(large, memory_bytes);
+        return ringback_plugin::child_main(large, memory_bytes);
     }
     let as_json = connection.json;
     let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -1,19 +1,19 @@
 //! Settings: `ringback.toml`, then `RINGBACK_…` variables, then flags; the later wins.
 
-use crate::execution::Execution;
-use crate::name::Name;
-use crate::plugin::{CallLimits, Limits};
-use crate::redact::Names;
 use crate::redirect::RedirectOrigins;
 use crate::retention::Retention;
 use crate::secret::KeySource;
-use crate::store::{MailboxLimits, StoreOptions};
-use crate::suggest::suggest;
-use crate::time::parse_duration;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
 use figment::{Figment, Metadata, Source};
+use ringback_plugin::{CallLimits, Limits};
+use ringback_records::name::Name;
+use ringback_records::time::parse_duration;
+use ringback_rules::execution::Execution;
+use ringback_rules::redact::Names;
+use ringback_rules::suggest::suggest;
+use ringback_store::{MailboxLimits, StoreOptions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Starting an execution, and removing the flow or the environment that it needs, exclude each other.
 
-use crate::name::Name;
-use crate::sync::lock;
+use ringback_records::name::Name;
+use ringback_records::sync::lock;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
@@ -67,9 +67,9 @@ impl Drop for Door<'_> {
 #[cfg(test)]
 mod tests {
     use super::Doors;
-    use crate::name::Name;
-    use crate::sync::lock;
     use futures_util::FutureExt;
+    use ringback_records::name::Name;
+    use ringback_records::sync::lock;
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()

@@ -2,12 +2,12 @@
 //! values where it has them, and those of `default` where it has none.
 
 use crate::doors::Doors;
-use crate::execution::Summary;
-use crate::name::Name;
-use crate::store::{Store, StoreError, Write};
-use crate::time::Timestamp;
 use arc_swap::ArcSwap;
-use serde::{Deserialize, Serialize};
+use ringback_records::environment::{EnvironmentRecord, VarRecord};
+use ringback_records::journal::Summary;
+use ringback_records::name::Name;
+use ringback_records::time::Timestamp;
+use ringback_store::{Store, StoreError, Write};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,25 +16,6 @@ use std::sync::Arc;
 const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Most characters of a prefix in a URL.
 const PREFIX_MAX: usize = 32;
-
-/// An environment as it is stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnvironmentRecord {
-    /// What names it in a URL (PW-10).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url_prefix: Option<String>,
-    /// What tells it from one of the same name that was removed; `None` for one of before this was noted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub made_at: Option<Timestamp>,
-    pub updated_at: Timestamp,
-}
-
-/// A variable as it is stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct VarRecord {
-    pub value: Value,
-    pub updated_at: Timestamp,
-}
 
 /// Why an environment or a variable could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -332,9 +313,9 @@ fn merge(table: &mut Table, workspace: &Name) {
 #[cfg(test)]
 mod tests {
     use super::Environments;
-    use crate::name::Name;
-    use crate::store::{Store, StoreOptions};
     use futures_util::FutureExt;
+    use ringback_records::name::Name;
+    use ringback_store::{Store, StoreOptions};
 
     /// B10: a removal holds up starts in what can be removed, and in nothing else.
     #[tokio::test]

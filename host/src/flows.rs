@@ -10,17 +10,20 @@ pub use table::Route;
 pub use versions::Version;
 
 use crate::doors::Doors;
-use crate::face::{self, Face, Target};
-use crate::flow::{CallbackSpec, Flow, Mistake, Parsed, Trigger, parse};
-use crate::name::Name;
-use crate::plugin::Plugins;
-use crate::secret::Secrets;
-use crate::store::{FlowRecord, FlowVersionRecord, GoneTrigger, Store, StoreError, Write};
-use crate::sync::lock;
-use crate::time::Timestamp;
+use crate::weight::LoadedFlow;
 use arc_swap::ArcSwap;
 use aws_lc_rs::error::Unspecified;
 use ids::{SIGNATURES_MAX, take_over_keys};
+use ringback_plugin::Plugins;
+use ringback_records::flow::{CallbackIds, Ids};
+use ringback_records::flow::{FlowRecord, FlowVersionRecord, GoneTrigger};
+use ringback_records::name::Name;
+use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
+use ringback_rules::face::{Face, Target};
+use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, Trigger, parse};
+use ringback_rules::vault::Vault;
+use ringback_store::{Store, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use table::Table;
@@ -33,7 +36,7 @@ const WAITING_SAID_MAX: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct Deployed {
     pub record: FlowRecord,
-    pub flow: Arc<Flow>,
+    pub flow: Arc<LoadedFlow>,
 }
 
 /// How a flow is deployed.
@@ -126,7 +129,7 @@ impl Flows {
             match parse(&version.map(|version| version.source).unwrap_or_default(), record.version) {
                 Ok(Parsed { flow, .. }) => {
                     find_gone(&store, &workspace, &mut record, &flow)?;
-                    table.put(&workspace, Deployed { record, flow: Arc::new(flow) });
+                    table.put(&workspace, Deployed { record, flow: Arc::new(flow.into()) });
                 }
                 Err(mistakes) => {
                     let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
@@ -179,7 +182,7 @@ impl Flows {
         source: &str,
         how: How,
         plugins: &Plugins,
-        secrets: &Secrets,
+        secrets: &Vault,
     ) -> Result<Deployment, FlowError> {
         // What takes time is done before others have to wait.
         let parsed = parse(source, 0).map_err(FlowError::Mistakes)?;
@@ -225,7 +228,7 @@ impl Flows {
         }
         let last = current.as_ref().map(|record| record.version).max(store.removed_flow(workspace, name)?);
         let version = last.unwrap_or(0) + 1;
-        let flow = Arc::new(Flow { version, ..parsed.flow });
+        let flow = Arc::new(LoadedFlow::from(Flow { version, ..parsed.flow }));
         let known = current.as_ref().map(|record| record.ids.clone()).unwrap_or_default();
         let mut ids = known.clone();
         let mut dropped = BTreeSet::new();
@@ -294,7 +297,7 @@ impl Flows {
         name: &Name,
         version: u32,
         plugins: &Plugins,
-        secrets: &Secrets,
+        secrets: &Vault,
     ) -> Result<Deployment, FlowError> {
         let source = self.one_version(workspace, name, version)?.record.source;
         self.deploy(workspace, name, &source, How::default(), plugins, secrets).await
@@ -350,7 +353,7 @@ impl Flows {
         name: &Name,
         trigger: &Name,
         callback: &Name,
-        change: impl FnOnce(&mut face::CallbackIds, &[Name]) -> Result<Vec<Write>, FlowError>,
+        change: impl FnOnce(&mut CallbackIds, &[Name]) -> Result<Vec<Write>, FlowError>,
     ) -> Result<Arc<Deployed>, FlowError> {
         let _changing = self.inner.changing.lock().await;
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
@@ -379,7 +382,7 @@ impl Flows {
         &self,
         workspace: &Name,
         record: FlowRecord,
-        flow: &Arc<Flow>,
+        flow: &Arc<LoadedFlow>,
         with: Vec<Write>,
     ) -> Result<Arc<Deployed>, StoreError> {
         let record = FlowRecord { updated_at: Timestamp::now(), ..record };
@@ -467,7 +470,7 @@ fn ended_urls(
     workspace: &Name,
     before: &Deployed,
     flow: &Flow,
-    ids: &BTreeMap<Name, face::Ids>,
+    ids: &BTreeMap<Name, Ids>,
     waiting: &dyn Fn(&Name, Option<&Name>) -> usize,
 ) -> Vec<String> {
     let is_new = |trigger: &&Trigger| ids::position(&before.flow, &trigger.id).is_none();
@@ -508,8 +511,8 @@ fn ended_of<'t>(
     workspace: &Name,
     before: &'t Trigger,
     after: &Trigger,
-    old: &face::Ids,
-    new: &face::Ids,
+    old: &Ids,
+    new: &Ids,
 ) -> Vec<(String, Option<&'t Name>)> {
     let name = &before.name;
     if (&old.key, old.flow, old.trigger) != (&new.key, new.flow, new.trigger) {
@@ -528,7 +531,7 @@ fn ended_of<'t>(
     }
     if before.faces.iter().any(|face| face.has_callbacks() && stays(*face)) {
         for CallbackSpec { name: callback, .. } in &before.callbacks {
-            let id_of = |ids: &face::Ids| ids.callbacks.get(callback).map(|known| known.id.clone());
+            let id_of = |ids: &Ids| ids.callbacks.get(callback).map(|known| known.id.clone());
             let is_there = after.callbacks.iter().any(|known| known.name == *callback);
             if !is_there || id_of(old) != id_of(new) {
                 ended.push((format!("the URL of the callback {callback} of the trigger `{name}` ends"), None));

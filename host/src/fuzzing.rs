@@ -1,20 +1,24 @@
 //! Every reader of bytes from outside, for the fuzz targets of `host/fuzz`: each takes any bytes, and fails when what holds
 //! for all inputs does not hold for these.
 
-use crate::callback::{Callback, Input, Request};
-use crate::expression::{Cel, JsonPath, Scope, Template};
-use crate::flow::{self, Mistake};
-use crate::name::{CallbackId, Name};
-use crate::outcome::Reply;
-use crate::parse::{Parse, Parsed, Pick, parse, pick_fields};
-use crate::redact::{Lists, Names};
 use crate::redirect::RedirectOrigins;
-use crate::secret::Secrets;
-use crate::time::Timestamp;
-use crate::verify::{Encoding, Hmac, HmacAlgorithm, PROVIDERS, SignedPart, Verified, Verify, challenge, verify};
-use crate::{face, json, path, reply, sample};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ringback_records::callback::{Callback, Input, Request};
+use ringback_records::json;
+use ringback_records::name::{CallbackId, Name};
+use ringback_records::reply::Reply;
+use ringback_records::time::Timestamp;
+use ringback_rules::expression::{Cel, JsonPath, Scope, Template};
+use ringback_rules::flow;
+use ringback_rules::flow::Mistake;
+use ringback_rules::parse::{Parse, Parsed, Pick, parse, pick_fields};
+use ringback_rules::redact::{Lists, Names};
+use ringback_rules::vault::Vault;
+use ringback_rules::verify::{
+    Encoding, Hmac, HmacAlgorithm, PROVIDERS, SignedPart, Verified, Verify, challenge, verify,
+};
+use ringback_rules::{face, path, reply, sample};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +72,7 @@ fn named(name: &str) -> Vec<String> {
 pub fn signature_headers(input: &[u8]) {
     let Some(request) = request(input) else { return };
     let callback = callback(request);
-    let secrets = Secrets::for_testing(&Name::default_name(), &SECRETS);
+    let secrets = Vault::for_testing(&Name::default_name(), &SECRETS);
     let tolerance = Duration::from_mins(5);
     let provider = |provider, name: &str| Verify::Provider {
         provider,
@@ -125,7 +129,7 @@ pub fn request_to_callback(input: &[u8]) {
     let callback = Lists { of_server: &none, of_trigger: None }.callback(&callback(request), None);
     let shown = callback.to_json();
     assert!(shown.pointer("/headers/authorization").is_none(), "credentials are shown");
-    let secrets = Secrets::for_testing(&Name::default_name(), &[]);
+    let secrets = Vault::for_testing(&Name::default_name(), &[]);
     let verified = verify(&Verify::None, Arc::clone(&callback), &secrets, callback.request.received_at, None);
     let Ok(verified) = verified else { return };
     let picks = [
@@ -212,12 +216,12 @@ pub fn sample(input: &[u8]) {
 
 /// Bytes as the store might find them.
 pub fn store_record(input: &[u8]) {
-    crate::store::fuzz(input);
+    ringback_store::fuzz(input);
 }
 
 /// An uploaded file, up to the compiler.
 pub fn component_scan(input: &[u8]) {
-    crate::plugin::fuzz(input);
+    ringback_plugin::fuzz(input);
 }
 
 /// Where callers are sent, and headers of flows and plugins: the first line is the target or the value, the second the name.
@@ -227,7 +231,7 @@ pub fn redirects_and_headers(input: &[u8]) {
     let allowed = "https://shop.example";
     let Ok(origins) = RedirectOrigins::new(vec![allowed.to_owned()], BTreeMap::new()) else { return };
     if origins.check(&Name::default_name(), target).is_ok() {
-        let here = reqwest::Url::parse("https://here.example/cb").ok();
+        let here = url::Url::parse("https://here.example/cb").ok();
         let leads = here.and_then(|here| here.join(target).ok()).map(|url| url.origin().ascii_serialization());
         let known = leads.is_some_and(|origin| origin == "https://here.example" || origin == allowed);
         assert!(known, "{target:?} leads elsewhere");

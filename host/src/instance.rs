@@ -1,7 +1,7 @@
 //! The id of a data directory, made on the first start. The server says it on its health pages, so that a command line knows
 //! whether what answers keeps the directory that it was told of. It opens nothing.
 
-use crate::file::write_durably;
+use ringback_records::file::write_durably;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,8 @@ pub fn read_or_make(data: &Path) -> io::Result<String> {
     if let Some(id) = read(data) {
         return Ok(id);
     }
-    let id = crate::name::random_id().map_err(|_| io::Error::other("the operating system gave no random bytes"))?;
+    let id = ringback_records::name::random_id()
+        .map_err(|_| io::Error::other("the operating system gave no random bytes"))?;
     write_durably(&file(data), format!("{id}\n").as_bytes())?;
     Ok(id.to_string())
 }

@@ -4,26 +4,22 @@
 //! What a token says of itself decides nothing: the trigger says which algorithms, which keys, which issuer and which
 //! audience. Published keys are asked for again when a token names one that is not known, but not more often than now and then.
 
-use crate::callback::Callback;
-use crate::expression::JsonPath;
-use crate::outcome::Stop;
-use crate::request::Sender;
-use crate::secret::Secrets;
-use crate::sync::lock;
-use crate::time::Timestamp;
-use crate::user::User;
-use crate::verify::secret_values;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, decode, decode_header};
+use ringback_outbound::flow::Sender;
+use ringback_records::callback::Callback;
+use ringback_records::stop::Stop;
+use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
+use ringback_records::user::User;
+use ringback_rules::jwt::{Jwt, JwtKeys};
+use ringback_rules::vault::Vault;
+use ringback_rules::verify::secret_values;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// Algorithms of shared secrets, and of published keys.
-pub const OF_SECRETS: &[&str] = &["HS256", "HS384", "HS512"];
-pub const OF_KEYS: &[&str] = &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 /// How long published keys are believed without asking again.
 const FRESH: Duration = Duration::from_mins(10);
@@ -35,33 +31,6 @@ const PAUSE: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Most keys of one issuer.
 const KEYS_MAX: usize = 100;
-/// Most memory of what is picked of a token, in bytes.
-const CLAIMS_BYTES_MAX: usize = 1 << 20;
-
-/// What a token must be.
-#[derive(Debug)]
-pub struct Jwt {
-    pub keys: JwtKeys,
-    pub algorithms: Vec<Algorithm>,
-    pub issuer: Option<String>,
-    /// `None` when any will do.
-    pub audience: Option<String>,
-    /// The claim that is the id of the user.
-    pub user: JsonPath,
-    /// The claim with the roles: a list, or a text with spaces in between.
-    pub roles: JsonPath,
-    /// How far clocks may be apart.
-    pub tolerance: Duration,
-}
-
-/// What signatures are checked with.
-#[derive(Debug)]
-pub enum JwtKeys {
-    /// The names of secrets.
-    Secret(Vec<String>),
-    /// Where the issuer publishes its keys (RFC 7517).
-    Published(String),
-}
 
 /// Why a token proves nobody.
 enum Failure {
@@ -73,7 +42,7 @@ enum Failure {
 /// Finds out whom tokens prove. Cloning it is cheap and shares the keys.
 #[derive(Clone)]
 pub struct JwtUsers {
-    secrets: Secrets,
+    secrets: Vault,
     http: Sender,
     published: Arc<Mutex<HashMap<String, Arc<Published>>>>,
 }
@@ -94,7 +63,7 @@ struct Keys {
 }
 
 impl JwtUsers {
-    pub fn new(secrets: Secrets, http: Sender) -> Self {
+    pub fn new(secrets: Vault, http: Sender) -> Self {
         Self { secrets, http, published: Arc::default() }
     }
 
@@ -191,48 +160,6 @@ impl JwtUsers {
         // A key of a kind that is not known here says nothing about the others.
         let keys = list.iter().take(KEYS_MAX).filter_map(|key| serde_json::from_value(key.clone()).ok());
         Ok(keys.collect())
-    }
-}
-
-impl Jwt {
-    fn validation(&self, algorithm: Algorithm) -> Validation {
-        let mut validation = Validation::new(algorithm);
-        validation.leeway = self.tolerance.as_secs();
-        validation.validate_nbf = true;
-        let mut required = vec!["exp"];
-        if let Some(issuer) = &self.issuer {
-            validation.set_issuer(&[issuer]);
-            required.push("iss");
-        }
-        match &self.audience {
-            Some(audience) => {
-                validation.set_audience(&[audience]);
-                required.push("aud");
-            }
-            None => validation.validate_aud = false,
-        }
-        validation.set_required_spec_claims(&required);
-        validation
-    }
-
-    /// The user that claims describe: all of them, with `objectId` and `roles` where there are none of these names.
-    fn user(&self, mut claims: Map<String, Value>) -> Result<User, String> {
-        let all = Value::Object(claims.clone());
-        let room = || CLAIMS_BYTES_MAX;
-        let pick = |path: &JsonPath| path.pick(&all, &mut room()).ok().flatten();
-        let id = match pick(&self.user) {
-            Some(Value::String(id)) if !id.is_empty() => id,
-            Some(Value::Number(id)) => id.to_string(),
-            _ => return Err(format!("the token has no {}, which is to be the id of the user", self.user.source())),
-        };
-        let roles: Vec<String> = match pick(&self.roles) {
-            Some(Value::Array(roles)) => roles.iter().filter_map(|role| role.as_str().map(str::to_owned)).collect(),
-            Some(Value::String(roles)) => roles.split_whitespace().map(str::to_owned).collect(),
-            _ => Vec::new(),
-        };
-        claims.entry("objectId").or_insert_with(|| id.clone().into());
-        claims.entry("roles").or_insert_with(|| roles.clone().into());
-        Ok(User { id, roles, object: Arc::new(Value::Object(claims)) })
     }
 }
 

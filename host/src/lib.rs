@@ -5,47 +5,21 @@
 //! `verify`, `parse`, `condition` and `execution`, `store` makes it durable, `runner` runs the rest of the flow.
 
 mod auth;
-mod callback;
 mod condition;
 mod doors;
 mod environment;
-mod execution;
-mod expression;
-mod face;
-mod file;
-mod flow;
 mod flows;
 mod instance;
-mod json;
 mod jwt;
-mod name;
-mod outcome;
-mod outgoing;
-mod parse;
-mod path;
 mod pipeline;
-mod planted;
-mod plugin;
-#[cfg(test)]
-mod random;
-mod rate;
-mod redact;
 mod redirect;
 mod removal;
-mod reply;
-mod request;
 mod retention;
 mod runner;
-mod sample;
 mod secret;
-mod store;
-mod suggest;
-mod sync;
 mod ticket;
-mod time;
 mod token;
 mod user;
-mod verify;
 mod weight;
 
 pub mod app;

@@ -12,31 +12,37 @@ mod ticket;
 
 pub use again::{Replay, ReplayError};
 
-use crate::auth::{OnFail, check_basic, check_user};
-use crate::callback::{Callback, Input, Request};
-use crate::condition::Asking;
+use crate::auth::check_user;
+use crate::condition::{Asking, evaluate};
 use crate::environment::Environments;
-use crate::execution::{Execution, Start};
-use crate::face::{self, Face, Selector};
-use crate::flow::{Mode, PluginCall, Trigger};
 use crate::flows::{Flows, Route};
 use crate::jwt::JwtUsers;
-use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{CallbackRecord, Outcome, PluginUse, Reply, Stage, Stop, UNAVAILABLE, Verdict};
-use crate::parse::{Parse, Parsed, allow_query, parse, pick_fields};
-use crate::plugin::{Plugins, Role, Subject, VerifierVerdict};
-use crate::rate::Limiter;
-use crate::redact::Names;
 use crate::runner::{Answer, Run, Runner, Until, advance};
-use crate::secret::Secrets;
-use crate::store::{MailboxLimits, Store, StoreError, Write};
 use crate::ticket::Tickets;
-use crate::time::Timestamp;
 use crate::user::Users;
-use crate::verify::{Proof, Verified, Verify, challenge, not_genuine, verified_before, verify};
 use dedupe::Identity;
 use futures_util::future::BoxFuture;
 use passage::{Origin, Passage, Place, scope_of};
+use ringback_plugin::{Plugins, Subject, VerifierVerdict};
+use ringback_records::callback::{Callback, Input, Request};
+use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::plugin::Role;
+use ringback_records::reply::Reply;
+use ringback_records::stop::{Stop, UNAVAILABLE};
+use ringback_records::time::Timestamp;
+use ringback_records::trace::{PluginUse, Stage, Verdict};
+use ringback_rules::auth::{OnFail, check_basic};
+use ringback_rules::execution::{Execution, Start};
+use ringback_rules::face;
+use ringback_rules::face::{Face, Selector};
+use ringback_rules::flow::{Mode, PluginCall, Trigger};
+use ringback_rules::parse::{Parse, Parsed, allow_query, parse, pick_fields};
+use ringback_rules::rate_limit::Limiter;
+use ringback_rules::redact::Names;
+use ringback_rules::vault::Vault;
+use ringback_rules::verify::{Proof, Verified, Verify, challenge, not_genuine, verified_before, verify};
+use ringback_store::{MailboxLimits, Store, StoreError, Write};
 use select::{Delivering, Delivery};
 use serde_json::Value;
 use std::pin::pin;
@@ -50,7 +56,7 @@ pub struct Pipeline {
     pub store: Store,
     pub flows: Flows,
     pub plugins: Plugins,
-    pub secrets: Secrets,
+    pub secrets: Vault,
     pub users: Users,
     pub jwt_users: JwtUsers,
     pub environments: Environments,
@@ -418,7 +424,7 @@ impl Pipeline {
         let vars = Arc::clone(&passage.vars);
         let scope = scope_of(&callback, &flow, input, &vars);
         let mut asking = Asking { plugins: &self.plugins, subject: &subject, uses: &mut passage.uses };
-        let decision = condition.evaluate(&scope, &mut asking).await.map_err(|stop| (Stage::Condition, stop))?;
+        let decision = evaluate(condition, &scope, &mut asking).await.map_err(|stop| (Stage::Condition, stop))?;
         let verdict = if decision.holds { Verdict::Passed } else { Verdict::Ignored };
         passage.note(Stage::Condition, verdict, decision.reason);
         Ok(decision.holds)
@@ -511,7 +517,7 @@ impl Pipeline {
         match stored {
             Ok(()) => {}
             Err(StoreError::Conflict) => return Ok(None),
-            Err(error) => return Err((Stage::Commit, Stop::not_stored(&error))),
+            Err(error) => return Err((Stage::Commit, Stop::from(&error))),
         }
         self.runner.go_on(run, goes_on);
         let Some(wait) = wait else { return Ok(reply.map(end)) };
@@ -527,7 +533,7 @@ impl Pipeline {
                 Err(StoreError::Conflict) => self.store.commit(vec![put]).await,
                 stored => stored,
             };
-            stored.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
+            stored.map_err(|error| (Stage::Commit, Stop::from(&error)))?;
         } else if !self.store.write_behind(&[put]) {
             metrics::counter!("ringback_records_dropped_total").increment(1);
         }

@@ -1,14 +1,14 @@
 //! Where callers may be sent: to a path of the same host, or to an origin that the settings or an administrator of the
 //! workspace have named. Anything else would let whoever fills in a URL borrow our name for his own page.
 
-use crate::name::Name;
-use crate::store::{Store, StoreError, Write};
-use crate::time::Timestamp;
 use arc_swap::ArcSwap;
-use reqwest::Url;
-use serde::{Deserialize, Serialize};
+use ringback_records::name::Name;
+use ringback_records::redirect::OriginRecord;
+use ringback_records::time::Timestamp;
+use ringback_store::{Store, StoreError, Write};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use url::Url;
 
 /// Longest target, in bytes.
 const TARGET_BYTES_MAX: usize = 4096;
@@ -48,12 +48,6 @@ impl Bound {
         let same = (url.scheme(), url.port()) == (self.origin.scheme(), self.origin.port());
         same && if self.under { host.strip_suffix(of).is_some_and(|rest| rest.ends_with('.')) } else { host == of }
     }
-}
-
-/// An origin that was added while the server ran, as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OriginRecord {
-    pub added_at: Timestamp,
 }
 
 /// Why an origin could not be added.
@@ -270,7 +264,7 @@ fn parse_origin(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::RedirectOrigins;
-    use crate::name::Name;
+    use ringback_records::name::Name;
     use std::collections::BTreeMap;
 
     /// A-GX-13.

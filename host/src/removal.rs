@@ -2,11 +2,11 @@
 
 use crate::environment::{EnvironmentError, Environments};
 use crate::flows::Flows;
-use crate::name::Name;
-use crate::plugin::{Plugins, RegistryError};
 use crate::secret::Secrets;
-use crate::store::StoreError;
 use crate::ticket::Tickets;
+use ringback_plugin::{Plugins, RegistryError};
+use ringback_records::name::Name;
+use ringback_store::StoreError;
 
 /// Why something could not be removed.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ pub async fn remove_environment(
     let _unchanged = secrets.keep_unchanged().await;
     let existed = environments.remove(workspace, name).await?;
     if existed {
-        secrets.forget_environment(workspace, name);
+        secrets.vault().forget_environment(workspace, name);
     }
     Ok(existed)
 }

@@ -1,8 +1,8 @@
 //! Forgets, now and then, what is older than the operator wants to keep.
 
 use crate::flows::Flows;
-use crate::store::{Forgotten, Store, StoreError};
-use crate::time::Timestamp;
+use ringback_records::time::Timestamp;
+use ringback_store::{Forgotten, Store, StoreError};
 use std::convert::Infallible;
 use std::time::Duration;
 

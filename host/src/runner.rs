@@ -11,22 +11,24 @@ mod waiters;
 
 pub use waiters::{Answer, Until, Waiting};
 
-use crate::condition::Condition;
 use crate::environment::Environments;
-use crate::execution::{Effect, Entry, Event, Execution, Status, Summary, Turn};
-use crate::flow::Flow;
 use crate::flows::Flows;
-use crate::name::{ExecutionId, Name};
-use crate::planted::{Fault, is_planted};
-use crate::plugin::{Plugins, Subject};
-use crate::request::Sender as HttpSender;
-use crate::store::{Store, StoreError, Write};
-use crate::sync::lock;
 use crate::ticket::Tickets;
-use crate::time::Timestamp;
+use crate::weight::LoadedFlow;
 use effects::Performed;
 use futures_util::future::BoxFuture;
 use mailbox::Look;
+use ringback_outbound::flow::Sender as HttpSender;
+use ringback_plugin::{Plugins, Subject};
+use ringback_records::journal::{Entry, Status, Summary};
+use ringback_records::name::{ExecutionId, Name};
+use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
+use ringback_rules::condition::Condition;
+use ringback_rules::execution::{Effect, Event, Execution, Turn};
+use ringback_rules::flow::Flow;
+use ringback_store::planted::{Fault, is_planted};
+use ringback_store::{Store, StoreError, Write};
 use shares::{Place, Shares};
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -125,7 +127,7 @@ struct Paused {
 /// An execution on its way.
 pub struct Run {
     pub workspace: Name,
-    pub flow: Arc<Flow>,
+    pub flow: Arc<LoadedFlow>,
     pub execution: Execution,
 }
 

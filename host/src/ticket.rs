@@ -3,22 +3,19 @@
 //! A ticket says what is done when its URL is called: an execution goes on at a trigger, a flow starts, a plugin answers, or
 //! nothing but the stored answer is given. It also says how often: once, until it was successful, or as often as one likes.
 
-mod response;
-
-pub use response::{TicketResponse, redirect_not_allowed};
-
 use crate::environment::Environments;
-use crate::execution::Status;
-use crate::face;
-use crate::flow::{Place, PluginMention};
 use crate::flows::Flows;
-use crate::name::{CallbackId, ExecutionId, Name, TicketId, looks_random, random_id};
-use crate::plugin::{Plugins, Role};
 use crate::redirect::Redirects;
-use crate::store::{Page, Store, StoreError, TicketFilter, Write};
-use crate::time::{Timestamp, parse_lifetime};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use ringback_plugin::Plugins;
+use ringback_records::journal::Status;
+use ringback_records::name::{ExecutionId, Name, TicketId, looks_random, random_id};
+use ringback_records::plugin::Role;
+use ringback_records::ticket::{Handler, HandlerRequest, TicketRecord, TicketRequest, TicketStanding, TicketStatus};
+use ringback_records::time::{Timestamp, parse_lifetime};
+use ringback_rules::face;
+use ringback_rules::flow::{Place, PluginMention};
+use ringback_rules::ticket_response;
+use ringback_store::{Page, Store, StoreError, TicketFilter, Write};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -32,133 +29,6 @@ const USERS_PAGE: usize = 100;
 const LIST_PAGES_MAX: usize = 20;
 /// How often a ticket is closed again that was called at the same moment.
 const ATTEMPTS_MAX: usize = 20;
-
-/// A ticket to be, as the API and flows write it.
-#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TicketRequest {
-    /// What is done on a call; without one, the stored response is all.
-    pub handler: Option<HandlerRequest>,
-    /// For a flow or a plugin; `default` when absent.
-    #[schema(value_type = Option<String>)]
-    pub environment: Option<Name>,
-    /// The state of a URL that others have already; random when absent.
-    #[schema(value_type = Option<String>)]
-    pub state: Option<Uuid>,
-    /// The name of the query parameter that carries the state; without one, the state is in the path.
-    pub state_parameter: Option<String>,
-    /// Whether an unsuccessful call leaves it open.
-    #[serde(default)]
-    pub retryable: bool,
-    /// Whether it stays open until it is closed by hand.
-    #[serde(default)]
-    pub allow_multiple: bool,
-    /// Whether a GET is answered by a page that asks for a click, so that mail scanners and link previews do not use it up.
-    #[serde(default)]
-    pub confirm: bool,
-    /// `https://host` or `https://host:port`, in place of the server's own.
-    pub alternative_domain: Option<String>,
-    /// Like `1h`; without it the ticket does not expire.
-    pub expires_in: Option<String>,
-    pub response: Option<TicketResponse>,
-}
-
-/// What is done on a call: `flow`; or `execution` and `trigger`; or `plugin` and `with`.
-#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HandlerRequest {
-    /// The flow that is started.
-    #[schema(value_type = Option<String>)]
-    pub flow: Option<Name>,
-    /// The execution that goes on. In a flow, without one, it is the one that makes the ticket.
-    #[schema(value_type = Option<String>)]
-    pub execution: Option<ExecutionId>,
-    /// The trigger that it waits at, or will: its id or its name.
-    pub trigger: Option<String>,
-    /// The responder plugin that answers.
-    #[schema(value_type = Option<String>)]
-    pub plugin: Option<Name>,
-    /// The configuration of the plugin.
-    pub with: Option<Value>,
-}
-
-/// A ticket as it is stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TicketRecord {
-    pub id: TicketId,
-    /// What its URL has: random.
-    pub state: Uuid,
-    pub environment: Name,
-    /// When its environment was made: with one that is made again it has nothing to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environment_made_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handler: Option<Handler>,
-    /// When the flow of its handler was made: with one that is deployed later under the same name it has nothing to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flow_made_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_parameter: Option<String>,
-    pub retryable: bool,
-    pub allow_multiple: bool,
-    pub confirm: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alternative_domain: Option<String>,
-    pub response: TicketResponse,
-    pub created_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-    #[serde(flatten)]
-    pub status: TicketStatus,
-    /// Grows by one with every change: of two changes at the same time, one wins.
-    pub revision: u32,
-}
-
-/// What is done on a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Handler {
-    /// An execution goes on.
-    Trigger {
-        execution: ExecutionId,
-        flow: Name,
-        trigger: Name,
-    },
-    Flow {
-        flow: Name,
-    },
-    Plugin {
-        plugin: Name,
-        with: Value,
-    },
-}
-
-/// Whether a ticket can be called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "kebab-case")]
-pub enum TicketStatus {
-    Open,
-    /// An execution that a call started or resumed decides whether the call was successful.
-    Called {
-        execution: ExecutionId,
-        callback: CallbackId,
-    },
-    Closed {
-        closed_at: Timestamp,
-        /// The call that used it up; `None` when it was closed by hand.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        callback: Option<CallbackId>,
-    },
-}
-
-/// Where a ticket stands at a time, as far as its record says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TicketStanding {
-    Open,
-    Called,
-    Closed,
-    Expired,
-}
 
 /// Why a ticket could not be made or closed.
 #[derive(Debug, thiserror::Error)]
@@ -201,59 +71,6 @@ pub enum TicketError {
     Random,
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl TicketRecord {
-    /// One that nothing is known of.
-    #[cfg(test)]
-    pub fn for_testing() -> Self {
-        Self {
-            id: TicketId::new(),
-            state: Uuid::from_u128(0),
-            environment: Name::default_name(),
-            environment_made_at: None,
-            handler: None,
-            flow_made_at: None,
-            state_parameter: None,
-            retryable: false,
-            allow_multiple: false,
-            confirm: false,
-            alternative_domain: None,
-            response: TicketResponse::default(),
-            created_at: Timestamp::default(),
-            expires_at: None,
-            status: TicketStatus::Open,
-            revision: 0,
-        }
-    }
-
-    /// The flow that a call starts or goes on with.
-    pub fn flow(&self) -> Option<&Name> {
-        match &self.handler {
-            Some(Handler::Flow { flow } | Handler::Trigger { flow, .. }) => Some(flow),
-            None | Some(Handler::Plugin { .. }) => None,
-        }
-    }
-
-    /// Whether its time is over.
-    pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
-    }
-
-    pub fn standing(&self, now: Timestamp) -> TicketStanding {
-        match self.status {
-            TicketStatus::Closed { .. } => TicketStanding::Closed,
-            _ if self.is_expired(now) => TicketStanding::Expired,
-            TicketStatus::Called { .. } => TicketStanding::Called,
-            TicketStatus::Open => TicketStanding::Open,
-        }
-    }
-
-    /// The write that gives it another status, if it still has the one that it has here.
-    pub fn becomes(&self, workspace: &Name, status: TicketStatus) -> Write {
-        let record = Box::new(Self { status, revision: self.revision + 1, ..self.clone() });
-        Write::PutTicket { workspace: workspace.clone(), before: Some(self.revision), record }
-    }
 }
 
 /// The tickets of all workspaces. Cloning it is cheap and shares them.
@@ -326,7 +143,8 @@ impl Tickets {
         let expires_in =
             request.expires_in.map(|text| parse_lifetime(&text)).transpose().map_err(TicketError::Expiry)?;
         let response = request.response.unwrap_or_default();
-        response.check(|target| self.redirects.check(workspace, target)).map_err(TicketError::Response)?;
+        ticket_response::check(&response, |target| self.redirects.check(workspace, target))
+            .map_err(TicketError::Response)?;
         let mut environment = request.environment;
         let handler = match request.handler {
             Some(handler) => Some(self.handler(workspace, handler, &mut environment).await?),
@@ -534,7 +352,7 @@ impl Tickets {
                 return Ok(true);
             }
             let status = TicketStatus::Closed { closed_at: Timestamp::now(), callback: None };
-            match self.store.commit(vec![ticket.becomes(workspace, status)]).await {
+            match self.store.commit(vec![becomes(&ticket, workspace, status)]).await {
                 Ok(()) => return Ok(true),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),
@@ -542,6 +360,12 @@ impl Tickets {
         }
         Err(StoreError::Conflict)
     }
+}
+
+/// The write that gives a ticket another status, if it still has the one that it has here.
+pub fn becomes(ticket: &TicketRecord, workspace: &Name, status: TicketStatus) -> Write {
+    let record = Box::new(TicketRecord { status, revision: ticket.revision + 1, ..ticket.clone() });
+    Write::PutTicket { workspace: workspace.clone(), before: Some(ticket.revision), record }
 }
 
 /// The write that makes a ticket.
@@ -558,7 +382,7 @@ fn is_parameter(name: &str) -> bool {
 fn check_domain(text: &str) -> Result<String, TicketError> {
     let wrong = || TicketError::Domain(text.chars().take(300).collect());
     let domain = text.strip_suffix('/').unwrap_or(text);
-    let url: reqwest::Url = domain.parse().map_err(|_| wrong())?;
+    let url: url::Url = domain.parse().map_err(|_| wrong())?;
     let is_plain = url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     if !is_plain || !bare || !domain.to_ascii_lowercase().starts_with("https://") || domain.ends_with('/') {

@@ -1,42 +1,14 @@
 //! Bearer tokens of the admin API.
 
-use crate::file::write_durably;
-use crate::name::{Name, random_key, sha256_hex};
-use crate::store::{Store, StoreError, Write};
-use crate::time::Timestamp;
 use arc_swap::ArcSwap;
-use serde::{Deserialize, Serialize};
+use ringback_records::file::write_durably;
+use ringback_records::name::{Name, random_key, sha256_hex};
+use ringback_records::time::Timestamp;
+use ringback_records::token::{Access, TokenRecord};
+use ringback_store::{Store, StoreError, Write};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// What the owner of a token may do; each can do what the ones before it can.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema, clap::ValueEnum,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// Read everything but secrets.
-    Viewer,
-    /// Deploy flows and plugins, set secrets, act on executions.
-    Author,
-    /// Make and remove tokens, and choose any workspace.
-    Admin,
-}
-
-/// A token as it is stored: never the token itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenRecord {
-    /// SHA-256 of the token, in hexadecimal.
-    pub hash: String,
-    pub name: String,
-    pub access: Access,
-    /// The workspace that it opens.
-    pub workspace: Name,
-    pub created_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-}
 
 /// Why tokens could not be read or made.
 #[derive(Debug, thiserror::Error)]

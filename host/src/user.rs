@@ -1,9 +1,9 @@
 //! Users: who calls, with properties of any shape, roles, and tokens that prove who they are.
 
-use crate::name::{Name, random_key, sha256_hex};
-use crate::store::{Store, StoreError, Write};
-use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use ringback_records::name::{Name, random_key, sha256_hex};
+use ringback_records::time::Timestamp;
+use ringback_records::user::{User, UserRecord, UserTokenRecord};
+use ringback_store::{Store, StoreError, Write};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -14,47 +14,6 @@ const PROPERTIES_BYTES_MAX: usize = 64 << 10;
 /// Most roles of a user, and most characters of one.
 const ROLES_MAX: usize = 64;
 const ROLE_MAX: usize = 128;
-
-/// A user as it is stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct UserRecord {
-    /// Types are kept (FR-32).
-    pub properties: Map<String, Value>,
-    pub roles: Vec<String>,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-}
-
-impl UserRecord {
-    /// What flows see: every property, with `objectId` and `roles` where the properties do not have them.
-    pub fn to_json(&self, id: &str) -> Value {
-        let mut user = self.properties.clone();
-        user.entry("objectId").or_insert_with(|| id.into());
-        user.entry("roles").or_insert_with(|| self.roles.clone().into());
-        Value::Object(user)
-    }
-}
-
-/// A token of a user as it is stored, under its hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserTokenRecord {
-    pub user: String,
-    pub created_at: Timestamp,
-    /// When its user was made: one who is made again under the same id is another. `None` for tokens of before this was noted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_created_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-}
-
-/// A user whom a token has proved.
-#[derive(Clone, Debug, PartialEq)]
-pub struct User {
-    pub id: String,
-    pub roles: Vec<String>,
-    /// As flows see it.
-    pub object: Arc<Value>,
-}
 
 /// Why users could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -239,10 +198,11 @@ fn is_id(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{UserTokenRecord, Users, hash};
-    use crate::name::Name;
-    use crate::store::{Store, StoreOptions, Write};
-    use crate::time::Timestamp;
+    use super::{Users, hash};
+    use ringback_records::name::Name;
+    use ringback_records::time::Timestamp;
+    use ringback_records::user::UserTokenRecord;
+    use ringback_store::{Store, StoreOptions, Write};
 
     /// R21: a token that was made while its user was removed is not one of who gets the same id later.
     #[tokio::test]

@@ -1,7 +1,9 @@
 //! How long a flow keeps a thread: one that computes for long is noticed, and runs where it gives way to others.
 
+use ringback_rules::flow::Flow;
 use rustix::time::{ClockId, clock_gettime};
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -10,6 +12,27 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_millis(3);
 /// A flow that has not been long for so many times is as any other.
 const SHORT_TIMES: u32 = 256;
+
+/// A flow that can be run, and how long its work keeps a thread.
+#[derive(Debug)]
+pub struct LoadedFlow {
+    flow: Flow,
+    pub weight: Weight,
+}
+
+impl From<Flow> for LoadedFlow {
+    fn from(flow: Flow) -> Self {
+        Self { flow, weight: Weight::default() }
+    }
+}
+
+impl Deref for LoadedFlow {
+    type Target = Flow;
+
+    fn deref(&self) -> &Flow {
+        &self.flow
+    }
+}
 
 /// What is known of the work of a flow.
 #[derive(Debug, Default)]

@@ -129,7 +129,7 @@ fn ids(families: &[(&str, usize)], digits: usize) -> Vec<String> {
 /// The names of tests, module and function, by the rows that their comments name.
 fn covered() -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut files = Vec::new();
-    for directory in ["host/src", "host/tests/it", "plugins", "guest-sdk/rust/src"] {
+    for directory in ["host/src", "host/crates", "host/tests/it", "plugins", "guest-sdk/rust/src"] {
         collect(&root().join(directory), &mut files)?;
     }
     let mut covered: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -3,7 +3,8 @@
 use super::CliError;
 use super::client::{Client, segment};
 use super::output::{items, json, line, table, text};
-use crate::outcome::{CallbackRecord, PluginUse, Verdict};
+use ringback_records::outcome::CallbackRecord;
+use ringback_records::trace::{PluginUse, Verdict};
 use serde_json::Value;
 
 #[derive(Debug, clap::Subcommand)]

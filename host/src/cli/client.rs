@@ -3,8 +3,8 @@
 use super::output::{done, items};
 use super::{Connection, Exit};
 use crate::http;
-use crate::outgoing::{check_url, why};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use ringback_outbound::client::{check_url, why};
 use serde_json::Value;
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -111,7 +111,7 @@ pub(super) struct NotRingback(pub(super) String);
 pub(super) fn address(connection: &Connection) -> Result<String, WrongAddress> {
     let address = &connection.server;
     let wrong = |problem: String| WrongAddress { address: address.clone(), problem };
-    let url: reqwest::Url = address.parse().map_err(|error| wrong(format!("{error}")))?;
+    let url: url::Url = address.parse().map_err(|error| wrong(format!("{error}")))?;
     check_url(&url).map_err(wrong)?;
     match url.query().is_some() || url.fragment().is_some() {
         true => Err(wrong("a query has no place in it".to_owned())),
@@ -340,7 +340,7 @@ impl Client {
         if status == StatusCode::NO_CONTENT {
             return Ok((status, Value::Null));
         }
-        match crate::json::from_own(text.as_bytes()) {
+        match ringback_records::json::from_own(text.as_bytes()) {
             Ok(body) => Ok((status, body)),
             Err(_) => Err(NotRingback(self.base.clone()).into()),
         }

@@ -3,7 +3,7 @@
 use super::output::{json, line};
 use super::{CliError, Connection};
 use crate::app::RunError;
-use crate::store::{Store, StoreOptions};
+use ringback_store::{Store, StoreOptions};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Db {

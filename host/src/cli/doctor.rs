@@ -142,14 +142,14 @@ async fn examine(connection: &Connection) -> Result<(), CliError> {
     if connection.json {
         json(&serde_json::json!({
             "version": version,
-            "wasmtime": crate::plugin::wasmtime_version(),
+            "wasmtime": ringback_plugin::wasmtime_version(),
             "server": connection.server,
             "access": format!("with the token {}", from()),
         }));
         return Ok(());
     }
     line(&format!("ringback   {version}"));
-    line(&format!("wasmtime   {}", crate::plugin::wasmtime_version()));
+    line(&format!("wasmtime   {}", ringback_plugin::wasmtime_version()));
     line(&format!("server     ready at {}", connection.server));
     line(&format!("access     with the token {}", from()));
     Ok(())

@@ -110,7 +110,7 @@ impl Var {
             Self::Set { name, value, as_json, environment } => {
                 let value: serde_json::Value = match as_json {
                     false => value.into(),
-                    true => crate::json::from_slice(value.as_bytes())
+                    true => ringback_records::json::from_slice(value.as_bytes())
                         .map_err(|error| CliError::Refused(format!("the value is not JSON: {error}")))?,
                 };
                 client.put(&path(&name, &environment), &serde_json::json!({ "value": value })).await?;

@@ -104,7 +104,7 @@ impl Flow {
     pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
         // Editors ask for it where there is no server.
         if let Self::Schema = self {
-            lines(crate::flow::SCHEMA.trim_end());
+            lines(ringback_rules::flow::SCHEMA.trim_end());
             return Ok(());
         }
         let client = &Client::new(connection)?;
@@ -219,7 +219,9 @@ async fn apply(client: &Client, file: &Path, how: &[(&str, Option<String>)]) -> 
     let source = read(file)?;
     let text = String::from_utf8_lossy(&source);
     // A file whose name cannot be read has mistakes that the server reports.
-    let name = crate::flow::parse(&text, 1).map(|parsed| parsed.flow.name.to_string()).unwrap_or("unnamed".to_owned());
+    let name = ringback_rules::flow::parse(&text, 1)
+        .map(|parsed| parsed.flow.name.to_string())
+        .unwrap_or("unnamed".to_owned());
     let target = format!("{}{}", path(&name), query(how));
     let applied = client.upload(reqwest::Method::PUT, &target, "application/yaml", source).await;
     Ok(applied.map_err(|error| error.about(file))?)

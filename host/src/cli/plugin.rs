@@ -3,8 +3,8 @@
 use super::client::{Client, query, segment};
 use super::output::{done, items, json, line, note, table, text};
 use super::{CliError, Connection, read};
-use crate::name::Name;
-use crate::plugin::Role;
+use ringback_records::name::Name;
+use ringback_records::plugin::Role;
 use serde_json::{Value, json as to_json};
 use std::path::{Path, PathBuf};
 

@@ -22,7 +22,7 @@ impl Sample {
             Some(file) => String::from_utf8(read(Path::new(file))?)
                 .map_err(|_| CliError::Refused("the sample is not text".to_owned()))?,
         };
-        let parsed = crate::sample::parse(&text).map_err(CliError::Refused)?;
+        let parsed = ringback_rules::sample::parse(&text).map_err(CliError::Refused)?;
         match as_json {
             true => json(&serde_json::to_value(&parsed).map_err(std::io::Error::other)?),
             false => lines(parsed.fields.trim_end()),

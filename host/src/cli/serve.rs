@@ -61,7 +61,7 @@ impl Serve {
             output::announce(&format!("  admin API  {api} (listening on {admin})"));
             output::announce(&format!("  data       {data}"));
         };
-        run(config, listeners, crate::plugin::default_compiler(), metrics, stop_signal(), announce).await?;
+        run(config, listeners, ringback_plugin::default_compiler(), metrics, stop_signal(), announce).await?;
         Ok(())
     }
 }

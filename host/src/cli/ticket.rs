@@ -127,7 +127,7 @@ impl Create {
             handler.extend(value.map(|value| (name.to_owned(), value.into())));
         }
         if let Some(file) = self.with {
-            let with: Value = crate::json::from_slice(&read(&file)?)
+            let with: Value = ringback_records::json::from_slice(&read(&file)?)
                 .map_err(|error| CliError::Refused(format!("{} is not JSON: {error}", file.display())))?;
             handler.insert("with".to_owned(), with);
         }

@@ -3,7 +3,6 @@
 use super::CliError;
 use super::client::{Client, segment};
 use super::output::{items, json, line, table, text};
-use crate::token::Access;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Token {
@@ -25,6 +24,18 @@ pub(super) enum Token {
         /// As `ringback token list` shows it.
         id: String,
     },
+}
+
+/// What a token opens.
+#[derive(Clone, Copy, Debug, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Access {
+    /// Read everything but secrets.
+    Viewer,
+    /// Deploy flows and plugins, set secrets, act on executions.
+    Author,
+    /// Make and remove tokens, and choose any workspace.
+    Admin,
 }
 
 impl Token {

@@ -63,7 +63,7 @@ impl User {
                 let kept = |name: &str| before.get(name).cloned();
                 let properties = match properties {
                     None => kept("properties").unwrap_or_else(|| serde_json::json!({})),
-                    Some(file) => crate::json::from_slice(&read(&file)?)
+                    Some(file) => ringback_records::json::from_slice(&read(&file)?)
                         .map_err(|error| CliError::Refused(format!("{} is not JSON: {error}", file.display())))?,
                 };
                 let roles = match roles.is_empty() && !no_roles {

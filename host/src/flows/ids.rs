@@ -1,11 +1,11 @@
 //! What the URLs of a flow are made of: made once, kept over versions.
 
 use super::FlowError;
-use crate::face::{CallbackIds, Ids, SIGNATURE_LENGTH};
-use crate::flow::{CallbackSpec, Flow, GivenIds, Mistake, Trigger};
-use crate::name::{Name, SECRET_MIN, random_id, random_key};
-use crate::store::FlowRecord;
 use aws_lc_rs::error::Unspecified;
+use ringback_records::flow::FlowRecord;
+use ringback_records::flow::{CallbackIds, Ids, SIGNATURE_LENGTH};
+use ringback_records::name::{Name, SECRET_MIN, random_id, random_key};
+use ringback_rules::flow::{CallbackSpec, Flow, GivenIds, Mistake, Trigger};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -189,7 +189,7 @@ fn callback_id(id: uuid::Uuid) -> String {
 #[cfg(test)]
 mod tests {
     use super::take_over_keys;
-    use crate::store::FlowRecord;
+    use ringback_records::flow::FlowRecord;
 
     /// Whoever has a URL keeps it: the key of an older record becomes the key of its ids, which are the same every time.
     #[test]

@@ -1,10 +1,13 @@
 //! What is deployed, and where its URLs lead.
 
 use super::{Deployed, Flows, ids};
-use crate::face::{self, Address, Face, Target};
-use crate::flow::Flow;
-use crate::name::Name;
-use crate::store::StoreError;
+use crate::weight::LoadedFlow;
+use ringback_records::flow::CallbackIds;
+use ringback_records::name::Name;
+use ringback_rules::face;
+use ringback_rules::face::{Address, Face, Target};
+use ringback_rules::flow::Flow;
+use ringback_store::StoreError;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Route {
     pub workspace: Name,
-    pub flow: Arc<Flow>,
+    pub flow: Arc<LoadedFlow>,
     /// The trigger's index in the flow.
     pub trigger: usize,
     /// The form of the URL.
@@ -26,7 +29,7 @@ pub struct Route {
 /// One of a trigger's callbacks, with what its URL is made of.
 #[derive(Clone, Debug)]
 pub struct RoutedCallback {
-    pub ids: face::CallbackIds,
+    pub ids: CallbackIds,
     pub content_type: String,
 }
 
@@ -143,7 +146,7 @@ fn urls_of(
     let Some(ids) = deployed.record.ids.get(trigger) else { return Vec::new() };
     let mut found = Vec::new();
     for face in faces.iter().copied() {
-        let callbacks: Vec<(Option<&Name>, Option<&face::CallbackIds>)> = match face.has_callbacks() {
+        let callbacks: Vec<(Option<&Name>, Option<&CallbackIds>)> = match face.has_callbacks() {
             false => vec![(None, None)],
             true => ids.callbacks.iter().map(|(name, callback)| (Some(name), Some(callback))).collect(),
         };

@@ -1,10 +1,12 @@
 //! The versions of flows: kept while somebody may need them.
 
 use super::{FlowError, Flows, difference, ids};
-use crate::flow::{Flow, parse};
-use crate::name::{ExecutionId, Name};
-use crate::store::{FlowRecord, FlowVersionRecord, StoreError, Write};
-use crate::sync::lock;
+use crate::weight::LoadedFlow;
+use ringback_records::flow::{FlowRecord, FlowVersionRecord};
+use ringback_records::name::{ExecutionId, Name};
+use ringback_records::sync::lock;
+use ringback_rules::flow::parse;
+use ringback_store::{StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -17,17 +19,17 @@ type Key = (Name, Name, u32);
 /// Earlier versions that are ready to run, the one that was read first in front.
 #[derive(Default)]
 pub(super) struct Ready {
-    flows: HashMap<Key, (Arc<Flow>, usize)>,
+    flows: HashMap<Key, (Arc<LoadedFlow>, usize)>,
     order: VecDeque<Key>,
     bytes: usize,
 }
 
 impl Ready {
-    fn get(&self, key: &Key) -> Option<Arc<Flow>> {
+    fn get(&self, key: &Key) -> Option<Arc<LoadedFlow>> {
         self.flows.get(key).map(|(flow, _)| Arc::clone(flow))
     }
 
-    fn put(&mut self, key: Key, flow: Arc<Flow>, bytes: usize) {
+    fn put(&mut self, key: Key, flow: Arc<LoadedFlow>, bytes: usize) {
         if self.flows.contains_key(&key) {
             return;
         }
@@ -64,7 +66,7 @@ impl Flows {
     /// # Errors
     ///
     /// The store failed.
-    pub fn version(&self, workspace: &Name, name: &Name, version: u32) -> Result<Option<Arc<Flow>>, StoreError> {
+    pub fn version(&self, workspace: &Name, name: &Name, version: u32) -> Result<Option<Arc<LoadedFlow>>, StoreError> {
         if let Some(deployed) = self.inner.deployed.load().find(workspace, name)
             && deployed.flow.version == version
         {
@@ -76,7 +78,7 @@ impl Flows {
         }
         let Some(record) = self.inner.store.flow_version(workspace, name, version)? else { return Ok(None) };
         let Ok(parsed) = parse(&record.source, version) else { return Ok(None) };
-        let flow = Arc::new(parsed.flow);
+        let flow = Arc::new(LoadedFlow::from(parsed.flow));
         lock(&self.inner.ready).put(key, Arc::clone(&flow), record.source.len());
         Ok(Some(flow))
     }
@@ -86,7 +88,12 @@ impl Flows {
     /// # Errors
     ///
     /// The store failed.
-    pub fn trigger(&self, workspace: &Name, name: &Name, id: &str) -> Result<Option<(Arc<Flow>, usize)>, StoreError> {
+    pub fn trigger(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        id: &str,
+    ) -> Result<Option<(Arc<LoadedFlow>, usize)>, StoreError> {
         let Some(deployed) = self.find(workspace, name) else { return Ok(None) };
         let Ok(id) = id.parse::<Name>() else { return Ok(None) };
         if let Some(index) = ids::position(&deployed.flow, &id) {
@@ -267,9 +274,10 @@ pub(super) type Users = HashMap<(Name, Name), BTreeMap<u32, ExecutionId>>;
 #[cfg(test)]
 mod tests {
     use super::{READY_BYTES_MAX, Ready};
-    use crate::flow::parse;
-    use crate::name::Name;
-    use crate::store::FlowVersionRecord;
+    use crate::weight::LoadedFlow;
+    use ringback_records::flow::FlowVersionRecord;
+    use ringback_records::name::Name;
+    use ringback_rules::flow::parse;
     use std::sync::Arc;
 
     /// Versions of before more than the source was kept are read as well.
@@ -284,7 +292,7 @@ mod tests {
     /// R22.
     #[test]
     fn r22_no_more_versions_are_ready_than_have_room() {
-        let flow = Arc::new(parse("flow: a\nsteps:\n  - trigger: A\n", 1).unwrap().flow);
+        let flow = Arc::new(LoadedFlow::from(parse("flow: a\nsteps:\n  - trigger: A\n", 1).unwrap().flow));
         let (workspace, name) = (Name::default_name(), "a".parse::<Name>().unwrap());
         let key = |version| (workspace.clone(), name.clone(), version);
         let mut ready = Ready::default();

@@ -19,13 +19,13 @@ mod users;
 
 use super::error::Problem;
 use crate::app::App;
-use crate::store::StoreError;
-use crate::time::{Timestamp, parse_lifetime};
 use axum::Router;
 use axum::http::{HeaderValue, Method, Response, StatusCode, Uri, header};
 use axum::middleware::map_response;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use ringback_records::time::{Timestamp, parse_lifetime};
+use ringback_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,13 +157,13 @@ impl<T> List<T> {
         Self { items, next_cursor: None }
     }
 
-    fn page<U>(page: crate::store::Page<U>, show: impl Fn(U) -> T) -> Self {
+    fn page<U>(page: ringback_store::Page<U>, show: impl Fn(U) -> T) -> Self {
         let next_cursor = page.next.map(|id| uuid::Uuid::from_bytes(id).to_string());
         Self { items: page.items.into_iter().map(show).collect(), next_cursor }
     }
 }
 
-fn parse_name(text: &str) -> Result<crate::name::Name, Problem> {
+fn parse_name(text: &str) -> Result<ringback_records::name::Name, Problem> {
     Ok(text.parse()?)
 }
 

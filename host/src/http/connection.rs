@@ -1,6 +1,6 @@
 //! What a connection is doing, and how it ends: how long it may be silent, and what is still read of it after its end.
 
-use crate::sync::lock;
+use ringback_records::sync::lock;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,15 +1,15 @@
 //! The one map from errors to status codes of the admin API.
 
-use crate::flow::Mistake;
 use crate::flows::FlowError;
-use crate::name::NameError;
-use crate::plugin::{RegistryError, UploadError};
 use crate::removal::RemovalError;
 use crate::secret::SecretError;
-use crate::store::StoreError;
 use crate::token::TokenError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ringback_plugin::{RegistryError, UploadError};
+use ringback_records::name::NameError;
+use ringback_rules::flow::Mistake;
+use ringback_store::StoreError;
 use serde::Serialize;
 
 /// An RFC 9457 problem document.
@@ -191,10 +191,7 @@ impl From<SecretError> for Problem {
             SecretError::Size(_) => Self::bad_request("invalid_size", error.to_string()),
             SecretError::TooManyVersions(_) => Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string()),
             SecretError::Store(error) => error.into(),
-            SecretError::KeyFile { .. }
-            | SecretError::KeyMissing(_)
-            | SecretError::Undecryptable(_)
-            | SecretError::Encryption => Self::internal(&error),
+            SecretError::KeyFile { .. } | SecretError::KeyMissing(_) | SecretError::Vault(_) => Self::internal(&error),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! The public side: any request is a callback, or nothing.
 
 use crate::app::App;
-use crate::callback::Request;
-use crate::face;
-use crate::outcome::{Problem, Reply};
-use crate::time::Timestamp;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::routing::any;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ringback_records::callback::Request;
+use ringback_records::reply::Reply;
+use ringback_records::stop::Problem;
+use ringback_records::time::Timestamp;
+use ringback_rules::face;
 use std::sync::Arc;
 
 pub(super) fn router(app: Arc<App>) -> Router {

@@ -3,15 +3,18 @@
 use super::passage::{Origin, Passage};
 use super::select::done_with;
 use super::{End, Pipeline};
-use crate::callback::Callback;
-use crate::face;
-use crate::flow::{Mode, Trigger};
-use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{CallbackRecord, Outcome, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict};
 use crate::runner::{Answer, Until};
-use crate::store::{StoreError, Write};
-use crate::sync::lock;
-use crate::time::Timestamp;
+use ringback_records::callback::Callback;
+use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::reply::{Reply, ReplyRecord};
+use ringback_records::stop::Stop;
+use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
+use ringback_records::trace::{Stage, TraceEntry, Verdict};
+use ringback_rules::face;
+use ringback_rules::flow::{Mode, Trigger};
+use ringback_store::{StoreError, Write};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +113,7 @@ impl Pipeline {
                 Ok(end) => end,
                 Err(stopped) => passage.stopped(stopped),
             },
-            Err(error) => passage.stopped((Stage::Commit, Stop::not_stored(&error))),
+            Err(error) => passage.stopped((Stage::Commit, Stop::from(&error))),
         }
     }
 

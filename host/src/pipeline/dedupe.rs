@@ -2,19 +2,23 @@
 
 use super::passage::{Origin, Passage, scope_of};
 use super::{End, Pipeline, Stopped};
-use crate::callback::Input;
-use crate::execution::{Status, Summary};
-use crate::expression::{Cel, Scope};
-use crate::face::{self, Selector};
-use crate::flow::{Mode, Same, Trigger};
-use crate::name::{Name, sha256_hex};
-use crate::outcome::{CallbackRecord, Outcome, Reply, Stage, Stop, UNAVAILABLE, Verdict};
-use crate::redact::{Lists, MARK, Names};
 use crate::runner::ChangeError;
-use crate::store::{Delivery, StoreError, Write};
-use crate::time::Timestamp;
-use crate::verify::Proof;
 use aws_lc_rs::digest::{SHA256, digest};
+use ringback_records::callback::Input;
+use ringback_records::journal::{Status, Summary};
+use ringback_records::name::{Name, sha256_hex};
+use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::reply::Reply;
+use ringback_records::stop::{Stop, UNAVAILABLE};
+use ringback_records::time::Timestamp;
+use ringback_records::trace::{Stage, Verdict};
+use ringback_rules::expression::{Cel, Scope};
+use ringback_rules::face;
+use ringback_rules::face::Selector;
+use ringback_rules::flow::{Mode, Same, Trigger};
+use ringback_rules::redact::{Lists, MARK, Names};
+use ringback_rules::verify::Proof;
+use ringback_store::{Delivery, StoreError, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +83,7 @@ impl Identity {
             };
             let expressions = by.expressions();
             let hidden = expressions.iter().find(is_hidden);
-            hidden.map_or_else(|| Stop::expression(&error), |cel| redacted(&format!("`{}`", cel.source())))
+            hidden.map_or_else(|| Stop::from(&error), |cel| redacted(&format!("`{}`", cel.source())))
         })?;
         if let Some(cel) = pieces.iter().filter(|piece| piece.text == MARK).find_map(|piece| piece.of) {
             return Err(redacted(&format!("`{}`", cel.source())));
@@ -165,7 +169,7 @@ impl Pipeline {
     /// What a delivery gets that came before; `None` for a new one, and for one that cannot be told from others.
     pub(super) async fn known(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Option<End>, Stopped> {
         self.still_good(passage)?;
-        let failed = |error| (Stage::Dedupe, Stop::not_stored(&error));
+        let failed = |error| (Stage::Dedupe, Stop::from(&error));
         let Some(identity) = &mut passage.identity else { return Ok(None) };
         let (workspace, flow) = (passage.callback.workspace.clone(), &passage.flow.name);
         let known = self.store.delivery(&workspace, flow, &identity.trigger, &identity.hash).map_err(failed)?;
@@ -223,7 +227,7 @@ impl Pipeline {
         first: CallbackRecord,
     ) -> Result<Option<Reply>, Stopped> {
         let unchanged = |first: CallbackRecord| Ok(first.reply.map(Reply::from));
-        let failed = |error| (Stage::Dedupe, Stop::not_stored(&error));
+        let failed = |error| (Stage::Dedupe, Stop::from(&error));
         let workspace = passage.callback.workspace.clone();
         let run = match first.execution.map(|id| self.runner.load(&workspace, id)) {
             Some(Ok(Some(run))) => run,
@@ -250,7 +254,7 @@ impl Pipeline {
         }
         let first = CallbackRecord { reply: None, ..first };
         let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(first.clone()) };
-        self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
+        self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, Stop::from(&error)))?;
         self.answer_in_time(&workspace, trigger, first).await.map(Some).map_err(failed)
     }
 

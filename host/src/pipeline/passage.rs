@@ -3,18 +3,20 @@
 use super::dedupe::Identity;
 use super::ticket::TicketCall;
 use super::{End, Stopped};
-use crate::callback::{Callback, Input};
-use crate::expression::Scope;
-use crate::face::Face;
-use crate::flow::{Flow, Mode, PluginCall, Trigger};
-use crate::name::{CallbackId, ExecutionId};
-use crate::outcome::{
-    CallbackRecord, Outcome, PluginUse, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict, bounded,
-};
-use crate::plugin::Subject;
-use crate::redact::{Lists, Names};
-use crate::store::Write;
-use crate::time::Timestamp;
+use crate::weight::LoadedFlow;
+use ringback_plugin::Subject;
+use ringback_records::callback::{Callback, Input};
+use ringback_records::name::{CallbackId, ExecutionId};
+use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::reply::{Reply, ReplyRecord};
+use ringback_records::stop::Stop;
+use ringback_records::time::Timestamp;
+use ringback_records::trace::{PluginUse, Stage, TraceEntry, Verdict, bounded};
+use ringback_rules::expression::Scope;
+use ringback_rules::face::Face;
+use ringback_rules::flow::{Flow, Mode, PluginCall, Trigger};
+use ringback_rules::redact::{Lists, Names};
+use ringback_store::Write;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,7 +53,7 @@ impl Origin {
 
 /// Where a callback has come to.
 pub(super) struct Place {
-    pub(super) flow: Arc<Flow>,
+    pub(super) flow: Arc<LoadedFlow>,
     pub(super) trigger: usize,
     pub(super) face: &'static dyn Face,
     /// The ticket whose URL was called.
@@ -64,7 +66,7 @@ pub(super) struct Passage {
     pub(super) callback: Arc<Callback>,
     /// As it came: for the stages alone that find out who calls.
     pub(super) received: Arc<Callback>,
-    pub(super) flow: Arc<Flow>,
+    pub(super) flow: Arc<LoadedFlow>,
     pub(super) trigger: usize,
     pub(super) face: &'static dyn Face,
     /// The ticket whose URL was called.
@@ -151,7 +153,7 @@ impl Passage {
     pub(super) fn config_before_data<'c>(&self, call: &'c PluginCall) -> Result<std::borrow::Cow<'c, str>, Stop> {
         let input = Input { user: self.user.clone(), ..Input::default() };
         let config = call.config(&scope_of(&self.callback, &self.flow, &input, &self.vars));
-        config.map_err(|error| Stop::expression(&error))
+        config.map_err(|error| Stop::from(&error))
     }
 
     /// What plugins see of a callback whose body is not parsed yet.

@@ -2,15 +2,18 @@
 
 use super::Pipeline;
 use super::passage::Passage;
-use crate::execution::Execution;
-use crate::face;
-use crate::flow::{ReplySpec, Trigger};
-use crate::name::ExecutionId;
-use crate::outcome::{Problem, Reply, Stage, Stop, UNAVAILABLE, Verdict};
-use crate::plugin::{Role, Subject};
-use crate::reply::{ReplyError, check, render};
 use crate::runner::{Answer, Waiting};
-use crate::ticket::redirect_not_allowed;
+use ringback_plugin::Subject;
+use ringback_records::name::ExecutionId;
+use ringback_records::plugin::Role;
+use ringback_records::reply::Reply;
+use ringback_records::stop::{Problem, Stop, UNAVAILABLE};
+use ringback_records::trace::{Stage, Verdict};
+use ringback_rules::execution::Execution;
+use ringback_rules::face;
+use ringback_rules::flow::{ReplySpec, Trigger};
+use ringback_rules::reply::{ReplyError, check, render};
+use ringback_rules::ticket_response::redirect_not_allowed;
 use std::sync::Arc;
 
 const EXECUTION_FAILED: Problem = Problem { status: 500, code: "execution_failed", detail: "The flow failed." };
@@ -93,7 +96,7 @@ impl Pipeline {
             passage.note(Stage::Run, Verdict::Failed, format!("{}: {} ({})", error.step, error.message, error.code));
             return passage.face.stopped(&EXECUTION_FAILED, Some(id));
         }
-        if execution.summary.status != crate::execution::Status::Completed {
+        if execution.summary.status != ringback_records::journal::Status::Completed {
             passage.note(Stage::Run, Verdict::Failed, format!("the execution is {status}"));
             return passage.face.stopped(&EXECUTION_FAILED, Some(id));
         }
@@ -136,7 +139,7 @@ impl Pipeline {
         let call = match spec {
             ReplySpec::Template { .. } | ReplySpec::Redirect { .. } => {
                 let rendered = render(spec, &scope).map_err(|error| match error {
-                    ReplyError::Expression(error) => Stop::expression(&error),
+                    ReplyError::Expression(error) => Stop::from(&error),
                     ReplyError::NotAllowed(reason) => {
                         Stop::failed(500, "reply_not_allowed", "The flow's answer is not allowed.", reason)
                     }
@@ -145,7 +148,7 @@ impl Pipeline {
             }
             ReplySpec::Plugin(call) => call,
         };
-        let config = call.config(&scope).map_err(|error| Stop::expression(&error))?;
+        let config = call.config(&scope).map_err(|error| Stop::from(&error))?;
         let subject = Subject {
             callback: Some(callback),
             dry_run: passage.origin.is_dry_run(),

@@ -3,20 +3,23 @@
 
 use super::passage::{Origin, Passage};
 use super::{Change, End, Pipeline, Stopped};
-use crate::callback::{Callback, Input};
-use crate::condition::{Condition, Decision};
-use crate::execution::{Event, Standing, Summary};
-use crate::face::{Selector, selector};
-use crate::flow::{Flow, Trigger};
-use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{Outcome, PluginUse, Stage, Stop, TraceEntry, Verdict};
-use crate::planted::{Fault, is_planted};
-use crate::plugin::Subject;
 use crate::runner::{ChangeError, Run, advance, subject_for};
-use crate::store::{Mail, MailboxLimits, NoRoom, StoreError, Write};
-use crate::sync::lock;
-use crate::time::Timestamp;
-use crate::verify::Verified;
+use ringback_plugin::Subject;
+use ringback_records::callback::{Callback, Input};
+use ringback_records::journal::Summary;
+use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::outcome::Outcome;
+use ringback_records::stop::Stop;
+use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
+use ringback_records::trace::{PluginUse, Stage, TraceEntry, Verdict};
+use ringback_rules::condition::{Condition, Decision};
+use ringback_rules::execution::{Event, Standing};
+use ringback_rules::face::{Selector, selector};
+use ringback_rules::flow::{Flow, Trigger};
+use ringback_rules::verify::Verified;
+use ringback_store::planted::{Fault, is_planted};
+use ringback_store::{Mail, MailboxLimits, NoRoom, StoreError, Write};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
@@ -138,7 +141,7 @@ impl Pipeline {
         let Ok(Selector::One(text)) = selector(&passage.callback.request) else { return Ok(None) };
         let Ok(id) = text.parse::<ExecutionId>() else { return Ok(None) };
         let summary = self.store.summary(&passage.callback.workspace, id);
-        let summary = summary.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
+        let summary = summary.map_err(|error| (Stage::Select, Stop::from(&error)))?;
         let waits = summary.is_some_and(|summary| {
             let waits_at = summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
             summary.flow == passage.flow.name && waits_at == Some(&trigger.id) && self.is_here(passage, &summary)
@@ -337,7 +340,7 @@ impl Pipeline {
         }
         if is_claimed || is_deferred {
             let all = self.store.resumed_by(&workspace, callback);
-            resumed = all.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
+            resumed = all.map_err(|error| (Stage::Select, Stop::from(&error)))?;
             passage.with.extend(done_with(&workspace, callback, &resumed));
         }
         // How many could not be decided, and why the first of them.
@@ -362,7 +365,7 @@ impl Pipeline {
         let reply = passage.face.resumed_all(callback, &resumed);
         if !passage.origin.is_dry_run() {
             let writes = passage.writes(outcome, execution, Some(&reply));
-            self.store.commit(writes).await.map_err(|error| (Stage::Commit, Stop::not_stored(&error)))?;
+            self.store.commit(writes).await.map_err(|error| (Stage::Commit, Stop::from(&error)))?;
         }
         Ok(End { outcome, execution, reply, recorded: true })
     }
@@ -383,7 +386,7 @@ impl Pipeline {
         match self.store.commit(writes).await {
             Ok(()) => Ok(true),
             Err(StoreError::Conflict) => Ok(false),
-            Err(error) => Err((Stage::Commit, Stop::not_stored(&error))),
+            Err(error) => Err((Stage::Commit, Stop::from(&error))),
         }
     }
 
@@ -392,7 +395,7 @@ impl Pipeline {
             Ok(run) => run,
             // Nothing comes of it any more.
             Err(ChangeError::FlowGone(_)) => None,
-            Err(ChangeError::Store(error)) => return Err((Stage::Select, Stop::not_stored(&error))),
+            Err(ChangeError::Store(error)) => return Err((Stage::Select, Stop::from(&error))),
             Err(error) => {
                 let stop = Stop::failed(500, "execution_unreadable", "The execution cannot go on.", error.to_string());
                 return Err((Stage::Select, stop));
@@ -415,20 +418,20 @@ impl Pipeline {
     ) -> Result<Vec<(Timestamp, ExecutionId)>, Stopped> {
         let Callback { workspace, environment, .. } = &*passage.callback;
         let waits = self.store.waits(workspace, environment, &passage.flow.name, &trigger.id, after, PAGE);
-        waits.map_err(|error| (Stage::Select, Stop::not_stored(&error)))
+        waits.map_err(|error| (Stage::Select, Stop::from(&error)))
     }
 
     /// The version that an execution runs.
     fn version_of(&self, passage: &Passage, id: ExecutionId) -> Result<Option<u32>, Stopped> {
         let summary = self.store.summary(&passage.callback.workspace, id);
-        let summary = summary.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
+        let summary = summary.map_err(|error| (Stage::Select, Stop::from(&error)))?;
         Ok(summary.map(|summary| summary.flow_version))
     }
 
     /// Whether no execution can run another version.
     fn is_only_version(&self, passage: &Passage, version: u32) -> Result<bool, Stopped> {
         let versions = self.store.flow_versions(&passage.callback.workspace, &passage.flow.name);
-        let versions = versions.map_err(|error| (Stage::Select, Stop::not_stored(&error)))?;
+        let versions = versions.map_err(|error| (Stage::Select, Stop::from(&error)))?;
         Ok(versions.iter().all(|kept| *kept == version))
     }
 
@@ -553,7 +556,7 @@ impl Pipeline {
                     return Ok(OneOfAll::Resumed(id));
                 }
                 Err(StoreError::Conflict) => {}
-                Err(error) => return Err((Stage::Commit, Stop::not_stored(&error))),
+                Err(error) => return Err((Stage::Commit, Stop::from(&error))),
             }
         }
         Ok(OneOfAll::Gone)
@@ -599,7 +602,7 @@ impl Pipeline {
         let mail = Mail { callback: passage.callback.id, input, expires_at };
         let (workspace, limits) = (&passage.callback.workspace, self.mailbox);
         let no_room = self.store.no_room_for_mail(workspace, id, &trigger.id, &mail, limits);
-        if let Some(why) = no_room.map_err(|error| (Stage::Select, Stop::not_stored(&error)))? {
+        if let Some(why) = no_room.map_err(|error| (Stage::Select, Stop::from(&error)))? {
             passage.trace.truncate(marks);
             return Err((Stage::Select, not_kept(id, why, limits)));
         }
@@ -621,7 +624,7 @@ impl Pipeline {
                 passage.trace.truncate(marks);
                 Ok(None)
             }
-            Err(error) => Err((Stage::Commit, Stop::not_stored(&error))),
+            Err(error) => Err((Stage::Commit, Stop::from(&error))),
         }
     }
 }

@@ -5,21 +5,27 @@
 
 use super::passage::{Origin, Passage, Place};
 use super::{End, Pipeline, Stopped, respond};
-use crate::callback::{Callback, Request};
-use crate::execution::{Execution, Status};
-use crate::face::{self, Face, TicketAddress};
-use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{
-    CallbackRecord, Outcome, PluginUse, Problem, Reply, ReplyRecord, Stage, Stop, TraceEntry, Verdict,
-};
-use crate::plugin::{Role, Subject};
-use crate::redact::Lists;
-use crate::reply::{check_redirecting, is_redirect};
 use crate::runner::{Answer, Until};
-use crate::store::{StoreError, Write};
-use crate::ticket::{Handler, TicketRecord, TicketResponse, TicketStatus, redirect_not_allowed};
-use crate::time::Timestamp;
+use crate::ticket::becomes;
 use http::Method;
+use ringback_plugin::Subject;
+use ringback_records::callback::{Callback, Request};
+use ringback_records::journal::Status;
+use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::plugin::Role;
+use ringback_records::reply::{Reply, ReplyRecord};
+use ringback_records::stop::{Problem, Stop};
+use ringback_records::ticket::{Handler, TicketRecord, TicketStatus};
+use ringback_records::time::Timestamp;
+use ringback_records::trace::{PluginUse, Stage, TraceEntry, Verdict};
+use ringback_rules::execution::Execution;
+use ringback_rules::face;
+use ringback_rules::face::{Face, TicketAddress};
+use ringback_rules::redact::Lists;
+use ringback_rules::reply::{check_redirecting, is_redirect};
+use ringback_rules::ticket_response::{self, redirect_not_allowed};
+use ringback_store::{StoreError, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,7 +84,7 @@ impl TicketCall {
             (true, None, Some(execution)) => TicketStatus::Called { execution, callback: passage.callback.id },
             _ => return None,
         };
-        self.may_close().then(|| self.ticket.becomes(&passage.callback.workspace, status))
+        self.may_close().then(|| becomes(&self.ticket, &passage.callback.workspace, status))
     }
 
     /// What the answer of the execution does to a ticket that was called and may be tried again.
@@ -90,7 +96,7 @@ impl TicketCall {
         let called = TicketStatus::Called { execution, callback: passage.callback.id };
         let called = TicketRecord { status: called, revision, ..self.ticket.clone() };
         let status = if is_success(reply) { closed_by(passage.callback.id) } else { TicketStatus::Open };
-        Some(called.becomes(&passage.callback.workspace, status))
+        Some(becomes(&called, &passage.callback.workspace, status))
     }
 
     /// What a call does to the ticket that did not get through: one whose caller was not accepted does not count (A-GX-1).
@@ -98,7 +104,7 @@ impl TicketCall {
         let counts = matches!(stage, Stage::Parse | Stage::Condition | Stage::Select | Stage::Respond | Stage::Run);
         let spent = (counts && !stop.temporary && !self.ticket.retryable) || stop.problem == GONE;
         let status = closed_by(passage.callback.id);
-        (spent && !self.lost && self.may_close()).then(|| self.ticket.becomes(&passage.callback.workspace, status))
+        (spent && !self.lost && self.may_close()).then(|| becomes(&self.ticket, &passage.callback.workspace, status))
     }
 }
 
@@ -263,7 +269,7 @@ impl Pipeline {
         let workspace = &callback.workspace;
         let mut writes = vec![Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) }];
         if !ticket.allow_multiple && (!ticket.retryable || is_success(&reply)) {
-            writes.push(ticket.becomes(workspace, closed_by(callback.id)));
+            writes.push(becomes(&ticket, workspace, closed_by(callback.id)));
         }
         match self.store.commit(writes).await {
             Ok(()) => {
@@ -283,7 +289,9 @@ impl Pipeline {
     ) -> Result<Reply, Stop> {
         let (workspace, request) = (&callback.workspace, &callback.request);
         let Some(Handler::Plugin { plugin, with }) = &ticket.handler else {
-            return ticket.response.reply(&request.method, |target| self.tickets.may_redirect(workspace, target));
+            return ticket_response::reply(&ticket.response, &request.method, |target| {
+                self.tickets.may_redirect(workspace, target)
+            });
         };
         let subject = Subject {
             callback: Some(Arc::clone(callback)),
@@ -330,17 +338,19 @@ impl Pipeline {
             None => true,
             Some(Answer::Responded(reply)) => is_success(&reply),
             Some(Answer::Ended(execution) | Answer::Rested(execution)) => {
-                let response = ticket.response.adjusted(|name| execution.set_by_last_callback(name));
+                let response = ticket_response::adjusted(&ticket.response, |name| execution.set_by_last_callback(name));
                 let allowed = |target: &str| self.tickets.may_redirect(workspace, target);
                 matches!(execution.summary.status, Status::Completed | Status::Waiting)
-                    && response.and_then(|response| response.reply(&Method::GET, allowed)).is_ok_and(|r| is_success(&r))
+                    && response
+                        .and_then(|response| ticket_response::reply(&response, &Method::GET, allowed))
+                        .is_ok_and(|r| is_success(&r))
             }
         };
         let status = match successful {
             true => closed_by(by),
             false => TicketStatus::Open,
         };
-        match self.store.commit(vec![ticket.becomes(workspace, status)]).await {
+        match self.store.commit(vec![becomes(&ticket, workspace, status)]).await {
             Ok(()) | Err(StoreError::Conflict) => Ok(true),
             Err(error) => Err(error),
         }
@@ -354,17 +364,17 @@ impl Pipeline {
     ) -> Option<Result<Reply, Stop>> {
         let stored = &passage.ticket.as_ref()?.ticket.response;
         let response = match execution {
-            Some(execution) => stored.adjusted(|name| execution.set_by_last_callback(name)),
+            Some(execution) => ticket_response::adjusted(&stored, |name| execution.set_by_last_callback(name)),
             None => Ok(stored.clone()),
         };
-        if response.as_ref().is_ok_and(TicketResponse::leaves_out_body) {
+        if response.as_ref().is_ok_and(ticket_response::leaves_out_body) {
             let reason = "an answer with this `responseCode` has no body: `responseBody` is left out".to_owned();
             passage.passed(Stage::Respond, reason);
         }
         let callback = &passage.callback;
         Some(response.and_then(|response| {
             let allowed = |target: &str| self.tickets.may_redirect(&callback.workspace, target);
-            response.reply(&callback.request.method, allowed)
+            ticket_response::reply(&response, &callback.request.method, allowed)
         }))
     }
 
@@ -372,7 +382,7 @@ impl Pipeline {
     pub(super) fn still_good(&self, passage: &mut Passage) -> Result<(), Stopped> {
         let Some(call) = passage.ticket.as_mut().filter(|call| call.may_close()) else { return Ok(()) };
         let now = self.tickets.get(&passage.callback.workspace, call.ticket.id);
-        let now = now.map_err(|error| (Stage::Face, Stop::not_stored(&error)))?;
+        let now = now.map_err(|error| (Stage::Face, Stop::from(&error)))?;
         if now.is_some_and(|now| now.revision == call.ticket.revision) {
             return Ok(());
         }
@@ -447,5 +457,5 @@ fn stopped(stop: &Stop, callback: Option<CallbackId>) -> Reply {
 
 fn unavailable(callback: CallbackId, error: &StoreError) -> Reply {
     tracing::error!(callback.id = %callback, %error, "the call of a ticket could not be stored");
-    stopped(&Stop::not_stored(error), None)
+    stopped(&Stop::from(error), None)
 }

@@ -2,16 +2,18 @@
 
 use super::mailbox::Look;
 use super::{RETRY_AFTER, Runner};
-use crate::execution::{Effect, Event, Execution};
-use crate::expression::{EvaluationError, Template};
-use crate::flow::{Flow, PluginCall};
-use crate::name::{Name, TicketId};
-use crate::outcome::PluginUse;
-use crate::plugin::{CallError, Subject};
-use crate::reply;
-use crate::store::{StoreError, Write};
-use crate::ticket::{self, TicketError, TicketRecord, TicketRequest};
-use crate::time::Timestamp;
+use crate::ticket;
+use crate::ticket::TicketError;
+use ringback_plugin::{CallError, Subject};
+use ringback_records::name::{Name, TicketId};
+use ringback_records::ticket::{TicketRecord, TicketRequest};
+use ringback_records::time::Timestamp;
+use ringback_records::trace::PluginUse;
+use ringback_rules::execution::{Effect, Event, Execution};
+use ringback_rules::expression::{EvaluationError, Template};
+use ringback_rules::flow::{Flow, PluginCall};
+use ringback_rules::reply;
+use ringback_store::{StoreError, Write};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,14 +1,17 @@
 //! Callbacks that came before an execution waited, and whether a callback counts for one.
 
 use super::{Runner, subject_for};
-use crate::callback::Input;
-use crate::condition::{Asking, Decision};
-use crate::execution::{Event, Execution};
-use crate::flow::Flow;
-use crate::name::{ExecutionId, Name};
-use crate::outcome::{Outcome, PluginUse, Stage, Stop, TraceEntry, Verdict};
-use crate::plugin::Subject;
-use crate::store::{Mail, StoreError, Write};
+use crate::condition::{Asking, evaluate};
+use ringback_plugin::Subject;
+use ringback_records::callback::Input;
+use ringback_records::name::{ExecutionId, Name};
+use ringback_records::outcome::Outcome;
+use ringback_records::stop::Stop;
+use ringback_records::trace::{PluginUse, Stage, TraceEntry, Verdict};
+use ringback_rules::condition::Decision;
+use ringback_rules::execution::{Event, Execution};
+use ringback_rules::flow::Flow;
+use ringback_store::{Mail, StoreError, Write};
 use std::sync::Arc;
 
 pub(super) enum Look {
@@ -94,6 +97,6 @@ impl Runner {
         let input = Input { user, ..input.clone() };
         (scope.input, scope.callback) = (&input, subject.callback.as_deref());
         let mut asking = Asking { plugins: &self.inner.plugins, subject: &subject, uses };
-        condition.evaluate(&scope, &mut asking).await
+        evaluate(condition, &scope, &mut asking).await
     }
 }

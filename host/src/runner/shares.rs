@@ -3,8 +3,8 @@
 //! A workspace gets another place while it holds fewer than are free: one alone has half of them, two that want all have a third
 //! each, and whoever comes new finds one. Those without a place stand in line by workspace, and the workspaces take turns.
 
-use crate::name::Name;
-use crate::sync::lock;
+use ringback_records::name::Name;
+use ringback_records::sync::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;

@@ -2,12 +2,13 @@
 
 use super::mailbox::take;
 use super::{Job, Runner};
-use crate::name::{CallbackId, ExecutionId, Name};
-use crate::outcome::{CallbackRecord, Outcome, Verdict};
-use crate::store::{Due, DueKey, StoreError, Write};
-use crate::sync::lock;
-use crate::time::Timestamp;
 use futures_util::StreamExt as _;
+use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
+use ringback_records::trace::Verdict;
+use ringback_store::{Due, DueKey, StoreError, Write};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 

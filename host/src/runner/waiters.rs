@@ -1,10 +1,11 @@
 //! Callers who wait for the answer of an execution.
 
 use super::Runner;
-use crate::execution::{Execution, Status};
-use crate::name::ExecutionId;
-use crate::outcome::Reply;
-use crate::sync::lock;
+use ringback_records::journal::Status;
+use ringback_records::name::ExecutionId;
+use ringback_records::reply::Reply;
+use ringback_records::sync::lock;
+use ringback_rules::execution::Execution;
 use tokio::sync::oneshot;
 
 /// What a caller who waits for an execution gets.

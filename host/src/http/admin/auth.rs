@@ -2,12 +2,12 @@
 
 use crate::app::App;
 use crate::http::error::Problem;
-use crate::name::Name;
-use crate::time::Timestamp;
-use crate::token::Access;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use ringback_records::name::Name;
+use ringback_records::time::Timestamp;
+use ringback_records::token::Access;
 use std::sync::Arc;
 
 /// Chooses the workspace; only for tokens with admin access.

@@ -3,11 +3,11 @@
 use super::auth::Admin;
 use crate::app::App;
 use crate::http::error::Problem;
-use crate::store::BackupFile;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use ringback_store::BackupFile;
 use std::io;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;

@@ -1,7 +1,7 @@
 //! The OpenAPI document, with what the handlers' types do not say: problems have a media type of their own, and names, ids and
 //! limits have a form.
 
-use crate::time::lifetime_pattern;
+use ringback_records::time::lifetime_pattern;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 

@@ -1,12 +1,12 @@
 //! What handlers take from a request, with a problem document where the library would answer plain text.
 
 use crate::http::error::Problem;
-use crate::json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use ringback_records::json;
 use serde::de::DeserializeOwned;
 
 /// Query parameters.

@@ -4,16 +4,18 @@ use super::auth::{Author, Viewer};
 use super::extract::{Json, Path, Query, Text};
 use super::{List, answer, parse_name};
 use crate::app::App;
-use crate::face::{self, Face, Ids, Target};
-use crate::flow::{CallbackSpec, Flow, Trigger};
 use crate::flows::{Deployed, Deployment, How, Version, signature_id};
 use crate::http::error::Problem;
-use crate::name::Name;
-use crate::store::FlowRecord;
-use crate::time::Timestamp;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use ringback_records::flow::FlowRecord;
+use ringback_records::flow::Ids;
+use ringback_records::name::Name;
+use ringback_records::time::Timestamp;
+use ringback_rules::face;
+use ringback_rules::face::{Face, Target};
+use ringback_rules::flow::{CallbackSpec, Flow, Trigger};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -278,7 +280,8 @@ async fn apply_flow(
     let name = parse_name(&name)?;
     let ApplyQuery { dry_run, disabled } = query;
     let how = How { dry_run, disabled };
-    let deployment = app.flows.deploy(&caller.workspace, &name, &source, how, &app.plugins, &app.secrets).await?;
+    let deployment =
+        app.flows.deploy(&caller.workspace, &name, &source, how, &app.plugins, app.secrets.vault()).await?;
     let status = if deployment.is_new && !dry_run { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answer(status, deployment_view(&app, &caller.workspace, deployment)))
 }
@@ -328,7 +331,8 @@ async fn activate_version(
     Json(body): Json<ActivateVersionBody>,
 ) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
-    let deployment = app.flows.activate(&caller.workspace, &name, body.version, &app.plugins, &app.secrets).await?;
+    let deployment =
+        app.flows.activate(&caller.workspace, &name, body.version, &app.plugins, app.secrets.vault()).await?;
     Ok(answer(StatusCode::OK, deployment_view(&app, &caller.workspace, deployment)))
 }
 

@@ -53,7 +53,7 @@ async fn set_secret(
     let environment = query.name(&app, &caller.workspace)?;
     let keep_previous = lifetime("keep_previous", body.keep_previous)?.unwrap_or_default();
     let value = body.value.into_bytes();
-    app.secrets.set(&app.store, &caller.workspace, &environment, &name, value, keep_previous).await?;
+    app.secrets.set(&caller.workspace, &environment, &name, value, keep_previous).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -66,7 +66,7 @@ async fn retire_secret(
     Query(query): Query<EnvironmentQuery>,
 ) -> Result<StatusCode, Problem> {
     let environment = query.name(&app, &caller.workspace)?;
-    match app.secrets.retire_previous(&app.store, &caller.workspace, &environment, &name).await? {
+    match app.secrets.retire_previous(&caller.workspace, &environment, &name).await? {
         Some(_) => Ok(StatusCode::NO_CONTENT),
         None => Err(Problem::not_found(format!("there is no secret {name}"))),
     }
@@ -81,7 +81,7 @@ async fn remove_secret(
     Query(query): Query<EnvironmentQuery>,
 ) -> Result<StatusCode, Problem> {
     let environment = query.name(&app, &caller.workspace)?;
-    if app.secrets.remove(&app.store, &caller.workspace, &environment, &name).await? {
+    if app.secrets.remove(&caller.workspace, &environment, &name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found(format!("there is no secret {name}")))

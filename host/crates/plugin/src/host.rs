@@ -1,0 +1,267 @@
+//! What a plugin finds on the host's side of one call.
+
+mod http;
+mod paths;
+mod resources;
+mod secrets;
+mod state;
+
+pub(super) use paths::Paths;
+pub use resources::{CallbackHandle, ExecutionHandle};
+
+use super::bindings::imports;
+use super::limits;
+use crate::call::Subject;
+use ringback_outbound::plugin::Outbound;
+use ringback_records::callback::Callback;
+use ringback_records::name::Name;
+use ringback_records::time::Timestamp;
+use ringback_rules::vault::Vault;
+use ringback_store::Store;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::ResourceLimiter;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+
+/// What calls use of the rest of the server.
+pub(super) struct Services {
+    pub(super) store: Store,
+    pub(super) secrets: Vault,
+    pub(super) outbound: Outbound,
+    pub(super) paths: Paths,
+}
+
+/// An execution as a plugin sees it.
+#[derive(Debug)]
+pub struct ExecutionView {
+    pub id: String,
+    pub flow: String,
+    pub environment: String,
+    pub scope: Value,
+}
+
+/// The data of one call's store.
+pub(super) struct CallState {
+    pub(super) services: Arc<Services>,
+    pub(super) workspace: Name,
+    pub(super) environment: Name,
+    pub(super) plugin: Name,
+    pub(super) callback: Option<Arc<Callback>>,
+    pub(super) data: Option<Arc<Value>>,
+    pub(super) execution: Option<Arc<ExecutionView>>,
+    /// Whether the call must leave nothing behind.
+    pub(super) dry_run: bool,
+    pub(super) now: Timestamp,
+    pub(super) memory: Memory,
+    pub(super) log: Log,
+    wasi: Option<Box<Wasi>>,
+}
+
+/// The memory of a call, counted and limited.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) limit_bytes: usize,
+    pub(super) largest_bytes: usize,
+}
+
+/// The lines of a call, counted and limited.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    lines: Vec<String>,
+    lines_max: usize,
+    dropped: usize,
+}
+
+struct Wasi {
+    context: WasiCtx,
+    table: ResourceTable,
+    output: MemoryOutputPipe,
+}
+
+/// A limit was reached inside a call; the call is over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LimitReached {
+    #[error("out of time")]
+    Time,
+    #[error("out of memory")]
+    Memory,
+}
+
+/// A plugin used the host's interface in a way that ends the call.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Misuse(pub(super) String);
+
+impl CallState {
+    pub(super) fn new(
+        services: Arc<Services>,
+        subject: &Subject,
+        plugin: Name,
+        now: Timestamp,
+        memory_bytes_max: usize,
+        log_lines_max: usize,
+        wants_wasi: bool,
+    ) -> Self {
+        Self {
+            services,
+            workspace: subject.workspace.clone(),
+            environment: subject.environment.clone(),
+            plugin,
+            callback: subject.callback.clone(),
+            data: subject.data.clone(),
+            execution: subject.execution.clone(),
+            dry_run: subject.dry_run,
+            now,
+            memory: Memory { limit_bytes: memory_bytes_max, largest_bytes: 0 },
+            log: Log { lines_max: log_lines_max, ..Log::default() },
+            wasi: wants_wasi.then(|| Box::new(Wasi::granting_nothing(now, log_lines_max))),
+        }
+    }
+
+    /// The lines of the call, with those written to standard output and error after the others.
+    pub(super) fn take_log(&mut self) -> Vec<String> {
+        if let Some(wasi) = &self.wasi {
+            for line in String::from_utf8_lossy(&wasi.output.contents()).lines().filter(|line| !line.is_empty()) {
+                self.log.push("output", line);
+            }
+        }
+        let Log { mut lines, dropped, .. } = std::mem::take(&mut self.log);
+        if dropped > 0 {
+            lines.push(format!("… and {dropped} more lines"));
+        }
+        lines
+    }
+}
+
+impl Log {
+    fn push(&mut self, level: &str, message: &str) {
+        if self.lines.len() >= self.lines_max {
+            self.dropped += 1;
+            return;
+        }
+        let mut line = format!("{level}: ");
+        for character in message.chars() {
+            if line.len() + character.len_utf8() > limits::LOG_LINE_BYTES_MAX {
+                line.push('…');
+                break;
+            }
+            if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+        }
+        self.lines.push(line);
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > self.limit_bytes {
+            return Err(LimitReached::Memory.into());
+        }
+        self.largest_bytes = self.largest_bytes.max(desired);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > limits::TABLE_ELEMENTS_MAX {
+            return Err(LimitReached::Memory.into());
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        limits::CORE_INSTANCES_MAX as usize + 1
+    }
+}
+
+/// Everything that a plugin may import.
+pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    imports::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    imports::log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    imports::call::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    imports::secrets::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    imports::state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    imports::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+impl imports::log::Host for CallState {
+    fn write(&mut self, level: imports::log::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            imports::log::Level::Debug => "debug",
+            imports::log::Level::Info => "info",
+            imports::log::Level::Warn => "warn",
+            imports::log::Level::Error => "error",
+        };
+        self.log.push(level, &message);
+        Ok(())
+    }
+}
+
+impl imports::call::Host for CallState {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.now.as_millis())
+    }
+
+    fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
+        if length > limits::RANDOM_BYTES_MAX {
+            let max = limits::RANDOM_BYTES_MAX;
+            return Err(Misuse(format!("it asked for {length} random bytes, at most {max}")).into());
+        }
+        let mut bytes = vec![0; length as usize];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Misuse("the host has no random bytes".to_owned()))?;
+        Ok(bytes)
+    }
+}
+
+impl Wasi {
+    /// No files, sockets, environment or arguments; the clocks stand still at the call's time.
+    fn granting_nothing(now: Timestamp, log_lines_max: usize) -> Self {
+        let output = MemoryOutputPipe::new(log_lines_max * limits::LOG_LINE_BYTES_MAX);
+        let context = WasiCtx::builder()
+            .stdout(output.clone())
+            .stderr(output.clone())
+            .wall_clock(StoppedClock(now))
+            .monotonic_clock(StoppedClock(now))
+            .max_random_size(u64::from(limits::RANDOM_BYTES_MAX))
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::HANDLES_MAX);
+        Self { context, table, output }
+    }
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Only components that import WASI reach this; they have had theirs from the start.
+        let now = self.now;
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::granting_nothing(now, self.log.lines_max)));
+        WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+    }
+}
+
+struct StoppedClock(Timestamp);
+
+impl HostWallClock for StoppedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.as_millis())
+    }
+}
+
+impl HostMonotonicClock for StoppedClock {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,35 @@
+//! Plugins: components that users upload, checked, compiled, and called in a sandbox with hard limits.
+
+mod bindings;
+mod cache;
+mod call;
+mod compile;
+mod component;
+mod engine;
+mod error;
+mod host;
+mod limits;
+mod registry;
+mod scan;
+mod share;
+mod turns;
+
+pub use call::{Subject, VerifierVerdict};
+pub use compile::child_main;
+pub use engine::wasmtime_version;
+pub use error::{CallError, UploadError};
+pub use limits::{CallLimits, Limits};
+pub use registry::{Plugins, RegistryError, Settings, default_compiler};
+
+/// What is done with an uploaded file before it is compiled, on any bytes.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let scanned = scan::scan(bytes, &limits::NORMAL);
+    if let Ok(scan::Form::Module) = scanned
+        && let Ok(component) = component::componentize(bytes)
+    {
+        let _ = scan::scan(&component, &limits::NORMAL);
+    }
+    let refused = scanned.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(!refused.contains('\n') && refused.len() < 2000, "a refusal is one line: {refused}");
+}

@@ -1,0 +1,144 @@
+//! A received HTTP request, on its way from a URL to an outcome.
+
+use crate::name::{CallbackId, Name};
+use crate::stop::Problem;
+use crate::time::Timestamp;
+use crate::weight::weight;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// What a listener received, whole, within the limits of size and time.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Method,
+    /// Percent-encoded as received, beginning with `/`.
+    pub path: String,
+    /// The part after `?`, encoded as received; empty without one.
+    pub query: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Why its body could not be taken, and is empty.
+    pub unread: Option<&'static Problem>,
+    pub received_at: Timestamp,
+}
+
+impl Request {
+    /// The decoded query parameters in order (`application/x-www-form-urlencoded`).
+    pub fn query_pairs(&self) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
+        form_urlencoded::parse(self.query.as_bytes())
+    }
+
+    /// One header as text: repeated ones joined by `, `, bytes that are not UTF-8 replaced.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let mut values = self.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let first = values.next()?.into_owned();
+        Some(values.fold(first, |joined, value| joined + ", " + &value))
+    }
+
+    /// The media type of the body in lower case, without parameters.
+    pub fn content_type(&self) -> Option<String> {
+        let value = self.header("content-type")?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+}
+
+/// A request that belongs to a trigger of a workspace: as it came for those who prove who calls, and without credentials for
+/// all others.
+#[derive(Clone, Debug)]
+pub struct Callback {
+    pub id: CallbackId,
+    pub workspace: Name,
+    pub environment: Name,
+    pub request: Request,
+    /// Scheme, host and port under which callers reach this server, without a slash at the end.
+    pub base_url: String,
+}
+
+impl Callback {
+    /// The absolute URL as the caller used it.
+    pub fn url(&self) -> String {
+        let Request { path, query, .. } = &self.request;
+        let separator = if query.is_empty() { "" } else { "?" };
+        format!("{}{path}{separator}{query}", self.base_url)
+    }
+
+    /// What expressions see as `callback`. The body is there as text when it is UTF-8.
+    pub fn to_json(&self) -> Value {
+        let Request { method, path, body, .. } = &self.request;
+        let headers: Map<String, Value> = self.headers().map(|(name, value)| (name, value.into())).collect();
+        serde_json::json!({
+            "id": self.id, "method": method.as_str(), "path": path, "query": self.query(), "headers": headers,
+            "body": std::str::from_utf8(body).ok(),
+        })
+    }
+
+    /// The parameters of the query by their names, and what keys with brackets build (A-FR-9). That is always an object: a
+    /// parameter that has its name is in it.
+    pub fn query(&self) -> Map<String, Value> {
+        let mut query = Map::new();
+        for (name, value) in self.request.query_pairs() {
+            append(&mut query, &name, value.into_owned());
+        }
+        if query.keys().any(|name| name.contains('[') || name == NESTED) {
+            query.insert(NESTED.to_owned(), Value::Object(crate::query::structure(&self.request.query)));
+        }
+        query
+    }
+
+    /// The headers as texts, each once.
+    pub fn headers(&self) -> impl Iterator<Item = (String, String)> {
+        let names = self.request.headers.keys();
+        names.map(|name| (name.to_string(), self.request.header(name.as_str()).unwrap_or_default()))
+    }
+}
+
+/// What a callback brings into a flow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// What its body, or its query, became.
+    pub data: Arc<Value>,
+    /// Picks, by alias.
+    pub fields: Arc<Map<String, Value>>,
+    /// Who called, where that is known: the whole user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<Value>>,
+}
+
+impl Input {
+    /// What it takes in memory, in bytes; counted no further than just past `max`.
+    pub fn weight(&self, max: usize) -> usize {
+        let fields: usize = self.fields.values().map(|value| weight(value, max)).sum();
+        weight(&self.data, max) + fields + self.user.as_ref().map_or(0, |user| weight(user, max))
+    }
+}
+
+/// The member of the query under which its structure is.
+const NESTED: &str = "nested";
+
+/// A repeated name becomes a list, in order (A-FR-9).
+pub fn append(object: &mut serde_json::Map<String, Value>, name: &str, value: String) {
+    match object.get_mut(name) {
+        None => drop(object.insert(name.to_owned(), value.into())),
+        Some(Value::Array(values)) => values.push(value.into()),
+        Some(first) => *first = Value::Array(vec![first.take(), value.into()]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::append;
+    use serde_json::json;
+
+    /// A-FR-9.
+    #[test]
+    fn a_repeated_name_becomes_a_list_in_order() {
+        let mut object = serde_json::Map::new();
+        for (name, value) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")] {
+            append(&mut object, name, value.to_owned());
+        }
+        assert_eq!(json!(object), json!({ "a": ["1", "3", "4"], "b": "2" }));
+    }
+}

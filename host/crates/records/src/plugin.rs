@@ -1,0 +1,68 @@
+//! Plugins as they are stored, and what they can be asked to do.
+
+use crate::name::Name;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a plugin can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Proves who called.
+    Verifier,
+    /// Turns the body into data.
+    Parser,
+    /// Decides whether a callback counts.
+    Condition,
+    /// Does one piece of work inside a flow.
+    Step,
+    /// Builds the answer.
+    Responder,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] = [Self::Verifier, Self::Parser, Self::Condition, Self::Step, Self::Responder];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verifier => "verifier",
+            Self::Parser => "parser",
+            Self::Condition => "condition",
+            Self::Step => "step",
+            Self::Responder => "responder",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A plugin as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRecord {
+    pub name: Name,
+    /// The version that is called.
+    pub active: u32,
+    /// Oldest first.
+    pub versions: Vec<VersionRecord>,
+}
+
+/// One immutable version of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VersionRecord {
+    pub version: u32,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    pub roles: Vec<Role>,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    pub size_bytes: u64,
+    /// Whether it was uploaded under the limits for large plugins.
+    pub large: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub uploaded_at: Timestamp,
+}

@@ -1,0 +1,259 @@
+//! A YAML or JSON document in which every value knows its line and column.
+
+use super::Place;
+use ringback_records::json;
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Largest flow file, in bytes.
+const SOURCE_BYTES_MAX: usize = 256 * 1024;
+/// Deepest nesting.
+const DEPTH_MAX: usize = 64;
+
+/// A mistake in a flow file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Mistake {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// Where in the document: `steps[0].verify.scheme`.
+    pub path: String,
+    /// What was found, and what is allowed.
+    pub detail: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.detail)
+    }
+}
+
+/// A value of the document.
+#[derive(Debug)]
+pub struct Node {
+    pub at: Place,
+    pub kind: Kind,
+}
+
+/// What a value is.
+#[derive(Debug)]
+pub enum Kind {
+    Scalar(Value),
+    List(Vec<Node>),
+    Object(Vec<Member>),
+}
+
+/// A member of an object.
+#[derive(Debug)]
+pub struct Member {
+    pub name: String,
+    pub name_at: Place,
+    pub value: Node,
+}
+
+impl Node {
+    /// Reads a document.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake of syntax: not YAML, a name twice, several documents, nested too deep, an alias bomb.
+    pub fn read(source: &str) -> Result<Self, Mistake> {
+        let mistake = |line, column, detail: String| Mistake { line, column, path: String::new(), detail };
+        if source.len() > SOURCE_BYTES_MAX {
+            return Err(mistake(1, 1, format!("the file is larger than {} KiB", SOURCE_BYTES_MAX / 1024)));
+        }
+        let source = whole_characters(source);
+        let documents = MarkedYaml::load_from_str(&source).map_err(|error| {
+            mistake(error.marker().line(), error.marker().col() + 1, format!("not YAML: {}", error.info()))
+        })?;
+        let mut documents = documents.iter();
+        let first = documents.next().ok_or_else(|| mistake(1, 1, "the file is empty".into()))?;
+        if let Some(second) = documents.next() {
+            let start = second.span.start;
+            return Err(mistake(start.line(), start.col() + 1, "a file holds one flow; this begins a second".into()));
+        }
+        convert(first, String::new(), 0)
+    }
+
+    /// What was found, for a message.
+    pub fn describe(&self) -> String {
+        match &self.kind {
+            Kind::Scalar(Value::Null) => "nothing".to_owned(),
+            Kind::Scalar(Value::String(text)) => format!("the text {text:?}"),
+            Kind::Scalar(value) => format!("`{value}`"),
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Object(_) => "an object".to_owned(),
+        }
+    }
+
+    pub fn mistake(&self, detail: impl Into<String>) -> Mistake {
+        self.at.mistake(detail)
+    }
+}
+
+/// A file that is JSON may write a character as two escapes, which YAML does not know: here it is one, and what the text has
+/// become shorter by stands behind it as spaces, so that every value keeps its place.
+fn whole_characters(source: &str) -> Cow<'_, str> {
+    let mentions = ["\\ud", "\\uD"].iter().any(|half| source.contains(half));
+    if !mentions || serde_json::from_str::<IgnoredAny>(source).is_err() {
+        return Cow::Borrowed(source);
+    }
+    let (mut whole, mut rest, mut spaces) = (String::with_capacity(source.len()), source, 0);
+    while let Some(at) = rest.find(['\\', '"']) {
+        let (before, found) = rest.split_at(at);
+        whole.push_str(before);
+        rest = match (pair(found), found.strip_prefix('"')) {
+            (Some(character), _) => {
+                let character = format!("\\U{:08x}", u32::from(character));
+                whole.push_str(&character);
+                spaces += PAIR_LENGTH - character.len();
+                found.get(PAIR_LENGTH..).unwrap_or_default()
+            }
+            (None, Some(after)) => {
+                // A name keeps its colon.
+                let names = after.trim_start_matches([' ', '\t']).starts_with(':');
+                let length = if names { found.find(':').unwrap_or_default() } else { 0 };
+                let (end, after) = found.split_at(length + 1);
+                whole.push_str(end);
+                whole.extend(std::iter::repeat_n(' ', std::mem::take(&mut spaces)));
+                after
+            }
+            (None, None) => {
+                let (escape, after) = found.split_at_checked(2).unwrap_or((found, ""));
+                whole.push_str(escape);
+                after
+            }
+        };
+    }
+    Cow::Owned(whole + rest)
+}
+
+/// The length of two escapes that are one character.
+const PAIR_LENGTH: usize = "\\ud83d\\ude00".len();
+
+fn pair(text: &str) -> Option<char> {
+    let unit = |at: usize| u16::from_str_radix(text.get(at..at + 6)?.strip_prefix("\\u")?, 16).ok();
+    let character = char::decode_utf16([unit(0)?, unit(6)?]).next()?.ok()?;
+    (character.len_utf16() == 2).then_some(character)
+}
+
+fn convert(node: &MarkedYaml<'_>, path: String, depth: usize) -> Result<Node, Mistake> {
+    let start = node.span.start;
+    let at = Place { line: start.line(), column: start.col() + 1, path };
+    if depth > DEPTH_MAX {
+        return Err(at.mistake(format!("nested deeper than {DEPTH_MAX}")));
+    }
+    let kind = match &node.data {
+        YamlData::Value(scalar) => Kind::Scalar(match scalar {
+            Scalar::Null => Value::Null,
+            Scalar::Boolean(value) => (*value).into(),
+            Scalar::Integer(value) => (*value).into(),
+            Scalar::FloatingPoint(value) => serde_json::Number::from_f64(value.into_inner())
+                .map(Value::Number)
+                .ok_or_else(|| at.mistake("infinity and not-a-number cannot be written as JSON"))?,
+            Scalar::String(text) => Value::String(text.to_string()),
+        }),
+        YamlData::Sequence(items) => Kind::List(
+            items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| convert(item, format!("{}[{index}]", at.path), depth + 1))
+                .collect::<Result<_, _>>()?,
+        ),
+        YamlData::Mapping(members) => {
+            let mut converted = Vec::with_capacity(members.len());
+            for (key, value) in members {
+                let key_start = key.span.start;
+                let name = match &key.data {
+                    YamlData::Value(Scalar::String(name)) => name.to_string(),
+                    // `on`, `yes` and numbers as names are texts here.
+                    YamlData::Value(Scalar::Integer(number)) => number.to_string(),
+                    YamlData::Value(Scalar::Boolean(value)) => value.to_string(),
+                    _ => return Err(at.mistake("a name must be a text")),
+                };
+                if json::is_reserved(&name) {
+                    return Err(at.mistake(format!("the name {name:?} cannot be used")));
+                }
+                let path = if at.path.is_empty() { name.clone() } else { format!("{}.{name}", at.path) };
+                let name_at = Place { line: key_start.line(), column: key_start.col() + 1, path: path.clone() };
+                converted.push(Member { name, name_at, value: convert(value, path, depth + 1)? });
+            }
+            Kind::Object(converted)
+        }
+        YamlData::Tagged(..) => return Err(at.mistake("tags (`!…`) are not used here")),
+        YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
+            return Err(at.mistake("this value cannot be read"));
+        }
+    };
+    Ok(Node { at, kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Node};
+
+    fn refused(source: &str) -> String {
+        Node::read(source).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused_with_its_place() {
+        assert!(refused("").contains("empty"));
+        assert!(refused("a: [1").starts_with("1:") || refused("a: [1").starts_with("2:"), "{}", refused("a: [1"));
+        assert!(refused("a: 1\na: 2").contains("not YAML"), "{}", refused("a: 1\na: 2"));
+        assert!(refused("a: 1\n---\nb: 2").contains("second"));
+        assert!(refused("a: .inf").contains("infinity"));
+        assert!(refused("a: !x 1").contains("tags"), "{}", refused("a: !x 1"));
+        assert!(refused(&"[".repeat(100)).contains("not YAML") || refused(&"[".repeat(100)).contains("deeper"));
+        assert!(refused(&format!("{}1{}", "[".repeat(80), "]".repeat(80))).contains("deeper than 64"));
+        let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                    d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]";
+        assert!(refused(bomb).contains("not YAML"), "{}", refused(bomb));
+    }
+
+    /// A file that is JSON is read as JSON, whatever YAML makes of it.
+    #[test]
+    fn characters_of_two_escapes_are_read_in_json_and_nothing_moves() {
+        let text = |node: &Node| match &node.kind {
+            Kind::Scalar(value) => value.as_str().map(str::to_owned).unwrap(),
+            _ => panic!("{node:?}"),
+        };
+        let source = r#"{"\ud83d\ude00" : "a\uD83D\uDE00\\ud83d\"\ud83d\ude00", "n":["\ud83d\ude00",":","\ud83d\ude00"], "o":1}"#;
+        for source in [source.to_owned(), source.replace(" : ", "\t:\n\t"), source.replace(", ", " ,\r\n\t")] {
+            let place = |node: &Node| {
+                let before = source.lines().nth(node.at.line - 1).unwrap().chars().take(node.at.column - 1);
+                (node.at.line, before.collect::<String>())
+            };
+            let Kind::Object(members) = Node::read(&source).unwrap().kind else { panic!("{source}") };
+            assert_eq!(members[0].name, "\u{1f600}");
+            assert_eq!(text(&members[0].value), "a\u{1f600}\\ud83d\"\u{1f600}");
+            let Kind::List(items) = &members[1].value.kind else { panic!("{members:?}") };
+            assert_eq!(items.iter().map(text).collect::<Vec<_>>(), ["\u{1f600}", ":", "\u{1f600}"]);
+            assert!(place(&items[2]).1.ends_with("\":\","), "{:?}", place(&items[2]));
+            assert!(place(&members[2].value).1.ends_with("\"o\":"), "{:?}", place(&members[2].value));
+        }
+        let twice = r#"{"\ud83d\ude00": 1, "a": 2, "a": 3}"#;
+        assert!(refused(twice).contains("not YAML"), "{}", refused(twice));
+        assert!(refused(r#"{"a": "\ud83d"}"#).contains("not YAML"));
+        let block = Node::read("a: |\n  \"\\ud83d\\ude00\"\n").unwrap();
+        let Kind::Object(members) = block.kind else { panic!() };
+        assert_eq!(text(&members[0].value), "\"\\ud83d\\ude00\"\n", "no escape in YAML");
+    }
+
+    #[test]
+    fn json_is_yaml_and_every_value_has_its_place() {
+        let node = Node::read("{\"a\": [1,\n  {\"b\": true}]}").unwrap();
+        let Kind::Object(members) = &node.kind else { panic!("{node:?}") };
+        let Kind::List(items) = &members[0].value.kind else { panic!("{node:?}") };
+        assert_eq!((items[1].at.line, items[1].at.column, items[1].at.path.as_str()), (2, 3, "a[1]"));
+    }
+}

@@ -1,0 +1,819 @@
+//! Triggers: who may call, what their callbacks become, which of them count, and how long an execution waits for one.
+
+use super::names::Stands;
+use super::{Members, Parser, has};
+use crate::auth::{Auth, Basic, OnFail, UserRule};
+use crate::expression::{Cel, JsonPath, Reference, Template};
+use crate::face;
+use crate::face::Face;
+use crate::flow::document::{Kind, Node};
+use crate::flow::{Action, CallbackSpec, Dedupe, GivenIds, Mode, OnTimeout, Same, Trigger};
+use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
+use crate::parse::{Parse, Pick};
+use crate::rate_limit::Limit;
+use crate::redact::{Lists, Names};
+use crate::verify::{Encoding, Hmac, HmacAlgorithm, PROVIDERS, Provider, SignedPart, Verify};
+use http::Method;
+use ringback_records::name::Name;
+use ringback_records::plugin::Role;
+use serde_json::Value;
+use std::time::Duration;
+
+pub(super) const TRIGGER_KEYS: &[&str] = &[
+    "trigger",
+    "id",
+    "ids",
+    "face",
+    "callbacks",
+    "environments",
+    "methods",
+    "limit",
+    "redact",
+    "verify",
+    "auth",
+    "parse",
+    "fields",
+    "when",
+    "dedupe",
+    "mode",
+    "respond_within",
+    "reply",
+    "timeout",
+    "on_timeout",
+    "mailbox",
+];
+pub(super) const CALLBACK_KEYS: &[&str] = &["name", "id", "signature", "content_type"];
+pub(super) const AUTH_KEYS: &[&str] = &["basic", "jwt", "user", "roles", "on_fail"];
+pub(super) const JWT_KEYS: &[&str] =
+    &["secret", "jwks", "algorithms", "issuer", "audience", "user", "roles", "tolerance"];
+const SCHEMES: &[&str] = &[
+    "none",
+    "standard-webhooks",
+    "github",
+    "stripe",
+    "slack",
+    "shopify",
+    "meta",
+    "twitter",
+    "microsoft-graph",
+    "cloudevents",
+    "hmac",
+];
+const PICK_SOURCES: &[&str] = &["body", "query", "header"];
+const PARSERS: &[&str] = &["json", "form", "text", "auto"];
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
+/// Keys that only make sense where an execution waits.
+const WAITING_KEYS: [&str; 3] = ["timeout", "on_timeout", "mailbox"];
+const JSON: &str = "application/json";
+const DAY: Duration = Duration::from_hours(24);
+/// Longest that a wait, a pause or a memory may last.
+const LONGEST: Duration = Duration::from_hours(24 * 366);
+
+impl Parser {
+    pub(super) fn trigger(&mut self, node: &Node, first: bool, depth: usize) {
+        let Some(members) = self.object(node, "a trigger", TRIGGER_KEYS) else { return };
+        let name = members.get("trigger").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
+        let id = match members.get("id") {
+            Some(node) => self.name(node),
+            None => self.slug(&name, node),
+        };
+        let faces = members.get("face").map_or_else(|| vec![face::native()], |node| self.faces(node));
+        for key in WAITING_KEYS.iter().filter(|_| first) {
+            if let Some(member) = members.member(key) {
+                let detail =
+                    format!("`{key}` is for a trigger that an execution waits at; the first one starts executions");
+                self.mistakes.push(member.name_at.mistake(detail));
+            }
+        }
+        let callbacks = self.callbacks(members.get("callbacks"), &faces);
+        let environments = members.get("environments").map_or_else(Vec::new, |node| self.environments(node));
+        if let Some(member) = members.member("environments").filter(|_| !faces.iter().any(|face| face.has_prefixes())) {
+            let detail = "`environments` gives URLs at the face `patchworks`, the only one with a place for them; at the \
+                          others, make tickets in the environment, or deploy the flow in a workspace of its own";
+            self.refused.push(member.name_at.mistake(detail));
+        }
+        let methods = members.get("methods").map(|node| self.methods(node));
+        let limit = members.get("limit").and_then(|node| self.limit(node));
+        let redact = members.get("redact").map_or_else(Names::default, |node| self.redact(node));
+        self.stands = Stands::BeforeData;
+        let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
+        let may_be_user = faces.iter().any(|face| face.knows_users());
+        let auth = self.auth(members.get("auth"), may_be_user);
+        let is_proved = verify.as_ref().is_some_and(Verify::is_signed) || auth.is_needed();
+        let ids = members.get("ids").map_or_else(GivenIds::default, |node| self.ids(node, &faces, is_proved));
+        let parse = members.get("parse").map_or(Some(Parse::Json { any_type: false }), |node| self.body_parser(node));
+        let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node, &redact));
+        // A path that is wrong is a mistake of its own.
+        let aliases = match members.get("fields").map(|node| &node.kind) {
+            Some(Kind::Object(aliases)) => aliases.iter().map(|member| member.name.clone()).collect(),
+            _ => Vec::new(),
+        };
+        self.trigger_here = Some((name.clone(), aliases));
+        self.stands = if first { Stands::WithData } else { Stands::WithExecution };
+        let when = members.get("when").and_then(|node| self.condition(node, 0));
+        self.stands = Stands::WithData;
+        let dedupe = match members.get("dedupe") {
+            Some(node) => self.dedupe(node, &redact, verify.as_ref(), &fields),
+            None => Some(Dedupe { by: None, same: None, window: DAY }),
+        };
+        let mode = match members.get("mode").and_then(|node| self.choice(node, "a mode", &["async", "sync"])) {
+            Some("sync") => Mode::Sync,
+            Some(_) => Mode::Async,
+            None => faces.first().map_or(Mode::Async, |face| face.mode()),
+        };
+        let respond_within = members.get("respond_within").map(|node| {
+            if mode == Mode::Async {
+                self.mistakes.push(node.mistake("`respond_within` is only for `mode: sync`"));
+            }
+            self.duration(node, Duration::from_millis(100), Duration::from_mins(10))
+        });
+        self.stands = Stands::InReply;
+        let reply = members.get("reply").and_then(|node| self.reply(node));
+        self.stands = Stands::InStep;
+        self.triggers_before.extend(self.trigger_here.take());
+        let mailbox = members.get("mailbox").map_or(Some(DAY), |node| self.mailbox(node));
+        let timeout = members.get("timeout").and_then(|node| self.duration(node, Duration::from_secs(1), LONGEST));
+        if let (Some(node), None) = (members.get("on_timeout"), members.get("timeout")) {
+            self.mistakes.push(node.mistake("`on_timeout` needs a `timeout`"));
+        }
+        let (Some(id), Some(verify), Some(parse)) = (id, verify, parse) else { return };
+        for other in &self.triggers {
+            let what = if other.id == id { "id" } else { "name" };
+            if other.id == id || other.name == name {
+                let detail =
+                    format!("another trigger of this flow has the same {what}; give this one another name or `id:`");
+                return self.mistakes.push(node.mistake(detail));
+            }
+        }
+        self.triggers.push(Trigger {
+            id,
+            name,
+            at: node.at.clone(),
+            ids,
+            faces,
+            callbacks,
+            environments,
+            methods,
+            limit,
+            redact,
+            verify,
+            auth,
+            parse,
+            fields,
+            when,
+            mode,
+            respond_within: respond_within.flatten().unwrap_or(Duration::from_secs(30)),
+            reply,
+            mailbox,
+            dedupe,
+        });
+        let trigger = self.triggers.len() - 1;
+        let place = self.push(node, Action::Trigger { trigger, timeout, on_timeout: OnTimeout::Fail });
+        if let Some(on_timeout) = members.get("on_timeout") {
+            self.on_timeout(on_timeout, place, depth);
+        }
+    }
+
+    /// The steps of a timeout stand behind the trigger, where a callback jumps over them.
+    fn on_timeout(&mut self, node: &Node, place: usize, depth: usize) {
+        if let Kind::List(_) = &node.kind {
+            let jump = self.push(node, Action::Jump(0));
+            self.set_target(place);
+            self.branch(node, depth);
+            return self.set_target(jump);
+        }
+        let policy = match &node.kind {
+            Kind::Scalar(Value::String(_)) => self.choice(node, "a way to go on", &["continue", "fail"]),
+            _ => return self.wrong(node, "`continue`, `fail`, or a list of steps"),
+        };
+        if policy == Some("continue")
+            && let Some(Action::Trigger { on_timeout, .. }) = self.steps.get_mut(place).map(|step| &mut step.action)
+        {
+            *on_timeout = OnTimeout::Continue;
+        }
+    }
+
+    fn mailbox(&mut self, node: &Node) -> Option<Duration> {
+        if let Kind::Scalar(_) = &node.kind {
+            self.choice(node, "a mailbox (or `{ttl: …}`)", &["off"]);
+            return None;
+        }
+        let members = self.object(node, "a mailbox", &["ttl"])?;
+        let ttl = self.required(&members, "ttl")?;
+        self.duration(ttl, Duration::from_secs(1), LONGEST)
+    }
+
+    fn dedupe(
+        &mut self,
+        node: &Node,
+        redact: &Names,
+        verify: Option<&Verify>,
+        fields: &[(String, Pick)],
+    ) -> Option<Dedupe> {
+        if let Kind::Scalar(_) = &node.kind {
+            self.choice(node, "a way to know callbacks again (or `{by: …, window: …}`)", &["off"]);
+            return None;
+        }
+        let members = self.object(node, "`dedupe`", &["by", "same", "window"])?;
+        let by = match members.get("by") {
+            Some(node) => {
+                self.text(node)?;
+                let by = self.template(node)?;
+                // Only a deployment is refused: a flow that is deployed goes on as it is.
+                self.refused.extend(useless(&by, redact, verify, fields).map(|detail| node.mistake(detail)));
+                Some(by)
+            }
+            None => None,
+        };
+        let window = match members.get("window") {
+            Some(node) => self.duration(node, Duration::from_secs(1), LONGEST)?,
+            None => DAY,
+        };
+        let same = match members.get("same") {
+            Some(node) => match self.choice(node, "what the same callback has in common", &["id", "bytes"])? {
+                "id" => Some(Same::Id),
+                _ => Some(Same::Bytes),
+            },
+            None => None,
+        };
+        Some(Dedupe { by, same, window })
+    }
+
+    fn slug(&mut self, name: &str, node: &Node) -> Option<Name> {
+        let mut slug = String::new();
+        for character in name.chars() {
+            if character.is_ascii_alphanumeric() {
+                slug.push(character.to_ascii_lowercase());
+            } else if !slug.is_empty() && !slug.ends_with('-') {
+                slug.push('-');
+            }
+        }
+        let slug = slug.get(..slug.len().min(64)).unwrap_or_default().trim_end_matches('-').parse().ok();
+        if slug.is_none() {
+            self.mistakes.push(node.mistake("no id can be made from this trigger's name; give it an `id:`"));
+        }
+        slug
+    }
+
+    /// A face, or a list of them.
+    fn faces(&mut self, node: &Node) -> Vec<&'static dyn Face> {
+        let items = match &node.kind {
+            Kind::List(items) if !items.is_empty() => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let names = items.iter().filter_map(|item| self.choice(item, "a face", face::NAMES));
+        let mut faces: Vec<&'static dyn Face> = Vec::new();
+        for face in names.filter_map(face::by_name) {
+            if !faces.iter().any(|known| known.name() == face.name()) {
+                faces.push(face);
+            }
+        }
+        faces
+    }
+
+    /// PW-17, PW-19: one that is JSON, unless the flow lists others.
+    fn callbacks(&mut self, node: Option<&Node>, faces: &[&'static dyn Face]) -> Vec<CallbackSpec> {
+        let has_callbacks = faces.iter().any(|face| face.has_callbacks());
+        let Some(node) = node else {
+            let main = || {
+                let content_type = JSON.to_owned();
+                "main".parse().ok().map(|name| CallbackSpec { name, id: None, signature: None, content_type })
+            };
+            return has_callbacks.then(main).flatten().into_iter().collect();
+        };
+        if !has_callbacks {
+            self.mistakes.push(node.mistake("`callbacks` is for the face `patchworks`"));
+        }
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of callbacks");
+            return Vec::new();
+        };
+        let mut callbacks: Vec<CallbackSpec> = Vec::new();
+        for item in items {
+            let Some(members) = self.object(item, "a callback", CALLBACK_KEYS) else { continue };
+            let Some(name) = self.required(&members, "name").and_then(|node| self.name(node)) else { continue };
+            if callbacks.iter().any(|known| known.name == name) {
+                self.mistakes.push(item.mistake("another callback of this trigger has the same name"));
+            }
+            let content_type = match members.get("content_type") {
+                None => JSON.to_owned(),
+                Some(node) => {
+                    let text = self.text(node).unwrap_or_default().to_owned();
+                    if http::HeaderValue::from_str(&text).is_err() || !text.contains('/') {
+                        self.mistakes.push(node.mistake("expected a content type such as application/xml"));
+                    }
+                    text
+                }
+            };
+            let id = members.get("id").and_then(|node| self.callback_id(node));
+            let signature = members.get("signature").and_then(|node| self.signature(node));
+            callbacks.push(CallbackSpec { name, id, signature, content_type });
+        }
+        if callbacks.is_empty() {
+            self.mistakes.push(node.mistake("a trigger needs at least one callback"));
+        }
+        callbacks
+    }
+
+    fn environments(&mut self, node: &Node) -> Vec<Name> {
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of environments");
+            return Vec::new();
+        };
+        let names = items.iter().filter_map(|item| self.name(item));
+        names.filter(|name| *name != Name::default_name()).collect()
+    }
+
+    fn methods(&mut self, node: &Node) -> Vec<Method> {
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of methods");
+            return Vec::new();
+        };
+        if items.is_empty() {
+            self.mistakes.push(node.mistake("a trigger needs at least one method"));
+        }
+        items
+            .iter()
+            .filter_map(|item| self.choice(item, "a method", METHODS))
+            .filter_map(|method| method.parse().ok())
+            .collect()
+    }
+
+    fn redact(&mut self, node: &Node) -> Names {
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of headers and parameters, such as [x-acme-door, x-door-*]");
+            return Names::default();
+        };
+        let mut names = Names::default();
+        for item in items {
+            let added = self.text(item).map(|name| names.add(name));
+            self.mistakes.extend(added.and_then(Result::err).map(|message| item.mistake(message)));
+        }
+        names
+    }
+
+    fn limit(&mut self, node: &Node) -> Option<Limit> {
+        let members = self.object(node, "`limit`", &["calls", "per"])?;
+        let calls = self.required(&members, "calls")?;
+        let number = match &calls.kind {
+            Kind::Scalar(Value::Number(number)) => number.as_u64().and_then(|calls| u32::try_from(calls).ok()),
+            _ => None,
+        };
+        let Some(number) = number.filter(|calls| (1..=1_000_000).contains(calls)) else {
+            self.wrong(calls, "a number of calls from 1 to 1000000");
+            return None;
+        };
+        let per = self.required(&members, "per")?;
+        let per = self.duration(per, Duration::from_secs(1), DAY)?;
+        Some(Limit { calls: number, per })
+    }
+
+    fn verify(&mut self, node: &Node) -> Option<Verify> {
+        if let Kind::Scalar(_) = &node.kind {
+            return self.choice(node, "a way to verify without parameters", &["none"]).map(|_| Verify::None);
+        }
+        if has(node, "plugin") {
+            return self.plugin_call(node, Role::Verifier).map(Verify::Plugin);
+        }
+        let scheme_node = match &node.kind {
+            Kind::Object(list) => list.iter().find(|member| member.name == "scheme").map(|member| &member.value),
+            _ => None,
+        };
+        let Some(scheme_node) = scheme_node else {
+            self.mistakes.push(node.mistake(format!(
+                "`verify` needs `scheme` ({}) or `plugin`; found {}",
+                SCHEMES.join(", "),
+                node.describe()
+            )));
+            return None;
+        };
+        match self.choice(scheme_node, "a scheme", SCHEMES)? {
+            "none" => self.object(node, "`scheme: none`", &["scheme"]).map(|_| Verify::None),
+            "standard-webhooks" => {
+                let members = self.object(node, "`scheme: standard-webhooks`", &["scheme", "secret", "tolerance"])?;
+                let tolerance = self.tolerance(&members);
+                Some(Verify::StandardWebhooks { secrets: self.secrets(&members, "secret")?, tolerance })
+            }
+            "cloudevents" => {
+                let members = self.object(node, "`scheme: cloudevents`", &["scheme", "origins"])?;
+                let list = self.required(&members, "origins")?;
+                let Kind::List(items) = &list.kind else {
+                    self.wrong(list, "a list of origins, such as [eventgrid.azure.net], or ['*']");
+                    return None;
+                };
+                let origins = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+                Some(Verify::CloudEvents { origins })
+            }
+            "hmac" => self.hmac(node).map(Verify::Hmac),
+            name => {
+                let (_, provider) = PROVIDERS.into_iter().find(|(known, _)| *known == name)?;
+                self.provider(node, name, provider)
+            }
+        }
+    }
+
+    fn provider(&mut self, node: &Node, name: &str, provider: Provider) -> Option<Verify> {
+        let mut keys = vec!["scheme", "secret"];
+        keys.extend(provider.signs_time().then_some("tolerance"));
+        keys.extend((provider == Provider::Meta).then_some("verify_token"));
+        let members = self.object(node, &format!("`scheme: {name}`"), &keys)?;
+        let secrets = self.secrets(&members, "secret");
+        let tolerance = self.tolerance(&members);
+        let verify_tokens = match provider {
+            Provider::Meta => self.secrets(&members, "verify_token")?,
+            _ => Vec::new(),
+        };
+        Some(Verify::Provider { provider, secrets: secrets?, tolerance, verify_tokens })
+    }
+
+    /// What is asked of callers. On a face that knows users, a user may always say who it is (FR-31).
+    fn auth(&mut self, node: Option<&Node>, may_be_user: bool) -> Auth {
+        let mut auth = Auth { user: if may_be_user { UserRule::Optional } else { UserRule::Off }, ..Auth::default() };
+        let members = node.and_then(|node| self.object(node, "`auth`", AUTH_KEYS));
+        let Some(members) = members else { return auth };
+        auth.basic = members.get("basic").and_then(|node| self.basic(node));
+        if let Some(node) = members.get("jwt") {
+            auth.jwt = self.jwt(node);
+            auth.user = UserRule::Required;
+        }
+        if let Some(node) = members.get("user") {
+            let rule = self.choice(node, "a rule for users", &["required", "optional", "off"]);
+            auth.user = match rule {
+                Some("required") => UserRule::Required,
+                Some("optional") => UserRule::Optional,
+                _ => UserRule::Off,
+            };
+        }
+        if let Some(node) = members.get("roles") {
+            let Kind::List(items) = &node.kind else {
+                self.wrong(node, "a list of roles");
+                return auth;
+            };
+            auth.roles = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+            if members.get("user").is_none() {
+                auth.user = UserRule::Required;
+            } else if auth.user != UserRule::Required {
+                self.mistakes.push(node.mistake("`roles` needs `user: required`"));
+            }
+        }
+        if let Some(node) = members.get("on_fail")
+            && self.choice(node, "a way to fail", &["error", "ignore"]) == Some("ignore")
+        {
+            auth.on_fail = OnFail::Ignore;
+        }
+        auth
+    }
+
+    fn jwt(&mut self, node: &Node) -> Option<Jwt> {
+        let members = self.object(node, "`jwt`", JWT_KEYS)?;
+        let (keys, allowed) = match (members.get("secret"), members.get("jwks")) {
+            (Some(_), None) => (JwtKeys::Secret(self.secrets(&members, "secret")?), OF_SECRETS),
+            (None, Some(node)) => {
+                let url = self.text(node)?;
+                let is_url = url.parse().is_ok_and(|url: url::Url| matches!(url.scheme(), "http" | "https"));
+                if !is_url {
+                    self.wrong(node, "the https URL of a key set, like https://id.example.com/.well-known/jwks.json");
+                    return None;
+                }
+                (JwtKeys::Published(url.to_owned()), OF_KEYS)
+            }
+            _ => {
+                self.mistakes.push(node.mistake("`jwt` has either `secret` or `jwks`"));
+                return None;
+            }
+        };
+        let algorithms: Vec<&str> = match members.get("algorithms") {
+            None => allowed.to_vec(),
+            Some(node) => match &node.kind {
+                Kind::List(items) if !items.is_empty() => {
+                    items.iter().filter_map(|item| self.choice(item, "an algorithm here", allowed)).collect()
+                }
+                _ => {
+                    self.wrong(node, "a list of algorithms");
+                    return None;
+                }
+            },
+        };
+        let issuer = members.get("issuer").and_then(|node| self.text(node)).map(str::to_owned);
+        let audience = members.get("audience").and_then(|node| self.text(node)).map(str::to_owned);
+        if audience.is_none() && matches!(keys, JwtKeys::Published(_)) {
+            let detail = "`audience` is missing: without it a token that was made for another service would do; `any` allows that";
+            self.mistakes.push(node.mistake(detail));
+        }
+        let claim = |parser: &mut Self, name: &str, default: &str| {
+            let path = members.get(name).map_or(Some(default), |node| parser.text(node))?;
+            let compiled = crate::path::compile(path);
+            compiled.map_err(|error| parser.compile_error(members.get(name).unwrap_or(node), &error)).ok()
+        };
+        let (user, roles) = (claim(self, "user", "sub"), claim(self, "roles", "roles"));
+        let tolerance = members
+            .get("tolerance")
+            .map_or(Some(Duration::from_mins(1)), |node| self.duration(node, Duration::ZERO, Duration::from_mins(10)));
+        Some(Jwt {
+            keys,
+            algorithms: algorithms.iter().filter_map(|name| name.parse().ok()).collect(),
+            issuer,
+            audience: audience.filter(|audience| audience != "any"),
+            user: user?,
+            roles: roles?,
+            tolerance: tolerance?,
+        })
+    }
+
+    fn basic(&mut self, node: &Node) -> Option<Basic> {
+        let members = self.object(node, "`basic`", &["username", "password"])?;
+        let username = self.required(&members, "username")?;
+        let name = self.text(username)?.to_owned();
+        if name.contains(':') {
+            self.mistakes.push(username.mistake("a user name cannot contain `:`"));
+        }
+        let password = self.required(&members, "password")?;
+        let password = self.secret_name(password)?;
+        Some(Basic { username: name, password })
+    }
+
+    /// The name of a secret, which is noted.
+    fn secret_name(&mut self, node: &Node) -> Option<String> {
+        let name = self.text(node)?.to_owned();
+        if !ringback_records::secret::is_name(&name) {
+            self.mistakes.push(node.mistake(format!(
+                "`{name}` is not the name of a secret: use 1 to 64 letters, digits and `_`, and store the value with \
+                 `ringback secret set NAME`"
+            )));
+            return None;
+        }
+        self.secrets.push(name.clone());
+        Some(name)
+    }
+
+    fn hmac(&mut self, node: &Node) -> Option<Hmac> {
+        const KEYS: &[&str] = &[
+            "scheme",
+            "secret",
+            "header",
+            "algorithm",
+            "encoding",
+            "prefix",
+            "signed",
+            "timestamp_header",
+            "tolerance",
+            "id_header",
+        ];
+        let members = self.object(node, "`scheme: hmac`", KEYS)?;
+        let secrets = self.secrets(&members, "secret");
+        let header = self.required(&members, "header").and_then(|node| self.header_name(node));
+        let algorithm = match members.get("algorithm") {
+            None => HmacAlgorithm::Sha256,
+            Some(node) => match self.choice(node, "an algorithm", &["sha256", "sha1", "sha512"])? {
+                "sha1" => HmacAlgorithm::Sha1,
+                "sha512" => HmacAlgorithm::Sha512,
+                _ => HmacAlgorithm::Sha256,
+            },
+        };
+        let encoding = match members.get("encoding") {
+            None => Encoding::Hex,
+            Some(node) => match self.choice(node, "an encoding", &["hex", "base64"])? {
+                "base64" => Encoding::Base64,
+                _ => Encoding::Hex,
+            },
+        };
+        let prefix = members.get("prefix").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
+        let timestamp_header = members.get("timestamp_header").and_then(|node| self.header_name(node));
+        let id_header = members.get("id_header").and_then(|node| self.header_name(node));
+        let signed = match members.get("signed") {
+            None => vec![SignedPart::Body],
+            Some(node) => self.signed(node, timestamp_header.is_some(), id_header.is_some())?,
+        };
+        if timestamp_header.is_some() && !signed.contains(&SignedPart::Timestamp) {
+            let detail = "a timestamp that is not signed proves nothing: put {timestamp} into `signed`";
+            self.mistakes.push(node.mistake(detail));
+        }
+        let tolerance = self.tolerance(&members);
+        Some(Hmac {
+            secrets: secrets?,
+            header: header?,
+            algorithm,
+            encoding,
+            prefix,
+            signed,
+            timestamp_header,
+            tolerance,
+            id_header,
+        })
+    }
+
+    /// `{timestamp}.{body}`: places in braces, everything else as it stands.
+    fn signed(&mut self, node: &Node, timestamp: bool, id: bool) -> Option<Vec<SignedPart>> {
+        let text = self.text(node)?;
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            if !before.is_empty() {
+                parts.push(SignedPart::Literal(before.to_owned()));
+            }
+            let Some((place, after)) = after.split_once('}') else {
+                self.mistakes.push(node.mistake("`{` is not closed by `}`"));
+                return None;
+            };
+            parts.push(match place {
+                "body" => SignedPart::Body,
+                "method" => SignedPart::Method,
+                "url" => SignedPart::Url,
+                "path" => SignedPart::Path,
+                "timestamp" if timestamp => SignedPart::Timestamp,
+                "id" if id => SignedPart::Id,
+                "timestamp" | "id" => {
+                    self.mistakes.push(node.mistake(format!("{{{place}}} needs `{place}_header`")));
+                    return None;
+                }
+                other => {
+                    let allowed = "{body}, {timestamp}, {id}, {method}, {url}, {path}";
+                    self.mistakes.push(node.mistake(format!("there is no {{{other}}} to sign; allowed: {allowed}")));
+                    return None;
+                }
+            });
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(SignedPart::Literal(rest.to_owned()));
+        }
+        if !parts.contains(&SignedPart::Body) {
+            self.mistakes.push(node.mistake("`signed` must contain {body}: else anyone could change the body"));
+            return None;
+        }
+        Some(parts)
+    }
+
+    /// The names of secrets that may stand for each other.
+    fn secrets(&mut self, members: &Members<'_>, key: &str) -> Option<Vec<String>> {
+        let node = self.required(members, key)?;
+        match &node.kind {
+            Kind::List(items) if !items.is_empty() && items.len() <= 4 => {
+                items.iter().map(|item| self.secret_name(item)).collect()
+            }
+            Kind::Scalar(Value::String(_)) => Some(vec![self.secret_name(node)?]),
+            _ => {
+                self.wrong(node, "the name of a secret, or a list of 1 to 4 names");
+                None
+            }
+        }
+    }
+
+    fn tolerance(&mut self, members: &Members<'_>) -> Duration {
+        let node = members.get("tolerance");
+        node.and_then(|node| self.duration(node, Duration::from_secs(1), Duration::from_hours(1)))
+            .unwrap_or(Duration::from_mins(5))
+    }
+
+    fn body_parser(&mut self, node: &Node) -> Option<Parse> {
+        if has(node, "plugin") {
+            return self.plugin_call(node, Role::Parser).map(|call| Parse::Plugin(Box::new(call)));
+        }
+        if has(node, "form") {
+            let members = self.object(node, "a parser", &["form"])?;
+            let members = self.object(members.get("form")?, "`form`", &["json"])?;
+            let list = self.required(&members, "json")?;
+            let Kind::List(items) = &list.kind else {
+                self.wrong(list, "a list of the fields that hold JSON, such as [payload]");
+                return None;
+            };
+            let json = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+            return Some(Parse::Form { json });
+        }
+        if has(node, "json") {
+            let members = self.object(node, "a parser", &["json"])?;
+            let members = self.object(members.get("json")?, "`json`", &["any_type"])?;
+            let any_type = self.required(&members, "any_type")?;
+            let Kind::Scalar(Value::Bool(any_type)) = any_type.kind else {
+                self.wrong(any_type, "true or false");
+                return None;
+            };
+            return Some(Parse::Json { any_type });
+        }
+        let what = "a parser (or `{json: {any_type: true}}`, `{form: {json: […]}}`, `{plugin: …}`)";
+        Some(match self.choice(node, what, PARSERS)? {
+            "form" => Parse::Form { json: Vec::new() },
+            "text" => Parse::Text,
+            "auto" => Parse::Auto,
+            _ => Parse::Json { any_type: false },
+        })
+    }
+
+    /// A JSONPath over the data, or where it is: `{body: b.c}`, `{query: 'a[0]'}`, `{header: X-Request-Id}`.
+    /// Not from where a credential stands, which is kept of no callback.
+    fn pick(&mut self, node: &Node, redact: &Names) -> Option<Pick> {
+        let Kind::Object(_) = &node.kind else {
+            let path = JsonPath::compile(self.text(node)?);
+            return path.map_err(|error| self.compile_error(node, &error)).ok().map(Pick::Data);
+        };
+        let members = self.object(node, "a pick", PICK_SOURCES)?;
+        let (source, node) =
+            match PICK_SOURCES.iter().filter_map(|name| Some((*name, members.get(name)?))).collect::<Vec<_>>()[..] {
+                [one] => one,
+                _ => {
+                    self.mistakes.push(node.mistake("a pick is from one of body, query and header"));
+                    return None;
+                }
+            };
+        let (of_server, text) = (Names::default(), self.text(node)?.to_owned());
+        let lists = Lists { of_server: &of_server, of_trigger: Some(redact) };
+        let is_hidden = match source {
+            "header" => lists.hide_header(&text),
+            "query" => text.split(['.', '[', ']', '"']).any(|name| lists.hide_parameter(name)),
+            _ => false,
+        };
+        if is_hidden {
+            self.mistakes.push(node.mistake(credential(&text)));
+            return None;
+        }
+        if source == "header" {
+            return self.header_name(node).and_then(|name| name.parse().ok()).map(Pick::Header);
+        }
+        match crate::path::compile(self.text(node)?) {
+            Ok(path) if source == "query" => Some(Pick::Query(path)),
+            Ok(path) => Some(Pick::Data(path)),
+            Err(error) => {
+                self.compile_error(node, &error);
+                None
+            }
+        }
+    }
+
+    fn fields(&mut self, node: &Node, redact: &Names) -> Vec<(String, Pick)> {
+        let Kind::Object(members) = &node.kind else {
+            self.wrong(node, "an object of aliases and paths");
+            return Vec::new();
+        };
+        let mut fields = Vec::new();
+        for member in members {
+            fields.extend(self.pick(&member.value, redact).map(|pick| (member.name.clone(), pick)));
+        }
+        fields
+    }
+}
+
+/// Why callbacks cannot be known again by what is the same in all of them, where that is.
+fn useless(by: &Template, redact: &Names, verify: Option<&Verify>, fields: &[(String, Pick)]) -> Option<String> {
+    let expressions = by.expressions();
+    let references = || expressions.iter().flat_map(|cel| cel.references());
+    if !references().any(|reference| ["data", "fields", "callback", "user"].contains(&reference.name.as_str())) {
+        let form = if expressions.is_empty() { ", as in `${{ data.id }}`" } else { "" };
+        return Some(format!(
+            "this is the same for every callback, so that all but the first would be lost: name something of `data`, `fields`, \
+             `callback` or `user`{form}"
+        ));
+    }
+    if expressions.iter().any(|cel| is_unique(cel)) {
+        return Some(
+            "`callback.id` is another one for every callback, so that none would ever be the same as one before: name what the \
+             sender says again when it sends again, such as `data.id` or `callback.headers[\"idempotency-key\"]`"
+                .to_owned(),
+        );
+    }
+    let of_server = Names::default();
+    let lists = Lists { of_server: &of_server, of_trigger: Some(redact) };
+    if let Some(name) = lists.hidden_among(references()) {
+        return Some(credential(name));
+    }
+    let proofs = verify.map_or(&[][..], |verify| verify.proofs());
+    let proof_of = |reference: &Reference| {
+        let of_body = |member: &str| proofs.iter().find(|proof| proof.eq_ignore_ascii_case(member));
+        let of_pick = |alias: &String| {
+            let path = fields.iter().find_map(|(name, pick)| match pick {
+                Pick::Data(path) if name == alias => Some(path.source()),
+                _ => None,
+            });
+            path?.split(|character: char| !character.is_alphanumeric() && character != '_').find_map(of_body)
+        };
+        let of_fields = (reference.name == "fields").then(|| reference.members.first()).flatten();
+        let in_data = ["data", "fields"].contains(&reference.name.as_str());
+        let mut members = reference.members.iter().chain(&reference.further).filter(|_| in_data);
+        of_fields.and_then(of_pick).or_else(|| members.find_map(|member| of_body(member)))
+    };
+    let proof = references().find_map(proof_of)?;
+    Some(format!("`{proof}` is what `verify` takes for proof, and is blanked in every callback: name something else"))
+}
+
+/// Whether an expression has another value for every callback. One that chooses may take the id for what has no other.
+fn is_unique(cel: &Cel) -> bool {
+    let has_id = |reference: &Reference| match (reference.name.as_str(), reference.members.first()) {
+        ("callback", Some(member)) => member == "id",
+        ("callback", None) => reference.further.is_empty() && cel.source().trim() == "callback",
+        _ => false,
+    };
+    !cel.source().contains('?') && cel.references().iter().any(has_id)
+}
+
+/// What is said of a pick that would put a credential into the execution: how to check it instead.
+fn credential(name: &str) -> String {
+    let instead = match name.to_ascii_lowercase().as_str() {
+        "authorization" => "check it with `auth: { basic: … }`, `auth: { jwt: … }` or `auth: { user: required }`",
+        "user-token" => "check it with `auth: { user: required }`",
+        name if name.contains("cookie") => "a callback proves itself by `verify`, not by a session",
+        _ => {
+            "check it with a scheme of `verify`, or a plugin (`verify: { plugin: … }`); if it is no credential, say so with \
+             `redact: ['!NAME']`"
+        }
+    };
+    format!("`{name}` carries a credential, which is kept of no callback: {instead}")
+}

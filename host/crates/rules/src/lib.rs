@@ -1,0 +1,20 @@
+//! The rules of ringback: what a flow says, who is believed, what counts, what is answered, and what an execution does next. They
+//! wait for nothing, store nothing and call nothing.
+
+pub mod auth;
+pub mod condition;
+pub mod execution;
+pub mod expression;
+pub mod face;
+pub mod flow;
+pub mod jwt;
+pub mod parse;
+pub mod path;
+pub mod rate_limit;
+pub mod redact;
+pub mod reply;
+pub mod sample;
+pub mod suggest;
+pub mod ticket_response;
+pub mod vault;
+pub mod verify;

@@ -1,0 +1,345 @@
+//! From the verified body to data.
+
+use crate::expression::JsonPath;
+use crate::flow::PluginCall;
+use crate::verify::Verified;
+use http::Method;
+use ringback_records::callback::{Request, append};
+use ringback_records::json;
+use ringback_records::query;
+use ringback_records::stop::Stop;
+use serde_json::{Map, Value};
+
+/// Most parameters of a query or a form.
+const PARAMETERS_MAX: usize = 50_000;
+
+/// How a trigger's bodies become data.
+#[derive(Debug)]
+pub enum Parse {
+    /// With `any_type`, whatever the content type says.
+    Json {
+        any_type: bool,
+    },
+    /// `application/x-www-form-urlencoded`.
+    Form {
+        /// The fields that hold JSON.
+        json: Vec<String>,
+    },
+    Text,
+    /// By the content type; text that is an object or a list of JSON is taken for JSON.
+    Auto,
+    Plugin(Box<PluginCall>),
+}
+
+/// What a body became.
+#[derive(Debug)]
+pub struct Parsed {
+    pub data: Value,
+    /// What someone wants to know who reads the record.
+    pub remark: Option<String>,
+}
+
+impl From<Value> for Parsed {
+    fn from(data: Value) -> Self {
+        Self { data, remark: None }
+    }
+}
+
+/// The data of a callback. The data of a GET is its query: a GET's body means nothing (A-FR-8, A-PW-4).
+/// `selectors` are parameters that choose an execution and are no data (FR-16); `plugin_data` is what the parser plugin
+/// made, where the parser is one.
+///
+/// # Errors
+///
+/// Malformed JSON (400), a content type that the parser does not accept (415), or what the plugin refused (422).
+pub fn parse(
+    parser: &Parse,
+    verified: &Verified,
+    selectors: &[&str],
+    plugin_data: Option<Result<Value, Stop>>,
+) -> Result<Parsed, Stop> {
+    let request = &verified.callback().request;
+    if request.method == Method::GET && !matches!(parser, Parse::Plugin(_)) {
+        let mut data = pairs(&request.query)?;
+        if let Value::Object(members) = &mut data {
+            members.retain(|name, _| !selectors.contains(&name.as_str()));
+        }
+        return Ok(data.into());
+    }
+    let data = match parser {
+        Parse::Json { any_type } => json_body(request, *any_type),
+        Parse::Form { json } => form(request, json),
+        Parse::Text => text(request),
+        Parse::Auto => match request.content_type().as_deref() {
+            Some("application/x-www-form-urlencoded") => form(request, &[]),
+            Some(kind) if is_json(kind) => json_body(request, false),
+            None => json_body(request, false),
+            Some(kind) if kind.starts_with("text/") => return text_or_json(request),
+            Some(kind) => Err(wrong_type(kind, "JSON, a form or text")),
+        },
+        Parse::Plugin(call) => plugin_data.unwrap_or_else(|| {
+            let reason = format!("the plugin {} was not asked", call.plugin);
+            Err(Stop::failed(500, "internal", "The server failed.", reason))
+        }),
+    };
+    data.map(Parsed::from)
+}
+
+/// A part of a callback that a flow names (NB-12).
+#[derive(Debug)]
+pub enum Pick {
+    /// Of the data.
+    Data(JsonPath),
+    /// Of the structure of the query.
+    Query(JsonPath),
+    /// A header as text: repeated ones joined by `, ` (A-NB-6).
+    Header(http::HeaderName),
+}
+
+/// Most memory of all that the `fields` of a trigger pick, in bytes.
+const PICKED_BYTES_MAX: usize = 8 << 20;
+
+/// The picks of a trigger; what is not there leaves its alias out, which expressions read as null (A-NB-4).
+///
+/// # Errors
+///
+/// The data is too large for one of the paths.
+pub fn pick_fields(fields: &[(String, Pick)], request: &Request, data: &Value) -> Result<Map<String, Value>, Stop> {
+    let asks_query = fields.iter().any(|(_, pick)| matches!(pick, Pick::Query(_)));
+    let query = if asks_query { Value::Object(query::structure(&request.query)) } else { Value::Null };
+    let (mut picks, mut room) = (Map::new(), PICKED_BYTES_MAX);
+    for (alias, pick) in fields {
+        let picked = match pick {
+            Pick::Data(path) => path.pick(data, &mut room).map_err(too_large)?,
+            Pick::Query(path) => path.pick(&query, &mut room).map_err(too_large)?,
+            Pick::Header(name) => request.header(name.as_str()).map(Value::from),
+        };
+        picks.extend(picked.map(|value| (alias.clone(), value)));
+    }
+    Ok(picks)
+}
+
+fn json_body(request: &Request, any_type: bool) -> Result<Value, Stop> {
+    if let Some(kind) = request.content_type().filter(|kind| !any_type && !is_json(kind))
+        && !request.body.is_empty()
+    {
+        let expected =
+            "JSON (send `Content-Type: application/json`, or let the trigger `parse: { json: { any_type: true } }`)";
+        return Err(wrong_type(&kind, expected));
+    }
+    if request.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    json::from_slice(&request.body).map_err(|error| unread("the body", &error))
+}
+
+/// What a sender calls text may be an object or a list all the same.
+fn text_or_json(request: &Request) -> Result<Parsed, Stop> {
+    let remark = match json::from_slice(&request.body) {
+        Ok(data) if data.is_object() || data.is_array() => return Ok(data.into()),
+        Err(error) if matches!(request.body.trim_ascii_start(), [b'{' | b'[', ..]) => {
+            Some(format!("as text, since they are not JSON: {error}"))
+        }
+        Ok(_) | Err(_) => None,
+    };
+    Ok(Parsed { data: text(request)?, remark })
+}
+
+/// Refuses a query with a name that no member of an object can have, as it is or in brackets.
+///
+/// # Errors
+///
+/// Such a name (400).
+pub fn allow_query(request: &Request) -> Result<(), Stop> {
+    let mut names = request.query_pairs().map(|(name, _)| name);
+    names
+        .find(|name| name.split(['[', ']']).any(json::is_reserved))
+        .map_or(Ok(()), |name| Err(reserved_parameter(&name)))
+}
+
+fn reserved_parameter(name: &str) -> Stop {
+    let name: String = name.chars().take(80).collect();
+    reserved_name(format!("the parameter {name:?} has a name that cannot be used: {}", json::WHY_RESERVED))
+}
+
+fn reserved_name(reason: String) -> Stop {
+    Stop::refused(400, "reserved_name", "A name in the data cannot be used.", reason)
+}
+
+fn too_large(reason: String) -> Stop {
+    Stop::refused(400, "data_too_large", "The data is too large for this flow.", reason)
+}
+
+fn unread(what: &str, error: &json::Error) -> Stop {
+    let reason = format!("{what} cannot be read: {error}");
+    match error.kind {
+        json::Kind::Malformed => {
+            let reason = format!("{what} is not JSON: {error}");
+            Stop::refused(400, "malformed_json", "The body is not valid JSON.", reason)
+        }
+        json::Kind::TooManyValues => too_large(reason),
+        json::Kind::ReservedName => reserved_name(reason),
+    }
+}
+
+fn is_json(kind: &str) -> bool {
+    kind == "application/json" || kind == "text/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+fn form(request: &Request, json: &[String]) -> Result<Value, Stop> {
+    match request.content_type().as_deref() {
+        Some("application/x-www-form-urlencoded") => {}
+        None if request.body.is_empty() => {}
+        kind => return Err(wrong_type(kind.unwrap_or("no content type"), "application/x-www-form-urlencoded")),
+    }
+    let body = std::str::from_utf8(&request.body).map_err(|_| not_utf8("the form"))?;
+    let mut data = pairs(body)?;
+    let mut left = json::values_max(body.len());
+    for name in json {
+        let mut read = |value: &mut Value| {
+            let text = value.as_str().unwrap_or_default();
+            *value = json::from_slice_within(text.as_bytes(), &mut left)
+                .map_err(|error| unread(&format!("the field {name}"), &error))?;
+            Ok::<(), Stop>(())
+        };
+        match data.get_mut(name) {
+            None => {}
+            Some(Value::Array(values)) => values.iter_mut().try_for_each(read)?,
+            Some(value) => read(value)?,
+        }
+    }
+    Ok(data)
+}
+
+fn text(request: &Request) -> Result<Value, Stop> {
+    std::str::from_utf8(&request.body).map(Value::from).map_err(|_| not_utf8("the body"))
+}
+
+/// Names and values; a repeated name becomes a list (A-FR-9).
+fn pairs(encoded: &str) -> Result<Value, Stop> {
+    let (mut object, mut values) = (Map::new(), 0);
+    for (name, value) in form_urlencoded::parse(encoded.as_bytes()) {
+        if [&name, &value].iter().any(|text| text.contains('\u{fffd}')) && !encodes_replacement(encoded) {
+            return Err(not_utf8("a parameter"));
+        }
+        if json::is_reserved(&name) {
+            return Err(reserved_parameter(&name));
+        }
+        append(&mut object, &name, value.into_owned());
+        values += 1;
+        if values > PARAMETERS_MAX {
+            return Err(too_large(format!("there are more than {PARAMETERS_MAX} parameters")));
+        }
+    }
+    Ok(Value::Object(object))
+}
+
+/// The decoder marks wrong UTF-8 by U+FFFD, which a caller may also have meant.
+fn encodes_replacement(encoded: &str) -> bool {
+    encoded.contains('\u{fffd}') || encoded.to_ascii_uppercase().contains("%EF%BF%BD")
+}
+
+fn wrong_type(found: &str, expected: &str) -> Stop {
+    let reason = format!("the content type is {found}, but the trigger expects {expected}");
+    Stop::refused(415, "wrong_content_type", "The content type is not accepted here.", reason)
+}
+
+fn not_utf8(what: &str) -> Stop {
+    Stop::refused(400, "not_utf8", "The request is not valid UTF-8.", format!("{what} is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{form, json_body, pairs, text};
+    use http::{HeaderMap, Method};
+    use ringback_records::callback::Request;
+    use ringback_records::time::Timestamp;
+    use serde_json::json;
+
+    fn request(content_type: Option<&str>, body: &[u8]) -> Request {
+        let mut headers = HeaderMap::new();
+        headers.extend(content_type.map(|kind| (http::header::CONTENT_TYPE, kind.parse().unwrap())));
+        Request {
+            method: Method::POST,
+            path: "/h/key".into(),
+            query: String::new(),
+            headers,
+            body: bytes::Bytes::copy_from_slice(body),
+            unread: None,
+            received_at: Timestamp::default(),
+        }
+    }
+
+    fn plain_json(request: &Request) -> Result<serde_json::Value, super::Stop> {
+        json_body(request, false)
+    }
+
+    fn status(result: Result<serde_json::Value, super::Stop>) -> u16 {
+        result.unwrap_err().problem.status
+    }
+
+    /// A-FR-8.
+    #[test]
+    fn malformed_json_is_400_and_another_type_415() {
+        for body in ["{", "{'a': 1}", "1 2", "nul", "{\"a\": 1, \"a\": 2}", "{\"any valid JSON\"}"] {
+            assert_eq!(status(plain_json(&request(Some("application/json"), body.as_bytes()))), 400, "{body}");
+        }
+        assert_eq!(status(plain_json(&request(Some("application/json"), b"\"\xff\""))), 400);
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        assert_eq!(status(plain_json(&request(None, deep.as_bytes()))), 400);
+        assert_eq!(status(plain_json(&request(Some("text/plain"), b"{}"))), 415);
+        assert_eq!(status(plain_json(&request(Some("application/x-www-form-urlencoded"), b"{}"))), 415);
+        assert_eq!(status(form(&request(Some("application/json"), b"a=1"), &[])), 415);
+        assert_eq!(status(text(&request(None, b"\xff"))), 400);
+    }
+
+    /// A4: fields share the values that a body may have, and the code says what is wrong.
+    #[test]
+    fn a4_a_body_that_is_too_large_or_has_a_name_of_nobodys_is_told_so() {
+        let code = |result: Result<serde_json::Value, super::Stop>| {
+            let problem = result.unwrap_err().problem;
+            (problem.status, problem.code)
+        };
+        let read = |fields: &[&str], body: &str| {
+            let names: Vec<String> = ["p", "q", "r"].map(str::to_owned).into();
+            let body: Vec<String> = fields.iter().map(|name| format!("{name}={body}")).collect();
+            form(&request(Some("application/x-www-form-urlencoded"), body.join("&").as_bytes()), &names)
+        };
+        let list = format!("[{}0]", "0,".repeat(79_999));
+        for over in [["p", "q", "r"], ["p", "p", "p"]] {
+            assert_eq!(code(read(&over, &list)), (400, "data_too_large"));
+        }
+        assert!(read(&["p", "q"], &list).is_ok() && read(&["x", "y", "z"], &list).is_ok());
+        let many = format!("[{list},{list},{list}]");
+        assert_eq!(code(plain_json(&request(None, many.as_bytes()))), (400, "data_too_large"));
+        let reserved = r#"{"$serde_json::private::Number":"1"}"#;
+        assert_eq!(code(plain_json(&request(None, reserved.as_bytes()))), (400, "reserved_name"));
+        assert_eq!(code(read(&["p"], reserved)), (400, "reserved_name"));
+        assert_eq!(code(plain_json(&request(None, b"{"))), (400, "malformed_json"));
+        assert_eq!(code(read(&["p"], "{")), (400, "malformed_json"));
+    }
+
+    /// A-FR-8, FR-21, FR-22.
+    #[test]
+    fn any_json_value_is_data_and_an_empty_body_is_null() {
+        for (kind, body, data) in [
+            (Some("application/json; charset=utf-8"), "[1, {\"a\": null}]", json!([1, { "a": null }])),
+            (Some("application/cloudevents+json"), "{\"price\": 9.95}", json!({ "price": 9.95 })),
+            (None, "\"text\"", json!("text")),
+            (Some("application/json"), "", json!(null)),
+            (Some("text/plain"), "", json!(null)),
+            (None, "\u{feff}{\"a\": 1}", json!({ "a": 1 })),
+        ] {
+            assert_eq!(plain_json(&request(kind, body.as_bytes())).unwrap(), data);
+        }
+    }
+
+    /// A-FR-9.
+    #[test]
+    fn parameters_are_decoded_and_repeated_ones_make_a_list() {
+        assert_eq!(status(pairs("a=%ff")), 400);
+        assert_eq!(pairs("a=1&b=x+y%21&a=2&c").unwrap(), json!({ "a": ["1", "2"], "b": "x y!", "c": "" }));
+        assert_eq!(pairs("a=%EF%BF%BD").unwrap(), json!({ "a": "\u{fffd}" }));
+        assert_eq!(pairs("").unwrap(), json!({}));
+    }
+}

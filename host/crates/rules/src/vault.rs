@@ -1,0 +1,221 @@
+//! The vault: the values of secrets, in memory. They prove callers and ourselves; they are never shown.
+
+mod key;
+
+pub use key::{KEY_BYTES, Key};
+
+use arc_swap::ArcSwap;
+use ringback_records::name::Name;
+use ringback_records::secret::{self, SecretRecord};
+use ringback_records::time::Timestamp;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A secret's bytes. Its `Debug` shows none of them, and they are overwritten when the last copy is dropped.
+#[derive(Clone)]
+pub struct SecretValue(Arc<zeroize::Zeroizing<Vec<u8>>>);
+
+impl SecretValue {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(zeroize::Zeroizing::new(bytes)))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretValue(…)")
+    }
+}
+
+/// Why a vault could not be opened or used.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    #[error(
+        "the secret {0} cannot be decrypted: the key is not the one it was stored with. Put the right key back, or \
+         remove the secret and store it again"
+    )]
+    Undecryptable(String),
+    #[error("encryption failed")]
+    Encryption,
+}
+
+/// A secret with the values that count.
+#[derive(Clone)]
+pub struct Secret {
+    pub value: SecretValue,
+    /// In the order of the record's.
+    pub previous: Vec<SecretValue>,
+    pub record: SecretRecord,
+}
+
+type ByName = BTreeMap<(Name, String), Secret>;
+/// Whether a workspace has an environment.
+pub type HasEnvironment = Arc<dyn Fn(&Name, &Name) -> bool + Send + Sync>;
+
+/// A handle to the secrets of all workspaces. Cloning it is cheap and shares them.
+#[derive(Clone)]
+pub struct Vault {
+    values: Arc<ArcSwap<ByName>>,
+    /// `None` where every environment is there.
+    has_environment: Option<HasEnvironment>,
+    key: Arc<Key>,
+}
+
+impl Vault {
+    /// Decrypts what is stored: workspaces, names as they are kept, records.
+    ///
+    /// # Errors
+    ///
+    /// A secret was stored with another key.
+    pub fn open(
+        stored: Vec<(Name, String, SecretRecord)>,
+        key: Key,
+        has_environment: Option<HasEnvironment>,
+    ) -> Result<Self, VaultError> {
+        let mut values = ByName::new();
+        for (workspace, name, record) in stored {
+            let open = |sealed: &str| {
+                key.unseal(&workspace, &name, sealed).ok_or_else(|| VaultError::Undecryptable(name.clone()))
+            };
+            let value = open(&record.sealed)?;
+            let previous = record.previous.iter().map(|previous| open(&previous.sealed)).collect::<Result<_, _>>()?;
+            values.insert((workspace, name), Secret { value, previous, record });
+        }
+        Ok(Self { values: Arc::new(ArcSwap::from_pointee(values)), has_environment, key: Arc::new(key) })
+    }
+
+    /// The value of a secret in an environment, to prove something with: its own, or that of `default`; the newest. Where
+    /// there is no such environment there are no secrets.
+    pub fn find(&self, workspace: &Name, environment: &Name, name: &str) -> Option<SecretValue> {
+        self.look_up(workspace, environment, name, |secret| secret.value.clone())
+    }
+
+    /// Every value that others may prove something with: the newest, and earlier ones that still count at that time.
+    pub fn find_all(
+        &self,
+        workspace: &Name,
+        environment: &Name,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<Vec<SecretValue>> {
+        self.look_up(workspace, environment, name, |secret| {
+            let counting = secret.record.previous.iter().zip(&secret.previous);
+            let previous = counting.filter(|(previous, _)| now < previous.until).map(|(_, value)| value.clone());
+            std::iter::once(secret.value.clone()).chain(previous).collect()
+        })
+    }
+
+    fn look_up<T>(&self, workspace: &Name, environment: &Name, name: &str, take: impl Fn(&Secret) -> T) -> Option<T> {
+        if !self.is_there(workspace, environment) {
+            return None;
+        }
+        // The map is small and the borrow of a tuple key would need a copy of the name in any case.
+        let values = self.values.load();
+        let of = |name: String| values.get(&(workspace.clone(), name)).map(&take);
+        let own = if *environment == Name::default_name() { None } else { of(secret::name_in(environment, name)) };
+        own.or_else(|| of(name.to_owned()))
+    }
+
+    /// Whether a workspace has an environment.
+    pub fn is_there(&self, workspace: &Name, environment: &Name) -> bool {
+        self.has_environment.as_ref().is_none_or(|has| has(workspace, environment))
+    }
+
+    /// The secret that is kept under a name.
+    pub fn get(&self, key: &(Name, String)) -> Option<Secret> {
+        self.values.load().get(key).cloned()
+    }
+
+    /// What is kept of a workspace's secrets, by their names.
+    pub fn records(&self, workspace: &Name) -> Vec<(String, SecretRecord)> {
+        let values = self.values.load();
+        let own = values.iter().filter(|((owner, _), _)| owner == workspace);
+        own.map(|((_, name), secret)| (name.clone(), secret.record.clone())).collect()
+    }
+
+    /// Takes the secret that the store has.
+    pub fn put(&self, key: &(Name, String), secret: &Secret) {
+        self.update(|values| drop(values.insert(key.clone(), secret.clone())));
+    }
+
+    /// Forgets a secret that the store has removed.
+    pub fn forget(&self, key: &(Name, String)) {
+        self.update(|values| drop(values.remove(key)));
+    }
+
+    /// Forgets the secrets of an environment that the store has removed.
+    pub fn forget_environment(&self, workspace: &Name, environment: &Name) {
+        let prefix = secret::name_in(environment, "");
+        self.update(|values| values.retain(|(owner, name), _| owner != workspace || !name.starts_with(&prefix)));
+    }
+
+    /// Base64 of nonce, ciphertext and tag of a value, which opens under this workspace and name alone.
+    ///
+    /// # Errors
+    ///
+    /// Encryption failed.
+    pub fn seal(&self, workspace: &Name, name: &str, value: &[u8]) -> Result<String, VaultError> {
+        self.key.seal(workspace, name, value)
+    }
+
+    /// Bytes as an opaque text for a URL, which only this server can make and read.
+    pub fn seal_reference(&self, bytes: &[u8]) -> String {
+        self.key.seal_reference(bytes).unwrap_or_default()
+    }
+
+    /// What a text was made of; `None` for one that this server did not make.
+    pub fn open_reference(&self, text: &str) -> Option<Vec<u8>> {
+        self.key.unseal_reference(text)
+    }
+
+    fn update(&self, change: impl Fn(&mut ByName)) {
+        self.values.rcu(|values| {
+            let mut values = ByName::clone(values);
+            change(&mut values);
+            values
+        });
+    }
+
+    /// Secrets in memory alone.
+    #[doc(hidden)]
+    pub fn for_testing(workspace: &Name, secrets: &[(&str, &str)]) -> Self {
+        let values = secrets.iter().map(|(name, value)| (*name, value.as_bytes().to_vec()));
+        Self::for_testing_of_bytes(workspace, values)
+    }
+
+    /// The same, of any bytes.
+    #[doc(hidden)]
+    pub fn for_testing_of_bytes<'s>(workspace: &Name, secrets: impl IntoIterator<Item = (&'s str, Vec<u8>)>) -> Self {
+        let secret = |(name, value): (&str, Vec<u8>)| {
+            let record = SecretRecord {
+                sealed: String::new(),
+                updated_at: Timestamp::default(),
+                version: 1,
+                previous: Vec::new(),
+            };
+            let value = SecretValue::new(value);
+            ((workspace.clone(), name.to_owned()), Secret { value, previous: Vec::new(), record })
+        };
+        let values: ByName = secrets.into_iter().map(secret).collect();
+        Self {
+            values: Arc::new(ArcSwap::from_pointee(values)),
+            has_environment: None,
+            key: Arc::new(Key::for_testing(7)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SecretValue;
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(format!("{:?}", SecretValue::new(b"hunter2".to_vec())), "SecretValue(…)");
+    }
+}

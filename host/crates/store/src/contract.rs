@@ -1,0 +1,335 @@
+//! The words of the contract: changes, pages, and what is due. All of them are values, so that an engine may run elsewhere.
+
+use ringback_records::callback::Input;
+use ringback_records::environment::{EnvironmentRecord, VarRecord};
+use ringback_records::flow::{FlowRecord, FlowVersionRecord};
+use ringback_records::journal::{Entry, Summary};
+use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
+use ringback_records::outcome::CallbackRecord;
+use ringback_records::plugin::PluginRecord;
+use ringback_records::redirect::OriginRecord;
+use ringback_records::secret::SecretRecord;
+use ringback_records::stop::{Stop, UNAVAILABLE};
+use ringback_records::ticket::TicketRecord;
+use ringback_records::time::Timestamp;
+use ringback_records::token::TokenRecord;
+use ringback_records::user::{UserRecord, UserTokenRecord};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Why the store could not do something.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Someone else changed the same thing first.
+    #[error("it was changed by someone else in the meantime")]
+    Conflict,
+    /// Too many changes wait; the same one may pass a little later.
+    #[error("too many changes wait to be written; try again")]
+    Busy,
+    /// It is larger than what can be read again, and nothing has changed.
+    #[error("{what} has more than {max} bytes, the most that is written at once")]
+    TooLarge { what: &'static str, max: usize },
+    /// The store has failed and acknowledges nothing any more; the process is about to end.
+    #[error("the store has stopped: {0}")]
+    Stopped(String),
+    /// A record cannot be read.
+    #[error("the record {key} is damaged: {problem}; run `ringback db verify`")]
+    Damaged { key: String, problem: String },
+    /// The engine answered an error to a read.
+    #[error("the store could not be read: {0}")]
+    Read(String),
+}
+
+impl From<&StoreError> for Stop {
+    fn from(error: &StoreError) -> Self {
+        if matches!(error, StoreError::TooLarge { .. }) {
+            let detail = "What this callback would change is too large to be kept.";
+            return Self::refused(413, "change_too_large", detail, error.to_string());
+        }
+        Self::failed(UNAVAILABLE.status, UNAVAILABLE.code, UNAVAILABLE.detail, error.to_string())
+            .with_header("retry-after", "5")
+    }
+}
+
+impl StoreError {
+    pub(super) fn damaged(key: &[u8], problem: String) -> Self {
+        Self::Damaged { key: key.escape_ascii().to_string(), problem }
+    }
+}
+
+/// One part of a change.
+#[derive(Clone, Debug)]
+pub enum Write {
+    PutFlow {
+        workspace: Name,
+        record: FlowRecord,
+    },
+    PutFlowVersion {
+        workspace: Name,
+        name: Name,
+        version: u32,
+        record: FlowVersionRecord,
+    },
+    /// Conflicts when there is no such version any more.
+    ExpectFlowVersion {
+        workspace: Name,
+        name: Name,
+        version: u32,
+    },
+    DeleteFlowVersions {
+        workspace: Name,
+        name: Name,
+        versions: BTreeSet<u32>,
+    },
+    /// With the sources of its versions; the number of the last one is remembered, so that none comes again.
+    DeleteFlow {
+        workspace: Name,
+        name: Name,
+        version: u32,
+    },
+    /// Remembers that a signature of a callback was dropped.
+    DropSignature {
+        workspace: Name,
+        signature: String,
+    },
+    PutPlugin {
+        workspace: Name,
+        record: PluginRecord,
+    },
+    DeletePlugin {
+        workspace: Name,
+        name: Name,
+    },
+    PutCallback {
+        workspace: Name,
+        record: Box<CallbackRecord>,
+    },
+    /// The next lines of an execution's journal and what they make of its summary. Conflicts when the journal does not
+    /// end where these lines begin.
+    Advance {
+        workspace: Name,
+        /// The summary before these lines; `None` for the first ones.
+        before: Option<Box<Summary>>,
+        summary: Box<Summary>,
+        entries: Vec<Entry>,
+    },
+    /// Conflicts when the journal of the execution has gone on since it had this many entries, or the mailbox is full.
+    PutMail {
+        workspace: Name,
+        execution: ExecutionId,
+        entries: u32,
+        trigger: Name,
+        mail: Box<Mail>,
+        limits: MailboxLimits,
+    },
+    /// Conflicts when it was taken already.
+    TakeMail {
+        workspace: Name,
+        execution: ExecutionId,
+        trigger: Name,
+        mail: Box<Mail>,
+    },
+    /// Conflicts when there is one that is not `over`.
+    PutDelivery {
+        workspace: Name,
+        flow: Name,
+        trigger: Name,
+        identity: [u8; 32],
+        delivery: Delivery,
+        /// The time of the one before it is over.
+        over: Option<Delivery>,
+    },
+    PutDeferred {
+        workspace: Name,
+        id: CallbackId,
+    },
+    /// Conflicts when someone else has taken it.
+    TakeDeferred {
+        workspace: Name,
+        id: CallbackId,
+    },
+    /// A callback for all has resumed this one.
+    PutResumed {
+        workspace: Name,
+        callback: CallbackId,
+        execution: ExecutionId,
+    },
+    /// It is done.
+    DeleteResumed {
+        workspace: Name,
+        callback: CallbackId,
+        execution: ExecutionId,
+    },
+    DeleteCallback {
+        workspace: Name,
+        id: CallbackId,
+    },
+    /// An execution that has ended, with its journal. Conflicts when the journal has gone on since it had this many entries.
+    DeleteExecution {
+        workspace: Name,
+        id: ExecutionId,
+        entries: u32,
+    },
+    PutSecret {
+        workspace: Name,
+        name: String,
+        record: SecretRecord,
+    },
+    DeleteSecret {
+        workspace: Name,
+        name: String,
+    },
+    PutEnvironment {
+        workspace: Name,
+        name: Name,
+        record: EnvironmentRecord,
+    },
+    /// With its variables and secrets.
+    DeleteEnvironment {
+        workspace: Name,
+        name: Name,
+    },
+    PutVar {
+        workspace: Name,
+        environment: Name,
+        name: String,
+        record: VarRecord,
+    },
+    DeleteVar {
+        workspace: Name,
+        environment: Name,
+        name: String,
+    },
+    PutRedirectOrigin {
+        workspace: Name,
+        origin: String,
+        record: OriginRecord,
+    },
+    DeleteRedirectOrigin {
+        workspace: Name,
+        origin: String,
+    },
+    PutUser {
+        workspace: Name,
+        id: String,
+        record: UserRecord,
+    },
+    DeleteUser {
+        workspace: Name,
+        id: String,
+    },
+    PutUserToken {
+        workspace: Name,
+        hash: String,
+        record: UserTokenRecord,
+    },
+    DeleteUserToken {
+        workspace: Name,
+        user: String,
+        hash: String,
+    },
+    /// Conflicts when the ticket does not have the revision `before`, or, without one, it or another one of its state is there already.
+    PutTicket {
+        workspace: Name,
+        before: Option<u32>,
+        record: Box<TicketRecord>,
+    },
+    DeleteTicket {
+        workspace: Name,
+        id: TicketId,
+        state: Uuid,
+    },
+    PutToken {
+        id: String,
+        record: TokenRecord,
+    },
+    DeleteToken {
+        id: String,
+    },
+    PutState {
+        workspace: Name,
+        plugin: Name,
+        key: String,
+        value: Vec<u8>,
+    },
+    DeleteState {
+        workspace: Name,
+        plugin: Name,
+        key: String,
+    },
+}
+
+/// A callback that came before its execution waited for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mail {
+    pub callback: CallbackId,
+    #[serde(flatten)]
+    pub input: Input,
+    pub expires_at: Timestamp,
+}
+
+/// The most that waits in the mailbox of one execution for one trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxLimits {
+    pub count_max: usize,
+    /// As it is stored, in bytes.
+    pub bytes_max: usize,
+}
+
+impl std::fmt::Display for MailboxLimits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { count_max, bytes_max } = self;
+        write!(f, "{count_max} callbacks with {bytes_max} bytes for each trigger")
+    }
+}
+
+/// Why a mailbox does not take a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// Not beside what is in it.
+    Full,
+    /// Not even when it is empty.
+    TooSmall,
+}
+
+/// A delivery that may come again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The callback that was first.
+    pub callback: CallbackId,
+    /// SHA-256 of its body, in hexadecimal.
+    pub body: String,
+    pub expires_at: Timestamp,
+}
+
+/// A page of a list, newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next page goes on; `None` at the end.
+    pub next: Option<[u8; 16]>,
+}
+
+/// Something whose time has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// An execution's wait is over.
+    Execution { workspace: Name, id: ExecutionId },
+    /// Nobody took this mail.
+    Mail { workspace: Name, execution: ExecutionId, trigger: Name, callback: CallbackId },
+}
+
+/// Where a look at what is due ended.
+#[derive(Clone, Debug)]
+pub struct DueKey(pub(super) Vec<u8>);
+
+/// What one look at what is due found.
+#[derive(Debug, Default)]
+pub struct DuePage {
+    pub items: Vec<Due>,
+    /// The next look goes on behind it; `None` when this one found nothing.
+    pub last: Option<DueKey>,
+    /// Whether nothing is due behind it.
+    pub is_end: bool,
+}

@@ -1,0 +1,391 @@
+//! The layout of keys: one byte of kind, the workspace, a zero byte, and what identifies the record. Numbers are
+//! big-endian, so that records sort by them. Names have no zero bytes.
+
+use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
+use ringback_records::time::Timestamp;
+use uuid::Uuid;
+
+pub(super) const CALLBACK: u8 = b'C';
+pub(super) const EXECUTION: u8 = b'E';
+pub(super) const FLOW: u8 = b'F';
+pub(super) const JOURNAL: u8 = b'J';
+pub(super) const PLUGIN: u8 = b'P';
+pub(super) const RUNNING: u8 = b'R';
+pub(super) const SECRET: u8 = b'S';
+pub(super) const STATE: u8 = b'Q';
+pub(super) const TOKEN: u8 = b'T';
+pub(super) const FLOW_VERSION: u8 = b'V';
+/// The last version of a flow that was removed.
+pub(super) const FLOW_REMOVED: u8 = b'O';
+/// Signatures that were dropped, by their hashes.
+pub(super) const DROPPED_SIGNATURE: u8 = b'Z';
+pub(super) const USER: u8 = b'U';
+pub(super) const ENVIRONMENT: u8 = b'N';
+/// Variables, by environment.
+pub(super) const VAR: u8 = b'G';
+/// Origins that callers may be sent to.
+pub(super) const REDIRECT_ORIGIN: u8 = b'B';
+/// Tokens of users, by their hashes.
+pub(super) const USER_TOKEN: u8 = b'A';
+/// The hashes of tokens, by their users.
+pub(super) const USER_TOKEN_OF: u8 = b'X';
+pub(super) const TICKET: u8 = b'I';
+/// Tickets of all workspaces, by their states.
+pub(super) const TICKET_STATE: u8 = b'H';
+
+/// What is to be done at a time.
+pub(super) const DUE: u8 = b'D';
+/// What is known of deliveries, to know them again.
+pub(super) const DELIVERY: u8 = b'K';
+/// Callbacks that are not done with: their plugin rests, or they are for all that wait.
+pub(super) const DEFERRED: u8 = b'L';
+/// Executions that a callback for all has resumed so far.
+pub(super) const RESUMED: u8 = b'Y';
+pub(super) const MAILBOX: u8 = b'M';
+/// Who waits for a callback of a trigger.
+pub(super) const WAIT: u8 = b'W';
+
+pub(super) const KINDS: [u8; 26] = [
+    CALLBACK,
+    EXECUTION,
+    FLOW,
+    JOURNAL,
+    PLUGIN,
+    RUNNING,
+    SECRET,
+    STATE,
+    TOKEN,
+    FLOW_VERSION,
+    FLOW_REMOVED,
+    DROPPED_SIGNATURE,
+    USER,
+    USER_TOKEN,
+    USER_TOKEN_OF,
+    ENVIRONMENT,
+    VAR,
+    REDIRECT_ORIGIN,
+    TICKET,
+    TICKET_STATE,
+    DUE,
+    DELIVERY,
+    DEFERRED,
+    RESUMED,
+    MAILBOX,
+    WAIT,
+];
+
+fn key(kind: u8, workspace: &Name, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + workspace.as_str().len() + rest.len());
+    key.push(kind);
+    key.extend_from_slice(workspace.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(rest);
+    key
+}
+
+pub(super) fn flow(workspace: &Name, name: &Name) -> Vec<u8> {
+    key(FLOW, workspace, name.as_str().as_bytes())
+}
+
+pub(super) fn flow_version(workspace: &Name, name: &Name, version: u32) -> Vec<u8> {
+    let mut key = flow_versions(workspace, name);
+    key.extend_from_slice(&version.to_be_bytes());
+    key
+}
+
+pub(super) fn flow_versions(workspace: &Name, name: &Name) -> Vec<u8> {
+    let mut key = key(FLOW_VERSION, workspace, name.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn flow_removed(workspace: &Name, name: &Name) -> Vec<u8> {
+    key(FLOW_REMOVED, workspace, name.as_str().as_bytes())
+}
+
+pub(super) fn dropped_signature(workspace: &Name, hash: &str) -> Vec<u8> {
+    key(DROPPED_SIGNATURE, workspace, hash.as_bytes())
+}
+
+/// The version at the end of a key of one.
+pub(super) fn version(rest: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(rest.try_into().ok()?))
+}
+
+pub(super) fn plugin(workspace: &Name, name: &Name) -> Vec<u8> {
+    key(PLUGIN, workspace, name.as_str().as_bytes())
+}
+
+pub(super) fn callbacks(workspace: &Name) -> Vec<u8> {
+    key(CALLBACK, workspace, &[])
+}
+
+pub(super) fn callback(workspace: &Name, id: CallbackId) -> Vec<u8> {
+    key(CALLBACK, workspace, id.as_bytes())
+}
+
+pub(super) fn executions(workspace: &Name) -> Vec<u8> {
+    key(EXECUTION, workspace, &[])
+}
+
+pub(super) fn execution(workspace: &Name, id: ExecutionId) -> Vec<u8> {
+    key(EXECUTION, workspace, id.as_bytes())
+}
+
+pub(super) fn running(workspace: &Name, id: ExecutionId) -> Vec<u8> {
+    key(RUNNING, workspace, id.as_bytes())
+}
+
+pub(super) fn running_of(workspace: &Name) -> Vec<u8> {
+    key(RUNNING, workspace, &[])
+}
+
+/// The id at the end of a key of a workspace.
+pub(super) fn after_workspace(key: &[u8]) -> Option<ExecutionId> {
+    workspace_and_id(key.get(1..)?).map(|(_, id)| id)
+}
+
+/// The id at the end of a key of a wait.
+pub(super) fn last_id(key: &[u8]) -> Option<ExecutionId> {
+    key.last_chunk::<16>().map(|id| ExecutionId::from_bytes(*id))
+}
+
+/// The execution of a workspace that a timer is for.
+pub(super) fn due_execution(workspace: &Name, due: &[u8]) -> Option<ExecutionId> {
+    let (owner, id) = about(due)?.strip_prefix(&[EXECUTION]).and_then(workspace_and_id)?;
+    (owner == *workspace).then_some(id)
+}
+
+pub(super) fn journal(workspace: &Name, id: ExecutionId) -> Vec<u8> {
+    key(JOURNAL, workspace, id.as_bytes())
+}
+
+/// The entries of one change, under the number of the first.
+pub(super) fn journal_entries(workspace: &Name, id: ExecutionId, first: u32) -> Vec<u8> {
+    let mut key = journal(workspace, id);
+    key.extend_from_slice(&first.to_be_bytes());
+    key
+}
+
+pub(super) fn secret(workspace: &Name, name: &str) -> Vec<u8> {
+    key(SECRET, workspace, name.as_bytes())
+}
+
+pub(super) fn environment(workspace: &Name, name: &Name) -> Vec<u8> {
+    key(ENVIRONMENT, workspace, name.as_str().as_bytes())
+}
+
+pub(super) fn vars(workspace: &Name, environment: &Name) -> Vec<u8> {
+    key(VAR, workspace, &[environment.as_str().as_bytes(), &[0]].concat())
+}
+
+pub(super) fn var(workspace: &Name, environment: &Name, name: &str) -> Vec<u8> {
+    [&vars(workspace, environment)[..], name.as_bytes()].concat()
+}
+
+pub(super) fn workspace_name_and_text(key: &[u8]) -> Option<(Name, Name, String)> {
+    let (workspace, rest) = parts(key)?;
+    let (name, rest) = parts(rest)?;
+    Some((workspace, name, text(rest)?))
+}
+
+pub(super) fn redirect_origin(workspace: &Name, origin: &str) -> Vec<u8> {
+    key(REDIRECT_ORIGIN, workspace, origin.as_bytes())
+}
+
+pub(super) fn users(workspace: &Name) -> Vec<u8> {
+    key(USER, workspace, &[])
+}
+
+pub(super) fn user(workspace: &Name, id: &str) -> Vec<u8> {
+    key(USER, workspace, id.as_bytes())
+}
+
+pub(super) fn tokens_of_user(workspace: &Name, user: &str) -> Vec<u8> {
+    key(USER_TOKEN_OF, workspace, &[user.as_bytes(), &[0]].concat())
+}
+
+pub(super) fn token_of_user(workspace: &Name, user: &str, hash: &str) -> Vec<u8> {
+    [&tokens_of_user(workspace, user)[..], hash.as_bytes()].concat()
+}
+
+pub(super) fn user_token(workspace: &Name, hash: &str) -> Vec<u8> {
+    key(USER_TOKEN, workspace, hash.as_bytes())
+}
+
+pub(super) fn tickets(workspace: &Name) -> Vec<u8> {
+    key(TICKET, workspace, &[])
+}
+
+pub(super) fn ticket(workspace: &Name, id: TicketId) -> Vec<u8> {
+    key(TICKET, workspace, id.as_bytes())
+}
+
+pub(super) fn ticket_state(state: Uuid) -> Vec<u8> {
+    [&[TICKET_STATE], &state.as_bytes()[..]].concat()
+}
+
+pub(super) fn token(id: &str) -> Vec<u8> {
+    [&[TOKEN], id.as_bytes()].concat()
+}
+
+pub(super) fn states(workspace: &Name, plugin: &Name) -> Vec<u8> {
+    let mut key = key(STATE, workspace, plugin.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn state(workspace: &Name, plugin: &Name, name: &str) -> Vec<u8> {
+    let mut key = states(workspace, plugin);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// Stands behind the trigger of a wait and says that its environment follows. Waits of before that have a zero there.
+const ENVIRONMENT_FOLLOWS: u8 = 1;
+
+/// The waits for a trigger in an environment, oldest first.
+pub(super) fn waits(workspace: &Name, environment: &Name, flow: &Name, trigger: &Name) -> Vec<u8> {
+    [&waits_at(workspace, flow, trigger)[..], environment.as_str().as_bytes(), &[0]].concat()
+}
+
+/// The waits for a trigger.
+pub(super) fn waits_at(workspace: &Name, flow: &Name, trigger: &Name) -> Vec<u8> {
+    let (flow, trigger) = (flow.as_str().as_bytes(), trigger.as_str().as_bytes());
+    key(WAIT, workspace, &[flow, &[0], trigger, &[ENVIRONMENT_FOLLOWS]].concat())
+}
+
+/// The waits for all triggers of a flow.
+pub(super) fn waits_of_flow(workspace: &Name, flow: &Name) -> Vec<u8> {
+    key(WAIT, workspace, &[flow.as_str().as_bytes(), &[0]].concat())
+}
+
+/// The waits of a workspace.
+pub(super) fn waits_of(workspace: &Name) -> Vec<u8> {
+    key(WAIT, workspace, &[])
+}
+
+pub(super) fn wait(waits: &[u8], since: Timestamp, id: ExecutionId) -> Vec<u8> {
+    [waits, &since.as_millis().to_be_bytes(), id.as_bytes()].concat()
+}
+
+/// The environment of a wait.
+pub(super) fn environment_of_wait(key: &[u8]) -> Option<Name> {
+    let rest = after_trigger(key)?.strip_prefix(&[ENVIRONMENT_FOLLOWS])?;
+    parts(rest).map(|(environment, _)| environment)
+}
+
+/// The workspace and the execution of a wait that was written before waits had environments.
+pub(super) fn wait_without_environment(key: &[u8]) -> Option<(Name, ExecutionId)> {
+    let (_, id) = after_trigger(key)?.strip_prefix(&[0]).and_then(since_and_id)?;
+    Some((parts(key.get(1..)?)?.0, id))
+}
+
+fn after_trigger(key: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = parts(key.get(1..)?)?;
+    let (_, rest) = parts(rest)?;
+    let end = rest.iter().position(|byte| *byte <= ENVIRONMENT_FOLLOWS)?;
+    rest.get(end..)
+}
+
+/// Since when, and who, from the end of a key of a wait.
+pub(super) fn since_and_id(rest: &[u8]) -> Option<(Timestamp, ExecutionId)> {
+    let (since, id) = rest.split_first_chunk::<8>()?;
+    Some((Timestamp::from_millis(u64::from_be_bytes(*since)), ExecutionId::from_bytes(id.try_into().ok()?)))
+}
+
+/// The mail of an execution for one trigger, oldest first.
+pub(super) fn mailbox(workspace: &Name, execution: ExecutionId, trigger: &Name) -> Vec<u8> {
+    key(MAILBOX, workspace, &[execution.as_bytes(), trigger.as_str().as_bytes(), &[0]].concat())
+}
+
+pub(super) fn mail(workspace: &Name, execution: ExecutionId, trigger: &Name, callback: CallbackId) -> Vec<u8> {
+    let mut key = mailbox(workspace, execution, trigger);
+    key.extend_from_slice(callback.as_bytes());
+    key
+}
+
+pub(super) fn delivery(workspace: &Name, flow: &Name, trigger: &Name, identity: &[u8; 32]) -> Vec<u8> {
+    let parts = [flow.as_str().as_bytes(), &[0], trigger.as_str().as_bytes(), &[0], identity];
+    key(DELIVERY, workspace, &parts.concat())
+}
+
+pub(super) fn deferred(workspace: &Name, id: CallbackId) -> Vec<u8> {
+    key(DEFERRED, workspace, id.as_bytes())
+}
+
+/// What the keys of all deferred callbacks of a workspace begin with.
+pub(super) fn all_deferred(workspace: &Name) -> Vec<u8> {
+    key(DEFERRED, workspace, &[])
+}
+
+/// What the keys of all executions begin with that a callback has resumed.
+pub(super) fn all_resumed(workspace: &Name, callback: CallbackId) -> Vec<u8> {
+    key(RESUMED, workspace, callback.as_bytes())
+}
+
+pub(super) fn resumed(workspace: &Name, callback: CallbackId, execution: ExecutionId) -> Vec<u8> {
+    [&all_resumed(workspace, callback)[..], execution.as_bytes()].concat()
+}
+
+/// At a time, something is to be done about another key.
+pub(super) fn due(at: Timestamp, about: &[u8]) -> Vec<u8> {
+    [&[DUE], &at.as_millis().to_be_bytes()[..], about].concat()
+}
+
+/// The key that something is to be done about.
+pub(super) fn about(due: &[u8]) -> Option<&[u8]> {
+    due.get(9..)
+}
+
+/// The workspace, the execution, the trigger and the callback of a key of mail without its kind.
+pub(super) fn parts_of_mail(key: &[u8]) -> Option<(Name, ExecutionId, Name, CallbackId)> {
+    let (workspace, rest) = parts(key)?;
+    let (execution, rest) = rest.split_first_chunk::<16>()?;
+    let (trigger, callback) = rest.split_last_chunk::<16>()?;
+    let trigger = text(trigger.strip_suffix(&[0])?)?.parse().ok()?;
+    Some((workspace, ExecutionId::from_bytes(*execution), trigger, CallbackId::from_bytes(*callback)))
+}
+
+/// The first key behind all that begin with a prefix.
+pub(super) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    while let Some(last) = key.pop() {
+        if let Some(next) = last.checked_add(1) {
+            key.push(next);
+            return key;
+        }
+    }
+    vec![0xff; 32]
+}
+
+/// The workspace and the rest of a key without its kind.
+fn parts(key: &[u8]) -> Option<(Name, &[u8])> {
+    let zero = key.iter().position(|byte| *byte == 0)?;
+    let workspace = std::str::from_utf8(key.get(..zero)?).ok()?.parse().ok()?;
+    Some((workspace, key.get(zero + 1..)?))
+}
+
+pub(super) fn workspace_and_name(key: &[u8]) -> Option<(Name, Name)> {
+    let (workspace, name) = workspace_and_text(key)?;
+    Some((workspace, name.parse().ok()?))
+}
+
+pub(super) fn workspace_and_text(key: &[u8]) -> Option<(Name, String)> {
+    let (workspace, rest) = parts(key)?;
+    Some((workspace, text(rest)?))
+}
+
+pub(super) fn workspace_and_id(key: &[u8]) -> Option<(Name, ExecutionId)> {
+    let (workspace, rest) = parts(key)?;
+    Some((workspace, ExecutionId::from_bytes(rest.try_into().ok()?)))
+}
+
+pub(super) fn workspace_and_callback(key: &[u8]) -> Option<(Name, CallbackId)> {
+    let (workspace, rest) = parts(key)?;
+    Some((workspace, CallbackId::from_bytes(rest.try_into().ok()?)))
+}
+
+pub(super) fn text(key: &[u8]) -> Option<String> {
+    std::str::from_utf8(key).ok().map(str::to_owned)
+}

@@ -1,0 +1,849 @@
+use super::writer::Operation;
+use super::{CallbackFilter, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter, Write, key};
+use ringback_records::journal::{Entry, EntryKind, Status, Summary};
+use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::random::Random;
+use ringback_records::ticket::{TicketRecord, TicketStatus};
+use ringback_records::time::Timestamp;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+const OPTIONS: StoreOptions =
+    StoreOptions { cache_bytes: 16 << 20, segment_bytes: 64 << 20, change_bytes_max: 256 << 20 };
+
+fn workspace() -> Name {
+    Name::default_name()
+}
+
+fn summary(entries: u32, status: Status) -> Summary {
+    Summary {
+        id: ExecutionId::new(),
+        flow: workspace(),
+        flow_version: 1,
+        environment: workspace(),
+        environment_made_at: None,
+        status,
+        callback: CallbackId::new(),
+        started_at: Timestamp::default(),
+        ended_at: None,
+        error: None,
+        wait: None,
+        entries,
+    }
+}
+
+fn entry() -> Entry {
+    Entry { at: Timestamp::default(), step: "steps[0]".into(), kind: EntryKind::If { holds: true, absent: None } }
+}
+
+fn advance(summary: &Summary, entries: u32) -> Vec<Write> {
+    let first = summary.entries - entries;
+    let before = (first > 0).then(|| Box::new(Summary { entries: first, status: Status::Running, ..summary.clone() }));
+    let entries = (0..entries).map(|_| entry()).collect();
+    vec![Write::Advance { workspace: workspace(), before, summary: Box::new(summary.clone()), entries }]
+}
+
+fn state(name: &str, value: &[u8]) -> Vec<Write> {
+    vec![Write::PutState { workspace: workspace(), plugin: workspace(), key: name.into(), value: value.to_vec() }]
+}
+
+#[tokio::test]
+async fn a_journal_that_does_not_continue_is_a_conflict_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut run = summary(2, Status::Running);
+    store.commit(advance(&run, 2)).await.unwrap();
+    assert!(matches!(store.commit(advance(&run, 2)).await, Err(StoreError::Conflict)), "started twice");
+    run.entries = 5;
+    assert!(matches!(store.commit(advance(&run, 2)).await, Err(StoreError::Conflict)), "a gap");
+    let mut with_side_effect = advance(&run, 1);
+    with_side_effect.extend(state("a", b"1"));
+    assert!(matches!(store.commit(with_side_effect).await, Err(StoreError::Conflict)));
+    assert_eq!(store.state(&workspace(), &workspace(), "a").unwrap(), None, "all or nothing");
+    run.entries = 3;
+    // Two that race: one wins.
+    let (one, two) = tokio::join!(store.commit(advance(&run, 1)), store.commit(advance(&run, 1)));
+    assert_eq!(u8::from(one.is_ok()) + u8::from(two.is_ok()), 1);
+    assert_eq!(store.execution(&workspace(), run.id).unwrap().unwrap().1.len(), 3);
+    // A journal of any length comes back whole and in order.
+    for number in 3..400 {
+        run.entries = number + 1;
+        let mut writes = advance(&run, 1);
+        if let Write::Advance { entries, .. } = &mut writes[0] {
+            entries[0].step = format!("steps[{number}]");
+        }
+        store.commit(writes).await.unwrap();
+    }
+    let (_, journal) = store.execution(&workspace(), run.id).unwrap().unwrap();
+    assert!((3..400).all(|number| journal[number].step == format!("steps[{number}]")));
+    assert!(store.engine.count(&[key::JOURNAL], 100).unwrap() > 3, "it has blocks");
+}
+
+#[tokio::test]
+async fn large_values_come_back_and_leave_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let get = || store.state(&workspace(), &workspace(), "a").unwrap();
+    for size in [1 << 20, 5000, 10, 0, 9000] {
+        store.commit(state("a", &vec![7; size])).await.unwrap();
+        assert_eq!(get().unwrap(), vec![7; size]);
+    }
+    store
+        .commit(vec![Write::DeleteState { workspace: workspace(), plugin: workspace(), key: "a".into() }])
+        .await
+        .unwrap();
+    assert_eq!(get(), None);
+    let findings = store.verify().unwrap();
+    assert_eq!((findings.problem_count, findings.records), (0, 0));
+}
+
+#[tokio::test]
+async fn running_executions_are_known_after_a_restart_and_ended_ones_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (running, ended) = (summary(1, Status::Running), summary(1, Status::Completed));
+    let mut ending = summary(1, Status::Running);
+    {
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
+        store.commit(advance(&running, 1)).await.unwrap();
+        store.commit(advance(&ended, 1)).await.unwrap();
+        store.commit(advance(&ending, 1)).await.unwrap();
+        (ending.entries, ending.status) = (2, Status::Failed);
+        store.commit(advance(&ending, 1)).await.unwrap();
+        store.close().await;
+    }
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    assert_eq!(store.running().unwrap(), [(workspace(), running.id)]);
+    let page = store.executions(&workspace(), None, 2, &ExecutionFilter::default()).unwrap();
+    assert_eq!(page.items.iter().map(|run| run.id).collect::<Vec<_>>(), [ending.id, ended.id]);
+    let rest = store.executions(&workspace(), page.next, 2, &ExecutionFilter::default()).unwrap();
+    assert_eq!((rest.items.len(), rest.next), (1, None));
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let _store = Store::open(directory.path(), OPTIONS).unwrap();
+    assert!(matches!(Store::open(directory.path(), OPTIONS), Err(OpenError::InUse(_))));
+}
+
+/// A store with the states `a0`, `a1`, … of which the odd ones are gone again; closed properly or not.
+async fn filled(directory: &Path, count: u32, close: bool) {
+    let store = Store::open(directory, OPTIONS).unwrap();
+    for number in 0..count {
+        store.commit(state(&format!("a{number}"), &number.to_be_bytes().repeat(100))).await.unwrap();
+    }
+    for number in (1..count).step_by(2) {
+        let key = format!("a{number}");
+        store.commit(vec![Write::DeleteState { workspace: workspace(), plugin: workspace(), key }]).await.unwrap();
+    }
+    if close {
+        store.close().await;
+    }
+}
+
+fn assert_filled(store: &Store, count: u32) {
+    for number in 0..count {
+        let expected = (number % 2 == 0).then(|| number.to_be_bytes().repeat(100));
+        assert_eq!(store.state(&workspace(), &workspace(), &format!("a{number}")).unwrap(), expected, "a{number}");
+    }
+    let findings = store.verify().unwrap();
+    assert_eq!((findings.problem_count, findings.records), (0, u64::from(count.div_ceil(2))), "{findings:?}");
+}
+
+fn log_file(directory: &Path) -> PathBuf {
+    directory.join("store/log/0000000001.log")
+}
+
+#[tokio::test]
+async fn an_index_that_is_gone_or_damaged_or_from_before_a_power_failure_is_made_again() {
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 5] = [
+        ("gone", |store| std::fs::remove_dir_all(store.join("index")).unwrap()),
+        ("no database", |store| std::fs::write(store.join("index/db"), b"no database").unwrap()),
+        ("no configuration", |store| std::fs::write(store.join("index/conf"), b"?").unwrap()),
+        ("another boot", |store| std::fs::write(store.join("opened"), b"yesterday").unwrap()),
+        ("unfinished snapshot", |store| {
+            std::fs::write(store.join("index/snap.00000000000012.generating"), b"h").unwrap()
+        }),
+    ];
+    for (name, damage) in damages {
+        let directory = tempfile::tempdir().unwrap();
+        filled(directory.path(), 40, true).await;
+        damage(&directory.path().join("store"));
+        let store = Store::open(directory.path(), OPTIONS).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_filled(&store, 40);
+        store.commit(state("more", b"1")).await.unwrap();
+        store.close().await;
+        drop(store);
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
+        assert!(store.state(&workspace(), &workspace(), "more").unwrap().is_some(), "{name}");
+    }
+}
+
+/// Whatever the last write left behind is cut off, and everything before it is there.
+#[tokio::test]
+async fn a_torn_end_of_the_log_is_cut_off_at_any_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 6, true).await;
+    let whole = std::fs::read(log_file(directory.path())).unwrap();
+    let before = whole.len();
+    {
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
+        store.commit(state("torn", b"torn")).await.unwrap();
+        store.close().await;
+    }
+    let whole = std::fs::read(log_file(directory.path())).unwrap();
+    for end in before..whole.len() {
+        for filler in [0, 3] {
+            let torn = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(torn.path().join("store/log")).unwrap();
+            let mut bytes = whole[..end].to_vec();
+            bytes.resize(end + filler, 0);
+            std::fs::write(log_file(torn.path()), bytes).unwrap();
+            let store = Store::open(torn.path(), OPTIONS).unwrap();
+            assert_filled(&store, 6);
+            store.commit(state("torn", b"again")).await.unwrap();
+        }
+    }
+}
+
+/// A bit that flips where something was acknowledged is never passed over in silence.
+#[tokio::test]
+async fn damage_before_the_end_of_the_log_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 4, true).await;
+    let whole = std::fs::read(log_file(directory.path())).unwrap();
+    // The last frame takes away a key: it has a header of 20 bytes, a record of 15 and the key.
+    let last_frame = whole.len() - (20 + 15 + key::state(&workspace(), &workspace(), "a3").len());
+    for byte in (0..last_frame).step_by(7) {
+        let damaged = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(damaged.path().join("store/log")).unwrap();
+        let mut bytes = whole.clone();
+        bytes[byte] ^= 0x10;
+        std::fs::write(log_file(damaged.path()), bytes).unwrap();
+        let opened = Store::open(damaged.path(), OPTIONS);
+        assert!(matches!(opened, Err(OpenError::Damaged { .. })), "byte {byte}");
+    }
+    // The index knows the end that is missing here.
+    let log = std::fs::OpenOptions::new().write(true).open(log_file(directory.path())).unwrap();
+    log.set_len(last_frame as u64).unwrap();
+    assert!(matches!(Store::open(directory.path(), OPTIONS), Err(OpenError::Damaged { .. })), "a shorter log");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_a_value_is_found_when_it_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 2, true).await;
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut bytes = std::fs::read(log_file(directory.path())).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(log_file(directory.path()), bytes).unwrap();
+    assert!(matches!(store.state(&workspace(), &workspace(), "a0"), Err(StoreError::Damaged { .. })));
+    let findings = store.verify().unwrap();
+    assert_eq!(findings.problem_count, 2, "{findings:?}");
+}
+
+#[tokio::test]
+async fn what_is_needed_no_more_is_given_back_and_the_rest_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    store.commit(state("kept", b"kept")).await.unwrap();
+    let gone = || Write::DeleteState { workspace: workspace(), plugin: workspace(), key: "gone".into() };
+    store.commit(state("gone", &[1; 100])).await.unwrap();
+    for _ in 0..160 {
+        store.commit(state("large", &vec![7; 1 << 20])).await.unwrap();
+    }
+    store.commit(vec![gone()]).await.unwrap();
+    let (log, index) = (&store.engine.log, &store.engine.index);
+    let before = log.size_bytes();
+    assert!(log.numbers().len() > 2);
+    index.checkpoint().unwrap();
+    let removed = super::cleaner::clean(&store.engine, 0).await.unwrap();
+    assert!(removed > 0 && log.size_bytes() < before / 2, "{removed} segments, {} bytes", log.size_bytes());
+    let read = |store: &Store, key| store.state(&workspace(), &workspace(), key).unwrap();
+    let check = |store: &Store| {
+        assert_eq!(read(store, "kept").unwrap(), b"kept");
+        assert_eq!(read(store, "large").unwrap(), vec![7; 1 << 20]);
+        assert_eq!(read(store, "gone"), None);
+        assert_eq!(store.verify().unwrap().problem_count, 0);
+    };
+    check(&store);
+    store.close().await;
+    drop(store);
+    // What is left of the log is enough to make the index again.
+    std::fs::remove_dir_all(directory.path().join("store/index")).unwrap();
+    check(&Store::open(directory.path(), OPTIONS).unwrap());
+}
+
+/// Pages of what is in memory, on its way to sled and in sled, with keys that are gone in each.
+#[tokio::test]
+async fn a_list_is_whole_and_in_order_wherever_its_records_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let prefix = key::states(&workspace(), &workspace());
+    let mut expected = std::collections::BTreeSet::new();
+    for round in 0..3_u32 {
+        for number in 0..700_u32 {
+            let name = format!("{:05}", number * 3 + round);
+            store.commit(state(&name, b"x")).await.unwrap();
+            expected.insert(name);
+        }
+        for number in (0..700_u32).step_by(5) {
+            let name = format!("{:05}", number * 3);
+            store
+                .commit(vec![Write::DeleteState { workspace: workspace(), plugin: workspace(), key: name.clone() }])
+                .await
+                .unwrap();
+            expected.remove(&name);
+        }
+        if round < 2 {
+            store.engine.index.checkpoint().unwrap();
+        }
+        let names = |backwards| -> Vec<String> {
+            let scan = store.engine.index.scan(prefix.clone(), key::after_prefix(&prefix), backwards);
+            scan.map(|found| String::from_utf8(found.unwrap().0[prefix.len()..].to_vec()).unwrap()).collect()
+        };
+        assert!(names(false).iter().eq(expected.iter()));
+        assert!(names(true).iter().eq(expected.iter().rev()));
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_behind_is_there_after_closing() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
+        assert!(store.write_behind(&state("a", b"1")));
+        store.close().await;
+        assert!(matches!(store.commit(state("b", b"1")).await, Err(StoreError::Stopped(_))));
+    }
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    assert!(store.state(&workspace(), &workspace(), "a").unwrap().is_some());
+}
+
+/// A backup that is taken while changes go on holds one state, and a damaged one is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_holds_one_state_while_changes_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    for number in 0..3000 {
+        store.commit(state(&format!("{number:04}"), b"before")).await.unwrap();
+    }
+    // Two keys that are always changed together.
+    let pair = |value: u32| [state("0000", &value.to_be_bytes()), state("2999", &value.to_be_bytes())].concat();
+    store.commit(pair(0)).await.unwrap();
+    let changing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for value in 1..400 {
+                store.commit(pair(value)).await.unwrap();
+                let key = format!("{:04}", value + 1);
+                let gone = Write::DeleteState { workspace: workspace(), plugin: workspace(), key };
+                store.commit(vec![gone]).await.unwrap();
+            }
+        }
+    });
+    let backup = tokio::task::spawn_blocking({
+        let store = store.clone();
+        move || {
+            let mut bytes = Vec::new();
+            let mut out = |line: Vec<u8>| {
+                bytes.extend_from_slice(&line);
+                Ok(())
+            };
+            store.backup(std::iter::empty(), &mut out).unwrap();
+            bytes
+        }
+    });
+    let backup = backup.await.unwrap();
+    changing.await.unwrap();
+    let restored = async |bytes: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), OPTIONS).unwrap();
+        let result = store.restore(bytes, |_| Ok(())).await;
+        (directory, store, result)
+    };
+    let lines: Vec<&[u8]> = backup.split_inclusive(|byte| *byte == b'\n').collect();
+    let last = lines.len() - 1;
+    for damaged in [
+        lines[..last].concat(),
+        lines[1..].concat(),
+        [&lines[..5], &lines[6..]].concat().concat(),
+        Vec::new(),
+        b"{}".to_vec(),
+    ] {
+        assert!(restored(&damaged).await.2.is_err());
+    }
+    let (_directory, copy, result) = restored(&backup).await;
+    result.unwrap();
+    let read = |key: &str| copy.state(&workspace(), &workspace(), key).unwrap();
+    assert_eq!(read("0000"), read("2999"), "both or none");
+    let seen = u32::from_be_bytes(read("0000").unwrap().try_into().unwrap());
+    for value in 1..400 {
+        let gone = read(&format!("{:04}", value + 1)).is_none();
+        assert!(if value < seen { gone } else { value == seen || !gone }, "{value} of {seen}");
+    }
+    assert_eq!(copy.verify().unwrap().problem_count, 0);
+}
+
+/// Only what has ended goes, with its journal and its callbacks; what waits stays however old it is.
+#[tokio::test]
+async fn what_is_old_and_over_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut runs = Vec::new();
+    for number in 0..1200_u32 {
+        let status = if number % 3 == 0 { Status::Waiting } else { Status::Completed };
+        let mut run = summary(1, status);
+        run.ended_at = (number % 3 != 0).then(|| Timestamp::from_millis(1000));
+        store.commit(advance(&run, 1)).await.unwrap();
+        runs.push(run);
+    }
+    let left = async |store: &Store| {
+        let page = store.executions(&workspace(), None, 5000, &ExecutionFilter::default()).unwrap();
+        page.items.iter().filter(|run| run.status == Status::Waiting).count() * 10_000 + page.items.len()
+    };
+    let forgotten = store.forget(Timestamp::from_millis(999), None).await.unwrap();
+    assert_eq!(forgotten, super::Forgotten::default(), "nothing is that old");
+    store.forget(Timestamp::from_millis(0), Some(1100)).await.unwrap();
+    assert_eq!(left(&store).await, 400 * 10_000 + 1100, "the oldest that are over");
+    assert!(store.execution(&workspace(), runs[1].id).unwrap().is_none());
+    assert!(store.execution(&workspace(), runs[0].id).unwrap().is_some());
+    let forgotten =
+        store.forget(Timestamp::now().saturating_add(std::time::Duration::from_secs(9)), None).await.unwrap();
+    assert_eq!((forgotten.executions, left(&store).await), (700, 400 * 10_000 + 400));
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
+/// Tickets whose time is over are forgotten, with the way to find them; the others stay, however old.
+#[tokio::test]
+async fn tickets_are_forgotten_when_they_have_no_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let closed = |at: u64| TicketStatus::Closed { closed_at: Timestamp::from_millis(at), callback: None };
+    let at = |millis| Some(Timestamp::from_millis(millis));
+    let open = TicketStatus::Open;
+    for (number, (status, expires_at)) in [
+        (closed(1), None),
+        (open.clone(), at(1)),
+        (open.clone(), None),
+        (closed(4_000_000_000_000), at(4_000_000_000_000)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let state = uuid::Uuid::from_u128(number as u128);
+        let record = Box::new(TicketRecord { state, status, expires_at, ..TicketRecord::for_testing() });
+        let put = Write::PutTicket { workspace: workspace(), before: None, record };
+        store.commit(vec![put]).await.unwrap();
+    }
+    let later = Timestamp::now().saturating_add(std::time::Duration::from_secs(9));
+    assert_eq!(store.forget(later, None).await.unwrap().tickets, 2);
+    assert_eq!(store.tickets(&workspace(), None, 9, &TicketFilter::default()).unwrap().items.len(), 2);
+    let found = |number| store.ticket_of_state(uuid::Uuid::from_u128(number)).unwrap().is_some();
+    assert_eq!([0, 1, 2, 3].map(found), [false, false, true, true]);
+    let again = store.tickets(&workspace(), None, 1, &TicketFilter::default()).unwrap().items.remove(0);
+    let stale = Write::PutTicket { workspace: workspace(), before: Some(7), record: Box::new(again) };
+    assert!(matches!(store.commit(vec![stale]).await, Err(StoreError::Conflict)));
+}
+
+/// B22: whoever walks all pages sees everything once that was there when he began, whatever is written meanwhile, in both places
+/// where records are.
+#[tokio::test]
+async fn b22_walking_all_pages_shows_every_callback_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut random = Random(22);
+    let write = async |outcome: Outcome, is_promised: bool| {
+        let record = CallbackRecord { outcome, ..CallbackRecord::for_testing() };
+        let id = record.id;
+        if is_promised {
+            let put = Write::PutCallback { workspace: workspace(), record: Box::new(record) };
+            store.commit(vec![put]).await.unwrap();
+        } else {
+            assert!(store.keep_recent(&workspace(), &record));
+        }
+        id
+    };
+    let mut all = vec![write(Outcome::Ignored, false).await, write(Outcome::Kept, true).await];
+    for _ in 0..7 {
+        all.push(write(Outcome::Failed, false).await);
+    }
+    let walked = |limit: usize, outcome: Outcome| {
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let wanted = CallbackFilter { outcome: Some(outcome), ..CallbackFilter::default() };
+            let page = store.callbacks(&workspace(), before, limit, &wanted).unwrap();
+            assert!(page.items.len() <= limit);
+            seen.extend(page.items.iter().map(|record| record.id));
+            before = page.next;
+            if before.is_none() {
+                break seen;
+            }
+        }
+    };
+    for limit in 1..=8 {
+        let failed = walked(limit, Outcome::Failed);
+        assert!(failed.iter().rev().eq(&all[2..]), "{limit} a page: {failed:?}");
+    }
+    for _ in 0..12_000 {
+        let is_promised = random.below(50) == 0;
+        all.push(write(Outcome::Rejected, is_promised).await);
+    }
+    for (outcome, limit, expected) in
+        [(None, 150, all.clone()), (Some(Outcome::Ignored), 10, vec![all[0]]), (Some(Outcome::Kept), 1, vec![all[1]])]
+    {
+        let (mut before, mut seen) = (None, Vec::new());
+        for pages in 0.. {
+            assert!(pages < 1000, "it does not end");
+            let wanted = CallbackFilter { outcome, ..CallbackFilter::default() };
+            let page = store.callbacks(&workspace(), before, limit, &wanted).unwrap();
+            assert!(page.items.len() <= limit);
+            seen.extend(page.items.iter().map(|record| record.id));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+            write(Outcome::Rejected, pages % 2 == 0).await;
+        }
+        seen.retain(|id| all.contains(id));
+        seen.reverse();
+        assert_eq!(seen, expected, "{outcome:?}");
+    }
+}
+
+/// R8: a backup ends with what was durable when it got there: a frame that is being written is none of its business.
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_a_backup_does_not_read_what_is_being_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    for number in 0..5 {
+        store.commit(state(&format!("{number}"), b"value")).await.unwrap();
+    }
+    let log = &store.engine.log;
+    let end = usize::try_from(log.scan(log.start(), &mut |_, _| Ok(())).unwrap().end.position.offset).unwrap();
+    // Half of a frame is there, and the one behind it whole.
+    let mut bytes = std::fs::read(log_file(directory.path())).unwrap();
+    let frame = bytes[..end / 5].to_vec();
+    bytes.resize(end + 4096, 0);
+    bytes[end..end + 24].copy_from_slice(&frame[..24]);
+    bytes[end + 512..end + 512 + frame.len()].copy_from_slice(&frame);
+    std::fs::write(log_file(directory.path()), bytes).unwrap();
+    assert!(log.scan(log.start(), &mut |_, _| Ok(())).is_err(), "it looks like damage");
+    let backup = tokio::task::spawn_blocking({
+        let store = store.clone();
+        move || store.backup(std::iter::empty(), &mut |_| Ok(()))
+    });
+    backup.await.unwrap().unwrap();
+}
+
+/// A power failure keeps what was synced. Of the frame that was being written, each sector may be there, or zeros, or what
+/// was to come after it without what was to come before; the file may have any length in between; and of sled's files
+/// nothing can be trusted. Whatever it is: what was acknowledged is there, and what was not is there whole or not at all.
+#[tokio::test]
+async fn a_power_failure_loses_nothing_that_was_acknowledged() {
+    const COMMITS: usize = 12;
+    const IMAGES: u64 = 400;
+    const SECTOR: usize = 512;
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let value = |number: usize| vec![u8::try_from(number).unwrap(); 300 * number];
+    let mut ends = vec![0];
+    for number in 0..COMMITS {
+        store.commit(state(&format!("a{number}"), &value(number))).await.unwrap();
+        let end = store.engine.log.scan(store.engine.log.start(), &mut |_, _| Ok(())).unwrap().end;
+        ends.push(usize::try_from(end.position.offset).unwrap());
+    }
+    store.close().await;
+    drop(store);
+    let log = std::fs::read(log_file(directory.path())).unwrap();
+    let index = std::fs::read(directory.path().join("store/index/db")).unwrap();
+    let (mut whole, mut torn) = (0, 0);
+    for seed in 0..IMAGES {
+        let mut rng = Random(seed);
+        let acknowledged = usize::try_from(rng.below(COMMITS as u64)).unwrap();
+        let (synced, written) = (ends[acknowledged], ends[acknowledged + 1]);
+        let mut bytes = log[..written].to_vec();
+        for start in (synced..written).step_by(SECTOR) {
+            if rng.below(3) == 0 {
+                bytes[start..(start + SECTOR).min(written)].fill(0);
+            }
+        }
+        match rng.below(3) {
+            0 => bytes.truncate(synced + usize::try_from(rng.below((written - synced) as u64 + 1)).unwrap()),
+            // The segment was prepared.
+            1 => bytes.resize(written + 8192, 0),
+            _ => {}
+        }
+        let image = tempfile::tempdir().unwrap();
+        let store_directory = image.path().join("store");
+        std::fs::create_dir_all(store_directory.join("log")).unwrap();
+        std::fs::create_dir_all(store_directory.join("index")).unwrap();
+        std::fs::write(log_file(image.path()), &bytes).unwrap();
+        std::fs::write(store_directory.join("opened"), "another boot").unwrap();
+        let mut damaged = index.clone();
+        for _ in 0..rng.below(8) {
+            let place = usize::try_from(rng.below(damaged.len() as u64)).unwrap();
+            let end = (place + SECTOR).min(damaged.len());
+            damaged[place..end].fill(u8::try_from(rng.below(256)).unwrap());
+        }
+        std::fs::write(store_directory.join("index/db"), damaged).unwrap();
+        let store = Store::open(image.path(), OPTIONS).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let read = |number: usize| store.state(&workspace(), &workspace(), &format!("a{number}")).unwrap();
+        for number in 0..acknowledged {
+            assert_eq!(read(number), Some(value(number)), "seed {seed}: the acknowledged a{number}");
+        }
+        match read(acknowledged) {
+            Some(found) => {
+                assert_eq!(found, value(acknowledged), "seed {seed}");
+                whole += 1;
+            }
+            None => torn += 1,
+        }
+        assert!((acknowledged + 1..COMMITS).all(|number| read(number).is_none()), "seed {seed}: from the future");
+        store.commit(state("next", b"1")).await.unwrap();
+    }
+    assert!(whole > 0 && torn > 0);
+    println!("power failure: {IMAGES} images, {torn} torn frames, 0 failures");
+}
+
+/// A store of before waits had environments: they get that of their executions, and what belongs to nothing goes.
+#[tokio::test]
+async fn e1_waits_of_an_earlier_version_get_the_environment_of_their_execution() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let (staging, trigger): (Name, Name) = ("staging".parse().unwrap(), "paid".parse().unwrap());
+    let since = Timestamp::from_millis(7);
+    let mut writes = Vec::new();
+    let mut ids = Vec::new();
+    for environment in [&workspace(), &staging] {
+        let mut run = summary(1, Status::Waiting);
+        run.environment = environment.clone();
+        run.wait = Some(ringback_records::journal::Wait {
+            trigger: Some(trigger.clone()),
+            step: "steps[1]".into(),
+            since,
+            until: None,
+        });
+        store
+            .engine
+            .writer
+            .commit(vec![put_json(&key::environment(&workspace(), environment), &json!({}))])
+            .await
+            .unwrap();
+        store.commit(advance(&run, 1)).await.unwrap();
+        let waits = key::waits(&workspace(), environment, &run.flow, &trigger);
+        writes.push(Operation::Delete(key::wait(&waits, since, run.id)));
+        ids.push(run.id);
+    }
+    for id in ids.iter().copied().chain([ExecutionId::new()]) {
+        let old = [b"Wdefault\0default\0paid\0", &since.as_millis().to_be_bytes()[..], id.as_bytes()].concat();
+        writes.push(put_json(&old, &json!(null)));
+    }
+    store.engine.writer.commit(writes).await.unwrap();
+    let waits = |environment: &Name| store.waits(&workspace(), environment, &workspace(), &trigger, None, 9).unwrap();
+    assert!(waits(&workspace()).is_empty() && waits(&staging).is_empty());
+    store.renew().await.unwrap();
+    assert_eq!((waits(&workspace()), waits(&staging)), (vec![(since, ids[0])], vec![(since, ids[1])]));
+    assert_eq!(store.engine.count(&[key::WAIT], 9).unwrap(), 2);
+    assert_eq!(store.unended_in(&workspace(), &staging).unwrap(), 1);
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
+/// R21: a store of before tokens were in order by their users.
+#[tokio::test]
+async fn r21_tokens_of_an_earlier_version_are_found_by_their_users() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut writes = Vec::new();
+    for (user, hash) in [("jane", "a1"), ("jan", "b2"), ("jane", "c3")] {
+        let record = json!({ "user": user, "created_at": "2026-01-01T00:00:00Z" });
+        writes.push(put_json(&key::user_token(&workspace(), hash), &record));
+    }
+    store.engine.writer.commit(writes).await.unwrap();
+    assert!(store.user_tokens(&workspace(), "jane").unwrap().is_empty());
+    for _ in 0..2 {
+        store.renew().await.unwrap();
+        assert_eq!(store.user_tokens(&workspace(), "jane").unwrap(), ["a1", "c3"]);
+        assert_eq!(store.user_tokens(&workspace(), "jan").unwrap(), ["b2"]);
+    }
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
+/// A-PW-6: signatures that an earlier version remembered with their flow stay dropped.
+#[tokio::test]
+async fn signatures_that_an_earlier_version_dropped_stay_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let hash = ringback_records::name::sha256_hex(b"dropped");
+    let id = uuid::Uuid::from_u128(1);
+    let callbacks = json!({ "main": { "id": "x", "signatures": ["kept"], "dropped": [hash] } });
+    let ids = json!({ "t": { "key": "k", "flow": id, "trigger": id, "callbacks": callbacks } });
+    let record =
+        json!({ "name": "a", "version": 1, "enabled": true, "ids": ids, "updated_at": "2026-01-01T00:00:00Z" });
+    let put = put_json(&key::flow(&workspace(), &"a".parse().unwrap()), &record);
+    store.engine.writer.commit(vec![put]).await.unwrap();
+    for _ in 0..2 {
+        store.renew().await.unwrap();
+        assert!(store.is_signature_dropped(&workspace(), "dropped").unwrap());
+        assert!(!store.is_signature_dropped(&workspace(), "kept").unwrap());
+    }
+    let record = store.flow(&workspace(), &"a".parse().unwrap()).unwrap().unwrap();
+    let ids = &record.ids[&"t".parse().unwrap()].callbacks[&"main".parse().unwrap()];
+    let staging = "staging".parse().unwrap();
+    assert_eq!(ids.in_environment("kept", &staging), "kept", "URLs of before stay as they are");
+    let put = Write::PutFlow { workspace: workspace(), record };
+    let delete = Write::DeleteFlow { workspace: workspace(), name: "a".parse().unwrap(), version: 1 };
+    store.commit(vec![put, delete]).await.unwrap();
+    assert!(store.is_signature_dropped(&workspace(), "dropped").unwrap(), "also without the flow");
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
+fn put_json(key: &[u8], value: &serde_json::Value) -> Operation {
+    Operation::Put { key: key.to_vec(), revision: 0, value: value.to_string().into_bytes() }
+}
+
+/// Changes around every limit: what is taken can be read again, by a copy of the files as a kill would leave them and after
+/// a restart, and what is refused has changed nothing.
+#[tokio::test]
+async fn b1_what_can_be_written_can_be_read_again() {
+    const MAX: usize = 96 << 10;
+    let options = StoreOptions { segment_bytes: 1 << 20, change_bytes_max: MAX, ..OPTIONS };
+    let mut random = Random(41);
+    let directory = tempfile::tempdir().unwrap();
+    let mut kept = std::collections::BTreeMap::<String, Vec<u8>>::new();
+    let (mut refused, mut tried) = (0, 0);
+    for _ in 0..4 {
+        let store = Store::open(directory.path(), options).unwrap();
+        for _ in 0..40 {
+            // One large value, a long key, or many small ones; as often as not a little above what is taken.
+            let around = |random: &mut Random, limit: usize| limit - 200 + usize::try_from(random.below(300)).unwrap();
+            let (count, key, value) = match random.below(4) {
+                0 => (1, 5, around(&mut random, MAX * 3 / 4)),
+                1 => (1, around(&mut random, usize::from(u16::MAX)), 1),
+                2 => (around(&mut random, MAX / 53), 5, 10),
+                _ => (1 + usize::try_from(random.below(20)).unwrap(), 5, usize::try_from(random.below(5000)).unwrap()),
+            };
+            let names: Vec<String> = (0..count).map(|number| format!("{}{number:05}", "0".repeat(key - 5))).collect();
+            let value = vec![u8::try_from(random.below(256)).unwrap(); value];
+            let writes = names.iter().flat_map(|name| state(name, &value)).collect();
+            tried += 1;
+            match store.commit(writes).await {
+                Ok(()) => kept.extend(names.into_iter().map(|name| (name, value.clone()))),
+                Err(StoreError::TooLarge { .. }) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let copy = tempfile::tempdir().unwrap();
+        copy_files(directory.path(), copy.path());
+        drop(store);
+        for place in [copy.path(), directory.path()] {
+            let store = Store::open(place, options).unwrap();
+            for (name, value) in &kept {
+                assert_eq!(store.state(&workspace(), &workspace(), name).unwrap().as_ref(), Some(value));
+            }
+            let findings = store.verify().unwrap();
+            assert_eq!((findings.problem_count, findings.records), (0, kept.len() as u64));
+        }
+    }
+    assert!(refused > tried / 8 && refused < tried * 7 / 8, "{refused} of {tried}");
+    println!("{tried} cases");
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy_files(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// P4: a backup with right checksums, that somebody made by hand, writes no file but a component.
+#[tokio::test]
+async fn p4_a_backup_restores_nothing_but_what_a_backup_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let forged = |lines: &[String]| {
+        let mut chain = super::backup::Chain::default();
+        let header = r#"{"backup":{"format":2,"version":"0.1.0"}}"#.to_owned();
+        let end = format!(r#"{{"end":{{"lines":{}}}}}"#, lines.len() + 1);
+        [&[header], lines, &[end]].concat().iter().flat_map(|line| chain.seal(line)).collect::<Vec<u8>>()
+    };
+    let file = |name: &str| format!(r#"{{"file":{{"name":"{name}","bytes":"YWJj"}}}}"#);
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    for name in [
+        "secret.key",
+        "admin-token",
+        "store/log/0000000001.log",
+        "../outside",
+        "/tmp/outside",
+        "plugins/../secret.key",
+        "plugins/x.wasm",
+        "plugins/aa7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad.wasm",
+        "",
+    ] {
+        let written = std::cell::Cell::new(0);
+        let put = |_| {
+            written.set(written.get() + 1);
+            Ok(())
+        };
+        let error = store.restore(forged(&[file(name)]).as_slice(), put).await.unwrap_err();
+        assert!(error.to_string().contains("no component"), "{name}: {error}");
+        assert_eq!(written.get(), 0, "{name}");
+    }
+    let value = r#"{"value":{"key":"/w==","revision":0,"value":"x"}}"#.to_owned();
+    assert!(store.restore(forged(&[value]).as_slice(), |_| Ok(())).await.is_err(), "a key of no kind");
+    let name = format!("plugins/{digest}.wasm");
+    store.restore(forged(&[file(&name)]).as_slice(), |_| Ok(())).await.unwrap();
+}
+
+/// R7, C3: what was just tried again is not forgotten, although it had ended when that was decided; the rest of the batch is.
+#[tokio::test]
+async fn r7_c3_an_execution_that_goes_on_is_not_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let mut run = summary(1, Status::Failed);
+    run.ended_at = Some(Timestamp::from_millis(1000));
+    store.commit(advance(&run, 1)).await.unwrap();
+    let mut again = run.clone();
+    (again.status, again.ended_at, again.entries) = (Status::Running, None, 2);
+    let delete = Write::DeleteExecution { workspace: workspace(), id: run.id, entries: run.entries };
+    let write = Write::Advance {
+        workspace: workspace(),
+        before: Some(Box::new(run.clone())),
+        summary: Box::new(again),
+        entries: vec![entry()],
+    };
+    store.commit(vec![write]).await.unwrap();
+    assert!(matches!(store.commit(vec![delete]).await, Err(StoreError::Conflict)));
+    assert!(store.execution(&workspace(), run.id).unwrap().is_some());
+}
+
+/// B9: of too many executions the oldest of all workspaces go, wherever they stand in the alphabet.
+#[tokio::test]
+async fn b9_the_oldest_of_all_workspaces_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let names: [Name; 3] = ["zzz", "mmm", "aaa"].map(|name| name.parse().unwrap());
+    for name in &names {
+        for _ in 0..5 {
+            let mut run = summary(1, Status::Completed);
+            run.ended_at = Some(Timestamp::from_millis(1000));
+            let entries = vec![entry()];
+            let write = Write::Advance { workspace: name.clone(), before: None, summary: Box::new(run), entries };
+            store.commit(vec![write]).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+    store.forget(Timestamp::from_millis(0), Some(7)).await.unwrap();
+    let left = names
+        .each_ref()
+        .map(|name| store.executions(name, None, 100, &ExecutionFilter::default()).unwrap().items.len());
+    assert_eq!(left, [0, 2, 5]);
+}

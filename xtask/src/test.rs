@@ -51,7 +51,8 @@ pub fn run() -> Result<()> {
     templates()?;
     step("documentation");
     let mut doc = cargo();
-    doc.args(["doc", "--no-deps", "--locked", "--package", "ringback-guest", "--package", "ringback"]);
+    doc.args(["doc", "--no-deps", "--locked", "--lib", "--package", "ringback-guest", "--package", "ringback"]);
+    doc.args(["records", "rules", "store", "outbound", "plugin"].map(|room| format!("--package=ringback-{room}")));
     run_command(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
     step("dependencies");
     dependencies()?;

@@ -350,7 +350,7 @@ impl Pipeline {
             true => closed_by(by),
             false => TicketStatus::Open,
         };
-        match self.store.commit(vec![becomes(&ticket, workspace, status)]).await {
+        match self.store.commit(vec![becomes(ticket, workspace, status)]).await {
             Ok(()) | Err(StoreError::Conflict) => Ok(true),
             Err(error) => Err(error),
         }
@@ -364,7 +364,7 @@ impl Pipeline {
     ) -> Option<Result<Reply, Stop>> {
         let stored = &passage.ticket.as_ref()?.ticket.response;
         let response = match execution {
-            Some(execution) => ticket_response::adjusted(&stored, |name| execution.set_by_last_callback(name)),
+            Some(execution) => ticket_response::adjusted(stored, |name| execution.set_by_last_callback(name)),
             None => Ok(stored.clone()),
         };
         if response.as_ref().is_ok_and(ticket_response::leaves_out_body) {

@@ -66,6 +66,7 @@ macro_rules! id {
         pub struct $name(uuid::Uuid);
 
         impl $name {
+            #[expect(clippy::new_without_default, reason = "each one is another")]
             pub fn new() -> Self {
                 Self(uuid::Uuid::now_v7())
             }

@@ -1,20 +1,20 @@
 //! The server, put together: opened in the order of dependence, stopped in the reverse.
 
+use crate::catalogue::environments::Environments;
+use crate::catalogue::flows::Flows;
+use crate::catalogue::redirects::Redirects;
+use crate::catalogue::secrets::SecretError;
+use crate::catalogue::secrets::Secrets;
+use crate::catalogue::tickets::Tickets;
+use crate::catalogue::tokens::{TokenError, Tokens};
+use crate::catalogue::users::Users;
 use crate::config::Config;
-use crate::environment::Environments;
-use crate::flows::Flows;
 use crate::http;
 use crate::instance;
-use crate::jwt::JwtUsers;
+use crate::pipeline::JwtUsers;
 use crate::pipeline::Pipeline;
-use crate::redirect::Redirects;
 use crate::retention::forget_repeatedly;
 use crate::runner::{Parts, Runner};
-use crate::secret::SecretError;
-use crate::secret::Secrets;
-use crate::ticket::Tickets;
-use crate::token::{TokenError, Tokens};
-use crate::user::Users;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ringback_outbound::flow::Sender;
 use ringback_outbound::plugin::Outbound;
@@ -104,7 +104,7 @@ pub async fn run(
     store.renew().await?;
     let environments = Environments::open(store.clone())?;
     let secrets = Secrets::open(store.clone(), Some(environments.clone()), &config.secret_key)?;
-    let tokens = Tokens::open(&store, &config.data.join("admin-token")).await?;
+    let tokens = Tokens::open(store.clone(), &config.data.join("admin-token")).await?;
     let users = Users::new(store.clone());
     let settings = Settings {
         data: config.data.clone(),

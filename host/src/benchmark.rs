@@ -1,7 +1,7 @@
 //! A view of the inside for the benchmarks alone.
 
-use crate::secret::KeySource;
-use crate::secret::Secrets;
+use crate::catalogue::secrets::KeySource;
+use crate::catalogue::secrets::Secrets;
 use bytes::Bytes;
 use ringback_outbound::plugin::Outbound;
 use ringback_plugin::{Limits, Plugins, Settings, Subject};

@@ -184,8 +184,8 @@ impl CliError {
 
     fn exit(&self) -> Exit {
         use crate::app::RunError;
-        use crate::secret::SecretError;
-        use crate::token::TokenError;
+        use crate::catalogue::secrets::SecretError;
+        use crate::catalogue::tokens::TokenError;
         use ringback_plugin::RegistryError;
         use ringback_rules::vault::VaultError;
         use ringback_store::OpenError;

@@ -1,8 +1,8 @@
 //! Settings: `ringback.toml`, then `RINGBACK_…` variables, then flags; the later wins.
 
-use crate::redirect::RedirectOrigins;
+use crate::catalogue::redirects::RedirectOrigins;
+use crate::catalogue::secrets::KeySource;
 use crate::retention::Retention;
-use crate::secret::KeySource;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;

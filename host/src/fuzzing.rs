@@ -1,7 +1,7 @@
 //! Every reader of bytes from outside, for the fuzz targets of `host/fuzz`: each takes any bytes, and fails when what holds
 //! for all inputs does not hold for these.
 
-use crate::redirect::RedirectOrigins;
+use crate::catalogue::redirects::RedirectOrigins;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ringback_records::callback::{Callback, Input, Request};
@@ -124,7 +124,7 @@ pub fn request_to_callback(input: &[u8]) {
     let _ = face::ticket(&request);
     let _ = face::selector(&request);
     let _ = face::status_token(&request.path);
-    let _ = path::structure(&request.query);
+    let _ = query::structure(&request.query);
     let none = Names::default();
     let callback = Lists { of_server: &none, of_trigger: None }.callback(&callback(request), None);
     let shown = callback.to_json();

@@ -4,22 +4,12 @@
 //! In the order of a callback: [`http`](mod@http) receives it, `face` finds its trigger, `pipeline` takes it through
 //! `verify`, `parse`, `condition` and `execution`, `store` makes it durable, `runner` runs the rest of the flow.
 
-mod auth;
+mod catalogue;
 mod condition;
-mod doors;
-mod environment;
-mod flows;
 mod instance;
-mod jwt;
 mod pipeline;
-mod redirect;
-mod removal;
 mod retention;
 mod runner;
-mod secret;
-mod ticket;
-mod token;
-mod user;
 mod weight;
 
 pub mod app;

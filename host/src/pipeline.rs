@@ -4,22 +4,24 @@
 //! does not pass a stage ends there with an answer and a record that says why.
 
 mod again;
+mod auth;
 mod dedupe;
+mod issuers;
 mod passage;
 mod respond;
 mod select;
 mod ticket;
 
 pub use again::{Replay, ReplayError};
+pub use issuers::JwtUsers;
 
-use crate::auth::check_user;
+use crate::catalogue::environments::Environments;
+use crate::catalogue::flows::{Flows, Route};
+use crate::catalogue::tickets::Tickets;
+use crate::catalogue::users::Users;
 use crate::condition::{Asking, evaluate};
-use crate::environment::Environments;
-use crate::flows::{Flows, Route};
-use crate::jwt::JwtUsers;
+use crate::pipeline::auth::check_user;
 use crate::runner::{Answer, Run, Runner, Until, advance};
-use crate::ticket::Tickets;
-use crate::user::Users;
 use dedupe::Identity;
 use futures_util::future::BoxFuture;
 use passage::{Origin, Passage, Place, scope_of};

@@ -1,6 +1,6 @@
 //! Forgets, now and then, what is older than the operator wants to keep.
 
-use crate::flows::Flows;
+use crate::catalogue::flows::Flows;
 use ringback_records::time::Timestamp;
 use ringback_store::{Forgotten, Store, StoreError};
 use std::convert::Infallible;

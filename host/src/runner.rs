@@ -11,9 +11,9 @@ mod waiters;
 
 pub use waiters::{Answer, Until, Waiting};
 
-use crate::environment::Environments;
-use crate::flows::Flows;
-use crate::ticket::Tickets;
+use crate::catalogue::environments::Environments;
+use crate::catalogue::flows::Flows;
+use crate::catalogue::tickets::Tickets;
 use crate::weight::LoadedFlow;
 use effects::Performed;
 use futures_util::future::BoxFuture;

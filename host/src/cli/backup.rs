@@ -4,7 +4,7 @@ use super::client::Client;
 use super::output::done;
 use super::{CliError, Connection};
 use crate::app::RunError;
-use crate::token::{TokenError, Tokens};
+use crate::catalogue::tokens::{TokenError, Tokens};
 use ringback_records::file::{sync_directory, write_durably};
 use ringback_store::{BackupError, BackupFile, Lock, OpenError, Store, StoreOptions};
 use std::collections::BTreeSet;
@@ -176,5 +176,5 @@ fn forget(directory: &Path) -> Result<(), CliError> {
 }
 
 async fn new_token(store: &Store, file: &Path) -> Result<(), TokenError> {
-    Tokens::open(store, file).await?.make_admin(store, file, "restored").await
+    Tokens::open(store.clone(), file).await?.make_admin(file, "restored").await
 }

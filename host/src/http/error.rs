@@ -1,9 +1,9 @@
 //! The one map from errors to status codes of the admin API.
 
-use crate::flows::FlowError;
-use crate::removal::RemovalError;
-use crate::secret::SecretError;
-use crate::token::TokenError;
+use crate::catalogue::flows::FlowError;
+use crate::catalogue::removal::RemovalError;
+use crate::catalogue::secrets::SecretError;
+use crate::catalogue::tokens::TokenError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ringback_plugin::{RegistryError, UploadError};

@@ -5,8 +5,8 @@
 
 use super::passage::{Origin, Passage, Place};
 use super::{End, Pipeline, Stopped, respond};
+use crate::catalogue::tickets::becomes;
 use crate::runner::{Answer, Until};
-use crate::ticket::becomes;
 use http::Method;
 use ringback_plugin::Subject;
 use ringback_records::callback::{Callback, Request};

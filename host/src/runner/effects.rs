@@ -2,8 +2,8 @@
 
 use super::mailbox::Look;
 use super::{RETRY_AFTER, Runner};
-use crate::ticket;
-use crate::ticket::TicketError;
+use crate::catalogue::tickets;
+use crate::catalogue::tickets::TicketError;
 use ringback_plugin::{CallError, Subject};
 use ringback_records::name::{Name, TicketId};
 use ringback_records::ticket::{TicketRecord, TicketRequest};
@@ -137,7 +137,7 @@ impl Runner {
         match tickets.prepare(workspace, request, Timestamp::now()).await {
             Ok(ticket) => {
                 let made = json!({ "url": tickets.url(&ticket), "state": ticket.state, "id": ticket.id });
-                Ok(Ok((Event::TicketMade(made), Some(ticket::new(workspace, &ticket)))))
+                Ok(Ok((Event::TicketMade(made), Some(tickets::new(workspace, &ticket)))))
             }
             Err(TicketError::Store(error)) => Err(error),
             Err(error) => Ok(Err(Failure::Ticket(error.to_string()))),

@@ -4,7 +4,7 @@ use super::auth::{Author, Viewer};
 use super::extract::{Json, Path, Query, Text};
 use super::{List, answer, parse_name};
 use crate::app::App;
-use crate::flows::{Deployed, Deployment, How, Version, signature_id};
+use crate::catalogue::flows::{Deployed, Deployment, How, Version, signature_id};
 use crate::http::error::Problem;
 use axum::extract::State;
 use axum::http::StatusCode;

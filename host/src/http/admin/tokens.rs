@@ -87,7 +87,7 @@ async fn create_token(
             "`name` says what the token is for: 1 to 100 characters, no space in front and no control characters";
         return Err(Problem::bad_request("invalid_name", detail));
     }
-    let (id, token) = app.tokens.create(&app.store, body.name, body.access, caller.workspace, expires_at).await?;
+    let (id, token) = app.tokens.create(body.name, body.access, caller.workspace, expires_at).await?;
     Ok(answer(StatusCode::CREATED, CreatedToken { id, token, expires_at }))
 }
 
@@ -104,7 +104,7 @@ async fn remove_token(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let owned = app.tokens.list().iter().any(|(known, record)| *known == id && record.workspace == caller.workspace);
-    if owned && app.tokens.remove(&app.store, &id).await? {
+    if owned && app.tokens.remove(&id).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::not_found("there is no token with this id; `ringback token list` lists the ids"))

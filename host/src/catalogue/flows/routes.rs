@@ -37,7 +37,7 @@ pub struct RoutedCallback {
 type Place = (&'static str, String);
 
 #[derive(Clone, Default)]
-pub(super) struct Table {
+pub(super) struct Routes {
     pub(super) flows: BTreeMap<(Name, Name), Arc<Deployed>>,
     urls: HashMap<Place, Url>,
 }
@@ -61,7 +61,7 @@ enum Leads {
     Nowhere,
 }
 
-impl Table {
+impl Routes {
     pub(super) fn find(&self, workspace: &Name, name: &Name) -> Option<&Arc<Deployed>> {
         self.flows.get(&(workspace.clone(), name.clone()))
     }

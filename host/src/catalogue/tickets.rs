@@ -3,9 +3,9 @@
 //! A ticket says what is done when its URL is called: an execution goes on at a trigger, a flow starts, a plugin answers, or
 //! nothing but the stored answer is given. It also says how often: once, until it was successful, or as often as one likes.
 
-use crate::environment::Environments;
-use crate::flows::Flows;
-use crate::redirect::Redirects;
+use crate::catalogue::environments::Environments;
+use crate::catalogue::flows::Flows;
+use crate::catalogue::redirects::Redirects;
 use ringback_plugin::Plugins;
 use ringback_records::journal::Status;
 use ringback_records::name::{ExecutionId, Name, TicketId, looks_random, random_id};

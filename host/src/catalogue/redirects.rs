@@ -1,7 +1,7 @@
 //! Where callers may be sent: to a path of the same host, or to an origin that the settings or an administrator of the
 //! workspace have named. Anything else would let whoever fills in a URL borrow our name for his own page.
 
-use arc_swap::ArcSwap;
+use super::table::Table;
 use ringback_records::name::Name;
 use ringback_records::redirect::OriginRecord;
 use ringback_records::time::Timestamp;
@@ -70,8 +70,7 @@ type Added = BTreeMap<(Name, String), OriginRecord>;
 pub struct Redirects {
     settings: Arc<RedirectOrigins>,
     store: Store,
-    added: Arc<ArcSwap<Added>>,
-    changing: Arc<tokio::sync::Mutex<()>>,
+    added: Arc<Table<Added>>,
 }
 
 impl Redirects {
@@ -83,7 +82,7 @@ impl Redirects {
     pub fn open(settings: Arc<RedirectOrigins>, store: Store) -> Result<Self, StoreError> {
         let added: Added =
             store.redirect_origins()?.into_iter().map(|(owner, origin, record)| ((owner, origin), record)).collect();
-        Ok(Self { settings, store, added: Arc::new(ArcSwap::from_pointee(added)), changing: Arc::default() })
+        Ok(Self { settings, store, added: Arc::new(Table::new(added)) })
     }
 
     /// Whether callers of a workspace may be sent somewhere (A-GX-13).
@@ -124,7 +123,7 @@ impl Redirects {
         if !self.settings.admits(&origin) {
             return Err(OriginError::OutOfBound(origin));
         }
-        let _changing = self.changing.lock().await;
+        let _changing = self.added.lock().await;
         let added = self.added.load();
         let key = (workspace.clone(), origin.clone());
         if added.contains_key(&key) {
@@ -136,10 +135,10 @@ impl Redirects {
         let record = OriginRecord { added_at: Timestamp::now() };
         let put =
             Write::PutRedirectOrigin { workspace: workspace.clone(), origin: origin.clone(), record: record.clone() };
-        self.store.commit(vec![put]).await?;
-        self.update(|added| {
+        let change = |added: &mut Added| {
             added.insert(key.clone(), record.clone());
-        });
+        };
+        self.added.commit(&self.store, vec![put], change).await?;
         Ok((origin, true))
     }
 
@@ -150,22 +149,15 @@ impl Redirects {
     /// It is no origin, or the store failed.
     pub async fn remove(&self, workspace: &Name, origin: &str) -> Result<bool, OriginError> {
         let origin = parse_origin(origin).map_err(OriginError::Malformed)?;
-        let _changing = self.changing.lock().await;
+        let _changing = self.added.lock().await;
         let key = (workspace.clone(), origin.clone());
         let existed = self.added.load().contains_key(&key);
-        self.store.commit(vec![Write::DeleteRedirectOrigin { workspace: workspace.clone(), origin }]).await?;
-        self.update(|added| {
+        let delete = Write::DeleteRedirectOrigin { workspace: workspace.clone(), origin };
+        let change = |added: &mut Added| {
             added.remove(&key);
-        });
+        };
+        self.added.commit(&self.store, vec![delete], change).await?;
         Ok(existed)
-    }
-
-    fn update(&self, change: impl Fn(&mut Added)) {
-        self.added.rcu(|added| {
-            let mut added = Added::clone(added);
-            change(&mut added);
-            added
-        });
     }
 }
 

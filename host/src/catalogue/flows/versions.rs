@@ -158,7 +158,7 @@ impl Flows {
 
     /// No flow is deployed, changed or removed while this is held.
     pub async fn keep_unchanged(&self) -> impl Sized {
-        self.inner.changing.lock().await
+        self.inner.deployed.lock().await
     }
 
     /// The flows of a workspace that need a plugin, in words: the deployed version names it, or one that executions run which
@@ -235,7 +235,7 @@ impl Flows {
         if unneeded.is_empty() {
             return Ok(0);
         }
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.inner.deployed.lock().await;
         // The flow may have been removed, and deployed again, in the meantime: its versions have other numbers then.
         let Some(deployed) = self.find(workspace, name) else { return Ok(0) };
         let record = without(&deployed.record, &unneeded);
@@ -243,10 +243,9 @@ impl Flows {
         let count = unneeded.len();
         let delete = Write::DeleteFlowVersions { workspace: workspace.clone(), name: name.clone(), versions: unneeded };
         let put = Write::PutFlow { workspace: workspace.clone(), record: record.clone() };
-        self.inner.store.commit(vec![delete, put]).await?;
-        lock(&self.inner.ready).forget(&workspace, &name);
         let changed = super::Deployed { record, flow: Arc::clone(&deployed.flow) };
-        self.update(|table| table.put(&workspace, changed.clone()));
+        self.commit(vec![delete, put], |routes| routes.put(&workspace, changed.clone())).await?;
+        lock(&self.inner.ready).forget(&workspace, &name);
         Ok(count)
     }
 }

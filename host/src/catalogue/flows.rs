@@ -2,16 +2,16 @@
 
 mod difference;
 mod ids;
-mod table;
+mod routes;
 mod versions;
 
 pub use ids::signature_id;
-pub use table::Route;
+pub use routes::Route;
 pub use versions::Version;
 
-use crate::doors::Doors;
+use super::table::Table;
+use crate::catalogue::doors::Doors;
 use crate::weight::LoadedFlow;
-use arc_swap::ArcSwap;
 use aws_lc_rs::error::Unspecified;
 use ids::{SIGNATURES_MAX, take_over_keys};
 use ringback_plugin::Plugins;
@@ -24,9 +24,9 @@ use ringback_rules::face::{Face, Target};
 use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, Trigger, parse};
 use ringback_rules::vault::Vault;
 use ringback_store::{Store, StoreError, Write};
+use routes::Routes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use table::Table;
 use versions::{Ready, Users};
 
 /// Most executions that a warning counts.
@@ -105,13 +105,12 @@ pub struct Flows {
 
 struct Inner {
     store: Store,
-    deployed: ArcSwap<Table>,
+    deployed: Table<Routes>,
     /// Earlier versions that executions run.
     ready: Mutex<Ready>,
     users: Mutex<Users>,
     /// Versions of a flow that are kept, whether anybody needs them or not.
     versions_kept: usize,
-    changing: tokio::sync::Mutex<()>,
     doors: Doors,
 }
 
@@ -122,7 +121,7 @@ impl Flows {
     ///
     /// The store failed.
     pub fn open(store: Store, versions_kept: usize) -> Result<Self, StoreError> {
-        let mut table = Table::default();
+        let mut table = Routes::default();
         for (workspace, mut record) in store.flows()? {
             take_over_keys(&mut record);
             let version = store.flow_version(&workspace, &record.name, record.version)?;
@@ -139,11 +138,10 @@ impl Flows {
         }
         let inner = Inner {
             store,
-            deployed: ArcSwap::from_pointee(table),
+            deployed: Table::new(table),
             ready: Mutex::default(),
             users: Mutex::default(),
             versions_kept,
-            changing: tokio::sync::Mutex::new(()),
             doors: Doors::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -199,7 +197,7 @@ impl Flows {
             .map(|name| format!("there is no secret {name} yet: until `ringback secret set {name}`, callbacks get 500"))
             .collect();
 
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.inner.deployed.lock().await;
         let gone = parsed.plugins.iter().filter(|mention| plugins.find(workspace, &mention.plugin).is_none());
         mistakes.extend(gone.map(|mention| mention.name_at.mistake("the plugin was removed in the meantime")));
         if !mistakes.is_empty() {
@@ -275,8 +273,7 @@ impl Flows {
             FlowVersionRecord { source: source.to_owned(), deployed_at: Some(updated_at), plugins: Some(plugins) };
         let put_version = Write::PutFlowVersion { workspace: workspace.clone(), name: name.clone(), version, record };
         let put = Write::PutFlow { workspace: workspace.clone(), record: deployed.record.clone() };
-        store.commit(vec![put_version, put]).await?;
-        self.update(|table| table.put(&workspace, deployed.clone()));
+        self.commit(vec![put_version, put], |routes| routes.put(&workspace, deployed.clone())).await?;
         let flows = self.clone();
         tokio::spawn(async move {
             if let Err(error) = flows.forget_versions_of(&workspace, &name).await {
@@ -355,7 +352,7 @@ impl Flows {
         callback: &Name,
         change: impl FnOnce(&mut CallbackIds, &[Name]) -> Result<Vec<Write>, FlowError>,
     ) -> Result<Arc<Deployed>, FlowError> {
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.inner.deployed.lock().await;
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
         let mut record = deployed.record.clone();
         let ids = record.ids.get_mut(trigger).and_then(|ids| ids.callbacks.get_mut(callback));
@@ -372,7 +369,7 @@ impl Flows {
     ///
     /// There is no such flow, or the store failed.
     pub async fn set_enabled(&self, workspace: &Name, name: &Name, enabled: bool) -> Result<Arc<Deployed>, FlowError> {
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.inner.deployed.lock().await;
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
         Ok(self.put(workspace, FlowRecord { enabled, ..deployed.record.clone() }, &deployed.flow, Vec::new()).await?)
     }
@@ -387,9 +384,9 @@ impl Flows {
     ) -> Result<Arc<Deployed>, StoreError> {
         let record = FlowRecord { updated_at: Timestamp::now(), ..record };
         let put = Write::PutFlow { workspace: workspace.clone(), record: record.clone() };
-        self.inner.store.commit([put].into_iter().chain(with).collect()).await?;
         let deployed = Deployed { record, flow: Arc::clone(flow) };
-        self.update(|table| table.put(workspace, deployed.clone()));
+        let writes = [put].into_iter().chain(with).collect();
+        self.commit(writes, |routes| routes.put(workspace, deployed.clone())).await?;
         Ok(Arc::new(deployed))
     }
 
@@ -399,7 +396,7 @@ impl Flows {
     ///
     /// Executions of it have not ended, or the store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, FlowError> {
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.inner.deployed.lock().await;
         let Some(record) = self.inner.store.flow(workspace, name)? else { return Ok(false) };
         self.expect_ended(workspace, name).await?;
         // Who is about to start an execution has done so before it is asked again, or is refused.
@@ -411,11 +408,15 @@ impl Flows {
             Err(error) => return Err(error.into()),
         }
         self.expect_ended(workspace, name).await?;
-        self.inner.store.commit(vec![Write::DeleteFlow { workspace: of, name: flow, version }]).await?;
-        self.update(|table| table.remove(workspace, name));
+        let delete = Write::DeleteFlow { workspace: of, name: flow, version };
+        self.commit(vec![delete], |routes| routes.remove(workspace, name)).await?;
         lock(&self.inner.ready).forget(workspace, name);
         lock(&self.inner.users).remove(&(workspace.clone(), name.clone()));
         Ok(true)
+    }
+
+    async fn commit(&self, writes: Vec<Write>, change: impl Fn(&mut Routes)) -> Result<(), StoreError> {
+        self.inner.deployed.commit(&self.inner.store, writes, change).await
     }
 
     /// Refuses what would leave executions without their flow.
@@ -439,14 +440,6 @@ impl Flows {
     /// While this is held, the flow is not removed. It may have been before.
     pub async fn keep_open(&self, workspace: &Name, name: &Name) -> impl Sized {
         self.inner.doors.keep_open(workspace, name).await
-    }
-
-    fn update(&self, change: impl Fn(&mut Table)) {
-        self.inner.deployed.rcu(|table| {
-            let mut table = Table::clone(table);
-            change(&mut table);
-            table
-        });
     }
 }
 

@@ -1,9 +1,9 @@
 //! Removing what others may need: who needs it is asked first.
 
-use crate::environment::{EnvironmentError, Environments};
-use crate::flows::Flows;
-use crate::secret::Secrets;
-use crate::ticket::Tickets;
+use crate::catalogue::environments::{EnvironmentError, Environments};
+use crate::catalogue::flows::Flows;
+use crate::catalogue::secrets::Secrets;
+use crate::catalogue::tickets::Tickets;
 use ringback_plugin::{Plugins, RegistryError};
 use ringback_records::name::Name;
 use ringback_store::StoreError;

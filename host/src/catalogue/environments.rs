@@ -1,8 +1,8 @@
 //! Environments: named sets of variables and secrets inside a workspace. `default` always exists; another one has its own
 //! values where it has them, and those of `default` where it has none.
 
-use crate::doors::Doors;
-use arc_swap::ArcSwap;
+use super::table::Table;
+use crate::catalogue::doors::Doors;
 use ringback_records::environment::{EnvironmentRecord, VarRecord};
 use ringback_records::journal::Summary;
 use ringback_records::name::Name;
@@ -49,14 +49,13 @@ struct Environment {
     vars: Arc<Value>,
 }
 
-type Table = BTreeMap<(Name, Name), Environment>;
+type ByName = BTreeMap<(Name, Name), Environment>;
 
 /// A handle to all environments. Cloning it is cheap and shares them.
 #[derive(Clone)]
 pub struct Environments {
     store: Store,
-    table: Arc<ArcSwap<Table>>,
-    changing: Arc<tokio::sync::Mutex<()>>,
+    table: Arc<Table<ByName>>,
     doors: Arc<Doors>,
 }
 
@@ -67,7 +66,7 @@ impl Environments {
     ///
     /// The store failed.
     pub fn open(store: Store) -> Result<Self, StoreError> {
-        let mut table = Table::new();
+        let mut table = ByName::new();
         for (workspace, name, record) in store.environments()? {
             table.entry((workspace, name)).or_default().record = record;
         }
@@ -76,8 +75,7 @@ impl Environments {
         }
         let workspaces: BTreeSet<Name> = table.keys().map(|(workspace, _)| workspace.clone()).collect();
         workspaces.iter().for_each(|workspace| merge(&mut table, workspace));
-        let table = Arc::new(ArcSwap::from_pointee(table));
-        Ok(Self { store, table, changing: Arc::default(), doors: Arc::default() })
+        Ok(Self { store, table: Arc::new(Table::new(table)), doors: Arc::default() })
     }
 
     /// The variables that flows see in an environment: an object. Where there is no such environment there are none.
@@ -160,7 +158,7 @@ impl Environments {
     ///
     /// The prefix is not acceptable or taken, or the store failed.
     pub async fn put(&self, workspace: &Name, name: &Name, prefix: Option<String>) -> Result<bool, EnvironmentError> {
-        let _changing = self.changing.lock().await;
+        let _changing = self.table.lock().await;
         if let Some(prefix) = &prefix {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
             if !(1..=PREFIX_MAX).contains(&prefix.len()) || !prefix.bytes().all(allowed) {
@@ -178,21 +176,21 @@ impl Environments {
         let made_at = if is_new { Some(now) } else { self.made_at(workspace, name) };
         let record = EnvironmentRecord { url_prefix: prefix, made_at, updated_at: now };
         let put = Write::PutEnvironment { workspace: workspace.clone(), name: name.clone(), record: record.clone() };
-        self.store.commit(vec![put]).await?;
-        self.update(workspace, |table| {
+        let change = |table: &mut ByName| {
             table.entry((workspace.clone(), name.clone())).or_default().record = record.clone();
-        });
+        };
+        self.commit(workspace, put, change).await?;
         Ok(is_new)
     }
 
     /// Removes an environment with what the store has of it: whether there was one. Secrets in memory are forgotten by
-    /// [`remove_environment`](crate::removal::remove_environment).
+    /// [`remove_environment`](crate::catalogue::removal::remove_environment).
     ///
     /// # Errors
     ///
     /// It is `default`, executions in it have not ended, or the store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, EnvironmentError> {
-        let _changing = self.changing.lock().await;
+        let _changing = self.table.lock().await;
         if *name == Name::default_name() {
             return Err(EnvironmentError::Default);
         }
@@ -206,8 +204,7 @@ impl Environments {
         self.store.commit(everything_before).await?;
         self.expect_ended(workspace, name).await?;
         let delete = Write::DeleteEnvironment { workspace: workspace.clone(), name: name.clone() };
-        self.store.commit(vec![delete]).await?;
-        self.update(workspace, |table| drop(table.remove(&(workspace.clone(), name.clone()))));
+        self.commit(workspace, delete, |table| drop(table.remove(&(workspace.clone(), name.clone())))).await?;
         Ok(true)
     }
 
@@ -240,7 +237,7 @@ impl Environments {
         name: &str,
         value: Value,
     ) -> Result<(), EnvironmentError> {
-        let _changing = self.changing.lock().await;
+        let _changing = self.table.lock().await;
         self.expect(workspace, environment)?;
         let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -258,11 +255,11 @@ impl Environments {
             name: name.to_owned(),
             record: record.clone(),
         };
-        self.store.commit(vec![put]).await?;
-        self.update(workspace, |table| {
+        let change = |table: &mut ByName| {
             let known = table.entry((workspace.clone(), environment.clone())).or_default();
             known.own.insert(name.to_owned(), record.clone());
-        });
+        };
+        self.commit(workspace, put, change).await?;
         Ok(())
     }
 
@@ -272,32 +269,32 @@ impl Environments {
     ///
     /// The store failed.
     pub async fn remove_var(&self, workspace: &Name, environment: &Name, name: &str) -> Result<bool, EnvironmentError> {
-        let _changing = self.changing.lock().await;
+        let _changing = self.table.lock().await;
         let existed = self.own_vars(workspace, environment).iter().any(|(known, _)| known == name);
         let (workspace, environment, name) = (workspace.clone(), environment.clone(), name.to_owned());
         let delete =
             Write::DeleteVar { workspace: workspace.clone(), environment: environment.clone(), name: name.clone() };
-        self.store.commit(vec![delete]).await?;
-        self.update(&workspace, |table| {
+        let change = |table: &mut ByName| {
             if let Some(known) = table.get_mut(&(workspace.clone(), environment.clone())) {
                 known.own.remove(&name);
             }
-        });
+        };
+        self.commit(&workspace, delete, change).await?;
         Ok(existed)
     }
 
-    fn update(&self, workspace: &Name, change: impl Fn(&mut Table)) {
-        self.table.rcu(|table| {
-            let mut table = Table::clone(table);
-            change(&mut table);
-            merge(&mut table, workspace);
-            table
-        });
+    /// Makes a change durable, and then visible, with what follows from it.
+    async fn commit(&self, workspace: &Name, write: Write, change: impl Fn(&mut ByName)) -> Result<(), StoreError> {
+        let change = |table: &mut ByName| {
+            change(table);
+            merge(table, workspace);
+        };
+        self.table.commit(&self.store, vec![write], change).await
     }
 }
 
 /// Gives every environment of a workspace what it has from `default`.
-fn merge(table: &mut Table, workspace: &Name) {
+fn merge(table: &mut ByName, workspace: &Name) {
     let values = |own: &BTreeMap<String, VarRecord>| -> Map<String, Value> {
         own.iter().map(|(name, record)| (name.clone(), record.value.clone())).collect()
     };

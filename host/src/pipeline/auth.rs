@@ -1,7 +1,7 @@
 //! Whom a caller proves to be: by a token of ours, or of another issuer.
 
-use crate::jwt::JwtUsers;
-use crate::user::Users;
+use crate::catalogue::users::Users;
+use crate::pipeline::issuers::JwtUsers;
 use ringback_records::callback::{Callback, Request};
 use ringback_records::stop::Stop;
 use ringback_records::time::Timestamp;

@@ -1,6 +1,6 @@
 //! Bearer tokens of the admin API.
 
-use arc_swap::ArcSwap;
+use super::table::Table;
 use ringback_records::file::write_durably;
 use ringback_records::name::{Name, random_key, sha256_hex};
 use ringback_records::time::Timestamp;
@@ -24,7 +24,8 @@ pub enum TokenError {
 /// A handle to all tokens. Cloning it is cheap and shares them.
 #[derive(Clone)]
 pub struct Tokens {
-    by_id: Arc<ArcSwap<BTreeMap<String, TokenRecord>>>,
+    store: Store,
+    by_id: Arc<Table<BTreeMap<String, TokenRecord>>>,
 }
 
 impl Tokens {
@@ -33,10 +34,10 @@ impl Tokens {
     /// # Errors
     ///
     /// The store or the file failed.
-    pub async fn open(store: &Store, file: &Path) -> Result<Self, TokenError> {
-        let tokens = Self { by_id: Arc::new(ArcSwap::from_pointee(store.tokens()?.into_iter().collect())) };
+    pub async fn open(store: Store, file: &Path) -> Result<Self, TokenError> {
+        let tokens = Self { by_id: Arc::new(Table::new(store.tokens()?.into_iter().collect())), store };
         if tokens.by_id.load().is_empty() {
-            tokens.make_admin(store, file, "admin").await?;
+            tokens.make_admin(file, "admin").await?;
         }
         Ok(tokens)
     }
@@ -46,11 +47,11 @@ impl Tokens {
     /// # Errors
     ///
     /// The store or the file failed.
-    pub async fn make_admin(&self, store: &Store, file: &Path, name: &str) -> Result<(), TokenError> {
+    pub async fn make_admin(&self, file: &Path, name: &str) -> Result<(), TokenError> {
         // The file comes first: a crash in between leaves a token that opens nothing, and the next start replaces it.
         let token = new_token()?;
         write_durably(file, token.as_bytes()).map_err(|error| TokenError::File(file.to_owned(), error))?;
-        self.put(store, &token, name.to_owned(), Access::Admin, Name::default_name(), None).await.map(drop)
+        self.put(&token, name.to_owned(), Access::Admin, Name::default_name(), None).await.map(drop)
     }
 
     /// Makes a token: its id, and the token itself, which cannot be read again.
@@ -60,20 +61,18 @@ impl Tokens {
     /// The store failed.
     pub async fn create(
         &self,
-        store: &Store,
         name: String,
         access: Access,
         workspace: Name,
         expires_at: Option<Timestamp>,
     ) -> Result<(String, String), TokenError> {
         let token = new_token()?;
-        let id = self.put(store, &token, name, access, workspace, expires_at).await?;
+        let id = self.put(&token, name, access, workspace, expires_at).await?;
         Ok((id, token))
     }
 
     async fn put(
         &self,
-        store: &Store,
         token: &str,
         name: String,
         access: Access,
@@ -84,8 +83,9 @@ impl Tokens {
         // The id is the beginning of the hash: it names the token in lists and tells nothing of it.
         let id = hash.get(..12).unwrap_or_default().to_owned();
         let record = TokenRecord { hash, name, access, workspace, created_at: Timestamp::now(), expires_at };
-        store.commit(vec![Write::PutToken { id: id.clone(), record: record.clone() }]).await?;
-        self.update(|tokens| drop(tokens.insert(id.clone(), record.clone())));
+        let put = Write::PutToken { id: id.clone(), record: record.clone() };
+        let change = |tokens: &mut BTreeMap<_, _>| drop(tokens.insert(id.clone(), record.clone()));
+        self.by_id.commit(&self.store, vec![put], change).await?;
         Ok(id)
     }
 
@@ -94,10 +94,10 @@ impl Tokens {
     /// # Errors
     ///
     /// The store failed.
-    pub async fn remove(&self, store: &Store, id: &str) -> Result<bool, TokenError> {
+    pub async fn remove(&self, id: &str) -> Result<bool, TokenError> {
         let existed = self.by_id.load().contains_key(id);
-        store.commit(vec![Write::DeleteToken { id: id.to_owned() }]).await?;
-        self.update(|tokens| drop(tokens.remove(id)));
+        let delete = Write::DeleteToken { id: id.to_owned() };
+        self.by_id.commit(&self.store, vec![delete], |tokens| drop(tokens.remove(id))).await?;
         Ok(existed)
     }
 
@@ -113,14 +113,6 @@ impl Tokens {
 
     pub fn list(&self) -> Vec<(String, TokenRecord)> {
         self.by_id.load().iter().map(|(id, record)| (id.clone(), record.clone())).collect()
-    }
-
-    fn update(&self, change: impl Fn(&mut BTreeMap<String, TokenRecord>)) {
-        self.by_id.rcu(|tokens| {
-            let mut tokens = BTreeMap::clone(tokens);
-            change(&mut tokens);
-            tokens
-        });
     }
 }
 

@@ -4,7 +4,7 @@ mod key_source;
 
 pub use key_source::KeySource;
 
-use crate::environment::Environments;
+use crate::catalogue::environments::Environments;
 use ringback_records::name::Name;
 use ringback_records::secret::{self, PreviousVersion, SecretRecord};
 use ringback_records::time::Timestamp;

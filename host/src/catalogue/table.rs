@@ -1,0 +1,48 @@
+//! The table of a catalogue: what is in force, in memory.
+
+use arc_swap::{ArcSwap, Guard};
+use ringback_store::{Store, StoreError, Write};
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// What is in force, read without waiting. It changes in one place: after the store has the change.
+#[derive(Default)]
+pub(super) struct Table<T> {
+    in_force: ArcSwap<T>,
+    changing: Mutex<()>,
+}
+
+impl<T: Clone> Table<T> {
+    pub(super) fn new(in_force: T) -> Self {
+        Self { in_force: ArcSwap::from_pointee(in_force), changing: Mutex::default() }
+    }
+
+    pub(super) fn load(&self) -> Guard<Arc<T>> {
+        self.in_force.load()
+    }
+
+    /// While this is held, nobody else changes what is in force.
+    pub(super) async fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
+    /// Makes a change durable, and then visible.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or something else has changed: then what was in force is.
+    pub(super) async fn commit(
+        &self,
+        store: &Store,
+        writes: Vec<Write>,
+        change: impl Fn(&mut T),
+    ) -> Result<(), StoreError> {
+        store.commit(writes).await?;
+        self.in_force.rcu(|in_force| {
+            let mut in_force = T::clone(in_force);
+            change(&mut in_force);
+            in_force
+        });
+        Ok(())
+    }
+}

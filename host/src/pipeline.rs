@@ -3,17 +3,19 @@
 //! Data flows one way: each stage takes what the one before it made, and stages never call each other. A callback that
 //! does not pass a stage ends there with an answer and a record that says why.
 
-mod again;
 mod auth;
 mod dedupe;
+mod deferred;
 mod issuers;
 mod passage;
+mod replay;
 mod respond;
 mod select;
+mod status;
 mod ticket;
 
-pub use again::{Replay, ReplayError};
 pub use issuers::JwtUsers;
+pub use replay::{Replay, ReplayError};
 
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::{Flows, Route};

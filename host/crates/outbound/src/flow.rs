@@ -5,10 +5,9 @@
 //! something else a moment later gains nothing by it.
 
 use crate::client::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
+use crate::public_address::{LookUp, NotPublic, Resolver, is_public, look_up_in_the_system};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::HeaderValue;
-use reqwest::dns::{Addrs, Resolve, Resolving};
 use ringback_records::journal::PreparedRequest;
 use ringback_records::json;
 use ringback_records::name::Name;
@@ -21,7 +20,7 @@ use ringback_rules::redact::{Lists, MARK, Names, Values};
 use ringback_rules::vault::Vault;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,16 +37,6 @@ pub struct Sender {
     hidden: Arc<Names>,
     look_up: LookUp,
     client: LazyClient,
-}
-
-/// What finds the addresses of a name.
-type LookUp = fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>>;
-
-fn look_up_in_the_system(host: String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
-    Box::pin(async move {
-        let found = tokio::net::lookup_host((host, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
-    })
 }
 
 /// Why a request was not answered.
@@ -336,82 +325,10 @@ fn unreachable(error: &reqwest::Error) -> SendError {
     SendError::Unreachable(why(error))
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("{0} has no public address")]
-struct NotPublic(String);
-
-/// Resolves names and leaves out what is not public.
-struct Resolver {
-    private: Arc<BTreeSet<String>>,
-    look_up: LookUp,
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: reqwest::dns::Name) -> Resolving {
-        let host = name.as_str().to_ascii_lowercase();
-        let allowed = self.private.iter().any(|known| *known == host || known.starts_with(&format!("{host}:")));
-        let found = (self.look_up)(host.clone());
-        Box::pin(async move {
-            let public = found.await?.into_iter().filter(|address| allowed || is_public(*address));
-            let addresses: Vec<SocketAddr> = public.map(|address| SocketAddr::new(address, 0)).collect();
-            if addresses.is_empty() {
-                return Err(Box::new(NotPublic(host)) as Box<dyn std::error::Error + Send + Sync>);
-            }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether an address belongs to the public network, by the registries of special addresses (RFC 6890 and its successors).
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 192 && b == 88 && c == 99)
-        || (a == 198 && (b == 18 || b == 19));
-    !special
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    let [first, second, ..] = segments;
-    // Addresses that carry one of version 4 are as public as that one is.
-    if let Some(v4) = address.to_ipv4_mapped() {
-        return is_public_v4(v4);
-    }
-    let [.., high, low] = segments;
-    let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
-    if (first, second) == (0x64, 0xff9b) {
-        return segments[2..6] == [0; 4] && is_public_v4(Ipv4Addr::new(a, b, c, d));
-    }
-    if first == 0x2002 {
-        let [[a, b], [c, d]] = [second.to_be_bytes(), segments[2].to_be_bytes()];
-        return is_public_v4(Ipv4Addr::new(a, b, c, d));
-    }
-    // Global unicast, without documentation, Teredo and the benchmarking and identifier blocks.
-    (0x2000..0x4000).contains(&first)
-        && !(first == 0x2001 && second < 0x200)
-        && (first, second) != (0x2001, 0xdb8)
-        && !(first == 0x3fff && second < 0x1000)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BoxFuture, RETRY_AFTER_MAX, SendError, Sender, is_public, pause, unreachable};
+    use super::{RETRY_AFTER_MAX, SendError, Sender, pause, unreachable};
+    use futures_util::future::BoxFuture;
     use ringback_records::name::Name;
     use ringback_records::time::Timestamp;
     use ringback_rules::vault::Vault;
@@ -462,46 +379,6 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(5), listener.accept())
         );
         assert!(arrived.unwrap().is_ok(), "one that an operator has named is called");
-    }
-
-    #[test]
-    fn addresses_of_other_networks_are_not_public() {
-        for private in [
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.16.0.1",
-            "192.0.0.1",
-            "192.0.2.1",
-            "192.168.1.1",
-            "198.18.0.1",
-            "203.0.113.9",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::127.0.0.1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::1",
-            "2002:7f00:1::",
-            "fc00::1",
-            "fd12::1",
-            "fe80::1",
-            "ff02::1",
-            "2001:db8::1",
-            "2001::1",
-            "3fff::1",
-            "100::1",
-        ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
     }
 
     #[test]

@@ -1,0 +1,134 @@
+//! Callbacks that are kept until the plugin that could not be asked is back.
+
+use super::passage::{Origin, Passage};
+use super::select::done_with;
+use super::{End, Pipeline};
+use ringback_records::name::{CallbackId, Name};
+use ringback_records::outcome::Outcome;
+use ringback_records::stop::Stop;
+use ringback_records::time::Timestamp;
+use ringback_records::trace::{Stage, Verdict};
+use ringback_rules::flow::Trigger;
+use ringback_store::{StoreError, Write};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+/// How often callbacks are tried again whose plugin rested.
+const DEFERRED_INTERVAL: Duration = Duration::from_secs(1);
+/// Deferred callbacks of one workspace that are tried in a round.
+const DEFERRED_PAGE: usize = 256;
+/// Workspaces whose deferred callbacks are tried at the same time.
+const DEFERRING_MAX: usize = 64;
+
+impl Pipeline {
+    /// Keeps a genuine callback until the plugin that could not be asked is back.
+    pub(super) async fn defer(&self, passage: &mut Passage, trigger: &Trigger, stop: Stop) -> End {
+        let reply = self.kept(passage, None);
+        let end = End { outcome: Outcome::Kept, execution: None, reply, recorded: true };
+        if matches!(passage.origin, Origin::Deferred { .. }) {
+            // It stays where it is.
+            return end;
+        }
+        passage.note(
+            Stage::Select,
+            Verdict::Passed,
+            format!("kept, and tried again until the plugin can be called: {}", stop.reason),
+        );
+        let (workspace, id) = (passage.callback.workspace.clone(), passage.callback.id);
+        let mut writes = passage.writes(Outcome::Kept, None, Some(&end.reply));
+        writes.push(Write::PutDeferred { workspace, id });
+        match self.store.commit(writes).await {
+            Ok(()) => end,
+            // The same delivery was kept at the same moment.
+            Err(StoreError::Conflict) => match self.known_now(passage, trigger).await {
+                Ok(end) => end,
+                Err(stopped) => passage.stopped(stopped),
+            },
+            Err(error) => passage.stopped((Stage::Commit, Stop::from(&error))),
+        }
+    }
+
+    /// Tries deferred callbacks again, for ever: each workspace by itself, so that none waits for the plugins of another.
+    pub async fn run_deferred(&self) -> std::convert::Infallible {
+        let places = Arc::new(Semaphore::new(DEFERRING_MAX));
+        let mut rounds: HashMap<Name, JoinHandle<Option<CallbackId>>> = HashMap::new();
+        loop {
+            tokio::time::sleep(DEFERRED_INTERVAL).await;
+            let workspaces = match self.store.deferring() {
+                Ok(workspaces) => workspaces,
+                Err(error) => {
+                    tracing::error!(%error, "deferred callbacks could not be read");
+                    continue;
+                }
+            };
+            rounds.retain(|workspace, round| !round.is_finished() || workspaces.contains(workspace));
+            for workspace in workspaces {
+                let after = match rounds.remove(&workspace) {
+                    Some(round) if !round.is_finished() => {
+                        rounds.insert(workspace, round);
+                        continue;
+                    }
+                    Some(round) => round.await.ok().flatten(),
+                    None => None,
+                };
+                let (pipeline, places, of) = (self.clone(), Arc::clone(&places), workspace.clone());
+                let round = async move {
+                    let _place = places.acquire().await;
+                    pipeline.try_all_deferred(&of, after).await
+                };
+                rounds.insert(workspace, tokio::spawn(round));
+            }
+        }
+    }
+
+    /// Tries those of one workspace again that came after one of them: where the next round goes on.
+    async fn try_all_deferred(&self, workspace: &Name, after: Option<CallbackId>) -> Option<CallbackId> {
+        let page = self.store.deferred(workspace, after, DEFERRED_PAGE).unwrap_or_else(|error| {
+            tracing::error!(%error, "deferred callbacks could not be read");
+            Vec::new()
+        });
+        for id in &page {
+            if let Err(error) = self.try_deferred(workspace, *id).await {
+                tracing::error!(callback.id = %id, %error, "a deferred callback could not be tried again");
+            }
+        }
+        page.last().copied().filter(|_| page.len() == DEFERRED_PAGE)
+    }
+
+    async fn try_deferred(&self, workspace: &Name, id: CallbackId) -> Result<(), StoreError> {
+        if self.is_delivering(id) {
+            return Ok(());
+        }
+        let taken = Write::TakeDeferred { workspace: workspace.clone(), id };
+        let Some(mut record) = self.store.callback(workspace, id)? else {
+            return self.store.commit(vec![taken]).await;
+        };
+        let is_late = record.received_at.saturating_add(self.deferred_for_max) < Timestamp::now();
+        let has_gone = !self.environments.is_same(workspace, &record.environment, record.environment_made_at);
+        let is_of_another = |flow: &Name| self.flows.is_gone(workspace, flow, record.flow_made_at);
+        let is_elsewhere = is_late || has_gone || record.flow.as_ref().is_some_and(is_of_another);
+        let Some(place) = self.place_of(workspace, &record)?.filter(|_| !is_elsewhere) else {
+            let (outcome, verdict, reason) = match is_late {
+                true => (
+                    Outcome::Failed,
+                    Verdict::Failed,
+                    "the plugin could not be called before `deferred_for_max` was over",
+                ),
+                false if has_gone => (Outcome::Rejected, Verdict::Refused, "its environment was removed"),
+                false => (Outcome::Rejected, Verdict::Refused, "its trigger is not deployed any more"),
+            };
+            record.decide(outcome, verdict, reason.to_owned());
+            let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
+            let resumed = self.store.resumed_by(workspace, id)?;
+            return self.store.commit(done_with(workspace, id, &resumed).chain([taken, put]).collect()).await;
+        };
+        let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
+        let mut passage = self.passage(callback, place, Origin::Deferred { record: Box::new(record) });
+        passage.with = vec![taken];
+        self.pass(passage).await?;
+        Ok(())
+    }
+}

@@ -56,12 +56,9 @@ pub async fn condition_calls(
     };
     let data_value = serde_json::from_slice(body)?;
     let subject = Subject {
-        workspace,
-        environment: Name::default_name(),
         callback: Some(Arc::new(callback)),
         data: Some(Arc::new(data_value)),
-        execution: None,
-        dry_run: false,
+        ..Subject::unseen(&workspace, &Name::default_name())
     };
     let mut started = Instant::now();
     for call in 0..calls + calls / 10 {

@@ -23,7 +23,7 @@ use crate::catalogue::tickets::Tickets;
 use crate::catalogue::users::Users;
 use crate::condition::{Asking, evaluate};
 use crate::pipeline::auth::check_user;
-use crate::runner::{Answer, Run, Runner, Until, advance};
+use crate::runner::{Answer, Next, Run, Runner, Until, advance};
 use dedupe::Identity;
 use futures_util::future::BoxFuture;
 use passage::{Origin, Passage, Place, scope_of};
@@ -453,10 +453,17 @@ impl Pipeline {
         let flow = Arc::clone(&passage.flow);
         let (execution, turn) = Execution::start(&flow, start, Timestamp::now());
         passage.passed(Stage::Select, format!("starts the execution {id}"));
-        let workspace = passage.callback.workspace.clone();
-        let writes = vec![advance(&workspace, None, &execution, turn.entries)];
-        let run = Run { workspace, flow: Arc::clone(&flow), execution };
-        let change = Change { outcome: Outcome::Started, writes, goes_on: turn.effect.is_some() };
+        let mut run = Run { workspace: passage.callback.workspace.clone(), flow: Arc::clone(&flow), execution };
+        let asks = trigger.mode == Mode::Sync && turn.effect.as_ref().is_some_and(|effect| effect.asks().is_some());
+        let (entries, next) = if asks && !passage.origin.is_dry_run() {
+            let (callback, within) = (&passage.callback, trigger.respond_within);
+            // On the heap: it must not make the work of every callback larger.
+            Box::pin(self.runner.run_ahead(&mut run, &flow, turn, callback, within)).await
+        } else {
+            (turn.entries, Next::of_new(turn.effect.as_ref()))
+        };
+        let writes = vec![advance(&run.workspace, None, &run.execution, entries)];
+        let change = Change { outcome: Outcome::Started, writes, next };
         match self.commit_and_answer(passage, trigger, run, change).await? {
             Some(end) => {
                 metrics::counter!("ringback_executions_started_total").increment(1);
@@ -475,13 +482,19 @@ impl Pipeline {
         run: Run,
         change: Change,
     ) -> Result<Option<End>, Stopped> {
-        let Change { outcome, mut writes, goes_on } = change;
+        let Change { outcome, mut writes, next } = change;
         let id = run.execution.summary.id;
         let end = |reply| End { outcome, execution: Some(id), reply, recorded: true };
         // Built before the commit, sent after it: an answer that fails leaves nothing behind.
         // Who calls a ticket is answered when the execution first waits for something else (GX-09, GX-10).
         let until = if passage.ticket.is_some() { Until::Rested } else { Until::Answered };
-        let reply = match (trigger.mode, Answer::of(&run.execution, until).filter(|_| !goes_on)) {
+        // One that has something to do may find that it does not wait.
+        let stands = |answer: &Answer| next == Next::Nothing || !matches!(answer, Answer::Rested(_));
+        let answer = match trigger.mode {
+            Mode::Async => None,
+            Mode::Sync => Answer::of(&run.execution, until).filter(stands),
+        };
+        let reply = match (trigger.mode, answer) {
             (Mode::Async, _) => {
                 let reply = self.build_reply(passage, trigger, &run.execution).await;
                 let reply = reply.map_err(|stop| (Stage::Respond, stop))?;
@@ -523,7 +536,7 @@ impl Pipeline {
             Err(StoreError::Conflict) => return Ok(None),
             Err(error) => return Err((Stage::Commit, Stop::from(&error))),
         }
-        self.runner.go_on(run, goes_on);
+        self.runner.go_on(run, next);
         let Some(wait) = wait else { return Ok(reply.map(end)) };
         passage.passed(Stage::Commit, "the change is durable".to_owned());
         let reply = self.wait(passage, trigger, id, wait).await;
@@ -588,6 +601,6 @@ fn without_credentials(mut request: Request, face: &dyn Face) -> Request {
 struct Change {
     outcome: Outcome,
     writes: Vec<Write>,
-    /// Whether the runner has something to do afterwards.
-    goes_on: bool,
+    /// What the runner has to do afterwards.
+    next: Next,
 }

@@ -3,6 +3,7 @@
 //! Several may want to take an execution further at the same time: a callback, a timer, a cancellation. Each change says
 //! which state it starts from, so one of them wins, and the others see what became of it.
 
+mod ahead;
 mod effects;
 mod mailbox;
 mod shares;
@@ -122,6 +123,30 @@ impl Job {
 struct Paused {
     job: Job,
     pause: Duration,
+}
+
+/// What there is to do for an execution once its change is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It has ended, or waits.
+    Nothing,
+    Effect,
+    /// The plugin of its step has failed so often, and is asked again after a pause.
+    Later {
+        failures: u32,
+        pause: Duration,
+    },
+}
+
+impl Next {
+    pub fn of(effect: Option<&Effect<'_>>) -> Self {
+        effect.map_or(Self::Nothing, |_| Self::Effect)
+    }
+
+    /// The same for an execution that is not stored yet: nobody knows its id, so that it has no mail.
+    pub fn of_new(effect: Option<&Effect<'_>>) -> Self {
+        Self::of(effect.filter(|effect| !matches!(effect, Effect::LookIntoMailbox { .. })))
+    }
 }
 
 /// An execution on its way.
@@ -424,14 +449,20 @@ impl Runner {
         }
     }
 
-    /// Goes on with an execution whose change is durable: in the background when it has something to do, else by answering
-    /// those who wait.
-    pub fn go_on(&self, run: Run, has_effect: bool) {
-        if has_effect {
-            self.spawn(run);
-        } else {
-            self.settle(&run.execution);
-            self.answer(&run.execution, Until::Rested);
+    /// Goes on with an execution whose change is durable: in the background when it has something to do, else by answering those
+    /// who wait.
+    pub fn go_on(&self, run: Run, next: Next) {
+        match next {
+            Next::Nothing => {
+                self.settle(&run.execution);
+                self.answer(&run.execution, Until::Rested);
+            }
+            Next::Effect => self.spawn(run),
+            Next::Later { failures, pause } => {
+                let id = run.execution.summary.id;
+                let paused = Paused { job: Job { failures, ..Job::go_on(id) }, pause };
+                self.after(id, false, Ok(Some((run.workspace, paused))));
+            }
         }
     }
 

@@ -159,12 +159,9 @@ impl Passage {
     /// What plugins see of a callback whose body is not parsed yet.
     pub(super) fn subject(&self) -> Subject {
         Subject {
-            workspace: self.callback.workspace.clone(),
-            environment: self.callback.environment.clone(),
             callback: Some(Arc::clone(&self.callback)),
-            data: None,
-            execution: None,
             dry_run: self.origin.is_dry_run(),
+            ..Subject::unseen(&self.callback.workspace, &self.callback.environment)
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::passage::{Origin, Passage};
 use super::{Change, End, Pipeline, Stopped};
-use crate::runner::{ChangeError, Run, advance, subject_for};
+use crate::runner::{ChangeError, Next, Run, advance, subject_for};
 use ringback_plugin::Subject;
 use ringback_records::callback::{Callback, Input};
 use ringback_records::journal::Summary;
@@ -502,9 +502,9 @@ impl Pipeline {
             _ => format!("; {declined} that wait longer are not meant"),
         };
         passage.passed(Stage::Select, format!("resumes the execution {id}{by}{behind}"));
-        let goes_on = turn.effect.is_some();
+        let next = Next::of(turn.effect.as_ref());
         let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
-        let change = Change { outcome: Outcome::Resumed, writes: vec![write], goes_on };
+        let change = Change { outcome: Outcome::Resumed, writes: vec![write], next };
         let end = self.commit_and_answer(passage, trigger, run, change).await?;
         Ok(match end {
             Some(end) => Attempt::Resumed(end),
@@ -546,13 +546,13 @@ impl Pipeline {
             if !*delivery.claim.get_or_try_init(|| self.claim(passage)).await? {
                 return Ok(OneOfAll::Known);
             }
-            let goes_on = turn.effect.is_some();
+            let next = Next::of(turn.effect.as_ref());
             let (workspace, callback) = (passage.callback.workspace.clone(), passage.callback.id);
             let write = advance(&workspace, Some(before), &run.execution, turn.entries);
             let resumed = Write::PutResumed { workspace, callback, execution: id };
             match self.store.commit(vec![write, resumed]).await {
                 Ok(()) => {
-                    self.runner.go_on(run, goes_on);
+                    self.runner.go_on(run, next);
                     return Ok(OneOfAll::Resumed(id));
                 }
                 Err(StoreError::Conflict) => {}

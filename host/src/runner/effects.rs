@@ -36,7 +36,6 @@ enum Failure {
     Expression(EvaluationError),
     Ticket(String),
     Call(CallError),
-    Store(StoreError),
 }
 
 impl Runner {
@@ -49,65 +48,88 @@ impl Runner {
         effect: &Effect<'_>,
         failures: u32,
     ) -> Result<Performed, StoreError> {
-        let mut uses = Vec::new();
-        let result = match effect {
-            Effect::RunStep { call } => self.run_step(workspace, execution, call, &mut uses).await,
-            Effect::BuildReply { call } => self.build_reply(workspace, execution, call, &mut uses).await,
+        Ok(match effect {
+            Effect::RunStep { .. } => {
+                self.ask(execution, effect, &Subject::of_execution(workspace, execution), failures).await
+            }
+            Effect::BuildReply { .. } => {
+                // A responder that does not see its callback would answer something else: better nothing.
+                let record = self.inner.store.callback(workspace, execution.summary.callback)?;
+                let base_url = || self.inner.public_url.clone();
+                let callback = record.map(|record| Arc::new(record.into_callback(workspace.clone(), base_url())));
+                let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
+                self.ask(execution, effect, &subject, failures).await
+            }
             Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
-                Ok((event, write)) => return Ok(Performed::Done(event, write.into_iter().collect())),
-                Err(failure) => Err(failure),
+                Ok((event, write)) => Performed::Done(event, write.into_iter().collect()),
+                Err(failure) => failed(failure, Vec::new()),
             },
             Effect::SendHttp { call, request, idempotency_key } => {
                 let scope = execution.scope();
-                Ok(self.inner.http.send(workspace, call, request, &scope, idempotency_key).await)
+                let event = self.inner.http.send(workspace, call, request, &scope, idempotency_key).await;
+                Performed::Done(event, Vec::new())
             }
             Effect::LookIntoMailbox { trigger } => match self.look(workspace, flow, execution, trigger).await? {
-                Look::Found(event, writes) => return Ok(Performed::Done(event, writes)),
-                Look::Nothing => return Ok(Performed::Nothing),
-                Look::Later => Err(Failure::Call(CallError::Busy)),
+                Look::Found(event, writes) => Performed::Done(event, writes),
+                Look::Nothing => Performed::Nothing,
+                Look::Later => Performed::Later { failures, pause: RETRY_AFTER },
             },
+        })
+    }
+
+    /// What the plugin of a step answers, which has failed so often before.
+    pub(super) async fn ask(
+        &self,
+        execution: &Execution,
+        effect: &Effect<'_>,
+        subject: &Subject,
+        failures: u32,
+    ) -> Performed {
+        let mut uses = Vec::new();
+        let asked = match effect {
+            Effect::RunStep { call } => self.run_step(execution, call, subject, &mut uses).await,
+            Effect::BuildReply { call } => self.build_reply(execution, call, subject, &mut uses).await,
+            Effect::MakeTicket { .. } | Effect::SendHttp { .. } | Effect::LookIntoMailbox { .. } => {
+                return Performed::Nothing;
+            }
         };
-        let event = match result {
-            Ok(event) => event,
-            Err(Failure::Ticket(message)) => {
-                Event::Failed { code: "ticket_refused".to_owned(), message, log: Vec::new() }
-            }
-            Err(Failure::Expression(error)) => {
-                Event::Failed { code: error.code().to_owned(), message: error.to_string(), log: Vec::new() }
-            }
-            // A responder that does not see its callback would answer something else: better nothing.
-            Err(Failure::Store(error)) => return Err(error),
-            // Nothing is lost by waiting: the execution is durable.
-            Err(Failure::Call(error)) if error.is_temporary() => {
-                return Ok(Performed::Later { failures, pause: RETRY_AFTER });
-            }
+        match asked {
+            Ok(event) => Performed::Done(event, Vec::new()),
+            // Nothing is lost by waiting: the execution is durable by then.
+            Err(Failure::Call(error)) if error.is_temporary() => Performed::Later { failures, pause: RETRY_AFTER },
             Err(Failure::Call(error)) if error.may_pass() && failures < FAILURES_MAX => {
                 tracing::info!(execution.id = %execution.summary.id, %error, "a step is tried again");
-                let pause = RETRY_AFTER * 2_u32.pow(failures);
-                return Ok(Performed::Later { failures: failures + 1, pause });
+                Performed::Later { failures: failures + 1, pause: RETRY_AFTER * 2_u32.pow(failures) }
             }
-            Err(Failure::Call(error)) => {
-                let log = uses.pop().map(|usage| usage.log).unwrap_or_default();
-                Event::Failed { code: error.code().to_owned(), message: error.to_string(), log }
-            }
-        };
-        Ok(Performed::Done(event, Vec::new()))
+            Err(failure) => failed(failure, uses.pop().map(|usage| usage.log).unwrap_or_default()),
+        }
     }
 
     async fn run_step(
         &self,
-        workspace: &Name,
         execution: &Execution,
         call: &PluginCall,
+        subject: &Subject,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Event, Failure> {
         let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
-        let subject = Subject::of_execution(workspace, execution);
-        let result = self.inner.plugins.run(&call.plugin, &subject, &config, uses).await.map_err(Failure::Call)?;
+        let result = self.inner.plugins.run(&call.plugin, subject, &config, uses).await.map_err(Failure::Call)?;
         let usage = uses.pop();
         let (digest, duration_us, log) =
             usage.map(|usage| (usage.digest, usage.duration_us, usage.log)).unwrap_or_default();
         Ok(Event::StepDone { plugin: call.plugin.clone(), digest, duration_us, result, log })
+    }
+
+    async fn build_reply(
+        &self,
+        execution: &Execution,
+        call: &PluginCall,
+        subject: &Subject,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Event, Failure> {
+        let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
+        let reply = self.inner.plugins.respond(&call.plugin, subject, &config, reply::check, uses).await;
+        reply.map(Event::ReplyBuilt).map_err(Failure::Call)
     }
 
     /// A ticket, and the write that makes it together with the step's line in the journal. Or one is closed, for good before the
@@ -167,25 +189,13 @@ impl Runner {
         tickets.close(workspace, ticket.id).await?;
         Ok(Ok((Event::TicketMade(json!({ "id": ticket.id })), None)))
     }
+}
 
-    async fn build_reply(
-        &self,
-        workspace: &Name,
-        execution: &Execution,
-        call: &PluginCall,
-        uses: &mut Vec<PluginUse>,
-    ) -> Result<Event, Failure> {
-        let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
-        let record = self.inner.store.callback(workspace, execution.summary.callback).map_err(Failure::Store)?;
-        let callback =
-            record.map(|record| Arc::new(record.into_callback(workspace.clone(), self.inner.public_url.clone())));
-        let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
-        let reply = self
-            .inner
-            .plugins
-            .respond(&call.plugin, &subject, &config, reply::check, uses)
-            .await
-            .map_err(Failure::Call)?;
-        Ok(Event::ReplyBuilt(reply))
-    }
+fn failed(failure: Failure, log: Vec<String>) -> Performed {
+    let (code, message) = match failure {
+        Failure::Ticket(message) => ("ticket_refused", message),
+        Failure::Expression(error) => (error.code(), error.to_string()),
+        Failure::Call(error) => (error.code(), error.to_string()),
+    };
+    Performed::Done(Event::Failed { code: code.to_owned(), message, log }, Vec::new())
 }

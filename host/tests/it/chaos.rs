@@ -45,9 +45,11 @@ async fn chaos() {
             Some(world) => Arc::clone(world),
             None => {
                 let api = Api::new(&process, &data);
-                let upload = api.request(Method::POST, "/v1/plugins/misbehave/versions");
-                let upload = upload.body(plugin("misbehave")).send().await.unwrap();
-                assert!(upload.status().is_success());
+                for name in ["misbehave", "json-reshape"] {
+                    let upload = api.request(Method::POST, &format!("/v1/plugins/{name}/versions"));
+                    let upload = upload.body(plugin(name)).send().await.unwrap();
+                    assert!(upload.status().is_success());
+                }
                 Arc::clone(world.insert(World::make(&api, ledger.clone(), "2s", true).await.unwrap()))
             }
         };

@@ -18,7 +18,7 @@ steps:
     on_timeout: continue
 ";
 /// Each wait ends by itself after `{timeout}`, so that everything comes to its end.
-const FLOWS: [(&str, &str); 4] = [
+const FLOWS: [(&str, &str); 5] = [
     (
         "waits",
         "flow: waits
@@ -45,7 +45,22 @@ steps:
     when: { plugin: misbehave, with: '${{ data.act }}' }
 ",
     ),
+    (
+        "answered",
+        "flow: answered
+steps:
+  - trigger: Start
+    mode: sync
+    dedupe: { by: '${{ data.n }}' }
+  - plugin: json-reshape
+    with: { shape: { n: { path: $.data.n } } }
+    as: shaped
+  - respond: { status: 202, json: { execution: '${{ execution.id }}', n: '${{ shaped.n }}' } }
+",
+    ),
 ];
+/// The flows that ask plugins.
+const ASKING: [&str; 2] = ["judged", "answered"];
 
 /// Numbers that look random and come again: a failure can be repeated.
 pub struct Random(pub u64);
@@ -113,11 +128,11 @@ pub struct World {
 }
 
 impl World {
-    /// Deploys the flows; `None` when that did not work. Without `misbehave` uploaded, `judged` is left out.
-    pub async fn make(api: &Api, ledger: Ledger, timeout: &str, with_judged: bool) -> Option<Arc<Self>> {
+    /// Deploys the flows; `None` when that did not work. Without the plugins `misbehave` and `json-reshape`, their flows are left out.
+    pub async fn make(api: &Api, ledger: Ledger, timeout: &str, with_plugins: bool) -> Option<Arc<Self>> {
         let mut paths = HashMap::new();
         for (name, source) in FLOWS {
-            if name != "judged" || with_judged {
+            if with_plugins || !ASKING.contains(&name) {
                 paths.insert(
                     name,
                     api.deploy(name, source.replace("{name}", name).replace("{timeout}", timeout)).await?,
@@ -176,7 +191,7 @@ impl Senders {
 }
 
 /// Kinds of what a sender does in one step.
-pub const KINDS: u64 = 13;
+pub const KINDS: u64 = 14;
 
 /// One caller.
 pub struct Sender {
@@ -268,6 +283,18 @@ impl Sender {
                 self.send("start", "any", 0, "", &json!({ "n": n, "ballast": ballast })).await;
             }
             _ if !self.world.paths.contains_key("judged") => {}
+            12 => {
+                // Once, or twice at the same time.
+                let body = json!({ "n": number });
+                let ask = || self.send("start", "answered", 0, "", &body);
+                let (first, second) = match number % 2 {
+                    0 => tokio::join!(ask(), ask()),
+                    _ => (ask().await, None),
+                };
+                if let (Some(first), Some(second)) = (first, second) {
+                    assert_eq!(first, second, "the same delivery got another answer");
+                }
+            }
             _ => {
                 let act = if self.random.below(3) == 0 { "trap" } else { "behave" };
                 self.send("judged", "judged", 0, "", &json!({ "n": number, "act": act })).await;

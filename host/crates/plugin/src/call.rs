@@ -5,6 +5,7 @@ use super::engine::{Running, Ticker};
 use super::error::CallError;
 use super::host::{CallState, CallbackHandle, ExecutionHandle, ExecutionView, LimitReached, Misuse, Services};
 use super::limits::{self, CallLimits, Limits};
+use super::registry::Version;
 use super::share::SlowLane;
 use super::turns::Turns;
 use ringback_records::callback::Callback;
@@ -32,6 +33,8 @@ pub struct Subject {
     pub execution: Option<Arc<ExecutionView>>,
     /// Whether the call must leave nothing behind.
     pub dry_run: bool,
+    /// The version that is asked; `None` for the one that is active then.
+    pub version: Option<Version>,
 }
 
 impl Subject {
@@ -44,6 +47,7 @@ impl Subject {
             data: None,
             execution: None,
             dry_run: false,
+            version: None,
         }
     }
 
@@ -55,9 +59,9 @@ impl Subject {
             scope: execution.scope().to_json(),
         };
         let data = Some(Arc::clone(&execution.scope().input.data));
-        let environment = execution.summary.environment.clone();
+        let environment = &execution.summary.environment;
         let execution = Some(Arc::new(view));
-        Self { workspace: workspace.clone(), environment, callback: None, data, execution, dry_run: false }
+        Self { data, execution, ..Self::unseen(workspace, environment) }
     }
 }
 
@@ -76,6 +80,8 @@ pub(super) struct Linked {
     /// Whether it was uploaded under the limits for large plugins.
     pub(super) large: bool,
     pub(super) wants_wasi: bool,
+    /// Whether its calls may leave something behind: in its state, or elsewhere.
+    pub(super) has_effects: bool,
     /// Whether its last call was a long one: then the next begins as one.
     pub(super) is_slow: AtomicBool,
 }

@@ -19,7 +19,7 @@ pub use compile::child_main;
 pub use engine::wasmtime_version;
 pub use error::{CallError, UploadError};
 pub use limits::{CallLimits, Limits};
-pub use registry::{Plugins, RegistryError, Settings, default_compiler};
+pub use registry::{Plugins, RegistryError, Settings, Version, default_compiler};
 
 /// What is done with an uploaded file before it is compiled, on any bytes.
 #[cfg(fuzzing)]

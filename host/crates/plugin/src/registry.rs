@@ -23,8 +23,9 @@ use ringback_rules::vault::Vault;
 use ringback_store::{Store, StoreError, Write};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -38,6 +39,8 @@ const VERSIONS_MAX: usize = 100;
 /// This many faults of one version within [`CIRCUIT_WINDOW`] and it rests.
 const CIRCUIT_FAULTS: usize = 5;
 const CIRCUIT_WINDOW: Duration = Duration::from_mins(1);
+/// The interfaces by which a call leaves something behind. Of WASI nothing is granted.
+const EFFECTS: [&str; 2] = ["ringback:plugin/state@", "ringback:plugin/http@"];
 
 /// How plugins are run.
 #[derive(Clone, Debug)]
@@ -89,6 +92,16 @@ struct Inner {
     compiling: Semaphore,
     uploads: AtomicUsize,
     places: Places,
+}
+
+/// A version of a plugin that was active when it was looked for.
+#[derive(Clone)]
+pub struct Version(Arc<Active>);
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.record.name, self.0.record.active)
+    }
 }
 
 /// A plugin whose active version can be called.
@@ -277,6 +290,15 @@ impl Plugins {
             }
         }
         Ok(true)
+    }
+
+    /// The active version of a plugin, when its calls leave nothing behind and the last one was short: whoever asks it may well
+    /// ask it once more.
+    pub fn repeatable(&self, workspace: &Name, name: &Name) -> Option<Version> {
+        let active = self.inner.find(workspace, name)?;
+        let linked = active.version.linked.as_ref().ok()?;
+        let is_repeatable = !linked.has_effects && !linked.is_slow.load(Ordering::Relaxed);
+        is_repeatable.then_some(Version(active))
     }
 
     /// Checks what a flow asks of a plugin: that it exists, has the role, and accepts the configuration.
@@ -578,8 +600,12 @@ impl Inner {
                 if exported.is_empty() { String::new() } else { format!("; it exports {}", exported.join(", ")) };
             return Err(UploadError::NoRole(found));
         }
-        let wants_wasi = imports.iter().any(|name| name.starts_with("wasi:"));
-        Ok(Arc::new(Linked { pre, roles, digest, large, wants_wasi, is_slow: AtomicBool::new(false) }))
+        let imports_any =
+            |prefixes: &[&str]| imports.iter().any(|import| prefixes.iter().any(|prefix| import.starts_with(prefix)));
+        let wants_wasi = imports_any(&["wasi:"]);
+        let has_effects = imports_any(&EFFECTS);
+        let is_slow = AtomicBool::new(false);
+        Ok(Arc::new(Linked { pre, roles, digest, large, wants_wasi, has_effects, is_slow }))
     }
 
     fn version(&self, number: u32, component: &Component, linked: &Linked, bytes: &[u8]) -> VersionRecord {
@@ -604,7 +630,10 @@ impl Inner {
     ) -> Result<(Answer, Arc<Active>), CallError> {
         let role = question.role();
         let missing = || CallError::Missing { plugin: plugin.clone(), role };
-        let active = self.find(&subject.workspace, plugin).ok_or_else(missing)?;
+        let active = match &subject.version {
+            Some(Version(active)) => Arc::clone(active),
+            None => self.find(&subject.workspace, plugin).ok_or_else(missing)?,
+        };
         let linked = active.version.linked.as_ref().map_err(|reason| {
             let (plugin, version) = (plugin.clone(), active.record.active);
             CallError::NotLoaded { plugin, version, reason: reason.clone() }

@@ -41,6 +41,16 @@ pub enum Effect<'f> {
     LookIntoMailbox { trigger: &'f Name },
 }
 
+impl<'f> Effect<'f> {
+    /// The plugin that is asked, if one is.
+    pub fn asks(&self) -> Option<&'f PluginCall> {
+        match self {
+            Self::RunStep { call } | Self::BuildReply { call } => Some(call),
+            Self::MakeTicket { .. } | Self::SendHttp { .. } | Self::LookIntoMailbox { .. } => None,
+        }
+    }
+}
+
 /// What an effect brought, or what came from outside.
 #[derive(Debug)]
 pub enum Event {
@@ -326,6 +336,11 @@ impl Execution {
     /// Whether what a callback brings has room beside what is there.
     pub fn has_room_for(&self, input: &Input) -> bool {
         self.bytes + input.weight(self.bytes_max) <= self.bytes_max
+    }
+
+    /// What the values in its journal take in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        self.bytes
     }
 
     /// What the waiting caller was answered by a step, if it was.

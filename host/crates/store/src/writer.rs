@@ -230,9 +230,11 @@ impl Loop {
         self.frame.reserve(values.map(|bytes| bytes + 256).sum());
         let mut changes = Changes::new();
         let mut promised = Vec::with_capacity(group.len());
+        let mut durable = 0;
         for Change { operations, done, _place } in group {
             let holds = self.holds(&operations, &changes).map_err(|error| format!("a read failed: {error}"))?;
             if holds {
+                durable += 1;
                 for operation in operations {
                     self.add(operation, &mut changes).map_err(|error| format!("a read failed: {error}"))?;
                 }
@@ -252,6 +254,7 @@ impl Loop {
             }
             self.index.apply(changes, End { position: start, frame: before });
         }
+        metrics::counter!("ringback_store_changes_total").increment(durable);
         for (done, result) in promised {
             // Who does not wait any more needs no answer.
             let _ = done.send(result);

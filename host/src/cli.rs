@@ -163,7 +163,7 @@ enum CliError {
     #[error("{0}")]
     Configuration(#[from] crate::config::ConfigError),
     #[error(transparent)]
-    Run(#[from] crate::app::RunError),
+    Run(#[from] crate::server::RunError),
     /// What `db verify` has listed.
     #[error("the store is damaged: {} listed above; `ringback restore` makes a whole one of a backup", problems(*.0))]
     Damaged(u64),
@@ -183,9 +183,9 @@ impl CliError {
     }
 
     fn exit(&self) -> Exit {
-        use crate::app::RunError;
         use crate::catalogue::secrets::SecretError;
         use crate::catalogue::tokens::TokenError;
+        use crate::server::RunError;
         use ringback_plugin::RegistryError;
         use ringback_rules::vault::VaultError;
         use ringback_store::OpenError;

@@ -20,3 +20,4 @@ pub mod config;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod http;
+pub mod server;

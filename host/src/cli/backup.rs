@@ -3,8 +3,8 @@
 use super::client::Client;
 use super::output::done;
 use super::{CliError, Connection};
-use crate::app::RunError;
 use crate::catalogue::tokens::{TokenError, Tokens};
+use crate::server::RunError;
 use ringback_records::file::{sync_directory, write_durably};
 use ringback_store::{BackupError, BackupFile, Lock, OpenError, Store, StoreOptions};
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use super::output::{json, line};
 use super::{CliError, Connection};
-use crate::app::RunError;
+use crate::server::RunError;
 use ringback_store::{Store, StoreOptions};
 
 #[derive(Debug, clap::Subcommand)]

@@ -1,9 +1,10 @@
 //! `ringback serve`.
 
 use super::{CliError, Connection, output};
-use crate::app::{App, Listeners, RunError, run};
+use crate::app::{App, Listeners};
 use crate::config::{Config, Flags, LogForm};
 use crate::http::reachable;
+use crate::server::{RunError, run};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::path::PathBuf;
 use tokio::net::TcpListener;

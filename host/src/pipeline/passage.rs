@@ -14,7 +14,9 @@ use ringback_records::time::Timestamp;
 use ringback_records::trace::{PluginUse, Stage, TraceEntry, Verdict, bounded};
 use ringback_rules::expression::Scope;
 use ringback_rules::face::Face;
-use ringback_rules::flow::{Flow, Mode, PluginCall, Trigger};
+use ringback_rules::face::Mode;
+use ringback_rules::flow::{Flow, Trigger};
+use ringback_rules::plugin_call::PluginCall;
 use ringback_rules::redact::{Lists, Names};
 use ringback_store::Write;
 use serde_json::Value;
@@ -100,7 +102,8 @@ impl Passage {
         let of = flow.triggers.get(trigger);
         let lists = Lists { of_server: hidden, of_trigger: of.map(|trigger| &trigger.redact) };
         Self {
-            callback: lists.callback(&received, of),
+            callback: lists
+                .callback(&received, of.and_then(|trigger| trigger.verify.body_without_proof(&received.request))),
             received,
             flow,
             trigger,

@@ -8,7 +8,8 @@ use ringback_records::outcome::CallbackRecord;
 use ringback_records::reply::Reply;
 use ringback_records::sync::lock;
 use ringback_rules::face;
-use ringback_rules::flow::{Mode, Trigger};
+use ringback_rules::face::Mode;
+use ringback_rules::flow::Trigger;
 use ringback_store::StoreError;
 use std::time::Duration;
 

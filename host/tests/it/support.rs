@@ -1,8 +1,9 @@
 //! A server in this process on ports of the system's choice, with a store of its own.
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use ringback::app::{Listeners, run};
+use ringback::app::Listeners;
 use ringback::config::Config;
+use ringback::server::run;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

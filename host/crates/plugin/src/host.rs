@@ -11,7 +11,7 @@ pub use resources::{CallbackHandle, ExecutionHandle};
 
 use super::bindings::imports;
 use super::limits;
-use crate::call::Subject;
+use crate::subject::{ExecutionView, Subject};
 use ringback_outbound::plugin::Outbound;
 use ringback_records::callback::Callback;
 use ringback_records::name::Name;
@@ -32,15 +32,6 @@ pub(super) struct Services {
     pub(super) secrets: Vault,
     pub(super) outbound: Outbound,
     pub(super) paths: Paths,
-}
-
-/// An execution as a plugin sees it.
-#[derive(Debug)]
-pub struct ExecutionView {
-    pub id: String,
-    pub flow: String,
-    pub environment: String,
-    pub scope: Value,
 }
 
 /// The data of one call's store.

@@ -12,14 +12,16 @@ mod limits;
 mod registry;
 mod scan;
 mod share;
+mod subject;
 mod turns;
 
-pub use call::{Subject, VerifierVerdict};
+pub use call::VerifierVerdict;
 pub use compile::child_main;
 pub use engine::wasmtime_version;
 pub use error::{CallError, UploadError};
 pub use limits::{CallLimits, Limits};
 pub use registry::{Plugins, RegistryError, Settings, Version, default_compiler};
+pub use subject::Subject;
 
 /// What is done with an uploaded file before it is compiled, on any bytes.
 #[cfg(fuzzing)]

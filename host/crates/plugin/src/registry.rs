@@ -2,13 +2,14 @@
 
 use super::bindings::exports;
 use super::cache::{Cache, deserialize};
-use super::call::{Answer, Caller, Linked, Question, Roles, Subject, VerifierVerdict};
+use super::call::{Answer, Caller, Linked, Question, Roles, VerifierVerdict};
 use super::compile::{Compiled, compile, with_causes};
 use super::engine::{self, Calls, Ticker};
 use super::error::{CallError, UploadError};
 use super::host::{CallState, Paths, Services, link};
 use super::limits::{LARGE, Limits, NORMAL};
 use super::share::{Counted, Places, SlowLane};
+use super::subject::Subject;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ringback_outbound::plugin::Outbound;

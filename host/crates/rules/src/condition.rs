@@ -1,7 +1,7 @@
 //! Whether a callback counts: what a trigger asks.
 
 use crate::expression::{Cel, JsonPath};
-use crate::flow::PluginCall;
+use crate::plugin_call::PluginCall;
 
 /// The `when` of a trigger.
 #[derive(Debug)]

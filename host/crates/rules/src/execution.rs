@@ -9,7 +9,9 @@ mod http;
 pub use http::{Rendered, prepare, render};
 
 use crate::expression::{Budget, EvaluationError, Scope, ScopeOfExecution, Template, Truth};
-use crate::flow::{Action, Flow, HttpCall, Mode, OnError, OnTimeout, PluginCall, ReplySpec};
+use crate::face::Mode;
+use crate::flow::{Action, Flow, HttpCall, OnError, OnTimeout, ReplySpec};
+use crate::plugin_call::PluginCall;
 use crate::reply;
 use ringback_records::callback::Input;
 use ringback_records::journal::{Entry, EntryKind, PreparedRequest, Status, StepError, Summary, Wait};

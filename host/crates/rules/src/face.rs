@@ -1,7 +1,6 @@
 //! Faces: outside forms of URL, data rules and answers. A face turns a request into an address, and an outcome into an answer;
 //! it knows nothing of what is in between. A new one is a file in `face/` and a line in `faces!`.
 
-use crate::flow::Mode;
 use http::Method;
 use ringback_records::callback::Request;
 use ringback_records::flow::{CallbackIds, Ids};
@@ -58,6 +57,15 @@ pub struct Target<'t> {
     pub environment: &'t Name,
     /// The prefix of an environment other than `default`.
     pub prefix: Option<&'t str>,
+}
+
+/// When the caller is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As soon as the start is durable.
+    Async,
+    /// When the flow responds or ends.
+    Sync,
 }
 
 /// An outside form.

@@ -8,9 +8,10 @@ pub use parse::parse;
 
 use crate::auth::Auth;
 use crate::condition::Condition;
-use crate::expression::{Cel, EvaluationError, Scope, Template};
-use crate::face::Face;
+use crate::expression::{Cel, Scope, Template};
+use crate::face::{Face, Mode};
 use crate::parse::{Parse, Pick};
+use crate::plugin_call::PluginCall;
 use crate::rate_limit::Limit;
 use crate::redact::Names;
 use crate::verify::Verify;
@@ -18,7 +19,6 @@ use http::Method;
 use ringback_records::name::Name;
 use ringback_records::time::{Timestamp, parse_duration};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -214,15 +214,6 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| format!("`{shown}` is not a time; write it like 2026-01-31T12:00:00Z"))
 }
 
-/// When the caller is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// As soon as the start is durable.
-    Async,
-    /// When the flow responds or ends.
-    Sync,
-}
-
 /// How an answer is made.
 #[derive(Debug)]
 pub enum ReplySpec {
@@ -246,34 +237,6 @@ pub enum BodySpec {
     Empty,
     Json(Template),
     Text(Template),
-}
-
-/// A plugin named in a flow, with its configuration.
-#[derive(Debug)]
-pub struct PluginCall {
-    pub plugin: Name,
-    with: Template,
-    /// The configuration as JSON text, where it does not depend on a callback.
-    constant: Option<String>,
-}
-
-impl PluginCall {
-    pub fn new(plugin: Name, with: Template) -> Self {
-        let constant = with.constant().map(|value| value.to_string());
-        Self { plugin, with, constant }
-    }
-
-    /// The configuration for this call, as JSON text.
-    ///
-    /// # Errors
-    ///
-    /// An expression in it has no value.
-    pub fn config(&self, scope: &Scope<'_>) -> Result<Cow<'_, str>, EvaluationError> {
-        match &self.constant {
-            Some(text) => Ok(Cow::Borrowed(text)),
-            None => Ok(Cow::Owned(self.with.render(scope)?.to_string())),
-        }
-    }
 }
 
 /// One step, with its place in the file for the journal: `steps[2].then[0]`.

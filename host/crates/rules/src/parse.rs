@@ -1,7 +1,7 @@
 //! From the verified body to data.
 
 use crate::expression::JsonPath;
-use crate::flow::PluginCall;
+use crate::plugin_call::PluginCall;
 use crate::verify::Verified;
 use http::Method;
 use ringback_records::callback::{Request, append};

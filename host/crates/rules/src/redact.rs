@@ -8,7 +8,7 @@ pub use layers::Layer;
 pub use values::{VALUE_BYTES_MIN, Values};
 
 use crate::expression::Reference;
-use crate::flow::Trigger;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use regex::Regex;
 use ringback_records::callback::{Callback, Request};
@@ -178,12 +178,11 @@ impl Lists<'_> {
         })
     }
 
-    /// The callback as it may be seen and kept.
-    pub fn callback(self, callback: &Arc<Callback>, trigger: Option<&Trigger>) -> Arc<Callback> {
+    /// The callback as it may be seen and kept; with another body, where its own has a proof.
+    pub fn callback(self, callback: &Arc<Callback>, body: Option<Bytes>) -> Arc<Callback> {
         let request = &callback.request;
         let hidden: Vec<_> = request.headers.keys().filter(|name| self.hide_header(name.as_str())).cloned().collect();
         let query = self.query(&request.query);
-        let body = trigger.and_then(|trigger| trigger.verify.body_without_proof(request));
         if hidden.is_empty() && body.is_none() && matches!(query, Cow::Borrowed(_)) {
             return Arc::clone(callback);
         }

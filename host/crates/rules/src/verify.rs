@@ -8,7 +8,7 @@ mod standard_webhooks;
 pub use hmac::{Encoding, Hmac, HmacAlgorithm, SignedPart};
 pub use provider::{PROVIDERS, Provider};
 
-use crate::flow::PluginCall;
+use crate::plugin_call::PluginCall;
 use crate::vault::SecretValue;
 use crate::vault::Vault;
 use bytes::Bytes;

@@ -1,9 +1,10 @@
 //! The callback and execution resources. A call has at most one of each, so a handle is only a right to ask.
 
 use super::paths::Paths;
-use super::{CallState, ExecutionView, Misuse};
+use super::{CallState, Misuse};
 use crate::bindings::imports::types;
 use crate::bindings::imports::types::{Failure, HostCallback, HostExecution};
+use crate::subject::ExecutionView;
 use ringback_records::callback::Callback;
 use serde_json::Value;
 use wasmtime::Result;

@@ -4,7 +4,7 @@
 use crate::ticket_response;
 use super::{Address, Target, TicketAddress, UNKNOWN, without_slash};
 use ringback_records::callback::{Request, append};
-use crate::flow::Mode;
+use crate::face::Mode;
 use ringback_records::name::{CallbackId, ExecutionId};
 use ringback_records::stop::Problem;
 use ringback_records::reply::Reply;

@@ -4,7 +4,7 @@
 use super::{Address, Target, without_slash};
 use ringback_records::flow::CallbackIds;
 use ringback_records::callback::Request;
-use crate::flow::Mode;
+use crate::face::Mode;
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::reply::Reply;
 use aws_lc_rs::constant_time::verify_slices_are_equal;

@@ -7,12 +7,11 @@ mod ticket;
 mod trigger;
 
 use super::document::{Kind, Member, Node};
-use super::{
-    Action, BodySpec, Flow, Mistake, Mode, OnTimeout, Parsed, Place, PluginCall, PluginMention, ReplySpec, Step,
-    Trigger,
-};
+use super::{Action, BodySpec, Flow, Mistake, OnTimeout, Parsed, Place, PluginMention, ReplySpec, Step, Trigger};
 use crate::condition::Condition;
 use crate::expression::{Cel, CompileError, JsonPath, Scope, Template};
+use crate::face::Mode;
+use crate::plugin_call::PluginCall;
 use crate::reply;
 use crate::suggest::suggest;
 use names::{ResultName, Stands};

@@ -4,7 +4,7 @@ use super::compile::{Loop, LoopKind, Node, Step, StepKind};
 use super::functions::no_overload;
 use super::meter::Meter;
 use super::syntax::{Literal, Operator};
-use super::value::{Key, Num, Text, Type, Val, ValMap};
+use super::value::{Key, Num, OVERFLOW, Text, Type, Val, ValMap, fitting};
 use super::{Fail, time};
 use crate::redact::VALUE_BYTES_MIN;
 use std::cmp::Ordering;
@@ -499,11 +499,6 @@ struct State<'a> {
     map: ValMap<'a>,
 }
 
-const OVERFLOW: Fail = Fail::wrong_static(
-    "the result does not fit into an integer of 64 bits; with double(…) around one of the numbers it is computed as a double, to \
-     some 15 digits",
-);
-
 fn usize_of(key: &Key<'_>) -> Option<usize> {
     match key {
         Key::Uint(value) => usize::try_from(*value).ok(),
@@ -550,10 +545,4 @@ fn arithmetic<'a>(operator: Operator, left: &Val<'a>, right: &Val<'a>) -> Evalua
         (Num::Uint(_), Num::Uint(_)) if is_typed => u64::try_from(exact).map(Val::Uint).map_err(|_| OVERFLOW),
         _ => fitting(exact),
     }
-}
-
-/// An integer of the type that it fits into.
-pub(super) fn fitting<'a>(exact: i128) -> Evaluated<'a> {
-    let int = i64::try_from(exact).map(Val::Int);
-    int.or_else(|_| u64::try_from(exact).map(Val::Uint)).map_err(|_| OVERFLOW)
 }

@@ -14,6 +14,11 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::rc::Rc;
 
+pub(super) const OVERFLOW: Fail = Fail::wrong_static(
+    "the result does not fit into an integer of 64 bits; with double(…) around one of the numbers it is computed as a double, to \
+     some 15 digits",
+);
+
 #[derive(Clone, Debug)]
 pub(in crate::expression) enum Val<'a> {
     Null,
@@ -657,4 +662,10 @@ fn digits_of(number: &Number) -> Option<(bool, &str)> {
     let text = number.as_str();
     let digits = text.strip_prefix('-').unwrap_or(text);
     digits.bytes().all(|byte| byte.is_ascii_digit()).then_some((digits.len() < text.len(), digits))
+}
+
+/// An integer of the type that it fits into.
+pub(super) fn fitting<'a>(exact: i128) -> Result<Val<'a>, Fail> {
+    let int = i64::try_from(exact).map(Val::Int);
+    int.or_else(|_| u64::try_from(exact).map(Val::Uint)).map_err(|_| OVERFLOW)
 }

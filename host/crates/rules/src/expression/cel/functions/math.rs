@@ -1,7 +1,7 @@
 use super::{first, no_overload};
 use crate::expression::cel::Fail;
-use crate::expression::cel::evaluate::fitting;
 use crate::expression::cel::meter::Meter;
+use crate::expression::cel::value::fitting;
 use crate::expression::cel::value::{Num, Type, Val};
 use std::cmp::Ordering;
 

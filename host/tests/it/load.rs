@@ -77,17 +77,24 @@ pub struct Api {
     client: Client,
     admin: String,
     token: String,
+    workspace: &'static str,
 }
 
 impl Api {
     pub fn new(process: &Process, data: &Path) -> Self {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
         let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
-        Self { client, admin: process.admin.clone(), token }
+        Self { client, admin: process.admin.clone(), token, workspace: "default" }
+    }
+
+    /// Everything that follows is about this workspace.
+    pub fn in_workspace(self, workspace: &'static str) -> Self {
+        Self { workspace, ..self }
     }
 
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.admin)).bearer_auth(&self.token)
+        let request = self.client.request(method, format!("{}{path}", self.admin)).bearer_auth(&self.token);
+        request.header("ringback-workspace", self.workspace)
     }
 
     pub async fn get(&self, path: &str) -> Option<Value> {

@@ -39,6 +39,7 @@ mod restart;
 mod signers;
 mod support;
 mod tickets;
+mod upgrade;
 mod uploads;
 mod users;
 mod values;

@@ -323,7 +323,20 @@ pub struct Sink {
 
 impl Sink {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0").await
+    }
+
+    /// At an address that a flow names for good; whoever is there first has to go.
+    pub async fn at(address: &str) -> Self {
+        let listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(error) => panic!("{address}: {error}"),
+            }
+        };
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (received, answers) = (Arc::<Mutex<Vec<Received>>>::default(), Arc::<Mutex<Planned>>::default());
         let sink = Self { url, received: Arc::clone(&received), answers: Arc::clone(&answers) };

@@ -102,11 +102,8 @@ impl Identity {
 
     /// What makes the delivery known, together with what it does.
     pub(super) fn write(&self, passage: &Passage) -> Write {
-        let delivery = Delivery {
-            callback: passage.callback.id,
-            body: body_hash(passage),
-            expires_at: Timestamp::now().saturating_add(self.window),
-        };
+        let expires_at = Timestamp::now().saturating_add(self.window);
+        let delivery = Delivery::new(passage.callback.id, body_hash(passage), expires_at);
         Write::PutDelivery {
             workspace: passage.callback.workspace.clone(),
             flow: passage.flow.name.clone(),

@@ -15,6 +15,7 @@ mod command_line;
 mod conformance;
 mod connections;
 mod corpus;
+mod deliveries;
 mod disk;
 mod environments;
 mod examples;

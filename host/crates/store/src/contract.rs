@@ -130,7 +130,7 @@ pub enum Write {
         trigger: Name,
         mail: Box<Mail>,
     },
-    /// Conflicts when there is one that is not `over`.
+    /// Conflicts when there is one that is not `over`: of those that follow it at the same moment one wins.
     PutDelivery {
         workspace: Name,
         flow: Name,
@@ -301,6 +301,18 @@ pub struct Delivery {
     /// SHA-256 of its body, in hexadecimal.
     pub body: String,
     pub expires_at: Timestamp,
+    /// What the store knows it by. One that follows it, when its time is over, has another.
+    #[serde(skip)]
+    pub revision: u32,
+}
+
+impl Delivery {
+    pub fn new(callback: CallbackId, body: String, expires_at: Timestamp) -> Self {
+        let [.., a, b, c, d] = *callback.as_bytes();
+        // Those of before it was kept have none.
+        let revision = u32::from_be_bytes([a, b, c, d]) | 1;
+        Self { callback, body, expires_at, revision }
+    }
 }
 
 /// A page of a list, newest first.

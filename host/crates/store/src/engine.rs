@@ -160,7 +160,7 @@ impl Engine {
         let end = key::due(Timestamp::from_millis(now.as_millis() + 1), &[]);
         let (mut page, mut over, mut looked) = (DuePage::default(), Vec::new(), 0);
         for item in self.index.scan(start, end, false).take(limit) {
-            let (due_key, _) = item?;
+            let (due_key, slot) = item?;
             looked += 1;
             page.last = Some(DueKey(due_key.clone()));
             let about = key::about(&due_key).unwrap_or_default();
@@ -174,7 +174,9 @@ impl Engine {
                     callback,
                 }),
                 key::DELIVERY => {
-                    over.extend([Operation::Delete(about.to_vec()), Operation::Delete(due_key)]);
+                    // Another one may have followed it in the meantime.
+                    let forget = Operation::Forget { key: about.to_vec(), revision: slot.revision };
+                    over.extend([forget, Operation::Delete(due_key)]);
                     continue;
                 }
                 _ => None,
@@ -384,13 +386,18 @@ impl Engine {
                 Write::PutDelivery { .. } if is_planted(Fault::ForgottenDelivery) => {}
                 Write::PutDelivery { workspace, flow, trigger, identity, delivery, over } => {
                     let delivery_key = key::delivery(workspace, flow, trigger, identity);
-                    let revision = over.as_ref().map(|_| 0);
-                    operations.push(Operation::Expect { key: delivery_key.clone(), revision });
+                    operations.push(match over {
+                        None => Operation::Expect { key: delivery_key.clone(), revision: None },
+                        Some(over) => Operation::Succeed { key: delivery_key.clone(), revision: over.revision },
+                    });
                     if let Some(over) = over {
                         operations.push(Operation::Delete(key::due(over.expires_at, &delivery_key)));
                     }
-                    put(&mut operations, key::due(delivery.expires_at, &delivery_key), &())?;
-                    put(&mut operations, delivery_key, delivery)?;
+                    let (due_key, revision) = (key::due(delivery.expires_at, &delivery_key), delivery.revision);
+                    let value = to_json(&due_key, &())?;
+                    operations.push(Operation::Put { key: due_key, revision, value });
+                    let value = to_json(&delivery_key, delivery)?;
+                    operations.push(Operation::Put { key: delivery_key, revision, value });
                 }
                 Write::PutDeferred { workspace, id } => put(&mut operations, key::deferred(workspace, *id), &())?,
                 Write::TakeDeferred { workspace, id } => {

@@ -407,7 +407,10 @@ impl Store {
         trigger: &Name,
         identity: &[u8; 32],
     ) -> Result<Option<Delivery>, StoreError> {
-        self.engine.get(&key::delivery(workspace, flow, trigger, identity))
+        let key = key::delivery(workspace, flow, trigger, identity);
+        let Some(slot) = self.engine.index.get(&key)? else { return Ok(None) };
+        let Some(value) = self.engine.index.value_at(&key, slot)? else { return Ok(None) };
+        Ok(Some(Delivery { revision: slot.revision, ..engine::parse(&key, &value)? }))
     }
 
     pub fn secrets(&self) -> Result<Vec<(Name, String, SecretRecord)>, StoreError> {

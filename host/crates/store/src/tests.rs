@@ -1,5 +1,7 @@
 use super::writer::Operation;
-use super::{CallbackFilter, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter, Write, key};
+use super::{
+    CallbackFilter, Delivery, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter, Write, key,
+};
 use ringback_records::journal::{Entry, EntryKind, Status, Summary};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::outcome::{CallbackRecord, Outcome};
@@ -846,4 +848,50 @@ async fn b9_the_oldest_of_all_workspaces_go() {
         .each_ref()
         .map(|name| store.executions(name, None, 100, &ExecutionFilter::default()).unwrap().items.len());
     assert_eq!(left, [0, 2, 5]);
+}
+
+/// B11, C2: of all that follow a delivery whose time is over one wins, also when it was forgotten in the meantime, and what forgets
+/// deliveries takes none with it that has just come. One that was written before deliveries had revisions is followed in the same way.
+#[tokio::test]
+async fn b11_c2_one_delivery_follows_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let at = |millis| Timestamp::from_millis(millis);
+    let put = |delivery: &Delivery, over: Option<&Delivery>| {
+        vec![Write::PutDelivery {
+            workspace: workspace(),
+            flow: workspace(),
+            trigger: workspace(),
+            identity: [7; 32],
+            delivery: delivery.clone(),
+            over: over.cloned(),
+        }]
+    };
+    let known = || store.delivery(&workspace(), &workspace(), &workspace(), &[7; 32]).unwrap();
+    let old = Delivery { revision: 0, ..Delivery::new(CallbackId::new(), String::new(), at(1000)) };
+    let next: Vec<Delivery> = (2..6).map(|n| Delivery::new(CallbackId::new(), String::new(), at(n * 1000))).collect();
+    store.commit(put(&old, None)).await.unwrap();
+    assert!(matches!(store.commit(put(&next[0], None)).await, Err(StoreError::Conflict)));
+    assert_eq!(known(), Some(old.clone()));
+    store.commit(put(&next[0], Some(&old))).await.unwrap();
+    for late in &next[1..] {
+        assert!(matches!(store.commit(put(late, Some(&old))).await, Err(StoreError::Conflict)), "one was faster");
+    }
+    assert_eq!(known(), Some(next[0].clone()));
+    // What is over is found, and before it is forgotten another one follows it.
+    let (_, over) = store.engine.due(at(2000), None, 10).unwrap();
+    store.commit(put(&next[1], Some(&next[0]))).await.unwrap();
+    store.engine.writer.commit(over).await.unwrap();
+    assert_eq!(known(), Some(next[1].clone()), "it is not over");
+    store.due(at(3000), None, 10).await.unwrap();
+    assert_eq!(known(), None);
+    store.commit(put(&next[2], Some(&next[1]))).await.unwrap();
+    assert!(
+        matches!(store.commit(put(&next[3], Some(&next[1]))).await, Err(StoreError::Conflict)),
+        "forgotten, and known again"
+    );
+    store.due(at(4000), None, 10).await.unwrap();
+    assert_eq!(known(), None);
+    let due = store.engine.due(at(9000), None, 10).unwrap();
+    assert!(due.0.last.is_none() && due.1.is_empty(), "nothing is left of them");
 }

@@ -29,10 +29,20 @@ pub(super) enum Operation {
     },
     Delete(Vec<u8>),
     DeletePrefix(Vec<u8>),
+    /// Deletes the value if it has this revision.
+    Forget {
+        key: Vec<u8>,
+        revision: u32,
+    },
     /// The value must have this revision, or not exist.
     Expect {
         key: Vec<u8>,
         revision: Option<u32>,
+    },
+    /// The value must have this revision, or be gone.
+    Succeed {
+        key: Vec<u8>,
+        revision: u32,
     },
     /// So many keys with so many bytes of values may be under the prefix before the change.
     Below {
@@ -54,8 +64,8 @@ impl Operation {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Put { key, value, .. } | Self::Move { key, value, .. } => RECORD_HEADER + key.len() + value.len(),
-            Self::Delete(key) | Self::DeletePrefix(key) => RECORD_HEADER + key.len(),
-            Self::Expect { .. } | Self::Below { .. } => 0,
+            Self::Delete(key) | Self::DeletePrefix(key) | Self::Forget { key, .. } => RECORD_HEADER + key.len(),
+            Self::Expect { .. } | Self::Succeed { .. } | Self::Below { .. } => 0,
         }
     }
 }
@@ -277,6 +287,11 @@ impl Loop {
             {
                 return Ok(false);
             }
+            if let Operation::Succeed { key, revision } = operation
+                && self.slot(key, changes)?.is_some_and(|slot| slot.revision != *revision)
+            {
+                return Ok(false);
+            }
             if let Operation::Below { prefix, count, bytes } = operation
                 && !is_below(&self.index, prefix, changes, *count, *bytes)?
             {
@@ -288,7 +303,12 @@ impl Loop {
 
     fn add(&mut self, operation: Operation, changes: &mut Changes) -> Result<(), StoreError> {
         match operation {
-            Operation::Expect { .. } | Operation::Below { .. } => {}
+            Operation::Expect { .. } | Operation::Succeed { .. } | Operation::Below { .. } => {}
+            Operation::Forget { key, revision } => {
+                if self.slot(&key, changes)?.is_some_and(|slot| slot.revision == revision) {
+                    self.delete(key, changes)?;
+                }
+            }
             Operation::Put { key, revision, value } => self.put(key, revision, &value, changes),
             Operation::Delete(key) => self.delete(key, changes)?,
             Operation::DeletePrefix(prefix) => {

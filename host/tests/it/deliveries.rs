@@ -1,0 +1,84 @@
+//! The same delivery many times, at the moment at which its window ends and the next one begins.
+
+use crate::support::TestServer;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+const FLOW: &str = "flow: once\nsteps:\n  - trigger: Hook\n    dedupe: { by: '${{ data.id }}', window: 1s }\n";
+const WINDOW: Duration = Duration::from_secs(1);
+
+async fn execution(server: &TestServer, url: &str, id: usize) -> String {
+    let answer = server.post(url, &json!({ "id": id })).await;
+    assert_eq!(answer.status().as_u16(), 202);
+    answer.json::<Value>().await.unwrap()["execution"].as_str().unwrap().to_owned()
+}
+
+/// B11: however many callbacks come, no execution begins in the window of the one before, by the clock that both were begun by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn b11_a_window_has_one_execution_under_load() {
+    const KEYS: usize = 40;
+    let server = TestServer::start().await;
+    let url = server.deploy(FLOW).await;
+    let began = Instant::now();
+    let senders = (0..8).map(|sender| {
+        let (server, url) = (&server, &url);
+        async move {
+            let mut found = Vec::new();
+            let mut id = sender * KEYS / 8;
+            while began.elapsed() < 6 * WINDOW {
+                id = (id + 1) % KEYS;
+                found.push((id, execution(server, url, id).await));
+            }
+            found
+        }
+    });
+    let mut of_keys: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    let mut sent = 0;
+    for (id, execution) in futures_util::future::join_all(senders).await.into_iter().flatten() {
+        of_keys.entry(id).or_default().insert(execution);
+        sent += 1;
+    }
+    let mut executions = 0;
+    for (key, ids) in of_keys {
+        let mut starts = Vec::new();
+        for id in ids {
+            let run = server.get(&format!("/v1/executions/{id}")).await;
+            let started: jiff::Timestamp = run["started_at"].as_str().unwrap().parse().unwrap();
+            starts.push(started.as_millisecond());
+        }
+        starts.sort_unstable();
+        executions += starts.len();
+        for pair in starts.windows(2) {
+            assert!(pair[1] - pair[0] >= 1000, "two of {key} began in {} ms", pair[1] - pair[0]);
+        }
+    }
+    assert!(executions > 2 * KEYS, "{executions} executions: windows have to end");
+    println!("{sent} callbacks, {executions} executions");
+}
+
+/// C2: of many copies that come at once just when the window is over, one begins an execution, and the others get its answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_copies_at_the_edge_of_a_window_begin_one_execution() {
+    const ROUNDS: usize = 25;
+    const COPIES: usize = 16;
+    let server = TestServer::start().await;
+    let url = server.deploy(FLOW).await;
+    let rounds = (0..ROUNDS).map(|round| {
+        let (server, url) = (&server, &url);
+        async move {
+            // Not all at once: the edges are to be sharp.
+            tokio::time::sleep(Duration::from_millis(140) * u32::try_from(round).unwrap()).await;
+            let first = execution(server, url, round).await;
+            // Around the edge: what forgets deliveries that are over comes now before, now after them.
+            tokio::time::sleep(WINDOW + Duration::from_millis(round as u64 * 8)).await;
+            let copies = (0..COPIES).map(|_| execution(server, url, round));
+            let copies: BTreeSet<String> = futures_util::future::join_all(copies).await.into_iter().collect();
+            let begun = copies.into_iter().filter(|id| *id != first).count();
+            assert!(begun <= 1, "{begun} executions began for one delivery");
+            begun
+        }
+    });
+    let begun: usize = futures_util::future::join_all(rounds).await.into_iter().sum();
+    assert!(begun > ROUNDS / 2, "{begun} of {ROUNDS} edges were met");
+}

@@ -158,7 +158,7 @@ impl Environments {
     ///
     /// The prefix is not acceptable or taken, or the store failed.
     pub async fn put(&self, workspace: &Name, name: &Name, prefix: Option<String>) -> Result<bool, EnvironmentError> {
-        let _changing = self.table.lock().await;
+        let _changing = self.table.lock(workspace).await;
         if let Some(prefix) = &prefix {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
             if !(1..=PREFIX_MAX).contains(&prefix.len()) || !prefix.bytes().all(allowed) {
@@ -190,7 +190,7 @@ impl Environments {
     ///
     /// It is `default`, executions in it have not ended, or the store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, EnvironmentError> {
-        let _changing = self.table.lock().await;
+        let _changing = self.table.lock(workspace).await;
         if *name == Name::default_name() {
             return Err(EnvironmentError::Default);
         }
@@ -237,7 +237,7 @@ impl Environments {
         name: &str,
         value: Value,
     ) -> Result<(), EnvironmentError> {
-        let _changing = self.table.lock().await;
+        let _changing = self.table.lock(workspace).await;
         self.expect(workspace, environment)?;
         let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -269,7 +269,7 @@ impl Environments {
     ///
     /// The store failed.
     pub async fn remove_var(&self, workspace: &Name, environment: &Name, name: &str) -> Result<bool, EnvironmentError> {
-        let _changing = self.table.lock().await;
+        let _changing = self.table.lock(workspace).await;
         let existed = self.own_vars(workspace, environment).iter().any(|(known, _)| known == name);
         let (workspace, environment, name) = (workspace.clone(), environment.clone(), name.to_owned());
         let delete =

@@ -106,6 +106,8 @@ pub struct Flows {
 struct Inner {
     store: Store,
     deployed: Table<Routes>,
+    /// Held where a URL could be given twice: no two flows of the server have one in common.
+    giving_urls: tokio::sync::Mutex<()>,
     /// Earlier versions that executions run.
     ready: Mutex<Ready>,
     users: Mutex<Users>,
@@ -139,6 +141,7 @@ impl Flows {
         let inner = Inner {
             store,
             deployed: Table::new(table),
+            giving_urls: tokio::sync::Mutex::default(),
             ready: Mutex::default(),
             users: Mutex::default(),
             versions_kept,
@@ -197,7 +200,7 @@ impl Flows {
             .map(|name| format!("there is no secret {name} yet: until `ringback secret set {name}`, callbacks get 500"))
             .collect();
 
-        let _changing = self.inner.deployed.lock().await;
+        let _changing = self.inner.deployed.lock(workspace).await;
         let gone = parsed.plugins.iter().filter(|mention| plugins.find(workspace, &mention.plugin).is_none());
         mistakes.extend(gone.map(|mention| mention.name_at.mistake("the plugin was removed in the meantime")));
         if !mistakes.is_empty() {
@@ -254,6 +257,7 @@ impl Flows {
         let keys = BTreeMap::new();
         let record = FlowRecord { name, version, first_version, made_at, enabled, ids, keys, gone, updated_at };
         let mut deployed = Deployed { record, flow: Arc::clone(&flow) };
+        let giving_urls = self.inner.giving_urls.lock().await;
         let taken = self.inner.deployed.load().taken(workspace, &deployed);
         if !taken.is_empty() {
             let mistake = |(index, whose): &(usize, String)| {
@@ -274,6 +278,7 @@ impl Flows {
         let put_version = Write::PutFlowVersion { workspace: workspace.clone(), name: name.clone(), version, record };
         let put = Write::PutFlow { workspace: workspace.clone(), record: deployed.record.clone() };
         self.commit(vec![put_version, put], |routes| routes.put(&workspace, deployed.clone())).await?;
+        drop(giving_urls);
         let flows = self.clone();
         tokio::spawn(async move {
             if let Err(error) = flows.forget_versions_of(&workspace, &name).await {
@@ -352,7 +357,7 @@ impl Flows {
         callback: &Name,
         change: impl FnOnce(&mut CallbackIds, &[Name]) -> Result<Vec<Write>, FlowError>,
     ) -> Result<Arc<Deployed>, FlowError> {
-        let _changing = self.inner.deployed.lock().await;
+        let _changing = self.inner.deployed.lock(workspace).await;
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
         let mut record = deployed.record.clone();
         let ids = record.ids.get_mut(trigger).and_then(|ids| ids.callbacks.get_mut(callback));
@@ -369,7 +374,7 @@ impl Flows {
     ///
     /// There is no such flow, or the store failed.
     pub async fn set_enabled(&self, workspace: &Name, name: &Name, enabled: bool) -> Result<Arc<Deployed>, FlowError> {
-        let _changing = self.inner.deployed.lock().await;
+        let _changing = self.inner.deployed.lock(workspace).await;
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
         Ok(self.put(workspace, FlowRecord { enabled, ..deployed.record.clone() }, &deployed.flow, Vec::new()).await?)
     }
@@ -396,7 +401,7 @@ impl Flows {
     ///
     /// Executions of it have not ended, or the store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, FlowError> {
-        let _changing = self.inner.deployed.lock().await;
+        let _changing = self.inner.deployed.lock(workspace).await;
         let Some(record) = self.inner.store.flow(workspace, name)? else { return Ok(false) };
         self.expect_ended(workspace, name).await?;
         // Who is about to start an execution has done so before it is asked again, or is refused.

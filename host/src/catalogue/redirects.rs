@@ -123,7 +123,7 @@ impl Redirects {
         if !self.settings.admits(&origin) {
             return Err(OriginError::OutOfBound(origin));
         }
-        let _changing = self.added.lock().await;
+        let _changing = self.added.lock(workspace).await;
         let added = self.added.load();
         let key = (workspace.clone(), origin.clone());
         if added.contains_key(&key) {
@@ -149,7 +149,7 @@ impl Redirects {
     /// It is no origin, or the store failed.
     pub async fn remove(&self, workspace: &Name, origin: &str) -> Result<bool, OriginError> {
         let origin = parse_origin(origin).map_err(OriginError::Malformed)?;
-        let _changing = self.added.lock().await;
+        let _changing = self.added.lock(workspace).await;
         let key = (workspace.clone(), origin.clone());
         let existed = self.added.load().contains_key(&key);
         let delete = Write::DeleteRedirectOrigin { workspace: workspace.clone(), origin };

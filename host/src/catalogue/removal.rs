@@ -31,7 +31,7 @@ pub async fn remove_plugin(
     flows: &Flows,
     tickets: &Tickets,
 ) -> Result<bool, RemovalError> {
-    let _unchanged = flows.keep_unchanged().await;
+    let _unchanged = flows.keep_unchanged(workspace).await;
     let mut users = flows.users_of_plugin(workspace, plugin).await?;
     users.extend(tickets.users_of_plugin(workspace, plugin).await?);
     if !users.is_empty() {
@@ -52,7 +52,7 @@ pub async fn remove_environment(
     secrets: &Secrets,
 ) -> Result<bool, EnvironmentError> {
     // A secret that is stored at the same moment goes with it, or finds it gone.
-    let _unchanged = secrets.keep_unchanged().await;
+    let _unchanged = secrets.keep_unchanged(workspace).await;
     let existed = environments.remove(workspace, name).await?;
     if existed {
         secrets.vault().forget_environment(workspace, name);

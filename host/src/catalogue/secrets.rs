@@ -9,12 +9,11 @@ use ringback_records::name::Name;
 use ringback_records::secret::{self, PreviousVersion, SecretRecord};
 use ringback_records::time::Timestamp;
 use ringback_rules::vault::{HasEnvironment, Secret, SecretValue, Vault, VaultError};
-use ringback_store::{Store, StoreError, Write};
+use ringback_store::{Changes, Store, StoreError, Write};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 /// Largest secret, in bytes: a PEM key fits.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
@@ -79,7 +78,7 @@ pub struct Secrets {
     store: Store,
     vault: Vault,
     /// Held while a secret is changed.
-    changing: Arc<Mutex<()>>,
+    changing: Arc<Changes>,
 }
 
 impl Secrets {
@@ -103,9 +102,9 @@ impl Secrets {
         &self.vault
     }
 
-    /// No secret is stored or removed while this is held.
-    pub async fn keep_unchanged(&self) -> impl Sized {
-        self.changing.lock().await
+    /// No secret of the workspace is stored or removed while this is held.
+    pub async fn keep_unchanged(&self, workspace: &Name) -> impl Sized {
+        self.changing.begin(workspace).await
     }
 
     /// A workspace's secrets, without their values.
@@ -149,7 +148,7 @@ impl Secrets {
         }
         let key = (workspace.clone(), secret::name_in(environment, name));
         let value = SecretValue::new(value);
-        let _changing = self.changing.lock().await;
+        let _changing = self.changing.begin(workspace).await;
         if !self.vault.is_there(workspace, environment) {
             return Err(SecretError::NoEnvironment(environment.clone()));
         }
@@ -189,7 +188,7 @@ impl Secrets {
         name: &str,
     ) -> Result<Option<usize>, SecretError> {
         let key = (workspace.clone(), secret::name_in(environment, name));
-        let _changing = self.changing.lock().await;
+        let _changing = self.changing.begin(workspace).await;
         let Some(mut secret) = self.vault.get(&key) else { return Ok(None) };
         let now = Timestamp::now();
         let ended = secret.record.previous.iter().filter(|previous| now < previous.until).count();
@@ -213,7 +212,7 @@ impl Secrets {
     /// The store failed.
     pub async fn remove(&self, workspace: &Name, environment: &Name, name: &str) -> Result<bool, SecretError> {
         let name = secret::name_in(environment, name);
-        let _changing = self.changing.lock().await;
+        let _changing = self.changing.begin(workspace).await;
         let key = (workspace.clone(), name.clone());
         let existed = self.vault.get(&key).is_some();
         self.store.commit(vec![Write::DeleteSecret { workspace: workspace.clone(), name }]).await?;

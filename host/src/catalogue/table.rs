@@ -1,29 +1,30 @@
 //! The table of a catalogue: what is in force, in memory.
 
 use arc_swap::{ArcSwap, Guard};
-use ringback_store::{Store, StoreError, Write};
+use ringback_records::name::Name;
+use ringback_store::{Changes, Store, StoreError, Write};
 use std::sync::Arc;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
 /// What is in force, read without waiting. It changes in one place: after the store has the change.
 #[derive(Default)]
 pub(super) struct Table<T> {
     in_force: ArcSwap<T>,
-    changing: Mutex<()>,
+    changing: Changes,
 }
 
 impl<T: Clone> Table<T> {
     pub(super) fn new(in_force: T) -> Self {
-        Self { in_force: ArcSwap::from_pointee(in_force), changing: Mutex::default() }
+        Self { in_force: ArcSwap::from_pointee(in_force), changing: Changes::default() }
     }
 
     pub(super) fn load(&self) -> Guard<Arc<T>> {
         self.in_force.load()
     }
 
-    /// While this is held, nobody else changes what is in force.
-    pub(super) async fn lock(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().await
+    /// While this is held, nobody else changes what is in force in the workspace.
+    pub(super) async fn lock(&self, workspace: &Name) -> OwnedMutexGuard<()> {
+        self.changing.begin(workspace).await
     }
 
     /// Makes a change durable, and then visible.

@@ -1,11 +1,11 @@
 //! Two workspaces and one server: one does its worst to a queue that both stand in, and the other must not notice.
 
-use crate::support::{Sink, TestServer};
+use crate::support::{Sink, TestServer, plugin};
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A flow that answers its caller after it has waited for a timer, and one that answers at once.
 const PROMPT: &str = "flow: prompt\nsteps:\n  - trigger: Hook\n    mode: sync\n  - set: { answer: '${{ data.n }}' }\n  - respond: { \
@@ -174,4 +174,69 @@ async fn b3_a_flow_that_computes_keeps_no_neighbour_waiting() {
     for sent in computing {
         assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::OK, "and all have their turn");
     }
+}
+
+/// R10: checks of configurations have their share of the calls: who deploys many flows whose plugin checks for long takes no call from a
+/// neighbour, who deploys as if he were alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r10_checks_of_configurations_have_their_share() {
+    const FLOOD: usize = 40;
+    let server = TestServer::start().await.in_workspace("bbb").with_plugins(&["misbehave"]).await;
+    let asks = "flow: asks\nsteps:\n  - trigger: Hook\n    mode: sync\n    when: { plugin: misbehave, with: behave }\n";
+    let asks = server.deploy(asks).await;
+    let server = server.in_workspace("aaa").with_plugins(&["misbehave"]).await;
+    let source = "steps:\n  - trigger: Hook\n    when: { plugin: misbehave, with: { check_burns: 80000000 } }\n";
+    let flood: Vec<_> = (0..FLOOD)
+        .map(|n| {
+            let request = server.api(reqwest::Method::PUT, &format!("/v1/flows/burns-{n}"));
+            tokio::spawn(request.body(format!("flow: burns-{n}\n{source}")).send())
+        })
+        .collect();
+    let server = server.in_workspace("bbb");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (began, mut asked) = (Instant::now(), 0);
+    server.deploy(PROMPT).await;
+    let took = began.elapsed();
+    while !flood.iter().all(tokio::task::JoinHandle::is_finished) {
+        let answer = server.post(&asks, &json!(asked)).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap());
+        asked += 1;
+    }
+    assert!(asked > 5, "{asked}: nothing was tried");
+    for deployment in flood {
+        assert_eq!(deployment.await.unwrap().unwrap().status(), StatusCode::CREATED, "each has its turn");
+    }
+    println!("{asked} calls meanwhile; a deployment of the neighbour took {took:?}");
+}
+
+/// R10: uploads are compiled for a workspace after the other, however many of one wait, and the line of each has an end.
+#[tokio::test]
+async fn r10_uploads_are_compiled_in_turn() {
+    let server = TestServer::start().await.in_workspace("aaa");
+    let file = plugin("field-match");
+    let uploads: Vec<_> = (0..14_u8)
+        .map(|n| {
+            // Each is another one: with a section that nobody reads.
+            let bytes: Vec<u8> = file.iter().copied().chain([0, 3, 1, b'a', n]).collect();
+            let request = server.api(reqwest::Method::POST, &format!("/v1/plugins/p{n}/versions")).body(bytes);
+            tokio::spawn(request.header("content-type", "application/wasm").send())
+        })
+        .collect();
+    while !uploads.iter().any(tokio::task::JoinHandle::is_finished) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let server = server.in_workspace("bbb");
+    let bytes = file.iter().copied().chain([0, 2, 1, b'b']).collect();
+    let (status, answer) = server.upload("own", bytes).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let unfinished = uploads.iter().filter(|upload| !upload.is_finished()).count();
+    assert!(unfinished >= 3, "{unfinished} of the neighbour's wait");
+    let mut statuses = Vec::new();
+    for upload in uploads {
+        statuses.push(upload.await.unwrap().unwrap().status());
+    }
+    let refused = statuses.iter().filter(|status| **status == StatusCode::SERVICE_UNAVAILABLE).count();
+    let taken = statuses.iter().filter(|status| **status == StatusCode::CREATED).count();
+    assert_eq!(refused + taken, statuses.len(), "{statuses:?}");
+    assert!(refused > 0 && taken > 8, "{statuses:?}");
 }

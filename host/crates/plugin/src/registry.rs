@@ -8,7 +8,7 @@ use super::engine::{self, Calls, Ticker};
 use super::error::{CallError, UploadError};
 use super::host::{CallState, Paths, Services, link};
 use super::limits::{LARGE, Limits, NORMAL};
-use super::share::{Counted, Places, SlowLane};
+use super::share::{Places, SlowLane};
 use super::subject::Subject;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -21,19 +21,19 @@ use ringback_records::time::Timestamp;
 use ringback_records::trace::PluginUse;
 use ringback_rules::flow::PluginMention;
 use ringback_rules::vault::Vault;
-use ringback_store::{Store, StoreError, Write};
+use ringback_store::{Changes, Store, StoreError, Write};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::RwLock;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-/// Most uploads that wait for the compiler.
+/// Most uploads of one workspace that wait for the compiler.
 const UPLOADS_WAITING_MAX: usize = 8;
 /// Most versions of one plugin.
 const VERSIONS_MAX: usize = 100;
@@ -88,10 +88,11 @@ struct Inner {
     cache: Cache,
     settings: Settings,
     active: ArcSwap<BTreeMap<(Name, Name), Arc<Active>>>,
-    /// Serialises changes of records.
-    changing: tokio::sync::Mutex<()>,
-    compiling: Semaphore,
-    uploads: AtomicUsize,
+    changing: Changes,
+    /// Files are kept while others are, and removed while none is: plugins of several workspaces may be made of one.
+    files: RwLock<()>,
+    /// One compiler runs at a time, for a workspace after the other.
+    compiling: Places,
     places: Places,
 }
 
@@ -157,17 +158,17 @@ impl Plugins {
             },
             linker,
             cache,
-            compiling: Semaphore::new(1),
-            uploads: AtomicUsize::new(0),
+            files: RwLock::default(),
+            compiling: Places::new(1, 1, UPLOADS_WAITING_MAX),
             places: Places::new(limits.concurrency, limits.workspace_concurrency, limits.workspace_waiting),
             settings,
             active: ArcSwap::default(),
-            changing: tokio::sync::Mutex::new(()),
+            changing: Changes::default(),
         };
         let plugins = Self { inner: Arc::new(inner) };
         let mut active = BTreeMap::new();
         for (workspace, record) in records {
-            let linked = plugins.inner.load(&record).await;
+            let linked = plugins.inner.load(&workspace, &record).await;
             if let Err(reason) = &linked {
                 tracing::error!(plugin.name = %record.name, reason, "a plugin could not be loaded; its calls fail");
             }
@@ -192,8 +193,8 @@ impl Plugins {
     /// # Errors
     ///
     /// What is wrong with the file.
-    pub async fn check_file(&self, bytes: Bytes) -> Result<VersionRecord, UploadError> {
-        let New { component, linked, compiled } = self.inner.take_upload(bytes).await?;
+    pub async fn check_file(&self, workspace: &Name, bytes: Bytes) -> Result<VersionRecord, UploadError> {
+        let New { component, linked, compiled } = self.inner.take_upload(workspace, bytes).await?;
         Ok(self.inner.version(1, &component, &linked, &compiled.component))
     }
 
@@ -211,8 +212,8 @@ impl Plugins {
         activate: bool,
     ) -> Result<(VersionRecord, bool), RegistryError> {
         let inner = &self.inner;
-        let New { component, linked, compiled } = inner.take_upload(bytes).await?;
-        let _changing = inner.changing.lock().await;
+        let New { component, linked, compiled } = inner.take_upload(workspace, bytes).await?;
+        let _changing = inner.changing.begin(workspace).await;
         let current = inner.find(workspace, name);
         let mut record = current.as_ref().map_or_else(
             || PluginRecord { name: name.clone(), active: 0, versions: Vec::new() },
@@ -232,6 +233,7 @@ impl Plugins {
         let version = inner.version(number, &component, &linked, &compiled.component);
         record.versions.push(version.clone());
         let digest = linked.digest.clone();
+        let _files = inner.files.read().await;
         let keep = move |cache: &Cache| {
             cache.keep_component(&digest, &compiled.component)?;
             cache.keep_artifact(&digest, &compiled.artifact)
@@ -254,7 +256,7 @@ impl Plugins {
     /// There is no such plugin or version, or it does not load.
     pub async fn activate(&self, workspace: &Name, name: &Name, version: u32) -> Result<PluginRecord, RegistryError> {
         let inner = &self.inner;
-        let _changing = inner.changing.lock().await;
+        let _changing = inner.changing.begin(workspace).await;
         let active = inner.find(workspace, name).ok_or_else(|| RegistryError::NoPlugin(name.clone()))?;
         let mut record = active.record.clone();
         if !record.versions.iter().any(|known| known.version == version) {
@@ -262,7 +264,7 @@ impl Plugins {
             return Err(RegistryError::NoVersion { plugin: name.clone(), version, newest });
         }
         record.active = version;
-        let linked = inner.load(&record).await;
+        let linked = inner.load(workspace, &record).await;
         let linked = linked.map_err(|reason| RegistryError::NotLoaded { plugin: name.clone(), version, reason })?;
         inner.put(workspace, record.clone(), ActiveVersion::new(Ok(linked))).await?;
         Ok(record)
@@ -275,10 +277,11 @@ impl Plugins {
     /// The store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, RegistryError> {
         let inner = &self.inner;
-        let _changing = inner.changing.lock().await;
+        let _changing = inner.changing.begin(workspace).await;
         let Some(active) = inner.find(workspace, name) else { return Ok(false) };
         let services = &inner.caller.services;
         let write = Write::DeletePlugin { workspace: workspace.clone(), name: name.clone() };
+        let _files = inner.files.write().await;
         services.store.commit(vec![write]).await?;
         inner.update(|plugins| drop(plugins.remove(&(workspace.clone(), name.clone()))));
         // A file that another plugin was made of stays.
@@ -327,8 +330,14 @@ impl Plugins {
         }
         let Some(config) = config else { return Ok(()) };
         let subject = Subject { dry_run: true, ..Subject::unseen(workspace, &Name::default_name()) };
-        let (answer, _) =
-            self.inner.caller.ask(plugin, linked, Question::Check(*role), &subject, &config.to_string()).await;
+        let answer = match self.inner.places.take(workspace).await {
+            // What is only tried does not count against the version that is called.
+            Ok(_place) => {
+                let question = Question::Check(*role);
+                self.inner.caller.ask(plugin, linked, question, &subject, &config.to_string()).await.0
+            }
+            Err(error) => Err(error),
+        };
         match answer {
             Ok(_) => Ok(()),
             Err(CallError::Guest { message, .. }) => {
@@ -498,7 +507,7 @@ impl Inner {
     }
 
     /// Compiles an upload, loads it and links it.
-    async fn take_upload(self: &Arc<Self>, bytes: Bytes) -> Result<New, UploadError> {
+    async fn take_upload(self: &Arc<Self>, workspace: &Name, bytes: Bytes) -> Result<New, UploadError> {
         let allowed = if self.settings.large_plugins { LARGE.bytes_max } else { NORMAL.bytes_max };
         if bytes.len() > allowed {
             let mut hint =
@@ -510,12 +519,8 @@ impl Inner {
             }
             return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, hint });
         }
-        let waiting = Counted::enter(&self.uploads);
-        if waiting.position > UPLOADS_WAITING_MAX {
-            return Err(UploadError::Busy(UPLOADS_WAITING_MAX));
-        }
         let large = bytes.len() > NORMAL.bytes_max;
-        let compiled = self.compile(bytes, large).await?;
+        let compiled = self.compile(workspace, bytes, large).await?;
         let take = move |inner: &Self| {
             // What the engine does not take of code that was compiled a moment ago is too much for a call.
             let component = deserialize(&inner.caller.engine, &compiled.artifact)
@@ -526,15 +531,18 @@ impl Inner {
         self.aside(take).await.map_err(UploadError::Host)?
     }
 
-    /// One compiler runs at a time. It starts where long calls run, and gives way as they do.
-    async fn compile(&self, bytes: Bytes, large: bool) -> Result<Compiled, UploadError> {
-        let _turn = self.compiling.acquire().await.map_err(|error| UploadError::Host(error.to_string()))?;
+    /// The compiler starts where long calls run, and gives way as they do.
+    async fn compile(&self, workspace: &Name, bytes: Bytes, large: bool) -> Result<Compiled, UploadError> {
+        let _turn = self.compiling.take(workspace).await.map_err(|error| match error {
+            CallError::Busy => UploadError::Busy(UPLOADS_WAITING_MAX),
+            error => UploadError::Host(error.to_string()),
+        })?;
         let compile = compile(self.settings.compiler.clone(), bytes, large, self.settings.limits.call);
         self.caller.slow_lane.spawn(compile).await.map_err(UploadError::Host)?
     }
 
     /// The linked active version of a record, from the cache or compiled again.
-    async fn load(self: &Arc<Self>, record: &PluginRecord) -> Result<Arc<Linked>, String> {
+    async fn load(self: &Arc<Self>, workspace: &Name, record: &PluginRecord) -> Result<Arc<Linked>, String> {
         let version = record
             .versions
             .iter()
@@ -551,7 +559,7 @@ impl Inner {
         tracing::info!(plugin.name = %record.name, version = version.version, "compiling a plugin for this engine");
         let digest = version.digest.clone();
         let component = self.aside(move |inner| inner.cache.component(&digest).map_err(|error| error.to_string()));
-        let compiled = self.compile(component.await.flatten()?.into(), large).await;
+        let compiled = self.compile(workspace, component.await.flatten()?.into(), large).await;
         let compiled = compiled.map_err(|error| error.to_string())?;
         let digest = version.digest.clone();
         let take = move |inner: &Self| {

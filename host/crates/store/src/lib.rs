@@ -5,6 +5,7 @@
 //! laid out.
 
 mod backup;
+mod changes;
 mod cleaner;
 mod contract;
 mod due;
@@ -23,6 +24,7 @@ mod verify;
 mod writer;
 
 pub use backup::{BackupError, BackupFile};
+pub use changes::Changes;
 pub use contract::{Delivery, Due, DueKey, DuePage, Mail, MailboxLimits, NoRoom, Page, StoreError, Write};
 pub use filter::{CallbackFilter, ExecutionFilter, TicketFilter};
 pub use open::{Lock, OpenError};

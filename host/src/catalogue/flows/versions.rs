@@ -156,9 +156,9 @@ impl Flows {
         Ok((to, difference::between(&before.record.source, &after.record.source)))
     }
 
-    /// No flow is deployed, changed or removed while this is held.
-    pub async fn keep_unchanged(&self) -> impl Sized {
-        self.inner.deployed.lock().await
+    /// No flow of the workspace is deployed, changed or removed while this is held.
+    pub async fn keep_unchanged(&self, workspace: &Name) -> impl Sized {
+        self.inner.deployed.lock(workspace).await
     }
 
     /// The flows of a workspace that need a plugin, in words: the deployed version names it, or one that executions run which
@@ -235,7 +235,7 @@ impl Flows {
         if unneeded.is_empty() {
             return Ok(0);
         }
-        let _changing = self.inner.deployed.lock().await;
+        let _changing = self.inner.deployed.lock(workspace).await;
         // The flow may have been removed, and deployed again, in the meantime: its versions have other numbers then.
         let Some(deployed) = self.find(workspace, name) else { return Ok(0) };
         let record = without(&deployed.record, &unneeded);

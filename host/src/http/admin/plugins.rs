@@ -121,8 +121,8 @@ async fn upload_plugin(
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses((status = 200, body = VersionRecord), (status = "4XX", body = Problem))
 )]
-async fn check_plugin(State(app): State<Arc<App>>, _caller: Author, File(bytes): File) -> Result<Response, Problem> {
-    Ok(answer(StatusCode::OK, app.plugins.check_file(bytes).await?))
+async fn check_plugin(State(app): State<Arc<App>>, caller: Author, File(bytes): File) -> Result<Response, Problem> {
+    Ok(answer(StatusCode::OK, app.plugins.check_file(&caller.workspace, bytes).await?))
 }
 
 /// Calls another version from now on: forward or back.

@@ -4,7 +4,7 @@ use ringback_guest::{
     Callback, Execution, Failure, Proof, Reply, Value, Verdict, call, condition, http, json, log, parser, responder,
     secrets, state, step, verifier,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// What to do.
 #[derive(Debug, Deserialize)]
@@ -46,6 +46,8 @@ pub enum Config {
     Random(u32),
     /// Use the processor for so many rounds.
     Burn(u64),
+    /// The same while the configuration is checked.
+    CheckBurns(#[serde(deserialize_with = "burnt")] u64),
     /// Ask about a secret by its name, and then search the whole memory for these bytes, each less by one; how often they
     /// are there. With `true` they are put there first.
     Search(String, Vec<u8>, bool),
@@ -103,9 +105,7 @@ fn misbehave(config: &Config) -> Result<Value, Failure> {
             Ok(json!({ "status": response.status, "body": String::from_utf8_lossy(&response.body) }))
         }
         Config::Burn(rounds) => {
-            for round in 0..*rounds {
-                std::hint::black_box(round);
-            }
+            burn(*rounds);
             Ok(Value::Null)
         }
         Config::Search(name, disguised, planted) => {
@@ -123,8 +123,22 @@ fn misbehave(config: &Config) -> Result<Value, Failure> {
         }
         Config::Random(length) => Ok(json!(call::random(*length).len())),
         Config::Long(bytes) => Ok(json!("x".repeat(*bytes))),
-        Config::Behave | Config::IllFormed | Config::Reply(..) | Config::Select(_) => Ok(Value::Null),
+        Config::Behave | Config::CheckBurns(_) | Config::IllFormed | Config::Reply(..) | Config::Select(_) => {
+            Ok(Value::Null)
+        }
     }
+}
+
+fn burn(rounds: u64) {
+    for round in 0..rounds {
+        std::hint::black_box(round);
+    }
+}
+
+fn burnt<'d, D: Deserializer<'d>>(rounds: D) -> Result<u64, D::Error> {
+    let rounds = u64::deserialize(rounds)?;
+    burn(rounds);
+    Ok(rounds)
 }
 
 /// How often the disguised bytes are anywhere in memory.

@@ -479,6 +479,7 @@ impl Config {
                 },
                 executions_max: Some(keep_executions_max).filter(|max| *max > 0),
                 flow_versions: between("keep_flow_versions", keep_flow_versions, 1, 10_000)?,
+                interval: Duration::from_mins(1),
             },
             large_plugins,
             plugin_http_hosts,

@@ -155,6 +155,8 @@ impl Pipeline {
     /// The flow and the trigger of a record, as they are deployed now.
     fn place_of(&self, workspace: &Name, record: &CallbackRecord) -> Result<Option<Place>, StoreError> {
         let found = match &record.flow {
+            // Another one has its name by now, if any.
+            Some(flow) if self.flows.is_gone(workspace, flow, record.flow_made_at) => None,
             Some(flow) => self.flows.trigger(workspace, flow, &record.trigger)?,
             None => None,
         };

@@ -148,7 +148,7 @@ pub async fn run(
         }
         reason = store.failed() => Err(RunError::StoreFailed(reason)),
         never = store.clean_repeatedly() => match never {},
-        never = forget_repeatedly(&store, &app.flows, app.config.retention) => match never {},
+        never = forget_repeatedly(&store, &app.flows, &app.tickets, app.config.retention) => match never {},
         never = app.pipeline.runner.run_timers() => match never {},
         never = app.pipeline.runner.run_lines() => match never {},
         never = app.pipeline.run_deferred() => match never {},

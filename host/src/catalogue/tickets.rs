@@ -252,6 +252,23 @@ impl Tickets {
             || ticket.flow().is_some_and(has_flow_gone)
     }
 
+    /// Forgets the tickets made before `cutoff` of which nothing can come any more: their flow or environment was removed, or their
+    /// execution was forgotten.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn forget_gone(&self, cutoff: Timestamp) -> Result<usize, StoreError> {
+        let is_useless = |workspace: &Name, ticket: &TicketRecord| {
+            let has_execution_gone = match &ticket.handler {
+                Some(Handler::Trigger { execution, .. }) => !self.store.has_execution(workspace, *execution)?,
+                None | Some(Handler::Flow { .. } | Handler::Plugin { .. }) => false,
+            };
+            Ok(has_execution_gone || self.is_gone(workspace, ticket))
+        };
+        self.store.forget_tickets(cutoff, &is_useless).await
+    }
+
     /// The absolute URL of a ticket (GX-12, GX-13, GX-16).
     pub fn url(&self, ticket: &TicketRecord) -> String {
         let base = ticket.alternative_domain.as_deref().unwrap_or(&self.public_url);

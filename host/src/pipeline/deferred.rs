@@ -108,9 +108,7 @@ impl Pipeline {
         };
         let is_late = record.received_at.saturating_add(self.deferred_for_max) < Timestamp::now();
         let has_gone = !self.environments.is_same(workspace, &record.environment, record.environment_made_at);
-        let is_of_another = |flow: &Name| self.flows.is_gone(workspace, flow, record.flow_made_at);
-        let is_elsewhere = is_late || has_gone || record.flow.as_ref().is_some_and(is_of_another);
-        let Some(place) = self.place_of(workspace, &record)?.filter(|_| !is_elsewhere) else {
+        let Some(place) = self.place_of(workspace, &record)?.filter(|_| !is_late && !has_gone) else {
             let (outcome, verdict, reason) = match is_late {
                 true => (
                     Outcome::Failed,

@@ -22,6 +22,7 @@ mod examples;
 mod faults;
 mod flowrunner;
 mod flows;
+mod forgetting;
 mod grexx;
 mod hostile;
 mod isolation;

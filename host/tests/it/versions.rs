@@ -786,3 +786,36 @@ async fn c6_repeats_of_a_callback_for_all_get_its_answer() {
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
 }
+
+/// A callback of a flow that was removed is sent again to no other one of its name, now or after a restart.
+#[tokio::test]
+async fn a_callback_of_a_removed_flow_is_not_replayed_into_the_next() {
+    let server = TestServer::start().await;
+    let source = "flow: job\nsteps:\n  - trigger: Start\n";
+    let started = server.post(&server.deploy(source).await, &json!({ "n": 1 })).await;
+    let record = server.callback(&started).await;
+    server.ended(record["execution"].as_str().unwrap()).await;
+    let path = format!("/v1/callbacks/{}/replay", record["id"].as_str().unwrap());
+    let replay = async |server: &TestServer, query: &str| {
+        let answer = server.api(Method::POST, &format!("{path}{query}")).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, again) = replay(&server, "").await;
+    assert_eq!(status, 200, "{again}");
+    server.ended(again["execution"].as_str().unwrap()).await;
+    let removed = server.api(Method::DELETE, "/v1/flows/job").send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    assert_eq!(replay(&server, "").await.1["code"], "trigger_gone");
+    let url = server.deploy(source).await;
+    for query in ["", "?dry_run=true"] {
+        let (status, refused) = replay(&server, query).await;
+        assert_eq!((status, &refused["code"]), (409, &json!("trigger_gone")), "{refused}");
+    }
+    let server = server.restart().await;
+    assert_eq!(replay(&server, "").await.1["code"], "trigger_gone");
+    assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 2);
+    let own = server.post(&server.here(&url), &json!({})).await;
+    let own = server.callback(&own).await["id"].as_str().unwrap().to_owned();
+    let replayed = server.api(Method::POST, &format!("/v1/callbacks/{own}/replay")).send().await.unwrap();
+    assert_eq!(replayed.status(), StatusCode::OK, "its own are");
+}

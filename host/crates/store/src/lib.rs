@@ -516,6 +516,15 @@ impl Store {
         retention::forget(&self.engine, cutoff, executions_max).await
     }
 
+    /// Forgets tickets made before `cutoff` that `is_useless` says nothing can come of: how many.
+    pub async fn forget_tickets(
+        &self,
+        cutoff: Timestamp,
+        is_useless: &(dyn Fn(&Name, &TicketRecord) -> Result<bool, StoreError> + Send + Sync),
+    ) -> Result<usize, StoreError> {
+        retention::forget_tickets(&self.engine, cutoff, is_useless).await
+    }
+
     /// Writes a backup while changes go on, line by line: everything as it is at the end, and `files`. Blocks.
     ///
     /// # Errors

@@ -29,31 +29,45 @@ pub(super) async fn forget(
     cutoff: Timestamp,
     executions_max: Option<usize>,
 ) -> Result<Forgotten, StoreError> {
-    let mut executions = sweep(engine, key::EXECUTION, cutoff, usize::MAX, is_over).await?;
+    let mut executions = sweep(engine, key::EXECUTION, cutoff, &is_over).await?;
     if let Some(max) = executions_max {
         let surplus = engine.count(&[key::EXECUTION], usize::MAX)?.saturating_sub(max);
         executions += sweep_oldest(engine, surplus).await?;
     }
-    let callbacks = sweep(engine, key::CALLBACK, cutoff, usize::MAX, belongs_to_nobody).await?;
-    let tickets = sweep(engine, key::TICKET, cutoff, usize::MAX, has_no_use).await?;
+    let callbacks = sweep(engine, key::CALLBACK, cutoff, &belongs_to_nobody).await?;
+    let tickets = sweep(engine, key::TICKET, cutoff, &has_no_use).await?;
     Ok(Forgotten { executions, callbacks, tickets })
 }
 
-type Forgettable = fn(&Engine, &Name, &[u8], &[u8], Timestamp) -> Result<Option<Write>, StoreError>;
+/// Forgets tickets made before `cutoff` of which nothing can come any more, as `is_useless` says.
+pub(super) async fn forget_tickets(
+    engine: &Engine,
+    cutoff: Timestamp,
+    is_useless: &(dyn Fn(&Name, &TicketRecord) -> Result<bool, StoreError> + Send + Sync),
+) -> Result<usize, StoreError> {
+    let forgettable = |_: &Engine, workspace: &Name, key: &[u8], value: &[u8], _: Timestamp| {
+        let ticket: TicketRecord = parse(key, value)?;
+        let (id, state) = (ticket.id, ticket.state);
+        let delete = || Write::DeleteTicket { workspace: workspace.clone(), id, state };
+        Ok(is_useless(workspace, &ticket)?.then(delete))
+    };
+    sweep(engine, key::TICKET, cutoff, &forgettable).await
+}
+
+/// What forgets a record, if it can be forgotten.
+type Forgettable<'f> =
+    &'f (dyn Fn(&Engine, &Name, &[u8], &[u8], Timestamp) -> Result<Option<Write>, StoreError> + Send + Sync);
 
 async fn sweep(
     engine: &Engine,
     kind: u8,
     cutoff: Timestamp,
-    most: usize,
-    forgettable: Forgettable,
+    forgettable: Forgettable<'_>,
 ) -> Result<usize, StoreError> {
     let mut from = Some(vec![kind]);
     let mut count = 0;
-    while let Some(start) = from
-        && count < most
-    {
-        let (batch, next) = collect(engine, kind, start, cutoff, BATCH.min(most - count), forgettable)?;
+    while let Some(start) = from {
+        let (batch, next) = collect(engine, kind, start, cutoff, BATCH, forgettable)?;
         count += batch.len();
         from = next;
         commit(engine, &batch).await?;
@@ -134,7 +148,7 @@ fn collect(
     mut from: Vec<u8>,
     cutoff: Timestamp,
     limit: usize,
-    forgettable: Forgettable,
+    forgettable: Forgettable<'_>,
 ) -> Result<(Vec<Write>, Option<Vec<u8>>), StoreError> {
     let mut batch = Vec::new();
     'workspaces: loop {

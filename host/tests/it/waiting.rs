@@ -107,6 +107,26 @@ async fn the_data_rules_of_both_methods() {
     assert_eq!(data(&server.ended(&by_post).await), [json!([1]), json!({ "execution": "mine" })]);
 }
 
+/// What an execution cannot get to any more keeps nothing for it; what is in its way does.
+#[tokio::test]
+async fn a_callback_for_the_other_branch_is_refused() {
+    let (server, urls) = deployed(
+        "flow: sizes\nsteps:\n  - trigger: First\n  - if: data.n > 1\n    then:\n      - trigger: Large\n      - trigger: Larger\n    \
+         else:\n      - trigger: Small\n  - trigger: Last\n",
+    )
+    .await;
+    let [first, large, larger, small, last] = urls.as_slice() else { panic!("{urls:?}") };
+    let id = start(&server, first, &json!({ "n": 2 })).await;
+    let other = server.post(&select(small, &id), &json!({})).await;
+    assert_eq!(refused(other).await, (404, "trigger_passed".to_owned()));
+    for (url, outcome) in [(larger, "kept"), (last, "kept"), (large, "resumed")] {
+        let response = server.post(&select(url, &id), &json!({})).await;
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        assert_eq!(response.headers()["ringback-outcome"], outcome, "{url}");
+    }
+    assert_eq!(server.ended(&id).await["status"], "completed");
+}
+
 /// FR-24, A-FR-5, A-FR-13: the longest-waiting whose condition is true, and each once.
 #[tokio::test]
 async fn any_takes_the_longest_waiting_that_is_meant() {
@@ -278,7 +298,7 @@ async fn a_delay_pauses_and_http_is_tried_again_with_the_same_key() {
     let requests = sink.requests();
     assert_eq!(requests.len(), 3);
     for request in &requests {
-        assert_eq!(request.headers["idempotency-key"], requests[0].headers["idempotency-key"]);
+        assert_eq!(request.headers["idempotency-key"], format!("{id}-steps.2"), "the place in the flow file");
         assert_eq!(request.headers["authorization"], "Bearer s3cret-value");
         assert_eq!((request.path.as_str(), request.body.as_str()), ("/mail?key=s3cret-value", r#"{"to":"ada"}"#));
     }
@@ -897,7 +917,8 @@ async fn k8_every_attempt_sends_the_same_bytes() {
     server.ended(&id).await;
     let last = sink.requests().pop().unwrap();
     assert_eq!(last.path, "/same?at=second&key=s3cret-value");
-    assert_ne!(last.headers["idempotency-key"], requests[0].headers["idempotency-key"]);
+    assert_eq!(requests[0].headers["idempotency-key"], format!("{id}-steps.1"));
+    assert_eq!(last.headers["idempotency-key"], format!("{id}-steps.1-1"), "it was answered");
 }
 
 /// R15: who waits no longer leaves nothing behind, nor does an execution that has ended.

@@ -103,6 +103,9 @@ pub struct Entry {
     pub at: Timestamp,
     /// The step's place in the flow.
     pub step: String,
+    /// The rounds of the loops around it, from the outermost on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<u32>,
     #[serde(flatten)]
     pub kind: EntryKind,
 }

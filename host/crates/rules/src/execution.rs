@@ -5,28 +5,30 @@
 //! branch was taken, are in it, so that a restart evaluates nothing again.
 
 mod http;
+mod position;
+pub(crate) mod step;
 
 pub use http::{Rendered, prepare, render};
 
-use crate::expression::{Budget, EvaluationError, Scope, ScopeOfExecution, Template, Truth};
-use crate::face::Mode;
-use crate::flow::{Action, Flow, HttpCall, OnError, OnTimeout, ReplySpec};
+pub use step::http::{HTTP_FAILED, HttpCall};
+pub(crate) use step::{KINDS, Kind, Read};
+
+use crate::expression::{Budget, Scope, ScopeOfExecution, Template};
+use crate::flow::Flow;
 use crate::plugin_call::PluginCall;
-use crate::reply;
+use position::Position;
 use ringback_records::callback::Input;
 use ringback_records::journal::{Entry, EntryKind, PreparedRequest, Status, StepError, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
-use ringback_records::reply::{Reply, ReplyRecord};
+use ringback_records::reply::Reply;
 use ringback_records::time::Timestamp;
 use ringback_records::trace::shortened;
-use serde_json::{Map, Value, json};
-use std::borrow::Cow;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The code of an `http` step whose request failed.
-pub const HTTP_FAILED: &str = "http_failed";
+use step::http::Attempts;
+use step::{At, Begin, Failure, Line, Next};
 
 /// What has to be done before the execution can go on.
 #[derive(Debug)]
@@ -130,14 +132,10 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Execution {
     pub summary: Summary,
-    /// The next step, as an index into the flow.
-    next: usize,
-    /// Attempts of the step under way that failed.
-    failed_attempts: u32,
-    /// What the `http` step under way sends, once it is known.
-    request: Option<Arc<PreparedRequest>>,
-    /// Its `Idempotency-Key`; known as well when a request that was not answered is about to be made again.
-    key: Option<String>,
+    /// The next step, or the one under way.
+    position: Position,
+    /// What is known of the request of the step under way.
+    attempts: Attempts,
     /// How often someone let it try a step again that was answered.
     retries: u32,
     /// Whether the step failed because a request was not answered.
@@ -202,7 +200,7 @@ impl Execution {
         let mut entries = Vec::new();
         let kind = EntryKind::Started { callback, trigger, input };
         execution.record_weighed(flow, kind, input_bytes, now, &mut entries);
-        let effect = execution.run_ahead(flow, now, &mut entries);
+        let effect = execution.run_ahead(flow, false, now, &mut entries);
         (execution, Turn { entries, effect })
     }
 
@@ -232,29 +230,18 @@ impl Execution {
             entries: before.entries + 1,
             ..before.clone()
         };
-        (!before.status.is_ended()).then_some((summary, Entry { at: now, step, kind: EntryKind::Cancelled }))
+        (!before.status.is_ended())
+            .then_some((summary, Entry { at: now, step, rounds: Vec::new(), kind: EntryKind::Cancelled }))
     }
 
     /// Goes on after a restart: with the effect that was under way, if any.
     pub fn resume<'f>(&mut self, flow: &'f Flow, now: Timestamp) -> Turn<'f> {
         self.budget = Budget::of_turn();
         let mut entries = Vec::new();
-        let step = flow.steps.get(self.next);
-        // The journal says how an http step began, but for earlier versions.
-        if self.summary.status == Status::Running
-            && self.request.is_none()
-            && self.key.is_none()
-            && step.is_some_and(|step| matches!(step.action, Action::Http { .. }))
-        {
-            self.key = Some(self.key_of_earlier_versions());
-        }
-        let trigger = step.and_then(|step| match step.action {
-            Action::Trigger { trigger, .. } if self.waits() => flow.triggers.get(trigger),
-            _ => None,
-        });
-        let effect = match trigger {
+        let waits_at = self.summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
+        let effect = match waits_at.and_then(|id| flow.triggers.iter().find(|trigger| trigger.id == *id)) {
             Some(trigger) => Some(Effect::LookIntoMailbox { trigger: &trigger.id }),
-            None => self.run_ahead(flow, now, &mut entries),
+            None => self.run_ahead(flow, true, now, &mut entries),
         };
         Turn { entries, effect }
     }
@@ -263,62 +250,41 @@ impl Execution {
     pub fn handle<'f>(&mut self, flow: &'f Flow, event: Event, now: Timestamp) -> Turn<'f> {
         self.budget = Budget::of_turn();
         let mut entries = Vec::new();
-        let step = flow.steps.get(self.next).map(|step| &step.action);
-        match (event, step) {
-            (Event::Cancelled, _) if !self.summary.status.is_ended() => {
-                self.record(flow, EntryKind::Cancelled, now, &mut entries);
-            }
-            (Event::TooLarge { message }, _) if !self.summary.status.is_ended() => {
-                self.fail(flow, "change_too_large".to_owned(), message, Vec::new(), now, &mut entries);
-            }
-            (Event::Retried, _) if matches!(self.summary.status, Status::Failed | Status::TimedOut) => {
-                self.record(flow, EntryKind::Retried, now, &mut entries);
-            }
-            (Event::Resumed { callback, input }, Some(Action::Trigger { trigger, .. })) if self.waits() => {
-                let trigger = trigger_name(flow, *trigger);
-                self.record_within(flow, EntryKind::Resumed { callback, trigger, input }, now, &mut entries);
-            }
-            (Event::Woken, step) if self.is_due(now) => {
-                let kind = match step {
-                    Some(Action::Trigger { trigger, .. }) => {
-                        EntryKind::TimedOut { trigger: trigger_name(flow, *trigger) }
-                    }
-                    _ => EntryKind::Woken,
-                };
-                self.record(flow, kind, now, &mut entries);
-            }
-            // What comes from outside and does not fit, any more or yet, changes nothing.
-            (Event::Cancelled | Event::Retried | Event::Resumed { .. } | Event::Woken | Event::TooLarge { .. }, _) => {}
-            (_, _) if self.summary.status != Status::Running => {}
-            (
-                Event::StepDone { plugin, digest, duration_us, result, log },
-                Some(Action::Plugin { result: name, .. }),
-            ) => {
-                let kind = EntryKind::Plugin { plugin, digest, duration_us, name: name.clone(), result, log };
-                self.record_within(flow, kind, now, &mut entries);
-            }
-            (Event::TicketMade(result), Some(Action::Ticket { result: name, .. })) => {
-                let kind = EntryKind::Ticket { name: name.clone(), result };
-                self.record_within(flow, kind, now, &mut entries);
-            }
-            (Event::ReplyBuilt(reply), Some(Action::Respond { end, .. })) => {
-                let kind = EntryKind::Responded { reply: ReplyRecord::from(&reply), end: *end };
-                self.record_within(flow, kind, now, &mut entries);
-            }
-            (
-                event @ (Event::HttpAnswered { .. } | Event::HttpUnanswered { .. }),
-                Some(Action::Http { call, result }),
-            ) => {
-                self.after_http(flow, call, result.as_ref(), event, now, &mut entries);
-            }
-            (Event::Failed { code, message, log }, _) => self.fail(flow, code, message, log, now, &mut entries),
-            (_, _) => {
-                let message = "an effect answered for a step that was not waiting for it".to_owned();
-                self.fail(flow, "internal".to_owned(), message, Vec::new(), now, &mut entries);
+        if self.takes(&event, now) {
+            let change = match event {
+                Event::Cancelled => Ok(EntryKind::Cancelled),
+                Event::Retried => Ok(EntryKind::Retried),
+                Event::TooLarge { message } => Err(Failure::new("change_too_large", message)),
+                Event::Failed { code, message, log } => Err(Failure { log, ..Failure::new(code, message) }),
+                event => match self.position.step(flow) {
+                    Some(step) => step.kind.after(event, &At { execution: self, flow, step, begun: true, now }),
+                    None => Err(Failure::unexpected()),
+                },
+            };
+            match change {
+                Ok(kind) => self.record_within(flow, kind, now, &mut entries),
+                Err(failure) => self.fail(flow, failure, now, &mut entries),
             }
         }
-        let effect = if entries.is_empty() { None } else { self.run_ahead(flow, now, &mut entries) };
+        let effect = if entries.is_empty() { None } else { self.run_ahead(flow, false, now, &mut entries) };
         Turn { entries, effect }
+    }
+
+    /// What comes from outside and does not fit, any more or yet, changes nothing.
+    fn takes(&self, event: &Event, now: Timestamp) -> bool {
+        let status = self.summary.status;
+        match event {
+            Event::Cancelled | Event::TooLarge { .. } => !status.is_ended(),
+            Event::Retried => matches!(status, Status::Failed | Status::TimedOut),
+            Event::Resumed { .. } => self.waits(),
+            Event::Woken => self.is_due(now),
+            Event::StepDone { .. }
+            | Event::ReplyBuilt(_)
+            | Event::TicketMade(_)
+            | Event::HttpAnswered { .. }
+            | Event::HttpUnanswered { .. }
+            | Event::Failed { .. } => status == Status::Running,
+        }
     }
 
     /// What expressions and plugins can see.
@@ -363,13 +329,8 @@ impl Execution {
         if self.summary.wait.as_ref().is_some_and(|wait| wait.trigger.as_ref() == Some(id)) {
             return Standing::WaitsHere;
         }
-        let place = flow.steps.iter().position(|step| match &step.action {
-            Action::Trigger { trigger, .. } => flow.triggers.get(*trigger).is_some_and(|trigger| trigger.id == *id),
-            _ => false,
-        });
-        // Flows have no loops: what lies behind does not come again.
-        match place {
-            Some(place) if self.next <= place => Standing::NotYet,
+        match Position::of_trigger(flow, id) {
+            Some(place) if self.position.may_get_to(&place) => Standing::NotYet,
             _ => Standing::Passed,
         }
     }
@@ -385,10 +346,8 @@ impl Execution {
     fn empty(summary: Summary) -> Self {
         Self {
             summary,
-            next: 0,
-            failed_attempts: 0,
-            request: None,
-            key: None,
+            position: Position::start(),
+            attempts: Attempts::default(),
             retries: 0,
             unanswered: false,
             input: Input::default(),
@@ -403,181 +362,52 @@ impl Execution {
         }
     }
 
-    /// Runs the steps that need nothing from outside.
-    fn run_ahead<'f>(&mut self, flow: &'f Flow, now: Timestamp, entries: &mut Vec<Entry>) -> Option<Effect<'f>> {
+    /// Runs the steps that need nothing from outside. The first of them may have begun before the process ended.
+    fn run_ahead<'f>(
+        &mut self,
+        flow: &'f Flow,
+        mut begun: bool,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Option<Effect<'f>> {
         while self.summary.status == Status::Running {
-            let Some(step) = flow.steps.get(self.next) else {
+            let Some(step) = self.position.step(flow) else {
                 self.record(flow, EntryKind::Completed, now, entries);
                 break;
             };
-            let kind = match &step.action {
-                Action::Plugin { call, .. } => return Some(Effect::RunStep { call }),
-                Action::Respond { reply: ReplySpec::Plugin(call), .. } => return Some(Effect::BuildReply { call }),
-                Action::Ticket { request, .. } => return Some(Effect::MakeTicket { request }),
-                Action::Http { call, .. } => match (&self.request, &self.key) {
-                    (Some(request), Some(key)) => {
-                        let (request, idempotency_key) = (Arc::clone(request), key.clone());
-                        return Some(Effect::SendHttp { call, request, idempotency_key });
-                    }
-                    (_, key) => match prepare(call, &self.scope()) {
-                        Ok(request) => {
-                            let key = Some(key.clone().unwrap_or_else(|| self.new_key(&step.path)));
-                            Ok(EntryKind::HttpRequest { request, key })
-                        }
-                        Err(error) => Err(failed(&error)),
-                    },
-                },
-                Action::Trigger { trigger, timeout, .. } => match flow.triggers.get(*trigger) {
-                    Some(trigger) => {
-                        let until = timeout.map(|timeout| now.saturating_add(timeout));
-                        let kind = EntryKind::Waiting { trigger: trigger.id.clone(), until };
-                        self.record(flow, kind, now, entries);
-                        return Some(Effect::LookIntoMailbox { trigger: &trigger.id });
-                    }
-                    None => Err(("internal", "the flow has no such trigger".to_owned())),
-                },
-                Action::Delay(delay) => match delay.until(&self.scope(), now) {
-                    Ok(until) => Ok(EntryKind::Delayed { until }),
-                    Err(failed) => Err(failed),
-                },
-                Action::Respond { reply, end } => match reply::render(reply, &self.scope()) {
-                    Ok(Some(reply)) => Ok(EntryKind::Responded { reply: ReplyRecord::from(&reply), end: *end }),
-                    Ok(None) => Err(("internal", "a plugin's answer was rendered".to_owned())),
-                    Err(reply::ReplyError::Expression(error)) => Err(failed(&error)),
-                    Err(error @ reply::ReplyError::NotAllowed(_)) => Err(("reply_not_allowed", error.to_string())),
-                },
-                Action::Set(values) => self.set(values),
-                Action::If { when, .. } => match when.truth(&self.scope()) {
-                    Ok(Truth::Absent(what)) => Ok(EntryKind::If { holds: false, absent: Some(what) }),
-                    Ok(truth) => Ok(EntryKind::If { holds: truth == Truth::True, absent: None }),
-                    Err(error) => Err(failed(&error)),
-                },
-                Action::Jump(target) => {
-                    self.go_on(flow, *target);
-                    continue;
+            match step.kind.begin(&At { execution: self, flow, step, begun, now }) {
+                Ok(Begin::Write(kind)) => self.record_within(flow, kind, now, entries),
+                Ok(Begin::Ask(effect)) => return Some(effect),
+                Ok(Begin::WriteAndAsk(kind, effect)) => {
+                    self.record(flow, kind, now, entries);
+                    return Some(effect);
                 }
-                Action::Fail { message } => match message.render_text(&self.scope()) {
-                    Ok(message) => Err(("flow_failed", message)),
-                    Err(error) => Err(failed(&error)),
-                },
-            };
-            match kind {
-                Ok(kind) => self.record_within(flow, kind, now, entries),
-                Err((code, message)) => self.fail(flow, code.to_owned(), message, Vec::new(), now, entries),
+                Err(failure) => self.fail(flow, failure, now, entries),
             }
+            begun = false;
         }
         None
     }
 
-    /// What tells a receiver that it has had this request before: the step's place in the flow file, as `steps.2.then.0`, and how
-    /// often someone tried a step again that was answered, since that asks for another answer.
-    fn new_key(&self, path: &str) -> String {
-        self.key_at(&path.replace('[', ".").replace(']', ""))
-    }
-
-    /// The key of a request that was begun by a version that did not write it down: the number of the step, as if all stood in
-    /// one line. No new key is like that, so that no two steps share one.
-    fn key_of_earlier_versions(&self) -> String {
-        self.key_at(&self.next.to_string())
-    }
-
-    fn key_at(&self, place: &str) -> String {
-        match self.retries {
-            0 => format!("{}-{place}", self.summary.id),
-            retries => format!("{}-{place}-{retries}", self.summary.id),
-        }
-    }
-
-    /// Later values of one step see the earlier ones.
-    fn set(&self, values: &[(String, Template)]) -> Result<EntryKind, (&'static str, String)> {
-        let mut results = Cow::Borrowed(&self.results);
-        let mut set = Map::new();
-        for (index, (name, template)) in values.iter().enumerate() {
-            let mut scope = self.scope();
-            if let Some(execution) = &mut scope.execution {
-                execution.results = &results;
-            }
-            let value = template.render(&scope).map_err(|error| failed(&error))?;
-            // Nobody sees the last one before it is kept.
-            if index + 1 < values.len() {
-                results.to_mut().insert(name.clone(), value.clone());
-            }
-            set.insert(name.clone(), value);
-        }
-        Ok(EntryKind::Set { values: set })
-    }
-
-    /// An answer ends the step, unless it says that the request should come again and there are attempts left.
-    fn after_http(
-        &mut self,
-        flow: &Flow,
-        call: &HttpCall,
-        name: Option<&String>,
-        event: Event,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) {
-        let attempt = self.failed_attempts + 1;
-        let (code, result, problem, retryable, retry_after, duration_us) = match event {
-            Event::HttpAnswered { status, result, retry_after, duration_us } => {
-                let problem = (status >= 400).then(|| format!("the answer was {status}"));
-                let retryable = matches!(status, 408 | 425 | 429 | 500..=599);
-                (HTTP_FAILED, Value::Object(result), problem, retryable, retry_after, duration_us)
-            }
-            Event::HttpUnanswered { code, problem, retryable } => {
-                (code, json!({ "error": problem }), Some(problem), retryable, None, 0)
-            }
-            _ => return,
-        };
-        match problem {
-            Some(problem) if retryable && attempt < call.retry.attempts => {
-                let pause = call.retry.pause(attempt, self.key.as_deref().unwrap_or_default());
-                let until = now.saturating_add(retry_after.map_or(pause, |after| after.max(pause)));
-                self.record(flow, EntryKind::HttpRetry { attempt, problem, until }, now, entries);
-            }
-            Some(problem) if call.on_error == OnError::Fail => {
-                let message = match attempt {
-                    1 => problem,
-                    attempts => format!("{problem}, after {attempts} attempts"),
-                };
-                let error =
-                    StepError { code: code.to_owned(), message: shortened(message), step: self.step_path(flow) };
-                let unanswered = result.get("error").is_some();
-                self.record(flow, EntryKind::Failed { error, log: Vec::new(), unanswered }, now, entries);
-            }
-            _ => {
-                let kind = EntryKind::Http { name: name.cloned(), result, attempt, duration_us };
-                self.record_within(flow, kind, now, entries);
-            }
-        }
-    }
-
-    fn fail(
-        &mut self,
-        flow: &Flow,
-        code: String,
-        message: String,
-        log: Vec<String>,
-        now: Timestamp,
-        entries: &mut Vec<Entry>,
-    ) {
+    fn fail(&mut self, flow: &Flow, failure: Failure, now: Timestamp, entries: &mut Vec<Entry>) {
+        let Failure { code, message, log, unanswered } = failure;
         let error = StepError { code, message: shortened(message), step: self.step_path(flow) };
-        self.record(flow, EntryKind::Failed { error, log, unanswered: false }, now, entries);
+        self.record(flow, EntryKind::Failed { error, log, unanswered }, now, entries);
     }
 
     /// Records what brings a value, unless all of them would take more than an execution may.
     fn record_within(&mut self, flow: &Flow, kind: EntryKind, now: Timestamp, entries: &mut Vec<Entry>) {
         let bytes = kind.weight(self.bytes_max);
-        if self.bytes + bytes <= self.bytes_max {
+        if bytes == 0 || self.bytes + bytes <= self.bytes_max {
             return self.record_weighed(flow, kind, bytes, now, entries);
         }
         let mebibytes = self.bytes_max >> 20;
         let message = format!("what callbacks and steps have brought would take more than {mebibytes} MiB of memory");
-        self.fail(flow, "execution_too_large".to_owned(), message, Vec::new(), now, entries);
+        self.fail(flow, Failure::new("execution_too_large", message), now, entries);
     }
 
     fn step_path(&self, flow: &Flow) -> String {
-        flow.steps.get(self.next).map(|step| step.path.clone()).unwrap_or_default()
+        self.position.step(flow).map(|step| step.path.clone()).unwrap_or_default()
     }
 
     fn record(&mut self, flow: &Flow, kind: EntryKind, now: Timestamp, entries: &mut Vec<Entry>) {
@@ -586,119 +416,79 @@ impl Execution {
     }
 
     fn record_weighed(&mut self, flow: &Flow, kind: EntryKind, bytes: usize, now: Timestamp, entries: &mut Vec<Entry>) {
-        let step = self.step_path(flow);
+        let (step, rounds) = (self.step_path(flow), self.position.rounds());
         self.apply(flow, &kind, bytes, now);
-        entries.push(Entry { at: now, step, kind });
+        entries.push(Entry { at: now, step, rounds, kind });
     }
 
-    /// What an entry of the journal makes of the execution. Jumps are not in the journal: they follow from the flow.
+    /// What an entry of the journal makes of the execution. Where a block ends is not in the journal: it follows from the flow.
     fn apply(&mut self, flow: &Flow, kind: &EntryKind, bytes: usize, at: Timestamp) {
         self.summary.entries += 1;
         self.bytes += bytes;
-        let action = flow.steps.get(self.next).map(|step| &step.action);
-        let after = self.next + 1;
         match kind {
-            EntryKind::Started { trigger, input, .. } | EntryKind::Resumed { trigger, input, .. } => {
-                self.triggers.push((trigger.clone(), Activation { input: input.clone(), timed_out: false }));
-                self.set_since.clear();
-                let user = input.user.clone().or_else(|| self.input.user.take());
-                self.input = Input { user, ..input.clone() };
-                // A caller who waits now gets an answer of its own.
-                if let Some(Action::Trigger { trigger, .. }) = action
-                    && flow.triggers.get(*trigger).is_some_and(|trigger| trigger.mode == Mode::Sync)
-                {
-                    self.reply = None;
-                }
-                self.go_on(flow, after);
-            }
-            EntryKind::Waiting { trigger, until } => self.wait(flow, Some(trigger.clone()), at, *until),
-            EntryKind::TimedOut { trigger } => {
-                let activation = Activation { input: Input::default(), timed_out: true };
-                self.triggers.push((trigger.clone(), activation));
-                match action {
-                    Some(Action::Trigger { on_timeout: OnTimeout::GoTo(target), .. }) => self.go_on(flow, *target),
-                    Some(Action::Trigger { on_timeout: OnTimeout::Fail, .. }) => {
-                        let message = format!("no callback of `{trigger}` came in time");
-                        let step = self.step_path(flow);
-                        self.summary.error = Some(StepError { code: "timed_out".to_owned(), message, step });
-                        self.end(Status::TimedOut, at);
-                    }
-                    _ => self.go_on(flow, after),
-                }
-            }
-            EntryKind::Plugin { name, result, .. }
-            | EntryKind::Http { name, result, .. }
-            | EntryKind::Ticket { name, result } => {
-                if let Some(name) = name {
-                    self.results.insert(name.clone(), result.clone());
-                    self.set_since.insert(name.clone());
-                }
-                self.go_on(flow, after);
-            }
-            EntryKind::HttpRequest { request, key } => {
-                self.request = Some(Arc::new(request.clone()));
-                self.key = Some(key.clone().unwrap_or_else(|| self.key_of_earlier_versions()));
-            }
-            EntryKind::HttpRetry { attempt, until, .. } => {
-                self.key = Some(self.key.take().unwrap_or_else(|| self.key_of_earlier_versions()));
-                self.failed_attempts = *attempt;
-                self.wait(flow, None, at, Some(*until));
-            }
-            EntryKind::Delayed { until } => self.wait(flow, None, at, Some(*until)),
-            EntryKind::Woken => match action {
-                Some(Action::Http { .. }) => {
-                    self.summary.wait = None;
-                    self.summary.status = Status::Running;
-                }
-                _ => self.go_on(flow, after),
-            },
-            EntryKind::Set { values } => {
-                self.results.extend(values.clone());
-                self.set_since.extend(values.keys().cloned());
-                self.go_on(flow, after);
-            }
-            EntryKind::If { holds, .. } => match action {
-                Some(Action::If { otherwise, .. }) if !holds => self.go_on(flow, *otherwise),
-                _ => self.go_on(flow, after),
-            },
-            EntryKind::Responded { reply, end } => {
-                self.reply.get_or_insert_with(|| reply.clone().into());
-                self.go_on(flow, if *end { flow.steps.len() } else { after });
-            }
             EntryKind::Failed { error, unanswered, .. } => {
                 self.unanswered = *unanswered;
                 self.summary.error = Some(error.clone());
                 self.end(Status::Failed, at);
             }
             EntryKind::Retried => {
-                // What was not answered may have been done.
-                let key = self.key.take().filter(|_| self.unanswered);
+                self.attempts = std::mem::take(&mut self.attempts).again(self.unanswered);
                 self.retries += u32::from(!self.unanswered);
                 self.summary.error = None;
                 self.summary.ended_at = None;
-                self.go_on(flow, self.next);
-                self.key = key;
+                self.wake();
             }
             EntryKind::Cancelled => self.end(Status::Cancelled, at),
             EntryKind::Completed => self.end(Status::Completed, at),
+            EntryKind::Started { .. }
+            | EntryKind::Waiting { .. }
+            | EntryKind::Resumed { .. }
+            | EntryKind::TimedOut { .. }
+            | EntryKind::Plugin { .. }
+            | EntryKind::Http { .. }
+            | EntryKind::Ticket { .. }
+            | EntryKind::HttpRequest { .. }
+            | EntryKind::HttpRetry { .. }
+            | EntryKind::Delayed { .. }
+            | EntryKind::Woken
+            | EntryKind::Set { .. }
+            | EntryKind::If { .. }
+            | EntryKind::Responded { .. } => {
+                if let Some(step) = self.position.step(flow) {
+                    let next = step.kind.apply(&Line { kind, at, flow }, self);
+                    self.go_on(flow, next);
+                }
+            }
         }
     }
 
-    fn go_on(&mut self, flow: &Flow, next: usize) {
-        self.next = next;
-        while let Some(Action::Jump(target)) = flow.steps.get(self.next).map(|step| &step.action) {
-            self.next = *target;
+    fn go_on(&mut self, flow: &Flow, next: Next) {
+        match next {
+            Next::Stay => return,
+            Next::GoOn => self.position.go_on(flow),
+            Next::Enter { block, times } => self.position.enter(flow, block, times),
+            Next::End => self.position.end(flow),
         }
-        self.failed_attempts = 0;
-        self.request = None;
-        self.key = None;
+        self.attempts = Attempts::default();
+        self.wake();
+    }
+
+    /// Keeps the result of a step under its name, if it has one.
+    fn keep(&mut self, name: Option<&String>, result: &Value) {
+        if let Some(name) = name {
+            self.results.insert(name.clone(), result.clone());
+            self.set_since.insert(name.clone());
+        }
+    }
+
+    fn wait(&mut self, line: &Line<'_>, trigger: Option<Name>, until: Option<Timestamp>) {
+        self.summary.status = Status::Waiting;
+        self.summary.wait = Some(Wait { trigger, step: self.step_path(line.flow), since: line.at, until });
+    }
+
+    fn wake(&mut self) {
         self.summary.status = Status::Running;
         self.summary.wait = None;
-    }
-
-    fn wait(&mut self, flow: &Flow, trigger: Option<Name>, since: Timestamp, until: Option<Timestamp>) {
-        self.summary.status = Status::Waiting;
-        self.summary.wait = Some(Wait { trigger, step: self.step_path(flow), since, until });
     }
 
     fn end(&mut self, status: Status, at: Timestamp) {
@@ -708,20 +498,14 @@ impl Execution {
     }
 }
 
-/// The code and the words for a step whose expression has no value.
-fn failed(error: &EvaluationError) -> (&'static str, String) {
-    (error.code(), error.to_string())
-}
-
-fn trigger_name(flow: &Flow, index: usize) -> String {
-    flow.triggers.get(index).map(|trigger| trigger.name.clone()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod earlier;
 
 #[cfg(test)]
 mod histories;
+
+#[cfg(test)]
+mod repeat;
 
 #[cfg(test)]
 mod tests;

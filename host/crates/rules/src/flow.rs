@@ -1,14 +1,15 @@
 //! Flows: what a person writes, checked and made ready to run.
 
-mod document;
-mod parse;
+pub(crate) mod document;
+pub(crate) mod parse;
 
 pub use document::Mistake;
 pub use parse::parse;
 
 use crate::auth::Auth;
 use crate::condition::Condition;
-use crate::expression::{Cel, Scope, Template};
+use crate::execution::Kind;
+use crate::expression::Template;
 use crate::face::{Face, Mode};
 use crate::parse::{Parse, Pick};
 use crate::plugin_call::PluginCall;
@@ -17,7 +18,6 @@ use crate::redact::Names;
 use crate::verify::Verify;
 use http::Method;
 use ringback_records::name::Name;
-use ringback_records::time::{Timestamp, parse_duration};
 use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
@@ -31,7 +31,7 @@ pub struct Flow {
     pub name: Name,
     pub version: u32,
     pub triggers: Vec<Trigger>,
-    /// The steps in the order of the file, branches in line: an `if` jumps over what it does not run.
+    /// The steps, each with those within it.
     pub steps: Vec<Step>,
 }
 
@@ -119,99 +119,11 @@ pub enum Same {
     Bytes,
 }
 
-/// What happens when no callback ends a wait in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnTimeout {
-    Fail,
-    Continue,
-    /// Goes on at this step.
-    GoTo(usize),
-}
-
-/// A request that a flow sends.
-#[derive(Debug)]
-pub struct HttpCall {
-    pub method: Method,
-    pub url: Template,
-    pub headers: Vec<(String, Template)>,
-    pub body: BodySpec,
-    pub timeout: Duration,
-    pub retry: Retry,
-    pub on_error: OnError,
-    /// The secrets that it names.
-    pub secrets: Vec<String>,
-}
-
-/// What a status of 400 or more, or no answer at all, means for the flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnError {
-    Fail,
-    Continue,
-}
-
-/// How often and when a request is sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// All of them, the first included.
-    pub attempts: u32,
-    /// The pause after the first; it doubles each time.
-    pub backoff: Duration,
-}
-
 impl Trigger {
     /// The methods that a callback may have at a face.
     pub fn methods(&self, face: &dyn Face) -> &[Method] {
         self.methods.as_deref().unwrap_or_else(|| face.methods())
     }
-}
-
-impl Retry {
-    /// Longest pause.
-    const PAUSE_MAX: Duration = Duration::from_hours(1);
-
-    /// The pause after an attempt, from half of it to the whole: executions that failed together come back spread out. The
-    /// same seed gives the same pause.
-    pub fn pause(&self, attempt: u32, seed: &str) -> Duration {
-        let whole = self.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(Self::PAUSE_MAX);
-        let spread = f64::from(crc32fast::hash(format!("{seed}/{attempt}").as_bytes())) / f64::from(u32::MAX);
-        whole.mul_f64(0.5 + spread / 2.0)
-    }
-}
-
-/// How long a flow pauses.
-#[derive(Debug)]
-pub enum Delay {
-    /// A duration: `10m`.
-    For(Template),
-    /// A point in time, RFC 3339.
-    Until(Template),
-}
-
-impl Delay {
-    /// When the pause is over.
-    ///
-    /// # Errors
-    ///
-    /// The expression has no value, or one that is no time: a stable code, and words.
-    pub fn until(&self, scope: &Scope<'_>, now: Timestamp) -> Result<Timestamp, (&'static str, String)> {
-        let (Self::For(template) | Self::Until(template)) = self;
-        let text = template.render_text(scope).map_err(|error| (error.code(), error.to_string()))?;
-        let until = match self {
-            Self::For(_) => parse_duration(&text).map(|duration| now.saturating_add(duration)),
-            Self::Until(_) => parse_time(&text),
-        };
-        until.map_err(|message| ("expression_failed", message))
-    }
-}
-
-/// A point in time.
-///
-/// # Errors
-///
-/// It is none, in words.
-pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let shown: String = text.chars().take(80).collect();
-    text.parse().map_err(|_| format!("`{shown}` is not a time; write it like 2026-01-31T12:00:00Z"))
 }
 
 /// How an answer is made.
@@ -239,68 +151,14 @@ pub enum BodySpec {
     Text(Template),
 }
 
-/// One step, with its place in the file for the journal: `steps[2].then[0]`.
+/// One step.
 #[derive(Debug)]
 pub struct Step {
+    /// Its place in the file, for the journal: `steps[2].then[0]`.
     pub path: String,
-    pub action: Action,
-}
-
-/// What a step does.
-#[derive(Debug)]
-pub enum Action {
-    /// Waits for a callback of this trigger.
-    Trigger {
-        trigger: usize,
-        timeout: Option<Duration>,
-        on_timeout: OnTimeout,
-    },
-    Http {
-        call: Box<HttpCall>,
-        result: Option<String>,
-    },
-    Delay(Delay),
-    Plugin {
-        call: PluginCall,
-        result: Option<String>,
-    },
-    /// Makes a ticket; the template becomes what the API takes.
-    Ticket {
-        request: Template,
-        result: Option<String>,
-    },
-    Set(Vec<(String, Template)>),
-    /// Goes on with the next step when true, else at `otherwise`.
-    If {
-        when: Cel,
-        otherwise: usize,
-    },
-    /// Goes on at this step: the end of a `then` before its `else`.
-    Jump(usize),
-    Respond {
-        reply: ReplySpec,
-        end: bool,
-    },
-    Fail {
-        message: Template,
-    },
-}
-
-impl Action {
-    /// The word for it in flow files.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Trigger { .. } => "trigger",
-            Self::Http { .. } => "http",
-            Self::Delay(_) => "delay",
-            Self::Plugin { .. } => "plugin",
-            Self::Ticket { .. } => "ticket",
-            Self::Set(_) => "set",
-            Self::If { .. } | Self::Jump(_) => "if",
-            Self::Respond { .. } => "respond",
-            Self::Fail { .. } => "fail",
-        }
-    }
+    /// Its number among all steps in the order of the file, as versions counted that had jumps between them.
+    pub(crate) number: usize,
+    pub(crate) kind: Box<dyn Kind>,
 }
 
 /// A flow as it was written, and what has to be checked outside it before it is deployed.

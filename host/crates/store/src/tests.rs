@@ -36,7 +36,8 @@ fn summary(entries: u32, status: Status) -> Summary {
 }
 
 fn entry() -> Entry {
-    Entry { at: Timestamp::default(), step: "steps[0]".into(), kind: EntryKind::If { holds: true, absent: None } }
+    let kind = EntryKind::If { holds: true, absent: None };
+    Entry { at: Timestamp::default(), step: "steps[0]".into(), rounds: Vec::new(), kind }
 }
 
 fn advance(summary: &Summary, entries: u32) -> Vec<Write> {

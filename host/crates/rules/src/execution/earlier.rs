@@ -1,9 +1,10 @@
 //! Executions that versions before this one began, as they wrote them: literal lines of their data directories. They are read,
 //! they wait where they waited, and go on where they were.
 
-use super::{Effect, Entry, EntryKind, Event, Execution, HTTP_FAILED, Standing, Status, Summary, Turn};
+use super::{Effect, Event, Execution, HTTP_FAILED, Standing, Turn};
 use crate::flow::{Flow, parse};
 use ringback_records::callback::Input;
+use ringback_records::journal::{Entry, EntryKind, Status, Summary};
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::time::Timestamp;
 use serde_json::{Map, json};

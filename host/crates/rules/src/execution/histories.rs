@@ -1,14 +1,16 @@
 //! Random histories of executions against a model that is simple enough to be believed: a list of steps, a position, and
-//! what is waited for. Callbacks come early, late, twice or for the wrong step; time passes; requests fail; someone cancels
-//! or retries; and the process dies at any moment, so that only the journal is left.
+//! what is waited for. The flow has branches and loops; in the model they are rolled out. Callbacks come early, late, twice or for
+//! the wrong step; time passes; requests fail; someone cancels or retries; and the process dies at any moment, so that only the
+//! journal is left.
 
-use super::{Effect, Entry, Event, Execution, Standing, Start, Status};
-use crate::flow::{Flow, parse};
+use super::{Effect, Event, Execution, HTTP_FAILED, Standing, Start};
+use crate::flow::Flow;
 use ringback_records::callback::Input;
+use ringback_records::journal::{Entry, Status};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::random::Random;
 use ringback_records::time::Timestamp;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,9 +26,11 @@ enum Policy {
     Steps,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum ModelStep {
+/// A step of the flow. Triggers are told apart by numbers.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
     Wait {
+        number: usize,
         timeout: Option<u64>,
         policy: Policy,
     },
@@ -37,6 +41,67 @@ enum ModelStep {
         goes_on: bool,
     },
     Set,
+    If {
+        holds: bool,
+        then: Vec<Step>,
+        otherwise: Vec<Step>,
+    },
+    Repeat {
+        times: u32,
+        steps: Vec<Step>,
+    },
+}
+
+/// A step of the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum ModelStep {
+    Wait {
+        number: usize,
+        timeout: Option<u64>,
+        policy: Policy,
+    },
+    Delay(u64),
+    Http {
+        attempts: u32,
+        goes_on: bool,
+    },
+    Set,
+    /// A trigger that the flow does not come to: it may until here.
+    Missed(usize),
+}
+
+fn roll_out(steps: &[Step], into: &mut Vec<ModelStep>) {
+    for step in steps {
+        match step {
+            Step::Wait { number, timeout, policy } => {
+                into.push(ModelStep::Wait { number: *number, timeout: *timeout, policy: *policy });
+            }
+            Step::Delay(pause) => into.push(ModelStep::Delay(*pause)),
+            Step::Http { attempts, goes_on } => {
+                into.push(ModelStep::Http { attempts: *attempts, goes_on: *goes_on });
+            }
+            Step::Set => into.push(ModelStep::Set),
+            Step::If { holds, then, otherwise } => {
+                let (taken, missed) = if *holds { (then, otherwise) } else { (otherwise, then) };
+                into.extend(triggers(missed).into_iter().map(ModelStep::Missed));
+                roll_out(taken, into);
+            }
+            Step::Repeat { times, steps } => {
+                into.extend(triggers(steps).into_iter().map(ModelStep::Missed));
+                (0..*times).for_each(|_| roll_out(steps, into));
+            }
+        }
+    }
+}
+
+fn triggers(steps: &[Step]) -> Vec<usize> {
+    let of_step = |step: &Step| match step {
+        Step::Wait { number, .. } => vec![*number],
+        Step::If { then, otherwise, .. } => [triggers(then), triggers(otherwise)].concat(),
+        Step::Repeat { steps, .. } => triggers(steps),
+        Step::Delay(_) | Step::Http { .. } | Step::Set => Vec::new(),
+    };
+    steps.iter().flat_map(of_step).collect()
 }
 
 /// What is believed.
@@ -47,10 +112,15 @@ struct Model {
     /// When the wait ends by itself.
     until: Option<u64>,
     attempt: u32,
-    /// Mail by step, oldest first: its number, and whether it counts.
+    /// How often someone let it try again what was answered, and whether what failed last was not.
+    retries: u32,
+    unanswered: bool,
+    /// Mail by trigger, oldest first: its number, and whether it counts.
     mail: HashMap<usize, Vec<(u64, bool)>>,
     /// What ended the wait at each step: a callback's number, or nothing in time.
     ended: HashMap<usize, Option<u64>>,
+    /// The keys of requests, each of one step and one of its retries.
+    keys: HashMap<String, (usize, u32)>,
 }
 
 impl Model {
@@ -63,15 +133,15 @@ impl Model {
         while self.status == Status::Running {
             match self.step() {
                 None => self.status = Status::Completed,
-                Some(ModelStep::Set) => self.position += 1,
+                Some(ModelStep::Set | ModelStep::Missed(_)) => self.position += 1,
                 Some(ModelStep::Delay(pause)) => (self.status, self.until) = (Status::Waiting, Some(now + pause)),
                 Some(ModelStep::Http { .. }) => return,
-                Some(ModelStep::Wait { timeout, .. }) => {
-                    let mail = self.mail.remove(&self.position).unwrap_or_default();
+                Some(ModelStep::Wait { number, timeout, .. }) => {
+                    let mail = self.mail.remove(&number).unwrap_or_default();
                     match mail.iter().position(|(_, counts)| *counts) {
                         Some(first) => {
                             let rest = mail.get(first + 1..).unwrap_or_default().to_vec();
-                            self.mail.insert(self.position, rest);
+                            self.mail.insert(number, rest);
                             self.resume(mail[first].0);
                         }
                         None => (self.status, self.until) = (Status::Waiting, timeout.map(|timeout| now + timeout)),
@@ -79,6 +149,14 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// A request is sent under a key.
+    fn sends(&mut self, key: &str) {
+        let is = (self.position, self.retries);
+        assert_eq!(*self.keys.entry(key.to_owned()).or_insert(is), is, "one key for two requests: {key}");
+        let same = self.keys.iter().filter(|(_, of)| **of == is).count();
+        assert_eq!(same, 1, "two keys for one request: {:?}", self.keys);
     }
 
     fn resume(&mut self, number: u64) {
@@ -90,18 +168,22 @@ impl Model {
         (self.position, self.status, self.until, self.attempt) = (self.position + 1, Status::Running, None, 0);
     }
 
-    fn callback(&mut self, step: usize, number: u64, counts: bool) -> &'static str {
+    fn callback(&mut self, trigger: usize, number: u64, counts: bool) -> &'static str {
         if self.status.is_ended() {
             return "ended";
         }
-        if self.position == step && self.status == Status::Waiting {
+        let is_of = |step: &ModelStep| match step {
+            ModelStep::Wait { number, .. } | ModelStep::Missed(number) => *number == trigger,
+            ModelStep::Delay(_) | ModelStep::Http { .. } | ModelStep::Set => false,
+        };
+        if self.step().as_ref().is_some_and(is_of) && self.status == Status::Waiting {
             if counts {
                 self.resume(number);
             }
             return if counts { "resumed" } else { "ignored" };
         }
-        if self.position <= step {
-            self.mail.entry(step).or_default().push((number, counts));
+        if self.steps.iter().skip(self.position).any(is_of) {
+            self.mail.entry(trigger).or_default().push((number, counts));
             return "kept";
         }
         "passed"
@@ -122,17 +204,24 @@ impl Model {
         }
     }
 
-    fn answer(&mut self, ok: bool, pause: impl Fn(u32) -> u64, now: u64) {
+    fn answer(&mut self, answer: Answer, pause: impl Fn(u32) -> u64, now: u64) {
         let Some(ModelStep::Http { attempts, goes_on }) = self.step() else { return };
         self.attempt += 1;
-        if ok || (self.attempt >= attempts && goes_on) {
+        let is_last = self.attempt >= attempts || answer == Answer::Status(404);
+        if answer == Answer::Status(200) || (is_last && goes_on) {
             self.on();
-        } else if self.attempt >= attempts {
-            self.status = Status::Failed;
+        } else if is_last {
+            (self.status, self.unanswered) = (Status::Failed, answer == Answer::None);
         } else {
             (self.status, self.until) = (Status::Waiting, Some(now + pause(self.attempt)));
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Answer {
+    Status(u16),
+    None,
 }
 
 /// The execution as the runner keeps it: a journal on disk, and something in memory that may vanish.
@@ -141,16 +230,16 @@ struct Real {
     execution: Execution,
     journal: Vec<Entry>,
     mail: Vec<(Name, u64, bool)>,
-    /// Whether a request is under way.
-    sending: bool,
+    /// The key of the request that is under way.
+    sending: Option<String>,
 }
 
 impl Real {
     fn take(&mut self, entries: Vec<Entry>, effect: Option<Wanted>, now: Timestamp) {
         self.journal.extend(entries);
-        self.sending = false;
+        self.sending = None;
         match effect {
-            Some(Wanted::Http) => self.sending = true,
+            Some(Wanted::Http(key)) => self.sending = Some(key),
             Some(Wanted::Mail(trigger)) => self.look(&trigger, now),
             None => {}
         }
@@ -184,7 +273,11 @@ impl Real {
         let turn = self.execution.resume(&flow, now);
         assert!(turn.entries.is_empty(), "a restart alone writes nothing");
         let effect = turn.effect.as_ref().map(Wanted::of);
-        assert_eq!(self.sending, matches!(effect, Some(Wanted::Http)), "the effect that was under way");
+        let sending = match &effect {
+            Some(Wanted::Http(key)) => Some(key.clone()),
+            _ => None,
+        };
+        assert_eq!(self.sending, sending, "the effect that was under way");
         self.take(Vec::new(), effect, now);
     }
 
@@ -206,7 +299,7 @@ impl Real {
 }
 
 enum Wanted {
-    Http,
+    Http(String),
     Mail(Name),
 }
 
@@ -214,7 +307,8 @@ impl Wanted {
     fn of(effect: &Effect<'_>) -> Self {
         match effect {
             Effect::LookIntoMailbox { trigger } => Self::Mail((*trigger).clone()),
-            _ => Self::Http,
+            Effect::SendHttp { idempotency_key, .. } => Self::Http(idempotency_key.clone()),
+            other => panic!("no flow asks for that: {other:?}"),
         }
     }
 }
@@ -226,55 +320,70 @@ fn resumed(number: u64) -> Event {
     }
 }
 
-fn random_steps(random: &mut Random) -> Vec<ModelStep> {
+fn random_steps(random: &mut Random, depth: u64, triggers: &mut usize) -> Vec<Step> {
     let policies = [Policy::Continue, Policy::Fail, Policy::Steps];
-    (0..1 + random.below(5))
-        .map(|_| match random.below(8) {
+    let kinds = if depth < 2 { 10 } else { 8 };
+    (0..1 + random.below(5 - 2 * depth))
+        .map(|_| match random.below(kinds) {
             0..4 => {
                 let policy = policies[random.below(3) as usize];
-                ModelStep::Wait { timeout: (random.below(2) == 0).then(|| 1000 * (1 + random.below(5))), policy }
+                *triggers += 1;
+                let timeout = (random.below(2) == 0).then(|| 1000 * (1 + random.below(5)));
+                Step::Wait { number: *triggers, timeout, policy }
             }
-            4 => ModelStep::Delay(500 * random.below(8)),
-            5 | 6 => ModelStep::Http { attempts: 1 + random.below(3) as u32, goes_on: random.below(2) == 0 },
-            _ => ModelStep::Set,
+            4 => Step::Delay(500 * random.below(8)),
+            5 | 6 => Step::Http { attempts: 1 + random.below(3) as u32, goes_on: random.below(2) == 0 },
+            7 => Step::Set,
+            8 => Step::If {
+                holds: random.below(2) == 0,
+                then: random_steps(random, depth + 1, triggers),
+                otherwise: random_steps(random, depth + 1, triggers),
+            },
+            _ => {
+                let times = random.below(4) as u32;
+                Step::Repeat { times, steps: random_steps(random, depth + 1, triggers) }
+            }
         })
         .collect()
 }
 
-fn source(steps: &[ModelStep]) -> String {
-    let mut text = "flow: history\nsteps:\n  - trigger: Start\n".to_owned();
-    for (index, step) in steps.iter().enumerate() {
-        text += &match step {
-            ModelStep::Wait { timeout, policy } => {
-                let mut wait = format!("  - trigger: step-{index}\n");
-                if let Some(timeout) = timeout {
-                    wait += &format!("    timeout: {timeout}ms\n");
-                    wait += match policy {
-                        Policy::Continue => "    on_timeout: continue\n",
-                        Policy::Fail => "",
-                        Policy::Steps => "    on_timeout:\n      - set: { late: true }\n",
-                    };
-                }
-                wait
+fn source(steps: &[Step]) -> Value {
+    let of_step = |step: &Step| match step {
+        Step::Wait { number, timeout, policy } => {
+            let mut wait = json!({ "trigger": format!("trigger-{number}") });
+            if let Some(timeout) = timeout {
+                wait["timeout"] = format!("{timeout}ms").into();
+                wait["on_timeout"] = match policy {
+                    Policy::Continue => "continue".into(),
+                    Policy::Fail => "fail".into(),
+                    Policy::Steps => json!([{ "set": { "late": true } }]),
+                };
             }
-            ModelStep::Delay(pause) => format!("  - delay: {pause}ms\n"),
-            ModelStep::Http { attempts, goes_on } => {
-                let on_error = if *goes_on { "continue" } else { "fail" };
-                format!(
-                    "  - http: {{ url: 'https://example.com', on_error: {on_error}, retry: {{ attempts: {attempts}, backoff: 2s }} }}\n"
-                )
-            }
-            ModelStep::Set => "  - set: { a: 1 }\n".to_owned(),
-        };
-    }
-    text
+            wait
+        }
+        Step::Delay(pause) => json!({ "delay": format!("{pause}ms") }),
+        Step::Http { attempts, goes_on } => json!({ "http": {
+            "url": "https://example.com",
+            "on_error": if *goes_on { "continue" } else { "fail" },
+            "retry": { "attempts": attempts, "backoff": "2s" },
+        } }),
+        Step::Set => json!({ "set": { "a": 1 } }),
+        Step::If { holds, then, otherwise } => {
+            json!({ "if": holds.to_string(), "then": source(then), "else": source(otherwise) })
+        }
+        Step::Repeat { times, steps } => json!({ "repeat": times, "do": source(steps) }),
+    };
+    steps.iter().map(of_step).collect()
 }
 
 fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
     let mut random = Random(seed);
-    let steps = random_steps(&mut random);
-    let text = source(&steps);
-    let flow = flows.entry(text).or_insert_with_key(|text| Arc::new(parse(text, 1).unwrap().flow)).clone();
+    let mut count = 0;
+    let steps = random_steps(&mut random, 0, &mut count);
+    let mut text = json!({ "flow": "history", "steps": source(&steps) });
+    text["steps"].as_array_mut().unwrap().insert(0, json!({ "trigger": "Start" }));
+    let text = text.to_string();
+    let flow = flows.entry(text).or_insert_with_key(|text| Arc::new(super::repeat::flow(text))).clone();
     let mut now = 1_767_225_600_000;
     let at = Timestamp::from_millis;
     let start = Start {
@@ -290,20 +399,29 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
     let (execution, turn) = Execution::start(&flow, start, at(now));
     let effect = turn.effect.as_ref().map(Wanted::of);
     let (entries, journal) = (turn.entries, Vec::new());
-    let mut real = Real { flow: Arc::clone(&flow), execution, journal, mail: Vec::new(), sending: false };
+    let mut real = Real { flow: Arc::clone(&flow), execution, journal, mail: Vec::new(), sending: None };
     real.take(entries, effect, at(now));
-    let (mail, ended) = (HashMap::new(), HashMap::new());
-    let mut model =
-        Model { steps: steps.clone(), position: 0, status: Status::Running, until: None, attempt: 0, mail, ended };
+    let mut model = Model {
+        steps: Vec::new(),
+        position: 0,
+        status: Status::Running,
+        until: None,
+        attempt: 0,
+        retries: 0,
+        unanswered: false,
+        mail: HashMap::new(),
+        ended: HashMap::new(),
+        keys: HashMap::new(),
+    };
+    roll_out(&steps, &mut model.steps);
     model.settle(now);
-    let waits: Vec<usize> = (0..steps.len()).filter(|index| matches!(steps[*index], ModelStep::Wait { .. })).collect();
     for number in 0..random.below(EVENTS_MAX) {
         now += random.below(900);
         match random.below(20) {
-            0..8 if !waits.is_empty() => {
-                let step = waits[random.below(waits.len() as u64) as usize];
-                let (trigger, counts) = (format!("step-{step}").parse().unwrap(), random.below(4) > 0);
-                let expected = model.callback(step, number, counts);
+            0..8 if count > 0 => {
+                let to = 1 + random.below(count as u64) as usize;
+                let (trigger, counts) = (format!("trigger-{to}").parse().unwrap(), random.below(4) > 0);
+                let expected = model.callback(to, number, counts);
                 assert_eq!(real.callback(&trigger, number, counts, at(now)), expected, "seed {seed}");
             }
             0..11 => real.crash(at(now)),
@@ -312,20 +430,24 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
                 model.time(now);
                 real.handle(Event::Woken, at(now));
             }
-            14..18 if real.sending => {
-                let status = [200, 200, 503, 404][random.below(4) as usize];
-                let key = real.execution.key.clone().unwrap_or_default();
+            14..18 if real.sending.is_some() => {
+                let key = real.sending.clone().unwrap_or_default();
+                model.sends(&key);
                 let pause = |attempt| {
-                    let retry = crate::flow::Retry { attempts: 3, backoff: std::time::Duration::from_secs(2) };
+                    let retry = super::step::http::Retry { attempts: 3, backoff: std::time::Duration::from_secs(2) };
                     retry.pause(attempt, &key).as_millis() as u64
                 };
-                // A 404 is not tried again.
-                match (status, model.step()) {
-                    (404, Some(ModelStep::Http { goes_on, .. })) if goes_on => model.on(),
-                    (404, _) => model.status = Status::Failed,
-                    (status, _) => model.answer(status == 200, pause, now),
-                }
-                let event = Event::HttpAnswered { status, result: Map::new(), retry_after: None, duration_us: 1 };
+                let statuses = [200, 200, 503, 404].map(Answer::Status);
+                let answer = statuses.get(random.below(5) as usize).copied().unwrap_or(Answer::None);
+                model.answer(answer, pause, now);
+                let event = match answer {
+                    Answer::Status(status) => {
+                        Event::HttpAnswered { status, result: Map::new(), retry_after: None, duration_us: 1 }
+                    }
+                    Answer::None => {
+                        Event::HttpUnanswered { code: HTTP_FAILED, problem: "timeout".to_owned(), retryable: true }
+                    }
+                };
                 real.handle(event, at(now));
             }
             18 => {
@@ -333,11 +455,12 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
                     (model.status, model.until) = (Status::Cancelled, None);
                 }
                 real.handle(Event::Cancelled, at(now));
-                real.sending &= !real.execution.summary.status.is_ended();
+                real.sending = None;
             }
             19 => {
                 if matches!(model.status, Status::Failed | Status::TimedOut) {
                     (model.status, model.attempt) = (Status::Running, 0);
+                    model.retries += u32::from(!model.unanswered);
                 }
                 real.handle(Event::Retried, at(now));
             }
@@ -347,15 +470,14 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
         let wait = real.execution.summary.wait.as_ref();
         let waits_at = wait.and_then(|wait| wait.trigger.as_ref()).map(ToString::to_string);
         let expected = match (model.status, model.step()) {
-            (Status::Waiting, Some(ModelStep::Wait { .. })) => Some(format!("step-{}", model.position)),
+            (Status::Waiting, Some(ModelStep::Wait { number, .. })) => Some(format!("trigger-{number}")),
             _ => None,
         };
         let until = wait.and_then(|wait| wait.until).map(Timestamp::as_millis);
         assert_eq!(
             (real.execution.summary.status, waits_at, until),
             (model.status, expected, model.until),
-            "seed {seed}: {}",
-            source(&steps)
+            "seed {seed}: {steps:#?}"
         );
     }
     let resumed: Vec<u64> = real

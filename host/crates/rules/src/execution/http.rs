@@ -1,8 +1,9 @@
 //! The request of an `http` step, made once and kept: every attempt under one `Idempotency-Key` sends the same bytes, whatever
 //! becomes of variables, or of the server's version, in between.
 
+use super::HttpCall;
 use crate::expression::{Cel, EvaluationError, Scope, as_text};
-use crate::flow::{BodySpec, HttpCall};
+use crate::flow::BodySpec;
 use crate::redact::{Lists, Names};
 use ringback_records::journal::PreparedRequest;
 

@@ -1,6 +1,7 @@
-use super::{EntryKind, Event, Execution, HTTP_FAILED, Start, Status};
+use super::{Event, Execution, HTTP_FAILED, Standing, Start};
 use crate::flow::{Flow, parse};
 use ringback_records::callback::Input;
+use ringback_records::journal::{EntryKind, Status};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::time::Timestamp;
 use serde_json::{Value, json};
@@ -140,6 +141,33 @@ fn a_failed_effect_fails_the_execution() {
     assert!(execution.handle(&flow, event, NOW).effect.is_none());
     assert_eq!(execution.summary.error.as_ref().unwrap().code, "plugin_trapped");
     assert_eq!(execution.summary.ended_at, Some(NOW));
+}
+
+/// What cannot be reached any more is passed: the other branch, but not what a block holds that is still to come.
+#[test]
+fn a_trigger_in_the_other_branch_is_passed() {
+    let flow = flow(
+        "  - trigger: Before\n  - if: data.n > 1\n    then: [{ trigger: Large }, { trigger: Larger }]\n    else: [{ trigger: Small }]\n  \
+         - trigger: After\n    timeout: 1h\n    on_timeout: [{ trigger: Late }]\n",
+    );
+    let (mut execution, _) = Execution::start(&flow, start(json!({ "n": 2 })), NOW);
+    let standings = |execution: &Execution| {
+        ["before", "large", "larger", "small", "after", "late"]
+            .map(|id| execution.standing(&flow, &id.parse().unwrap()))
+    };
+    let resumed = |n: u32| Event::Resumed {
+        callback: CallbackId::new(),
+        input: Input { data: json!({ "n": n }).into(), ..Input::default() },
+    };
+    use Standing::{NotYet, Passed, WaitsHere};
+    assert_eq!(standings(&execution), [WaitsHere, NotYet, NotYet, NotYet, NotYet, NotYet]);
+    execution.handle(&flow, resumed(2), NOW);
+    assert_eq!(standings(&execution), [Passed, WaitsHere, NotYet, Passed, NotYet, NotYet]);
+    execution.handle(&flow, resumed(2), NOW);
+    execution.handle(&flow, resumed(2), NOW);
+    assert_eq!(standings(&execution), [Passed, Passed, Passed, Passed, WaitsHere, NotYet]);
+    execution.handle(&flow, Event::Woken, NOW.saturating_add(std::time::Duration::from_hours(1)));
+    assert_eq!(standings(&execution), [Passed, Passed, Passed, Passed, Passed, WaitsHere]);
 }
 
 /// B19: cancelling needs no flow, and is the same as with one.

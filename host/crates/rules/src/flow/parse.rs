@@ -1,16 +1,16 @@
 //! From a document to a flow: every mistake that can be seen is reported at once.
 
-mod http;
 mod ids;
 mod names;
-mod ticket;
 mod trigger;
 
+pub(crate) use trigger::{LONGEST, TRIGGER_KEYS};
+
 use super::document::{Kind, Member, Node};
-use super::{Action, BodySpec, Flow, Mistake, OnTimeout, Parsed, Place, PluginMention, ReplySpec, Step, Trigger};
+use super::{BodySpec, Flow, Mistake, Parsed, Place, PluginMention, ReplySpec, Step, Trigger};
 use crate::condition::Condition;
+use crate::execution::{KINDS, Read};
 use crate::expression::{Cel, CompileError, JsonPath, Scope, Template};
-use crate::face::Mode;
 use crate::plugin_call::PluginCall;
 use crate::reply;
 use crate::suggest::suggest;
@@ -24,15 +24,11 @@ use std::time::Duration;
 /// Most steps of a flow, branches included.
 const STEPS_MAX: usize = 500;
 /// Deepest nesting of conditions and of `if`.
-const NESTING_MAX: usize = 16;
+pub(crate) const NESTING_MAX: usize = 16;
 
 const FLOW_KEYS: &[&str] = &["flow", "description", "steps"];
-const STEP_KINDS: &[&str] = &["trigger", "plugin", "http", "ticket", "set", "if", "respond", "delay", "fail"];
-const PLUGIN_STEP_KEYS: &[&str] = &["plugin", "with", "as"];
-const IF_KEYS: &[&str] = &["if", "then", "else"];
 const PLUGIN_KEYS: &[&str] = &["plugin", "with"];
 const REPLY_KEYS: &[&str] = &["status", "headers", "json", "text", "type", "redirect_url"];
-const RESPOND_KEYS: &[&str] = &["status", "headers", "json", "text", "type", "redirect_url", "plugin", "with", "end"];
 
 /// Reads a flow of the given version.
 ///
@@ -40,8 +36,13 @@ const RESPOND_KEYS: &[&str] = &["status", "headers", "json", "text", "type", "re
 ///
 /// Every mistake that was found, in the order of the file.
 pub fn parse(source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
+    parse_with(KINDS, source, version)
+}
+
+/// Reads a flow whose steps are of these kinds.
+pub(crate) fn parse_with(kinds: &[(&'static str, Read)], source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
     let document = Node::read(source).map_err(|mistake| vec![mistake])?;
-    let mut parser = Parser::default();
+    let mut parser = Parser { kinds: kinds.to_vec(), ..Parser::default() };
     let flow = parser.flow(&document, version);
     parser.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     parser.mistakes.dedup();
@@ -55,14 +56,22 @@ pub fn parse(source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
 }
 
 #[derive(Default)]
-struct Parser {
-    mistakes: Vec<Mistake>,
-    plugins: Vec<PluginMention>,
-    secrets: Vec<String>,
+pub(crate) struct Parser {
+    kinds: Vec<(&'static str, Read)>,
+    pub(crate) mistakes: Vec<Mistake>,
+    pub(crate) plugins: Vec<PluginMention>,
+    pub(crate) secrets: Vec<String>,
     refused: Vec<Mistake>,
-    notes: Vec<String>,
-    triggers: Vec<Trigger>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) triggers: Vec<Trigger>,
+    /// Those of the block that is read.
     steps: Vec<Step>,
+    /// How many blocks are around it.
+    pub(crate) depth: usize,
+    /// Whether the step that is read is the flow's first.
+    is_first: bool,
+    /// The number that the next step has.
+    number: usize,
     /// Names that expressions may use, beyond the fixed ones: results of earlier steps.
     results: Vec<ResultName>,
     /// Where the expression stands that is read.
@@ -72,23 +81,23 @@ struct Parser {
     /// The same of those before it.
     triggers_before: Vec<(String, Vec<String>)>,
     /// Triggers that tickets are for, each with the number of triggers before the ticket.
-    ticket_triggers: Vec<(Place, String, usize)>,
+    pub(crate) ticket_triggers: Vec<(Place, String, usize)>,
     /// Whether expressions may use secrets here.
-    secrets_allowed: bool,
+    pub(crate) secrets_allowed: bool,
 }
 
 /// The members of an object, by name.
-struct Members<'a> {
+pub(crate) struct Members<'a> {
     node: &'a Node,
-    members: &'a [Member],
+    pub(crate) members: &'a [Member],
 }
 
 impl<'a> Members<'a> {
-    fn get(&self, name: &str) -> Option<&'a Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Node> {
         self.member(name).map(|member| &member.value)
     }
 
-    fn member(&self, name: &str) -> Option<&'a Member> {
+    pub(crate) fn member(&self, name: &str) -> Option<&'a Member> {
         self.members.iter().find(|member| member.name == name)
     }
 }
@@ -107,16 +116,17 @@ impl Parser {
         };
         match items.first() {
             None => self.mistakes.push(steps.mistake("a flow needs at least one step, and the first is a `trigger`")),
-            Some(first) if !is_trigger(first) => {
+            Some(first) if !has(first, "trigger") => {
                 self.mistakes.push(first.mistake("the first step must be a `trigger`: it starts executions"));
             }
             Some(_) => {}
         }
         for (index, item) in items.iter().enumerate() {
-            self.step(item, index == 0, 0);
+            self.is_first = index == 0;
+            self.step(item);
         }
         self.check_ticket_triggers();
-        if self.steps.len() > STEPS_MAX {
+        if self.number > STEPS_MAX {
             self.mistakes.push(steps.mistake(format!("the flow has more than {STEPS_MAX} steps")));
         }
         Some(Flow {
@@ -127,34 +137,53 @@ impl Parser {
         })
     }
 
-    fn step(&mut self, node: &Node, first: bool, depth: usize) {
+    fn step(&mut self, node: &Node) {
         let Kind::Object(list) = &node.kind else { return self.wrong(node, "a step: an object") };
-        let kind = STEP_KINDS.iter().find(|kind| list.iter().any(|member| member.name == **kind));
-        let Some(kind) = kind else {
+        let kind = self.kinds.iter().find(|(word, _)| list.iter().any(|member| member.name == *word));
+        let Some((_, read)) = kind else {
             let found = list.first().map_or("nothing", |member| member.name.as_str());
             let at = list.first().map_or(&node.at, |member| &member.name_at);
-            let suggestion = suggest(found, STEP_KINDS.iter().copied());
-            let allowed = STEP_KINDS.join(", ");
+            let words: Vec<&str> = self.kinds.iter().map(|(word, _)| *word).collect();
+            let suggestion = suggest(found, words.iter().copied());
+            let allowed = words.join(", ");
             return self
                 .mistakes
                 .push(at.mistake(format!("there is no step `{found}`{suggestion}; allowed: {allowed}")));
         };
-        match *kind {
-            "trigger" => self.trigger(node, first, depth),
-            "http" => self.http(node),
-            "ticket" => self.ticket(node),
-            "delay" => self.delay(node),
-            "plugin" => self.plugin_step(node),
-            "set" => self.set(node),
-            "if" => self.if_step(node, depth),
-            "respond" => self.respond(node),
-            _ => self.fail(node),
+        let (read, number) = (*read, self.number);
+        self.number += 1;
+        if let Some(kind) = read(self, node) {
+            self.steps.push(Step { path: node.at.path.clone(), number, kind });
         }
     }
 
-    fn push(&mut self, node: &Node, action: Action) -> usize {
-        self.steps.push(Step { path: node.at.path.clone(), action });
-        self.steps.len() - 1
+    /// The steps of a block.
+    pub(crate) fn block(&mut self, node: &Node) -> Vec<Step> {
+        let Kind::List(items) = &node.kind else {
+            self.wrong(node, "a list of steps");
+            return Vec::new();
+        };
+        let outer = std::mem::take(&mut self.steps);
+        self.is_first = false;
+        self.depth += 1;
+        for item in items {
+            self.step(item);
+        }
+        self.depth -= 1;
+        std::mem::replace(&mut self.steps, outer)
+    }
+
+    /// The steps of a block that is skipped where another way is taken: a jump was a step of its own once, and had a number.
+    pub(crate) fn block_after_another(&mut self, node: &Node) -> Vec<Step> {
+        self.number += 1;
+        self.block(node)
+    }
+
+    /// What a step calls its result.
+    pub(crate) fn name_of_result(&mut self, members: &Members<'_>) -> Option<String> {
+        let node = members.get("as")?;
+        let name = self.text(node)?.to_owned();
+        self.result_name(node, &name).then_some(name)
     }
 
     fn condition(&mut self, node: &Node, depth: usize) -> Option<Condition> {
@@ -202,115 +231,6 @@ impl Parser {
         Some(if only.name == "all" { Condition::All(conditions) } else { Condition::Any(conditions) })
     }
 
-    fn plugin_step(&mut self, node: &Node) {
-        let Some(members) = self.object(node, "a plugin step", PLUGIN_STEP_KEYS) else { return };
-        let call = self.plugin_call_of(&members, Role::Step);
-        let result = members.get("as").and_then(|node| {
-            let name = self.text(node)?.to_owned();
-            self.result_name(node, &name).then_some(name)
-        });
-        let Some(call) = call else { return };
-        self.result(result.as_ref(), None);
-        self.push(node, Action::Plugin { call, result });
-    }
-
-    fn set(&mut self, node: &Node) {
-        let Some(members) = self.object(node, "a set step", &["set"]) else { return };
-        let Some(value) = members.get("set") else { return };
-        let Kind::Object(list) = &value.kind else { return self.wrong(value, "an object of names and values") };
-        let mut values = Vec::new();
-        for member in list {
-            if self.result_name(&member.value, &member.name)
-                && let Some(template) = self.template(&member.value)
-            {
-                values.push((member.name.clone(), template));
-                self.result(Some(&member.name), None);
-            }
-        }
-        self.push(node, Action::Set(values));
-    }
-
-    fn if_step(&mut self, node: &Node, depth: usize) {
-        let Some(members) = self.object(node, "an if step", IF_KEYS) else { return };
-        if depth >= NESTING_MAX {
-            return self.mistakes.push(node.mistake(format!("`if` may be nested {NESTING_MAX} deep")));
-        }
-        let when = members.get("if").and_then(|node| {
-            let source = self.text(node)?.to_owned();
-            self.cel(node, &source)
-        });
-        let then = self.required(&members, "then");
-        let (Some(when), Some(then)) = (when, then) else { return };
-        let start = self.push(node, Action::If { when, otherwise: 0 });
-        self.branch(then, depth);
-        let end_of_then = members.get("else").map(|otherwise| {
-            let jump = self.push(otherwise, Action::Jump(0));
-            (jump, otherwise)
-        });
-        self.set_target(start);
-        if let Some((jump, otherwise)) = end_of_then {
-            self.branch(otherwise, depth);
-            self.set_target(jump);
-        }
-    }
-
-    /// Lets an earlier `if` or jump go to the next step that is pushed.
-    fn set_target(&mut self, index: usize) {
-        let next = self.steps.len();
-        match self.steps.get_mut(index).map(|step| &mut step.action) {
-            Some(Action::If { otherwise, .. }) => *otherwise = next,
-            Some(Action::Jump(target)) => *target = next,
-            Some(Action::Trigger { on_timeout, .. }) => *on_timeout = OnTimeout::GoTo(next),
-            _ => {}
-        }
-    }
-
-    fn branch(&mut self, node: &Node, depth: usize) {
-        let Kind::List(items) = &node.kind else { return self.wrong(node, "a list of steps") };
-        for item in items {
-            self.step(item, false, depth + 1);
-        }
-    }
-
-    fn respond(&mut self, node: &Node) {
-        let Some(members) = self.object(node, "a respond step", &["respond"]) else { return };
-        let Some(value) = members.get("respond") else { return };
-        if self.triggers.iter().all(|trigger| trigger.mode == Mode::Async) {
-            self.mistakes.push(node.mistake(
-                "`respond` answers a caller that waits, but the trigger is `mode: async`: set `mode: sync`, or use the \
-                 trigger's `reply`",
-            ));
-        }
-        let Some(members) = self.object(value, "a respond step", RESPOND_KEYS) else { return };
-        // NB-30: where the flow is NocoBase's, a response ends it.
-        let is_nocobase = |trigger: &Trigger| trigger.faces.first().is_some_and(|face| face.responding_ends());
-        let ends = self.triggers.first().is_some_and(is_nocobase);
-        let end = members.get("end").and_then(|node| self.boolean(node)).unwrap_or(ends);
-        if ends && members.get("end").is_none() {
-            let note =
-                "this `respond` ends the flow, as a response node of NocoBase does; with `end: false` it goes on";
-            self.notes.push(node.mistake(note).to_string());
-        }
-        if let Some(reply) = self.reply_of(&members) {
-            self.push(node, Action::Respond { reply, end });
-        }
-    }
-
-    fn fail(&mut self, node: &Node) {
-        let Some(members) = self.object(node, "a fail step", &["fail"]) else { return };
-        let Some(value) = members.get("fail") else { return };
-        let message = match &value.kind {
-            Kind::Object(_) => self
-                .object(value, "a fail step", &["message"])
-                .and_then(|members| self.required(&members, "message"))
-                .and_then(|node| self.template(node)),
-            _ => self.text(value).and_then(|_| self.template(value)),
-        };
-        if let Some(message) = message {
-            self.push(node, Action::Fail { message });
-        }
-    }
-
     fn reply(&mut self, node: &Node) -> Option<ReplySpec> {
         if has(node, "plugin") {
             return self.plugin_call(node, Role::Responder).map(ReplySpec::Plugin);
@@ -319,7 +239,7 @@ impl Parser {
         self.reply_of(&members)
     }
 
-    fn reply_of(&mut self, members: &Members<'_>) -> Option<ReplySpec> {
+    pub(crate) fn reply_of(&mut self, members: &Members<'_>) -> Option<ReplySpec> {
         if members.get("plugin").is_some() {
             for key in REPLY_KEYS {
                 if let Some(member) = members.member(key) {
@@ -376,7 +296,7 @@ impl Parser {
     }
 
     /// The body of an answer or a request, as `json` or as `text`.
-    fn body_of(&mut self, members: &Members<'_>, of: &str) -> Option<BodySpec> {
+    pub(crate) fn body_of(&mut self, members: &Members<'_>, of: &str) -> Option<BodySpec> {
         match (members.get("json"), members.get("text")) {
             (Some(_), Some(text)) => {
                 self.mistakes.push(text.mistake(format!("{of} has either `json` or `text`")));
@@ -389,7 +309,7 @@ impl Parser {
     }
 
     /// Headers by their names in lower case, each of which `check` allows.
-    fn headers(&mut self, node: &Node, check: fn(&str) -> Result<(), String>) -> Vec<(String, Template)> {
+    pub(crate) fn headers(&mut self, node: &Node, check: fn(&str) -> Result<(), String>) -> Vec<(String, Template)> {
         let Kind::Object(members) = &node.kind else {
             self.wrong(node, "an object of header names and values");
             return Vec::new();
@@ -411,7 +331,7 @@ impl Parser {
         self.plugin_call_of(&members, role)
     }
 
-    fn plugin_call_of(&mut self, members: &Members<'_>, role: Role) -> Option<PluginCall> {
+    pub(crate) fn plugin_call_of(&mut self, members: &Members<'_>, role: Role) -> Option<PluginCall> {
         let name_node = self.required(members, "plugin")?;
         let plugin = self.name(name_node);
         let with_node = members.get("with");
@@ -430,7 +350,7 @@ impl Parser {
         Some(PluginCall::new(plugin, with))
     }
 
-    fn template(&mut self, node: &Node) -> Option<Template> {
+    pub(crate) fn template(&mut self, node: &Node) -> Option<Template> {
         Some(match &node.kind {
             Kind::Scalar(Value::String(text)) => match Template::text(text) {
                 Ok(template) => {
@@ -460,7 +380,7 @@ impl Parser {
         })
     }
 
-    fn cel(&mut self, node: &Node, source: &str) -> Option<Cel> {
+    pub(crate) fn cel(&mut self, node: &Node, source: &str) -> Option<Cel> {
         match Cel::compile(source) {
             Ok(cel) => self.check_names(node, &cel).then_some(cel),
             Err(error) => {
@@ -470,7 +390,7 @@ impl Parser {
         }
     }
 
-    fn result_name(&mut self, node: &Node, name: &str) -> bool {
+    pub(crate) fn result_name(&mut self, node: &Node, name: &str) -> bool {
         let mut characters = name.chars();
         let is_identifier = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
             && characters.all(|character| character.is_ascii_alphanumeric() || character == '_')
@@ -495,7 +415,7 @@ impl Parser {
         self.mistakes.push(mistake);
     }
 
-    fn object<'a>(&mut self, node: &'a Node, what: &str, allowed: &[&str]) -> Option<Members<'a>> {
+    pub(crate) fn object<'a>(&mut self, node: &'a Node, what: &str, allowed: &[&str]) -> Option<Members<'a>> {
         let Kind::Object(members) = &node.kind else {
             self.wrong(node, &format!("{what}: an object with {}", allowed.join(", ")));
             return None;
@@ -513,7 +433,7 @@ impl Parser {
         Some(Members { node, members })
     }
 
-    fn required<'a>(&mut self, members: &Members<'a>, name: &str) -> Option<&'a Node> {
+    pub(crate) fn required<'a>(&mut self, members: &Members<'a>, name: &str) -> Option<&'a Node> {
         let found = members.get(name);
         if found.is_none() {
             self.mistakes.push(members.node.mistake(format!("`{name}` is missing")));
@@ -521,7 +441,7 @@ impl Parser {
         found
     }
 
-    fn text<'a>(&mut self, node: &'a Node) -> Option<&'a str> {
+    pub(crate) fn text<'a>(&mut self, node: &'a Node) -> Option<&'a str> {
         match &node.kind {
             Kind::Scalar(Value::String(text)) => Some(text),
             _ => {
@@ -531,7 +451,7 @@ impl Parser {
         }
     }
 
-    fn boolean(&mut self, node: &Node) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, node: &Node) -> Option<bool> {
         match &node.kind {
             Kind::Scalar(Value::Bool(value)) => Some(*value),
             _ => {
@@ -541,7 +461,7 @@ impl Parser {
         }
     }
 
-    fn name(&mut self, node: &Node) -> Option<Name> {
+    pub(crate) fn name(&mut self, node: &Node) -> Option<Name> {
         match self.text(node)?.parse() {
             Ok(name) => Some(name),
             Err(error) => {
@@ -560,7 +480,7 @@ impl Parser {
         Some(name)
     }
 
-    fn duration(&mut self, node: &Node, min: Duration, max: Duration) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, node: &Node, min: Duration, max: Duration) -> Option<Duration> {
         match parse_duration(self.text(node)?) {
             Ok(duration) if (min..=max).contains(&duration) => Some(duration),
             Ok(_) => {
@@ -574,7 +494,7 @@ impl Parser {
         }
     }
 
-    fn choice<'c>(&mut self, node: &Node, what: &str, allowed: &[&'c str]) -> Option<&'c str> {
+    pub(crate) fn choice<'c>(&mut self, node: &Node, what: &str, allowed: &[&'c str]) -> Option<&'c str> {
         let text = self.text(node)?;
         let found = allowed.iter().find(|choice| **choice == text).copied();
         if found.is_none() {
@@ -585,13 +505,9 @@ impl Parser {
         found
     }
 
-    fn wrong(&mut self, node: &Node, expected: &str) {
+    pub(crate) fn wrong(&mut self, node: &Node, expected: &str) {
         self.mistakes.push(node.mistake(format!("expected {expected}, found {}", node.describe())));
     }
-}
-
-fn is_trigger(node: &Node) -> bool {
-    has(node, "trigger")
 }
 
 fn has(node: &Node, name: &str) -> bool {

@@ -47,7 +47,7 @@ pub(super) struct ResultName {
 
 impl Parser {
     /// Makes a result known to the steps that follow.
-    pub(super) fn result(&mut self, name: Option<&String>, members: Option<&'static [&'static str]>) {
+    pub(crate) fn result(&mut self, name: Option<&String>, members: Option<&'static [&'static str]>) {
         self.results.extend(name.map(|name| ResultName { name: name.clone(), members }));
     }
 

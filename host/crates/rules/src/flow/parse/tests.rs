@@ -1,5 +1,6 @@
 use super::parse;
-use crate::flow::{Action, Parsed};
+use crate::execution::{KINDS, step};
+use crate::flow::{Parsed, Step};
 use serde_json::Value;
 
 fn mistakes(source: &str) -> Vec<String> {
@@ -147,16 +148,20 @@ fn steps_are_checked() {
 }
 
 #[test]
-fn a_flow_becomes_steps_with_jumps() {
+fn a_flow_becomes_blocks_of_steps() {
     let parsed = parsed(&steps(
         "- plugin: score\n  with: { threshold: 0.8, id: '${{ execution.id }}' }\n  as: fraud\n- if: fraud.score > 0.8\n  \
              then:\n    - fail: 'score ${{ fraud.score }}'\n  else:\n    - set: { ok: true }\n- respond: { json: { ok: '${{ ok }}' }, end: true }",
     ));
-    let actions: Vec<&str> = parsed.flow.steps.iter().map(|step| step.action.as_str()).collect();
-    assert_eq!(actions, ["trigger", "plugin", "if", "fail", "if", "set", "respond"]);
-    assert!(matches!(parsed.flow.steps[2].action, Action::If { otherwise: 5, .. }));
-    assert!(matches!(parsed.flow.steps[4].action, Action::Jump(6)));
-    assert_eq!(parsed.flow.steps[3].path, "steps[2].then[0]");
+    let paths = |steps: &[Step]| -> Vec<(String, usize)> {
+        steps.iter().map(|step| (step.path.clone(), step.number)).collect()
+    };
+    let at = |path: &str, number| (path.to_owned(), number);
+    let steps = &parsed.flow.steps;
+    assert_eq!(paths(steps), [at("steps[0]", 0), at("steps[1]", 1), at("steps[2]", 2), at("steps[3]", 6)]);
+    let [then, otherwise] = steps[2].kind.blocks() else { panic!("{steps:?}") };
+    // Between them was a jump once, the step 4.
+    assert_eq!((paths(then), paths(otherwise)), (vec![at("steps[2].then[0]", 3)], vec![at("steps[2].else[0]", 5)]));
     assert_eq!(parsed.plugins.len(), 1);
     assert!(parsed.plugins[0].config.is_none(), "it depends on the execution");
     assert_eq!(parsed.flow.triggers[0].id.as_str(), "hook");
@@ -177,26 +182,31 @@ fn the_schema_knows_the_same_keys() {
         keys.sort();
         keys
     };
+    assert_eq!(schema.pointer("/$defs/step/oneOf").unwrap().as_array().unwrap().len(), KINDS.len());
+    for (word, _) in KINDS {
+        let of_kind = if *word == "trigger" { "trigger" } else { &format!("{word}Step") };
+        assert!(keys(&format!("/$defs/{of_kind}/properties")).contains(&(*word).to_owned()), "{word}");
+    }
     assert_eq!(keys("/properties"), sorted(super::FLOW_KEYS));
     assert_eq!(keys("/$defs/trigger/properties"), sorted(super::trigger::TRIGGER_KEYS));
     assert_eq!(keys("/$defs/trigger/properties/ids/properties"), sorted(super::ids::IDS_KEYS));
     let callback = "/$defs/trigger/properties/callbacks/items/properties";
     assert_eq!(keys(callback), sorted(super::trigger::CALLBACK_KEYS));
-    assert_eq!(keys("/$defs/pluginStep/properties"), sorted(super::PLUGIN_STEP_KEYS));
-    assert_eq!(keys("/$defs/ifStep/properties"), sorted(super::IF_KEYS));
+    assert_eq!(keys("/$defs/pluginStep/properties"), sorted(step::plugin::KEYS));
+    assert_eq!(keys("/$defs/ifStep/properties"), sorted(step::branch::KEYS));
     assert_eq!(keys("/$defs/pluginCall/properties"), sorted(super::PLUGIN_KEYS));
-    assert_eq!(keys("/$defs/httpStep/properties"), sorted(super::http::HTTP_KEYS));
-    assert_eq!(keys("/$defs/httpStep/properties/http/properties"), sorted(super::http::REQUEST_KEYS));
+    assert_eq!(keys("/$defs/httpStep/properties"), sorted(step::http::KEYS));
+    assert_eq!(keys("/$defs/httpStep/properties/http/properties"), sorted(step::http::REQUEST_KEYS));
     let auth = "/$defs/trigger/properties/auth/properties";
     assert_eq!(keys(auth), sorted(super::trigger::AUTH_KEYS));
     assert_eq!(keys(&format!("{auth}/jwt/properties")), sorted(super::trigger::JWT_KEYS));
-    assert_eq!(keys("/$defs/ticketStep/properties"), sorted(super::ticket::TICKET_STEP_KEYS));
+    assert_eq!(keys("/$defs/ticketStep/properties"), sorted(step::ticket::KEYS));
     let ticket = "/$defs/ticketStep/properties/ticket/properties";
-    assert_eq!(keys(ticket), sorted(super::ticket::TICKET_KEYS));
-    assert_eq!(keys(&format!("{ticket}/handler/properties")), sorted(super::ticket::HANDLER_KEYS));
-    assert_eq!(keys(&format!("{ticket}/response/properties")), sorted(super::ticket::RESPONSE_KEYS));
+    assert_eq!(keys(ticket), sorted(step::ticket::TICKET_KEYS));
+    assert_eq!(keys(&format!("{ticket}/handler/properties")), sorted(step::ticket::HANDLER_KEYS));
+    assert_eq!(keys(&format!("{ticket}/response/properties")), sorted(step::ticket::RESPONSE_KEYS));
     assert_eq!(keys("/$defs/reply/properties"), sorted(super::REPLY_KEYS));
-    assert_eq!(keys("/$defs/respondStep/properties/respond/properties"), sorted(super::RESPOND_KEYS));
+    assert_eq!(keys("/$defs/respondStep/properties/respond/properties"), sorted(step::respond::KEYS));
 }
 
 /// S11: a name or a member that can never be there is a mistake of the flow, and not of its callers.
@@ -276,7 +286,7 @@ fn s1_a_response_ends_a_flow_of_nocobase() {
             "flow: test\nsteps:\n  - trigger: Hook\n    face: [{face}, flowrunner]\n    mode: sync\n  - respond: {{ status: 201{end} }}\n"
         );
         let parsed = parsed(&source);
-        let ends = matches!(parsed.flow.steps[1].action, Action::Respond { end: true, .. });
+        let ends = format!("{:?}", parsed.flow.steps[1].kind).contains("end: true");
         assert_eq!(ends, expected, "{source}");
     }
 }

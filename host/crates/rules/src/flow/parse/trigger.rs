@@ -8,7 +8,7 @@ use crate::face;
 use crate::face::Face;
 use crate::face::Mode;
 use crate::flow::document::{Kind, Node};
-use crate::flow::{Action, CallbackSpec, Dedupe, GivenIds, OnTimeout, Same, Trigger};
+use crate::flow::{CallbackSpec, Dedupe, GivenIds, Same, Trigger};
 use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
 use crate::parse::{Parse, Pick};
 use crate::rate_limit::Limit;
@@ -20,7 +20,7 @@ use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::time::Duration;
 
-pub(super) const TRIGGER_KEYS: &[&str] = &[
+pub(crate) const TRIGGER_KEYS: &[&str] = &[
     "trigger",
     "id",
     "ids",
@@ -68,11 +68,12 @@ const WAITING_KEYS: [&str; 3] = ["timeout", "on_timeout", "mailbox"];
 const JSON: &str = "application/json";
 const DAY: Duration = Duration::from_hours(24);
 /// Longest that a wait, a pause or a memory may last.
-const LONGEST: Duration = Duration::from_hours(24 * 366);
+pub(crate) const LONGEST: Duration = Duration::from_hours(24 * 366);
 
 impl Parser {
-    pub(super) fn trigger(&mut self, node: &Node, first: bool, depth: usize) {
-        let Some(members) = self.object(node, "a trigger", TRIGGER_KEYS) else { return };
+    /// A trigger without what concerns its wait: its place among those of the flow.
+    pub(crate) fn trigger(&mut self, members: &Members<'_>) -> Option<usize> {
+        let (node, first) = (members.node, self.is_first);
         let name = members.get("trigger").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
         let id = match members.get("id") {
             Some(node) => self.name(node),
@@ -133,17 +134,14 @@ impl Parser {
         self.stands = Stands::InStep;
         self.triggers_before.extend(self.trigger_here.take());
         let mailbox = members.get("mailbox").map_or(Some(DAY), |node| self.mailbox(node));
-        let timeout = members.get("timeout").and_then(|node| self.duration(node, Duration::from_secs(1), LONGEST));
-        if let (Some(node), None) = (members.get("on_timeout"), members.get("timeout")) {
-            self.mistakes.push(node.mistake("`on_timeout` needs a `timeout`"));
-        }
-        let (Some(id), Some(verify), Some(parse)) = (id, verify, parse) else { return };
+        let (id, verify, parse) = (id?, verify?, parse?);
         for other in &self.triggers {
             let what = if other.id == id { "id" } else { "name" };
             if other.id == id || other.name == name {
                 let detail =
                     format!("another trigger of this flow has the same {what}; give this one another name or `id:`");
-                return self.mistakes.push(node.mistake(detail));
+                self.mistakes.push(node.mistake(detail));
+                return None;
             }
         }
         self.triggers.push(Trigger {
@@ -168,30 +166,7 @@ impl Parser {
             mailbox,
             dedupe,
         });
-        let trigger = self.triggers.len() - 1;
-        let place = self.push(node, Action::Trigger { trigger, timeout, on_timeout: OnTimeout::Fail });
-        if let Some(on_timeout) = members.get("on_timeout") {
-            self.on_timeout(on_timeout, place, depth);
-        }
-    }
-
-    /// The steps of a timeout stand behind the trigger, where a callback jumps over them.
-    fn on_timeout(&mut self, node: &Node, place: usize, depth: usize) {
-        if let Kind::List(_) = &node.kind {
-            let jump = self.push(node, Action::Jump(0));
-            self.set_target(place);
-            self.branch(node, depth);
-            return self.set_target(jump);
-        }
-        let policy = match &node.kind {
-            Kind::Scalar(Value::String(_)) => self.choice(node, "a way to go on", &["continue", "fail"]),
-            _ => return self.wrong(node, "`continue`, `fail`, or a list of steps"),
-        };
-        if policy == Some("continue")
-            && let Some(Action::Trigger { on_timeout, .. }) = self.steps.get_mut(place).map(|step| &mut step.action)
-        {
-            *on_timeout = OnTimeout::Continue;
-        }
+        Some(self.triggers.len() - 1)
     }
 
     fn mailbox(&mut self, node: &Node) -> Option<Duration> {

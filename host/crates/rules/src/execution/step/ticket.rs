@@ -1,14 +1,17 @@
-//! Steps that make tickets, and close them.
+//! `ticket`: makes a ticket, or closes one.
 
-use super::Parser;
-use crate::flow::Action;
+use super::{At, Begin, Failure, Kind, Line, Next};
+use crate::execution::{Effect, Event, Execution};
+use crate::expression::Template;
 use crate::flow::document::Node;
+use crate::flow::parse::Parser;
 use crate::flow::{Mistake, PluginMention};
+use ringback_records::journal::EntryKind;
 use ringback_records::plugin::Role;
 use ringback_records::ticket::TicketRequest;
 
-pub(super) const TICKET_STEP_KEYS: &[&str] = &["ticket", "as"];
-pub(super) const TICKET_KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &["ticket", "as"];
+pub(crate) const TICKET_KEYS: &[&str] = &[
     "handler",
     "state_parameter",
     "retryable",
@@ -19,45 +22,69 @@ pub(super) const TICKET_KEYS: &[&str] = &[
     "response",
     "close",
 ];
-pub(super) const HANDLER_KEYS: &[&str] = &["flow", "execution", "trigger", "plugin", "with"];
+pub(crate) const HANDLER_KEYS: &[&str] = &["flow", "execution", "trigger", "plugin", "with"];
 /// The members of the result of a ticket that is made, and of one that is closed.
 const TICKET_RESULT: &[&str] = &["url", "state", "id"];
 const CLOSED_RESULT: &[&str] = &["id"];
-pub(super) const RESPONSE_KEYS: &[&str] = &["type", "redirect_url", "body", "code", "headers"];
+pub(crate) const RESPONSE_KEYS: &[&str] = &["type", "redirect_url", "body", "code", "headers"];
 
-impl Parser {
-    pub(super) fn ticket(&mut self, node: &Node) {
-        let Some(members) = self.object(node, "a ticket step", TICKET_STEP_KEYS) else { return };
-        let mistakes = self.mistakes.len();
-        let Some(value) = members.get("ticket") else { return };
-        let Some(ticket) = self.object(value, "a ticket", TICKET_KEYS) else { return };
-        if ticket.get("close").is_some() {
-            for member in ticket.members.iter().filter(|member| member.name != "close") {
-                let detail = format!("a step closes a ticket or makes one: `{}` is for one that is made", member.name);
-                self.mistakes.push(member.name_at.mistake(detail));
-            }
+#[derive(Debug)]
+struct Ticket {
+    /// Becomes what the API takes.
+    request: Template,
+    result: Option<String>,
+}
+
+pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
+    let members = parser.object(node, "a ticket step", KEYS)?;
+    let mistakes = parser.mistakes.len();
+    let value = members.get("ticket")?;
+    let ticket = parser.object(value, "a ticket", TICKET_KEYS)?;
+    if ticket.get("close").is_some() {
+        for member in ticket.members.iter().filter(|member| member.name != "close") {
+            let detail = format!("a step closes a ticket or makes one: `{}` is for one that is made", member.name);
+            parser.mistakes.push(member.name_at.mistake(detail));
         }
-        if let Some(response) = ticket.get("response") {
-            self.object(response, "the response of a ticket", RESPONSE_KEYS);
-        }
-        if let Some(handler) = ticket.get("handler") {
-            self.handler(handler);
-        }
-        let result = members.get("as").and_then(|node| {
-            let name = self.text(node)?.to_owned();
-            self.result_name(node, &name).then_some(name)
-        });
-        let Some(request) = self.template(value) else { return };
-        let closes = ticket.get("close").is_some();
-        if let Some(constant) = request.constant().filter(|_| !closes && self.mistakes.len() == mistakes)
-            && let Err(error) = serde_json::from_value::<TicketRequest>(constant)
-        {
-            return self.mistakes.push(value.mistake(error.to_string()));
-        }
-        self.result(result.as_ref(), Some(if closes { CLOSED_RESULT } else { TICKET_RESULT }));
-        self.push(node, Action::Ticket { request, result });
+    }
+    if let Some(response) = ticket.get("response") {
+        parser.object(response, "the response of a ticket", RESPONSE_KEYS);
+    }
+    if let Some(handler) = ticket.get("handler") {
+        parser.handler(handler);
+    }
+    let result = parser.name_of_result(&members);
+    let request = parser.template(value)?;
+    let closes = ticket.get("close").is_some();
+    if let Some(constant) = request.constant().filter(|_| !closes && parser.mistakes.len() == mistakes)
+        && let Err(error) = serde_json::from_value::<TicketRequest>(constant)
+    {
+        parser.mistakes.push(value.mistake(error.to_string()));
+        return None;
+    }
+    parser.result(result.as_ref(), Some(if closes { CLOSED_RESULT } else { TICKET_RESULT }));
+    Some(Box::new(Ticket { request, result }))
+}
+
+impl Kind for Ticket {
+    fn begin<'f>(&'f self, _at: &At<'_, 'f>) -> Result<Begin<'f>, Failure> {
+        Ok(Begin::Ask(Effect::MakeTicket { request: &self.request }))
     }
 
+    fn after(&self, event: Event, _at: &At<'_, '_>) -> Result<EntryKind, Failure> {
+        match event {
+            Event::TicketMade(result) => Ok(EntryKind::Ticket { name: self.result.clone(), result }),
+            _ => Err(Failure::unexpected()),
+        }
+    }
+
+    fn apply(&self, line: &Line<'_>, execution: &mut Execution) -> Next {
+        let EntryKind::Ticket { name, result } = line.kind else { return Next::Stay };
+        execution.keep(name.as_ref(), result);
+        Next::GoOn
+    }
+}
+
+impl Parser {
     fn handler(&mut self, node: &Node) {
         let Some(handler) = self.object(node, "the handler of a ticket", HANDLER_KEYS) else { return };
         let found: Vec<_> = ["flow", "trigger", "plugin"].iter().filter_map(|name| handler.member(name)).collect();
@@ -92,7 +119,7 @@ impl Parser {
     }
 
     /// A ticket is called after it was made: its trigger must come later in the flow.
-    pub(super) fn check_ticket_triggers(&mut self) {
+    pub(crate) fn check_ticket_triggers(&mut self) {
         let later = |name: &str, before: usize| {
             let mut later = self.triggers.iter().skip(before.max(1));
             later.any(|trigger| trigger.id.as_str() == name || trigger.name == name)

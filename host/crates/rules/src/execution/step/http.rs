@@ -1,0 +1,278 @@
+//! `http`: sends a request, several times if need be.
+
+use super::{At, Begin, Failure, Kind, Line, Next};
+use crate::execution::{Effect, Event, Execution, prepare};
+use crate::expression::{Cel, Template};
+use crate::flow::document::{self, Node};
+use crate::flow::parse::Parser;
+use crate::flow::{BodySpec, Step};
+use http::Method;
+use ringback_records::journal::{EntryKind, PreparedRequest};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const KEYS: &[&str] = &["http", "as"];
+pub(crate) const REQUEST_KEYS: &[&str] = &["method", "url", "headers", "json", "text", "timeout", "retry", "on_error"];
+/// The members of the result of a request.
+const RESULT: &[&str] = &["status", "headers", "body", "note", "error"];
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
+/// Headers that the host sets.
+const HOST_HEADERS: [&str; 7] =
+    ["host", "content-length", "connection", "transfer-encoding", "upgrade", "proxy-authorization", "idempotency-key"];
+const ATTEMPTS_MAX: u64 = 20;
+
+/// The code of an `http` step whose request failed.
+pub const HTTP_FAILED: &str = "http_failed";
+
+#[derive(Debug)]
+struct Http {
+    call: HttpCall,
+    result: Option<String>,
+}
+
+/// A request that a flow sends.
+#[derive(Debug)]
+pub struct HttpCall {
+    pub method: Method,
+    pub url: Template,
+    pub headers: Vec<(String, Template)>,
+    pub body: BodySpec,
+    pub timeout: Duration,
+    pub retry: Retry,
+    pub on_error: OnError,
+    /// The secrets that it names.
+    pub secrets: Vec<String>,
+}
+
+/// What a status of 400 or more, or no answer at all, means for the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    Fail,
+    Continue,
+}
+
+/// How often and when a request is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// All of them, the first included.
+    pub attempts: u32,
+    /// The pause after the first; it doubles each time.
+    pub backoff: Duration,
+}
+
+impl Retry {
+    /// Longest pause.
+    const PAUSE_MAX: Duration = Duration::from_hours(1);
+
+    /// The pause after an attempt, from half of it to the whole: executions that failed together come back spread out. The
+    /// same seed gives the same pause.
+    pub fn pause(&self, attempt: u32, seed: &str) -> Duration {
+        let whole = self.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(Self::PAUSE_MAX);
+        let spread = f64::from(crc32fast::hash(format!("{seed}/{attempt}").as_bytes())) / f64::from(u32::MAX);
+        whole.mul_f64(0.5 + spread / 2.0)
+    }
+}
+
+/// The request of the step under way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::execution) struct Attempts {
+    /// How many failed.
+    failed: u32,
+    /// What is sent, once it is known.
+    request: Option<Arc<PreparedRequest>>,
+    /// Its `Idempotency-Key`; known as well when a request that was not answered is about to be made again.
+    key: Option<String>,
+}
+
+impl Attempts {
+    /// What is left when someone lets the step try again: what was not answered may have been done.
+    pub(in crate::execution) fn again(self, unanswered: bool) -> Self {
+        Self { key: self.key.filter(|_| unanswered), ..Self::default() }
+    }
+}
+
+/// What tells a receiver that it has had a request before: the step's place in the flow file, as `steps.2.then.0`, the rounds of
+/// the loops around it, and how often someone tried a step again that was answered, since that asks for another answer.
+fn key(execution: &Execution, step: &Step) -> String {
+    let mut place = step.path.replace('[', ".").replace(']', "");
+    for (index, round) in execution.position.rounds().iter().enumerate() {
+        place += &format!("{}{round}", if index == 0 { "-r" } else { "." });
+    }
+    key_at(execution, &place)
+}
+
+/// The key of a request that was begun by a version that did not write it down: the number of the step, as if all stood in
+/// one line. No new key is like that, so that no two steps share one.
+fn key_of_earlier_versions(execution: &Execution, step: &Step) -> String {
+    key_at(execution, &step.number.to_string())
+}
+
+fn key_at(execution: &Execution, place: &str) -> String {
+    match execution.retries {
+        0 => format!("{}-{place}", execution.summary.id),
+        retries => format!("{}-{place}-{retries}", execution.summary.id),
+    }
+}
+
+impl Kind for Http {
+    /// The request is made once, and written down before it is sent.
+    fn begin<'f>(&'f self, at: &At<'_, 'f>) -> Result<Begin<'f>, Failure> {
+        let Attempts { request, key: known, .. } = &at.execution.attempts;
+        if let (Some(request), Some(key)) = (request, known) {
+            let (request, idempotency_key) = (Arc::clone(request), key.clone());
+            return Ok(Begin::Ask(Effect::SendHttp { call: &self.call, request, idempotency_key }));
+        }
+        let request = prepare(&self.call, &at.execution.scope())?;
+        let key = match known {
+            Some(key) => key.clone(),
+            // Who began it wrote nothing down.
+            None if at.begun => key_of_earlier_versions(at.execution, at.step),
+            None => key(at.execution, at.step),
+        };
+        Ok(Begin::Write(EntryKind::HttpRequest { request, key: Some(key) }))
+    }
+
+    /// An answer ends the step, unless it says that the request should come again and there are attempts left.
+    fn after(&self, event: Event, at: &At<'_, '_>) -> Result<EntryKind, Failure> {
+        let attempt = at.execution.attempts.failed + 1;
+        let (code, result, problem, retryable, retry_after, duration_us) = match event {
+            Event::Woken => return Ok(EntryKind::Woken),
+            Event::HttpAnswered { status, result, retry_after, duration_us } => {
+                let problem = (status >= 400).then(|| format!("the answer was {status}"));
+                let retryable = matches!(status, 408 | 425 | 429 | 500..=599);
+                (HTTP_FAILED, Value::Object(result), problem, retryable, retry_after, duration_us)
+            }
+            Event::HttpUnanswered { code, problem, retryable } => {
+                (code, json!({ "error": problem }), Some(problem), retryable, None, 0)
+            }
+            _ => return Err(Failure::unexpected()),
+        };
+        match problem {
+            Some(problem) if retryable && attempt < self.call.retry.attempts => {
+                let seed = at.execution.attempts.key.as_deref().unwrap_or_default();
+                let pause = self.call.retry.pause(attempt, seed);
+                let until = at.now.saturating_add(retry_after.map_or(pause, |after| after.max(pause)));
+                Ok(EntryKind::HttpRetry { attempt, problem, until })
+            }
+            Some(problem) if self.call.on_error == OnError::Fail => {
+                let message = match attempt {
+                    1 => problem,
+                    attempts => format!("{problem}, after {attempts} attempts"),
+                };
+                Err(Failure { unanswered: result.get("error").is_some(), ..Failure::new(code, message) })
+            }
+            _ => Ok(EntryKind::Http { name: self.result.clone(), result, attempt, duration_us }),
+        }
+    }
+
+    fn apply(&self, line: &Line<'_>, execution: &mut Execution) -> Next {
+        let earlier = |execution: &Execution| {
+            execution.position.step(line.flow).map(|step| key_of_earlier_versions(execution, step))
+        };
+        match line.kind {
+            EntryKind::HttpRequest { request, key } => {
+                execution.attempts.request = Some(Arc::new(request.clone()));
+                execution.attempts.key = key.clone().or_else(|| earlier(execution));
+                Next::Stay
+            }
+            EntryKind::HttpRetry { attempt, until, .. } => {
+                execution.attempts.failed = *attempt;
+                if execution.attempts.key.is_none() {
+                    execution.attempts.key = earlier(execution);
+                }
+                execution.wait(line, None, Some(*until));
+                Next::Stay
+            }
+            EntryKind::Woken => {
+                execution.wake();
+                Next::Stay
+            }
+            EntryKind::Http { name, result, .. } => {
+                execution.keep(name.as_ref(), result);
+                Next::GoOn
+            }
+            _ => Next::Stay,
+        }
+    }
+}
+
+pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
+    let members = parser.object(node, "an http step", KEYS)?;
+    let value = members.get("http")?;
+    let request = parser.object(value, "an http step", REQUEST_KEYS)?;
+    parser.secrets_allowed = true;
+    let url = parser.required(&request, "url").and_then(|node| {
+        parser.text(node)?;
+        parser.template(node)
+    });
+    let headers = request.get("headers").map_or_else(Vec::new, |node| parser.headers(node, check_header));
+    let body = parser.body_of(&request, "a request");
+    parser.secrets_allowed = false;
+    let has_body = matches!(body, Some(BodySpec::Json(_) | BodySpec::Text(_)));
+    let method = match request.get("method") {
+        Some(node) => parser.choice(node, "a method", METHODS).and_then(|method| method.parse().ok()),
+        None => Some(if has_body { Method::POST } else { Method::GET }),
+    };
+    let timeout = request.get("timeout").map_or(Some(Duration::from_secs(30)), |node| {
+        parser.duration(node, Duration::from_millis(100), Duration::from_mins(5))
+    });
+    let retry = request
+        .get("retry")
+        .map_or(Some(Retry { attempts: 1, backoff: Duration::ZERO }), |node| read_retry(parser, node));
+    let on_error = match request.get("on_error") {
+        Some(node) => parser.choice(node, "a way to go on", &["fail", "continue"]),
+        None => Some("fail"),
+    };
+    let result = parser.name_of_result(&members);
+    let (url, body, method, timeout, retry, on_error) = (url?, body?, method?, timeout?, retry?, on_error?);
+    let on_error = if on_error == "continue" { OnError::Continue } else { OnError::Fail };
+    let secrets = secrets_in(&url, &headers, &body);
+    parser.secrets.extend(secrets.iter().cloned());
+    parser.result(result.as_ref(), Some(RESULT));
+    let call = HttpCall { method, url, headers, body, timeout, retry, on_error, secrets };
+    Some(Box::new(Http { call, result }))
+}
+
+fn read_retry(parser: &mut Parser, node: &Node) -> Option<Retry> {
+    let members = parser.object(node, "`retry`", &["attempts", "backoff"])?;
+    let attempts = parser.required(&members, "attempts")?;
+    let attempts = match &attempts.kind {
+        document::Kind::Scalar(Value::Number(number))
+            if number.as_u64().is_some_and(|n| (1..=ATTEMPTS_MAX).contains(&n)) =>
+        {
+            u32::try_from(number.as_u64()?).ok()?
+        }
+        _ => {
+            parser.wrong(attempts, &format!("a whole number from 1 to {ATTEMPTS_MAX}, the first attempt included"));
+            return None;
+        }
+    };
+    let backoff = match members.get("backoff") {
+        Some(node) => parser.duration(node, Duration::from_millis(100), Duration::from_hours(1))?,
+        None => Duration::from_secs(1),
+    };
+    Some(Retry { attempts, backoff })
+}
+
+/// Whether a flow may set a header of a request.
+fn check_header(name: &str) -> Result<(), String> {
+    if HOST_HEADERS.contains(&name) {
+        return Err(format!("the header `{name}` is the server's to set"));
+    }
+    http::HeaderName::from_bytes(name.as_bytes()).map(drop).map_err(|_| format!("`{name}` is not the name of a header"))
+}
+
+/// The names in `secrets.NAME` of every expression.
+fn secrets_in(url: &Template, headers: &[(String, Template)], body: &BodySpec) -> Vec<String> {
+    let body = match body {
+        BodySpec::Json(template) | BodySpec::Text(template) => Some(template),
+        BodySpec::Empty => None,
+    };
+    let templates = [url].into_iter().chain(headers.iter().map(|(_, template)| template)).chain(body);
+    let expressions = templates.flat_map(Template::expressions);
+    let secrets = expressions.flat_map(Cel::references).filter(|reference| reference.name == "secrets");
+    let names: BTreeSet<&String> = secrets.filter_map(|reference| reference.members.first()).collect();
+    names.into_iter().cloned().collect()
+}

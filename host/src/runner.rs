@@ -373,7 +373,7 @@ impl Runner {
             if is_planted(Fault::TimeoutAndCallback) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            let trigger = before.wait.as_ref().and_then(|wait| wait.trigger.clone());
+            let trigger = before.due(Timestamp::now()).and_then(|wait| wait.trigger.clone());
             let found = match &trigger {
                 Some(trigger) => self.look(&workspace, &flow, &execution, trigger).await?,
                 None => Look::Nothing,

@@ -143,8 +143,7 @@ impl Pipeline {
         let summary = self.store.summary(&passage.callback.workspace, id);
         let summary = summary.map_err(|error| (Stage::Select, Stop::from(&error)))?;
         let waits = summary.is_some_and(|summary| {
-            let waits_at = summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
-            summary.flow == passage.flow.name && waits_at == Some(&trigger.id) && self.is_here(passage, &summary)
+            summary.flow == passage.flow.name && summary.waits_at(&trigger.id) && self.is_here(passage, &summary)
         });
         Ok(waits.then_some(Selector::One(text)))
     }

@@ -63,10 +63,60 @@ pub struct Summary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
     /// What it waits for, while it waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wait: Option<Wait>,
+    #[serde(default, rename = "wait", with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Wait>,
     /// The number of its journal entries.
     pub entries: u32,
+}
+
+impl Summary {
+    /// Whether it waits for a callback of a trigger.
+    pub fn waits_at(&self, trigger: &Name) -> bool {
+        self.waits.iter().any(|wait| wait.trigger.as_ref() == Some(trigger))
+    }
+
+    /// The first of its waits that is over by itself.
+    pub fn due(&self, now: Timestamp) -> Option<&Wait> {
+        self.waits.iter().find(|wait| wait.until.is_some_and(|until| until <= now))
+    }
+}
+
+/// A wait as it was stored when an execution had one at most, or several in a list.
+mod one_or_several {
+    use super::Wait;
+    use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+    use serde::de::{MapAccess, SeqAccess, Visitor};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::fmt;
+
+    struct Waits;
+
+    impl<'de> Visitor<'de> for Waits {
+        type Value = Vec<Wait>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a wait, or a list of waits")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Wait::deserialize(MapAccessDeserializer::new(map)).map(|wait| vec![wait])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Wait>, D::Error> {
+        deserializer.deserialize_any(Waits)
+    }
+
+    pub(super) fn serialize<S: Serializer>(waits: &[Wait], serializer: S) -> Result<S::Ok, S::Error> {
+        match waits {
+            [wait] => wait.serialize(serializer),
+            waits => waits.serialize(serializer),
+        }
+    }
 }
 
 /// What an execution waits for.
@@ -78,6 +128,9 @@ pub struct Wait {
     pub trigger: Option<Name>,
     /// The step's place in the flow.
     pub step: String,
+    /// The rounds of the loops around it, from the outermost on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<u32>,
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
     /// When the wait ends by itself.

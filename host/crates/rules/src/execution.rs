@@ -191,7 +191,7 @@ impl Execution {
             started_at: now,
             ended_at: None,
             error: None,
-            wait: None,
+            waits: Vec::new(),
             entries: 0,
         });
         execution.vars = vars;
@@ -209,7 +209,7 @@ impl Execution {
         let mut execution = Self::empty(Summary {
             entries: 0,
             status: Status::Running,
-            wait: None,
+            waits: Vec::new(),
             error: None,
             ended_at: None,
             ..summary
@@ -222,24 +222,23 @@ impl Execution {
 
     /// What ends an execution that has not ended, where nobody can say any more what its journal means.
     pub fn cancelled_without_flow(before: &Summary, now: Timestamp) -> Option<(Summary, Entry)> {
-        let step = before.wait.as_ref().map(|wait| wait.step.clone()).unwrap_or_default();
+        let wait = before.waits.first();
+        let (step, rounds) = wait.map(|wait| (wait.step.clone(), wait.rounds.clone())).unwrap_or_default();
         let summary = Summary {
             status: Status::Cancelled,
             ended_at: Some(now),
-            wait: None,
+            waits: Vec::new(),
             entries: before.entries + 1,
             ..before.clone()
         };
-        (!before.status.is_ended())
-            .then_some((summary, Entry { at: now, step, rounds: Vec::new(), kind: EntryKind::Cancelled }))
+        (!before.status.is_ended()).then_some((summary, Entry { at: now, step, rounds, kind: EntryKind::Cancelled }))
     }
 
     /// Goes on after a restart: with the effect that was under way, if any.
     pub fn resume<'f>(&mut self, flow: &'f Flow, now: Timestamp) -> Turn<'f> {
         self.budget = Budget::of_turn();
         let mut entries = Vec::new();
-        let waits_at = self.summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
-        let effect = match waits_at.and_then(|id| flow.triggers.iter().find(|trigger| trigger.id == *id)) {
+        let effect = match flow.triggers.iter().find(|trigger| self.summary.waits_at(&trigger.id)) {
             Some(trigger) => Some(Effect::LookIntoMailbox { trigger: &trigger.id }),
             None => self.run_ahead(flow, true, now, &mut entries),
         };
@@ -276,8 +275,8 @@ impl Execution {
         match event {
             Event::Cancelled | Event::TooLarge { .. } => !status.is_ended(),
             Event::Retried => matches!(status, Status::Failed | Status::TimedOut),
-            Event::Resumed { .. } => self.waits(),
-            Event::Woken => self.is_due(now),
+            Event::Resumed { .. } => self.summary.waits.iter().any(|wait| wait.trigger.is_some()),
+            Event::Woken => self.summary.due(now).is_some(),
             Event::StepDone { .. }
             | Event::ReplyBuilt(_)
             | Event::TicketMade(_)
@@ -326,21 +325,13 @@ impl Execution {
         if self.summary.status.is_ended() {
             return Standing::Ended;
         }
-        if self.summary.wait.as_ref().is_some_and(|wait| wait.trigger.as_ref() == Some(id)) {
+        if self.summary.waits_at(id) {
             return Standing::WaitsHere;
         }
         match Position::of_trigger(flow, id) {
             Some(place) if self.position.may_get_to(&place) => Standing::NotYet,
             _ => Standing::Passed,
         }
-    }
-
-    fn waits(&self) -> bool {
-        self.summary.wait.as_ref().is_some_and(|wait| wait.trigger.is_some())
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        self.summary.wait.as_ref().and_then(|wait| wait.until).is_some_and(|until| until <= now)
     }
 
     fn empty(summary: Summary) -> Self {
@@ -436,7 +427,7 @@ impl Execution {
                 self.retries += u32::from(!self.unanswered);
                 self.summary.error = None;
                 self.summary.ended_at = None;
-                self.wake();
+                self.wake(flow);
             }
             EntryKind::Cancelled => self.end(Status::Cancelled, at),
             EntryKind::Completed => self.end(Status::Completed, at),
@@ -463,14 +454,17 @@ impl Execution {
     }
 
     fn go_on(&mut self, flow: &Flow, next: Next) {
+        if matches!(next, Next::Stay) {
+            return;
+        }
+        self.wake(flow);
         match next {
-            Next::Stay => return,
+            Next::Stay => {}
             Next::GoOn => self.position.go_on(flow),
             Next::Enter { block, times } => self.position.enter(flow, block, times),
             Next::End => self.position.end(flow),
         }
         self.attempts = Attempts::default();
-        self.wake();
     }
 
     /// Keeps the result of a step under its name, if it has one.
@@ -483,18 +477,23 @@ impl Execution {
 
     fn wait(&mut self, line: &Line<'_>, trigger: Option<Name>, until: Option<Timestamp>) {
         self.summary.status = Status::Waiting;
-        self.summary.wait = Some(Wait { trigger, step: self.step_path(line.flow), since: line.at, until });
+        let (step, rounds) = (self.step_path(line.flow), self.position.rounds());
+        self.summary.waits.push(Wait { trigger, step, rounds, since: line.at, until });
     }
 
-    fn wake(&mut self) {
+    /// Ends the wait of the step under way, and of no other.
+    fn wake(&mut self, flow: &Flow) {
         self.summary.status = Status::Running;
-        self.summary.wait = None;
+        if !self.summary.waits.is_empty() {
+            let (step, rounds) = (self.step_path(flow), self.position.rounds());
+            self.summary.waits.retain(|wait| wait.step != step || wait.rounds != rounds);
+        }
     }
 
     fn end(&mut self, status: Status, at: Timestamp) {
         self.summary.status = status;
         self.summary.ended_at = Some(at);
-        self.summary.wait = None;
+        self.summary.waits.clear();
     }
 }
 

@@ -491,7 +491,7 @@ fn marks(workspace: &Name, summary: &Summary) -> Vec<Vec<u8>> {
     if summary.status == Status::Running {
         marks.push(key::running(workspace, summary.id));
     }
-    if let Some(wait) = &summary.wait {
+    for wait in &summary.waits {
         if let Some(trigger) = &wait.trigger {
             let waits = key::waits(workspace, &summary.environment, &summary.flow, trigger);
             marks.push(key::wait(&waits, wait.since, summary.id));

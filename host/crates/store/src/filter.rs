@@ -40,10 +40,10 @@ pub struct ExecutionFilter {
 impl ExecutionFilter {
     pub fn accepts(&self, summary: &Summary) -> bool {
         let Self { flow, status, trigger } = self;
-        let waits_at = summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref());
+        let mut waits_at = summary.waits.iter().filter_map(|wait| wait.trigger.as_ref());
         flow.as_ref().is_none_or(|flow| summary.flow.as_str() == flow)
             && status.is_none_or(|status| summary.status == status)
-            && trigger.as_ref().is_none_or(|trigger| waits_at.is_some_and(|at| at.as_str() == trigger))
+            && trigger.as_ref().is_none_or(|trigger| waits_at.any(|at| at.as_str() == trigger))
     }
 }
 

@@ -269,10 +269,10 @@ pub(super) fn wait(waits: &[u8], since: Timestamp, id: ExecutionId) -> Vec<u8> {
     [waits, &since.as_millis().to_be_bytes(), id.as_bytes()].concat()
 }
 
-/// The environment of a wait.
-pub(super) fn environment_of_wait(key: &[u8]) -> Option<Name> {
-    let rest = after_trigger(key)?.strip_prefix(&[ENVIRONMENT_FOLLOWS])?;
-    parts(rest).map(|(environment, _)| environment)
+/// The environment of a wait, and who waits.
+pub(super) fn environment_of_wait(key: &[u8]) -> Option<(Name, ExecutionId)> {
+    let (environment, rest) = parts(after_trigger(key)?.strip_prefix(&[ENVIRONMENT_FOLLOWS])?)?;
+    Some((environment, since_and_id(rest)?.1))
 }
 
 /// The workspace and the execution of a wait that was written before waits had environments.

@@ -262,25 +262,26 @@ impl Store {
 
     /// How many executions of an environment have not ended.
     pub fn unended_in(&self, workspace: &Name, environment: &Name) -> Result<usize, StoreError> {
-        let mut waiting = 0;
+        let mut unended = BTreeSet::new();
         for found in self.engine.index.scan_prefix(&key::waits_of(workspace)) {
-            waiting += usize::from(key::environment_of_wait(&found?.0).as_ref() == Some(environment));
+            let of_wait = key::environment_of_wait(&found?.0);
+            unended.extend(of_wait.filter(|(of, _)| of == environment).map(|(_, id)| id));
         }
         let running = self.engine.index.scan_prefix(&key::running_of(workspace));
         let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
         let due = self.engine.index.scan_prefix(&[key::DUE]);
         let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
-        // Those that wait for a callback and have a timer are counted already.
-        let mut others = BTreeSet::new();
         for id in running.chain(due) {
             let id = id?;
+            if unended.contains(&id) {
+                continue;
+            }
             let summary = self.engine.value_as(&key::execution(workspace, id), journal::summary)?;
-            let waits = |summary: &Summary| summary.wait.as_ref().is_some_and(|wait| wait.trigger.is_some());
-            if summary.is_some_and(|summary| summary.environment == *environment && !waits(&summary)) {
-                others.insert(id);
+            if summary.is_some_and(|summary| summary.environment == *environment) {
+                unended.insert(id);
             }
         }
-        Ok(waiting + others.len())
+        Ok(unended.len())
     }
 
     /// Brings what an earlier version wrote into the form of this one, before anything else is done.

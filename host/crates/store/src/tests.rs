@@ -2,7 +2,7 @@ use super::writer::Operation;
 use super::{
     CallbackFilter, Delivery, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter, Write, key,
 };
-use ringback_records::journal::{Entry, EntryKind, Status, Summary};
+use ringback_records::journal::{Entry, EntryKind, Status, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::random::Random;
@@ -30,7 +30,7 @@ fn summary(entries: u32, status: Status) -> Summary {
         started_at: Timestamp::default(),
         ended_at: None,
         error: None,
-        wait: None,
+        waits: Vec::new(),
         entries,
     }
 }
@@ -623,12 +623,13 @@ async fn e1_waits_of_an_earlier_version_get_the_environment_of_their_execution()
     for environment in [&workspace(), &staging] {
         let mut run = summary(1, Status::Waiting);
         run.environment = environment.clone();
-        run.wait = Some(ringback_records::journal::Wait {
+        run.waits = vec![Wait {
             trigger: Some(trigger.clone()),
             step: "steps[1]".into(),
+            rounds: Vec::new(),
             since,
             until: None,
-        });
+        }];
         store
             .engine
             .writer
@@ -651,6 +652,44 @@ async fn e1_waits_of_an_earlier_version_get_the_environment_of_their_execution()
     assert_eq!((waits(&workspace()), waits(&staging)), (vec![(since, ids[0])], vec![(since, ids[1])]));
     assert_eq!(store.engine.count(&[key::WAIT], 9).unwrap(), 2);
     assert_eq!(store.unended_in(&workspace(), &staging).unwrap(), 1);
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
+/// An execution may wait in several places: each trigger finds it, each timer wakes it, and it ends the waits one by one.
+#[tokio::test]
+async fn an_execution_may_wait_in_several_places() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let wait = |trigger: &str, step: &str, until| Wait {
+        trigger: Some(trigger.parse().unwrap()),
+        step: step.into(),
+        rounds: vec![1],
+        since: Timestamp::from_millis(7),
+        until: Some(Timestamp::from_millis(until)),
+    };
+    let mut run = summary(1, Status::Waiting);
+    run.waits = vec![wait("paid", "steps[1].do[0]", 20), wait("sent", "steps[1].do[1]", 30)];
+    store.commit(advance(&run, 1)).await.unwrap();
+    let waits = |trigger: &str| {
+        let trigger = trigger.parse().unwrap();
+        store.waits(&workspace(), &workspace(), &workspace(), &trigger, None, 9).unwrap().len()
+    };
+    assert_eq!((waits("paid"), waits("sent")), (1, 1));
+    let due = store.due(Timestamp::from_millis(30), None, 9).await.unwrap();
+    assert_eq!(due.items.len(), 2);
+    assert_eq!(store.unended_in(&workspace(), &workspace()).unwrap(), 1, "one execution");
+    let (read, _) = store.execution(&workspace(), run.id).unwrap().unwrap();
+    assert_eq!(read, run);
+    let mut after = Summary { entries: 2, ..run.clone() };
+    after.waits.remove(0);
+    let (before, summary) = (Some(Box::new(run)), Box::new(after.clone()));
+    store
+        .commit(vec![Write::Advance { workspace: workspace(), before, summary, entries: vec![entry()] }])
+        .await
+        .unwrap();
+    assert_eq!((waits("paid"), waits("sent")), (0, 1));
+    assert_eq!(store.due(Timestamp::from_millis(30), None, 9).await.unwrap().items.len(), 1);
+    assert_eq!(store.summary(&workspace(), after.id).unwrap(), Some(after));
     assert_eq!(store.verify().unwrap().problem_count, 0);
 }
 

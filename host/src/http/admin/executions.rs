@@ -77,8 +77,8 @@ fn view(summary: Summary, journal: Option<Vec<Entry>>) -> ExecutionView {
         callback: summary.callback,
         started_at: summary.started_at,
         ended_at: summary.ended_at,
-        waiting_at: summary.wait.as_ref().and_then(|wait| wait.trigger.as_ref().map(ToString::to_string)),
-        wait: summary.wait,
+        waiting_at: summary.waits.iter().find_map(|wait| wait.trigger.as_ref()).map(ToString::to_string),
+        wait: summary.waits.into_iter().next(),
         error: summary.error,
         journal,
     }

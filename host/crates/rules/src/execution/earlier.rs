@@ -61,8 +61,8 @@ fn read(flow: &Flow, status: &str, wait: &str, lines: &[&str]) -> Execution {
         assert_eq!(serde_json::to_string(entry).unwrap(), *line, "it is written as it was");
     }
     let execution = Execution::restore(flow, summary.clone(), journal);
-    let Summary { status, wait, .. } = &execution.summary;
-    assert_eq!((status, wait, execution.summary.entries), (&summary.status, &summary.wait, summary.entries));
+    let Summary { status, waits, .. } = &execution.summary;
+    assert_eq!((status, waits, execution.summary.entries), (&summary.status, &summary.waits, summary.entries));
     execution
 }
 

@@ -467,7 +467,7 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
             _ => {}
         }
         model.settle(now);
-        let wait = real.execution.summary.wait.as_ref();
+        let wait = real.execution.summary.waits.first();
         let waits_at = wait.and_then(|wait| wait.trigger.as_ref()).map(ToString::to_string);
         let expected = match (model.status, model.step()) {
             (Status::Waiting, Some(ModelStep::Wait { number, .. })) => Some(format!("trigger-{number}")),

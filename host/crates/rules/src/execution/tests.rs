@@ -1,7 +1,7 @@
 use super::{Event, Execution, HTTP_FAILED, Standing, Start};
 use crate::flow::{Flow, parse};
 use ringback_records::callback::Input;
-use ringback_records::journal::{EntryKind, Status};
+use ringback_records::journal::{EntryKind, Status, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::time::Timestamp;
 use serde_json::{Value, json};
@@ -141,6 +141,35 @@ fn a_failed_effect_fails_the_execution() {
     assert!(execution.handle(&flow, event, NOW).effect.is_none());
     assert_eq!(execution.summary.error.as_ref().unwrap().code, "plugin_trapped");
     assert_eq!(execution.summary.ended_at, Some(NOW));
+}
+
+/// Of several waits each ends by itself; one is stored as it always was.
+#[test]
+fn an_execution_holds_several_waits() {
+    let flow = flow("  - trigger: Paid\n    timeout: 1h\n  - trigger: Sent\n");
+    let (mut execution, _) = Execution::start(&flow, start(json!({})), NOW);
+    let stored = |execution: &Execution| {
+        let text = serde_json::to_string(&execution.summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), execution.summary);
+        text
+    };
+    let one = r#""wait":{"trigger":"paid","step":"steps[1]","since":"2026-01-01T00:00:00.000Z","until":"2026-01-01T01:00:00.000Z"},"#;
+    assert!(stored(&execution).contains(one), "{}", stored(&execution));
+    let at = |trigger: &str, step: &str, rounds: &[u32]| Wait {
+        trigger: Some(trigger.parse().unwrap()),
+        step: step.to_owned(),
+        rounds: rounds.to_vec(),
+        since: NOW,
+        until: None,
+    };
+    let others = [at("sent", "steps[3].a[0]", &[]), at("paid", "steps[1]", &[1])];
+    execution.summary.waits.extend(others.clone());
+    assert!(stored(&execution).contains(r#""wait":[{"trigger":"paid","#));
+    assert_eq!(execution.standing(&flow, &"sent".parse().unwrap()), Standing::WaitsHere);
+    execution.handle(&flow, Event::Resumed { callback: CallbackId::new(), input: Input::default() }, NOW);
+    assert_eq!(execution.summary.waits, [&others[..], &[at("sent", "steps[2]", &[])]].concat());
+    execution.handle(&flow, Event::Cancelled, NOW);
+    assert!(execution.summary.waits.is_empty() && !stored(&execution).contains("wait"));
 }
 
 /// What cannot be reached any more is passed: the other branch, but not what a block holds that is still to come.

@@ -186,7 +186,7 @@ impl Kind for Http {
                 Next::Stay
             }
             EntryKind::Woken => {
-                execution.wake();
+                execution.wake(line.flow);
                 Next::Stay
             }
             EntryKind::Http { name, result, .. } => {

@@ -16,7 +16,7 @@ use ringback_rules::parse::{Parse, Parsed, Pick, parse, pick_fields};
 use ringback_rules::redact::{Lists, Names};
 use ringback_rules::vault::Vault;
 use ringback_rules::verify::{
-    Encoding, Hmac, HmacAlgorithm, PROVIDERS, SignedPart, Verified, Verify, challenge, verify,
+    Encoding, Hmac, HmacAlgorithm, PROVIDERS, Provider, SignedPart, Verified, Verify, challenge, verify,
 };
 use ringback_rules::{face, path, reply, sample};
 use serde_json::Value;
@@ -74,7 +74,7 @@ pub fn signature_headers(input: &[u8]) {
     let callback = callback(request);
     let secrets = Vault::for_testing(&Name::default_name(), &SECRETS);
     let tolerance = Duration::from_mins(5);
-    let provider = |provider, name: &str| Verify::Provider {
+    let provider = |provider: &'static Provider, name: &str| Verify::Provider {
         provider,
         secrets: named(name),
         tolerance,
@@ -100,7 +100,7 @@ pub fn signature_headers(input: &[u8]) {
         let verified = verify(scheme, Arc::clone(&callback), &secrets, now, None);
         (asked, verified)
     };
-    for (_, known) in PROVIDERS {
+    for known in &PROVIDERS {
         let _ = check(&provider(known, "S"));
         let _ = challenge::signed(&provider(known, "S"), &callback.request);
         assert!(check(&provider(known, "EMPTY")).1.is_err(), "an empty secret proves something");

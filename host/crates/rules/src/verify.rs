@@ -34,7 +34,7 @@ pub enum Verify {
     },
     /// As a provider documents it.
     Provider {
-        provider: Provider,
+        provider: &'static Provider,
         secrets: Vec<String>,
         tolerance: Duration,
         /// What Meta sends when the URL is set up: the names of secrets.
@@ -58,7 +58,7 @@ impl Verify {
     /// The members of bodies that the scheme takes for proof, at any depth: they are blanked.
     pub fn proofs(&self) -> &'static [&'static str] {
         match self {
-            Self::Provider { provider, .. } => provider.proofs(),
+            Self::Provider { provider, .. } => provider.proofs,
             _ => &[],
         }
     }
@@ -73,6 +73,12 @@ impl Verify {
             }
         }
     }
+}
+
+/// The words that flows use for schemes.
+pub fn schemes() -> Vec<&'static str> {
+    let providers = PROVIDERS.iter().map(|provider| provider.name);
+    ["none", "standard-webhooks"].into_iter().chain(providers).chain(["cloudevents", "hmac"]).collect()
 }
 
 /// What verification learned about a genuine callback.
@@ -133,7 +139,7 @@ pub fn verify(
             find(secrets).and_then(|secrets| standard_webhooks::verify(request, &secrets, *tolerance, now))
         }
         Verify::Provider { provider, secrets, tolerance, .. } => {
-            find(secrets).and_then(|secrets| provider.verify(request, &secrets, *tolerance, now))
+            find(secrets).and_then(|secrets| provider.verify(&callback, &secrets, *tolerance, now))
         }
         Verify::Hmac(hmac) => find(&hmac.secrets).and_then(|secrets| hmac.verify(&callback, &secrets, now)),
         Verify::Plugin(call) => {

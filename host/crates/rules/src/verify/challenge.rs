@@ -2,7 +2,7 @@
 //! starting anything. What is echoed is bounded, and sent as text that no browser takes for a page.
 
 use super::hmac::{HmacAlgorithm, sign};
-use super::{Provider, Verify, missing_secret, not_genuine, secret_values};
+use super::{Verify, missing_secret, not_genuine, secret_values};
 use crate::vault::Vault;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -13,6 +13,19 @@ use ringback_records::json;
 use ringback_records::reply::Reply;
 use ringback_records::stop::Stop;
 use serde_json::{Value, json};
+
+/// What a provider asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Challenge {
+    /// `hub.challenge`, which is sent back to who shows the trigger's token.
+    VerifyToken,
+    /// `crc_token`, which is signed.
+    CrcToken,
+    /// `validationToken`, which is sent back.
+    ValidationToken,
+    /// The `challenge` of a signed body of the type `url_verification`, which is sent back.
+    UrlVerification,
+}
 
 /// Longest text that is sent back, in bytes.
 const ECHO_BYTES_MAX: usize = 4096;
@@ -28,20 +41,24 @@ pub fn unsigned(scheme: &Verify, callback: &Callback, secrets: &Vault) -> Option
     let request = &callback.request;
     let parameter =
         |name: &str| request.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
-    match scheme {
-        Verify::Provider { provider: Provider::Meta, verify_tokens, .. } if request.method == Method::GET => {
+    let (provider, names, verify_tokens) = match scheme {
+        Verify::Provider { provider, secrets, verify_tokens, .. } => (provider, secrets, verify_tokens),
+        Verify::CloudEvents { origins } if request.method == Method::OPTIONS => {
+            return Some(cloud_events(request, origins));
+        }
+        _ => return None,
+    };
+    match provider.challenge? {
+        Challenge::VerifyToken if request.method == Method::GET => {
             let asked = parameter("hub.challenge")?;
             Some(meta(callback, secrets, verify_tokens, parameter("hub.verify_token"), &asked))
         }
-        Verify::Provider { provider: Provider::Twitter, secrets: names, .. } if request.method == Method::GET => {
+        Challenge::CrcToken if request.method == Method::GET => {
             let token = parameter("crc_token")?;
             Some(twitter(callback, secrets, names, &token))
         }
-        Verify::Provider { provider: Provider::MicrosoftGraph, .. } => {
-            parameter("validationToken").map(|text| echo(&text))
-        }
-        Verify::CloudEvents { origins } if request.method == Method::OPTIONS => Some(cloud_events(request, origins)),
-        _ => None,
+        Challenge::ValidationToken => parameter("validationToken").map(|text| echo(&text)),
+        Challenge::VerifyToken | Challenge::CrcToken | Challenge::UrlVerification => None,
     }
 }
 
@@ -51,7 +68,10 @@ pub fn unsigned(scheme: &Verify, callback: &Callback, secrets: &Vault) -> Option
 ///
 /// The question is not in order (400).
 pub fn signed(scheme: &Verify, request: &Request) -> Option<Result<Reply, Stop>> {
-    let Verify::Provider { provider: Provider::Slack, .. } = scheme else { return None };
+    let Verify::Provider { provider, .. } = scheme else { return None };
+    if provider.challenge != Some(Challenge::UrlVerification) {
+        return None;
+    }
     let body: Value = json::from_slice(&request.body).ok()?;
     if body.get("type").and_then(Value::as_str) != Some("url_verification") {
         return None;

@@ -5,6 +5,7 @@ use base64::Engine;
 use ringback_records::callback::Callback;
 use ringback_records::stop::Stop;
 use ringback_records::time::Timestamp;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// A keyed hash in a form that the flow describes.
@@ -42,7 +43,7 @@ pub enum Encoding {
 /// A part of the signed text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignedPart {
-    Literal(String),
+    Literal(Cow<'static, str>),
     Body,
     Timestamp,
     Id,
@@ -75,17 +76,62 @@ impl Encoding {
 
 impl Hmac {
     pub(super) fn verify(&self, callback: &Callback, secrets: &[SecretValue], now: Timestamp) -> Result<Proof, Stop> {
+        let signature = Signature {
+            header: &self.header,
+            algorithm: self.algorithm,
+            encoding: self.encoding,
+            prefix: &self.prefix,
+            signed: &self.signed,
+            timestamp_header: self.timestamp_header.as_deref(),
+            id_header: self.id_header.as_deref(),
+        };
+        signature.verify(callback, secrets, self.tolerance, now)
+    }
+}
+
+/// Where a keyed hash is, and what it signs: as a flow says it, or as it is known of a provider.
+#[derive(Debug)]
+pub(super) struct Signature<'a> {
+    pub header: &'a str,
+    pub algorithm: HmacAlgorithm,
+    pub encoding: Encoding,
+    pub prefix: &'a str,
+    pub signed: &'a [SignedPart],
+    pub timestamp_header: Option<&'a str>,
+    pub id_header: Option<&'a str>,
+}
+
+impl Signature<'_> {
+    /// SHA-256 over the body, in hexadecimal.
+    pub const fn over_body(header: &'static str) -> Signature<'static> {
+        Signature {
+            header,
+            algorithm: HmacAlgorithm::Sha256,
+            encoding: Encoding::Hex,
+            prefix: "",
+            signed: &[SignedPart::Body],
+            timestamp_header: None,
+            id_header: None,
+        }
+    }
+
+    pub fn verify(
+        &self,
+        callback: &Callback,
+        secrets: &[SecretValue],
+        tolerance: Duration,
+        now: Timestamp,
+    ) -> Result<Proof, Stop> {
+        let Self { header, encoding, prefix, .. } = self;
         let request = &callback.request;
-        let header = single_header(request, &self.header)?;
-        let Some(text) = header.strip_prefix(&self.prefix) else {
-            return Err(not_genuine(format!("{} does not begin with `{}`", self.header, self.prefix)));
+        let text = single_header(request, header)?;
+        let Some(encoded) = text.strip_prefix(prefix) else {
+            return Err(not_genuine(format!("{header} does not begin with `{prefix}`")));
         };
-        let Some(mac) = self.encoding.decode(text) else {
-            return Err(not_genuine(format!("{} is not {}", self.header, self.encoding)));
-        };
-        let optional = |name: &Option<String>| name.as_ref().map(|name| single_header(request, name)).transpose();
-        let timestamp = optional(&self.timestamp_header)?;
-        let id = optional(&self.id_header)?;
+        let mac = encoding.decode(encoded).ok_or_else(|| not_genuine(format!("{header} is not {encoding}")))?;
+        let optional = |name: Option<&str>| name.map(|name| single_header(request, name)).transpose();
+        let timestamp = optional(self.timestamp_header)?;
+        let id = optional(self.id_header)?;
         let url = callback.url();
         let message: Vec<&[u8]> = self
             .signed
@@ -101,13 +147,14 @@ impl Hmac {
             })
             .collect();
         if !matches(self.algorithm, secrets, &message, &[mac]) {
-            return Err(not_genuine(format!("{} does not match the signed text under the secret", self.header)));
+            let what = if self.signed == [SignedPart::Body] { "the body" } else { "the signed text" };
+            return Err(not_genuine(format!("{header} does not match {what} under the secret")));
         }
         if let Some(timestamp) = timestamp {
-            check_age(&timestamp, self.tolerance, now)?;
+            check_age(&timestamp, tolerance, now)?;
         }
         let id_is_signed = self.signed.contains(&SignedPart::Id);
-        Ok(Proof { delivery_id: id, id_is_signed, reason: format!("{} matches", self.header) })
+        Ok(Proof { delivery_id: id, id_is_signed, reason: format!("{header} matches") })
     }
 }
 

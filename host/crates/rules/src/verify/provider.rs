@@ -1,75 +1,158 @@
 //! The schemes of providers, as they document them: a keyed hash over the body, with a signed time where the provider has
 //! one. Secrets are bytes as the provider shows them.
 
-use super::hmac::{Encoding, HmacAlgorithm, matches};
+use super::challenge::Challenge;
+use super::hmac::{Encoding, HmacAlgorithm, Signature, SignedPart, matches};
 use super::{Proof, SIGNATURES_MAX, check_age, not_genuine, single_header};
 use crate::redact::{Layer, MARK, blank_members, is_among};
 use crate::vault::SecretValue;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
-use ringback_records::callback::Request;
+use ringback_records::callback::{Callback, Request};
 use ringback_records::json;
 use ringback_records::stop::Stop;
 use ringback_records::time::Timestamp;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::time::Duration;
 
-/// A provider whose scheme is built in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// `X-Hub-Signature-256: sha256=<hex>` over the body.
-    GitHub,
-    /// `Stripe-Signature: t=<seconds>,v1=<hex>,…` over `t.body`.
+/// A provider whose scheme is built in. One that signs by a keyed hash in a header is a row of [`PROVIDERS`] and its vectors in the tests.
+#[derive(Debug)]
+pub struct Provider {
+    /// The word that flows use.
+    pub name: &'static str,
+    /// What the manual says of its proof.
+    pub manual: &'static str,
+    form: Form,
+    /// Where the id of the delivery is, which nothing signs.
+    delivery: Option<&'static str>,
+    /// The members of bodies that prove something, at any depth.
+    pub(super) proofs: &'static [&'static str],
+    /// What it asks while a URL is being set up.
+    pub(super) challenge: Option<Challenge>,
+}
+
+/// How a provider proves itself.
+#[derive(Debug)]
+enum Form {
+    /// A keyed hash in a header.
+    Signature(Signature<'static>),
+    /// `t=<seconds>,v1=<hex>,…` over `t.body`, in one header.
     Stripe,
-    /// `X-Slack-Signature: v0=<hex>` over `v0:time:body`, the time in `X-Slack-Request-Timestamp`.
-    Slack,
-    /// `X-Shopify-Hmac-SHA256: <base64>` over the body.
-    Shopify,
-    /// As GitHub's, under the app's secret (Facebook, Instagram, `WhatsApp`).
-    Meta,
-    /// `X-Twitter-Webhooks-Signature: sha256=<base64>` over the body.
-    Twitter,
     /// The secret itself, as `clientState` of each notification in the body.
     MicrosoftGraph,
 }
 
-/// By the words that flows use.
-pub const PROVIDERS: [(&str, Provider); 7] = [
-    ("github", Provider::GitHub),
-    ("stripe", Provider::Stripe),
-    ("slack", Provider::Slack),
-    ("shopify", Provider::Shopify),
-    ("meta", Provider::Meta),
-    ("twitter", Provider::Twitter),
-    ("microsoft-graph", Provider::MicrosoftGraph),
+/// By the words that flows use, in the order of the manual.
+pub static PROVIDERS: [Provider; 7] = [
+    Provider {
+        name: "github",
+        manual: "`X-Hub-Signature-256`",
+        form: Form::Signature(Signature { prefix: "sha256=", ..Signature::over_body("x-hub-signature-256") }),
+        delivery: Some("x-github-delivery"),
+        proofs: &[],
+        challenge: None,
+    },
+    Provider {
+        name: "stripe",
+        manual: "`Stripe-Signature`, `v1`; an event that comes again is known by its id",
+        form: Form::Stripe,
+        delivery: None,
+        proofs: &[],
+        challenge: None,
+    },
+    Provider {
+        name: "slack",
+        manual: "`X-Slack-Signature` and its time",
+        form: Form::Signature(Signature {
+            prefix: "v0=",
+            signed: SIGNED_BY_SLACK,
+            timestamp_header: Some("x-slack-request-timestamp"),
+            ..Signature::over_body("x-slack-signature")
+        }),
+        delivery: None,
+        // It still sends the token that its signature replaced.
+        proofs: &["token"],
+        challenge: Some(Challenge::UrlVerification),
+    },
+    Provider {
+        name: "shopify",
+        manual: "`X-Shopify-Hmac-SHA256`",
+        form: Form::Signature(Signature {
+            encoding: Encoding::Base64,
+            ..Signature::over_body("x-shopify-hmac-sha256")
+        }),
+        delivery: Some("x-shopify-webhook-id"),
+        proofs: &[],
+        challenge: None,
+    },
+    // Facebook, Instagram, WhatsApp.
+    Provider {
+        name: "meta",
+        manual: "`X-Hub-Signature-256` under the app's secret",
+        form: Form::Signature(Signature { prefix: "sha256=", ..Signature::over_body("x-hub-signature-256") }),
+        delivery: None,
+        proofs: &[],
+        challenge: Some(Challenge::VerifyToken),
+    },
+    Provider {
+        name: "twitter",
+        manual: "`X-Twitter-Webhooks-Signature`",
+        form: Form::Signature(Signature {
+            prefix: "sha256=",
+            encoding: Encoding::Base64,
+            ..Signature::over_body("x-twitter-webhooks-signature")
+        }),
+        delivery: None,
+        proofs: &[],
+        challenge: Some(Challenge::CrcToken),
+    },
+    Provider {
+        name: "microsoft-graph",
+        manual: "the secret as `clientState` of every notification",
+        form: Form::MicrosoftGraph,
+        delivery: None,
+        proofs: &["clientState", "validationTokens"],
+        challenge: Some(Challenge::ValidationToken),
+    },
 ];
 
-/// A signature over the body alone.
-struct OverBody {
-    header: &'static str,
-    prefix: &'static str,
-    encoding: Encoding,
-    /// Where the id of the delivery is, which nothing signs.
-    delivery: Option<&'static str>,
-}
+const SIGNED_BY_SLACK: &[SignedPart] = &[
+    SignedPart::Literal(Cow::Borrowed("v0:")),
+    SignedPart::Timestamp,
+    SignedPart::Literal(Cow::Borrowed(":")),
+    SignedPart::Body,
+];
 
 impl Provider {
-    /// Whether it signs a time, for which there is a tolerance.
-    pub fn signs_time(self) -> bool {
-        matches!(self, Self::Stripe | Self::Slack)
+    /// The one that flows call so.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        PROVIDERS.iter().find(|provider| provider.name == name)
     }
 
-    /// The members of bodies that prove something, at any depth: Slack still sends the token that its signature replaced.
-    pub(super) fn proofs(self) -> &'static [&'static str] {
-        match self {
-            Self::MicrosoftGraph => &["clientState", "validationTokens"],
-            Self::Slack => &["token"],
-            Self::GitHub | Self::Stripe | Self::Shopify | Self::Meta | Self::Twitter => &[],
+    /// The keys of `verify` that are for it; all but `tolerance` are needed.
+    pub fn keys(&self) -> Vec<&'static str> {
+        let mut keys = vec!["scheme", "secret"];
+        keys.extend(self.signs_time().then_some("tolerance"));
+        keys.extend(self.asks_for_token().then_some("verify_token"));
+        keys
+    }
+
+    /// Whether it shows a token of the trigger's while the URL is being set up.
+    pub fn asks_for_token(&self) -> bool {
+        self.challenge == Some(Challenge::VerifyToken)
+    }
+
+    fn signs_time(&self) -> bool {
+        match &self.form {
+            Form::Signature(signature) => signature.timestamp_header.is_some(),
+            Form::Stripe => true,
+            Form::MicrosoftGraph => false,
         }
     }
 
-    pub(super) fn body_without_proof(self, request: &Request) -> Option<Bytes> {
-        let names = self.proofs();
+    pub(super) fn body_without_proof(&self, request: &Request) -> Option<Bytes> {
+        let names = self.proofs;
         if names.is_empty() || request.body.is_empty() {
             return None;
         }
@@ -84,54 +167,20 @@ impl Provider {
     }
 
     pub(super) fn verify(
-        self,
-        request: &Request,
+        &self,
+        callback: &Callback,
         secrets: &[SecretValue],
         tolerance: Duration,
         now: Timestamp,
     ) -> Result<Proof, Stop> {
-        let hex = Encoding::Hex;
-        let over_body = match self {
-            Self::GitHub => OverBody {
-                header: "x-hub-signature-256",
-                prefix: "sha256=",
-                encoding: hex,
-                delivery: Some("x-github-delivery"),
-            },
-            Self::Meta => OverBody { header: "x-hub-signature-256", prefix: "sha256=", encoding: hex, delivery: None },
-            Self::Shopify => OverBody {
-                header: "x-shopify-hmac-sha256",
-                prefix: "",
-                encoding: Encoding::Base64,
-                delivery: Some("x-shopify-webhook-id"),
-            },
-            Self::Twitter => OverBody {
-                header: "x-twitter-webhooks-signature",
-                prefix: "sha256=",
-                encoding: Encoding::Base64,
-                delivery: None,
-            },
-            Self::Stripe => return stripe(request, secrets, tolerance, now),
-            Self::Slack => return slack(request, secrets, tolerance, now),
-            Self::MicrosoftGraph => return microsoft_graph(request, secrets),
-        };
-        over_body.verify(request, secrets)
-    }
-}
-
-impl OverBody {
-    fn verify(&self, request: &Request, secrets: &[SecretValue]) -> Result<Proof, Stop> {
-        let Self { header, prefix, encoding, delivery } = self;
-        let text = single_header(request, header)?;
-        let Some(encoded) = text.strip_prefix(prefix) else {
-            return Err(not_genuine(format!("{header} does not begin with `{prefix}`")));
-        };
-        let mac = encoding.decode(encoded).ok_or_else(|| not_genuine(format!("{header} is not {encoding}")))?;
-        if !matches(HmacAlgorithm::Sha256, secrets, &[&request.body], &[mac]) {
-            return Err(not_genuine(format!("{header} does not match the body under the secret")));
-        }
-        let delivery_id = delivery.and_then(|name| request.header(name));
-        Ok(Proof { delivery_id, id_is_signed: false, reason: format!("{header} matches") })
+        let request = &callback.request;
+        let proof = match &self.form {
+            Form::Signature(signature) => signature.verify(callback, secrets, tolerance, now),
+            Form::Stripe => stripe(request, secrets, tolerance, now),
+            Form::MicrosoftGraph => microsoft_graph(request, secrets),
+        }?;
+        let delivery_id = proof.delivery_id.or_else(|| request.header(self.delivery?));
+        Ok(Proof { delivery_id, ..proof })
     }
 }
 
@@ -183,20 +232,6 @@ fn stripe(request: &Request, secrets: &[SecretValue], tolerance: Duration, now: 
     let event: Option<Value> = json::from_slice(&request.body).ok();
     let delivery_id = event.and_then(|event| event.get("id")?.as_str().map(str::to_owned));
     Ok(Proof { delivery_id, id_is_signed: true, reason: "stripe-signature matches".into() })
-}
-
-fn slack(request: &Request, secrets: &[SecretValue], tolerance: Duration, now: Timestamp) -> Result<Proof, Stop> {
-    let header = single_header(request, "x-slack-signature")?;
-    let time = single_header(request, "x-slack-request-timestamp")?;
-    let Some(encoded) = header.strip_prefix("v0=") else {
-        return Err(not_genuine("x-slack-signature does not begin with `v0=`"));
-    };
-    let mac = Encoding::Hex.decode(encoded).ok_or_else(|| not_genuine("x-slack-signature is not hexadecimal"))?;
-    if !matches(HmacAlgorithm::Sha256, secrets, &[b"v0:", time.as_bytes(), b":", &request.body], &[mac]) {
-        return Err(not_genuine("x-slack-signature does not match time and body under the secret"));
-    }
-    check_age(&time, tolerance, now)?;
-    Ok(Proof { reason: "x-slack-signature matches".into(), ..Proof::default() })
 }
 
 fn microsoft_graph(request: &Request, secrets: &[SecretValue]) -> Result<Proof, Stop> {

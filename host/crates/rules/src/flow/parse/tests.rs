@@ -1,7 +1,9 @@
 use super::parse;
 use crate::execution::{KINDS, step};
 use crate::flow::{Parsed, Step};
-use serde_json::Value;
+use crate::verify::{PROVIDERS, schemes};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn mistakes(source: &str) -> Vec<String> {
     parse(source, 1).unwrap_err().iter().map(ToString::to_string).collect()
@@ -207,6 +209,45 @@ fn the_schema_knows_the_same_keys() {
     assert_eq!(keys(&format!("{ticket}/response/properties")), sorted(step::ticket::RESPONSE_KEYS));
     assert_eq!(keys("/$defs/reply/properties"), sorted(super::REPLY_KEYS));
     assert_eq!(keys("/$defs/respondStep/properties/respond/properties"), sorted(step::respond::KEYS));
+}
+
+/// Schemes are listed by the parser alone. One that the schema or the manual lacks is printed as it belongs there.
+#[test]
+fn the_schema_and_the_manual_have_every_scheme() {
+    let schema: Value = serde_json::from_str(crate::flow::SCHEMA).unwrap();
+    let ways = schema.pointer("/$defs/verify/oneOf").unwrap().as_array().unwrap();
+    let names = |way: &Value| -> Vec<String> {
+        let scheme = &way["properties"]["scheme"];
+        let several = scheme["enum"].as_array().map_or(&[][..], Vec::as_slice);
+        scheme.get("const").into_iter().chain(several).map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    let mut known: Vec<String> = ways.iter().flat_map(names).collect();
+    let mut listed = schemes();
+    known.sort();
+    listed.sort_unstable();
+    assert_eq!(known, listed, "the schema has other schemes");
+    let manual = include_str!("../../../../../../README.md");
+    for provider in &PROVIDERS {
+        let name = provider.name;
+        let way = ways.iter().find(|way| names(way).iter().any(|known| known == name)).unwrap();
+        let keys: BTreeSet<&str> = way["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, provider.keys().into_iter().collect(), "{name} in the schema");
+        let needed: Vec<&str> = provider.keys().into_iter().filter(|key| *key != "tolerance").collect();
+        assert_eq!(way["required"], json!(needed), "{name} in the schema");
+        let members = provider.keys().into_iter().map(|key| match key {
+            "scheme" => format!("scheme: {name}"),
+            "tolerance" => "tolerance: 5m".to_owned(),
+            key => format!("{key}: NAME"),
+        });
+        let row = format!("| `{{ {} }}` | {} |\n", members.collect::<Vec<_>>().join(", "), provider.manual);
+        assert!(manual.contains(&row), "the manual's table of verification lacks:\n{row}");
+        let rows = manual.matches(&format!("| `{{ scheme: {name},")).count();
+        assert_eq!(rows, 1, "{name} in the manual");
+    }
+    for other in schemes().iter().filter(|name| **name != "none") {
+        let rows = manual.matches(&format!("\n| `{{ scheme: {other}, ")).count();
+        assert_eq!(rows, 1, "{other} in the manual's table of verification");
+    }
 }
 
 /// S11: a name or a member that can never be there is a mistake of the flow, and not of its callers.

@@ -13,7 +13,7 @@ use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
 use crate::parse::{Parse, Pick};
 use crate::rate_limit::Limit;
 use crate::redact::{Lists, Names};
-use crate::verify::{Encoding, Hmac, HmacAlgorithm, PROVIDERS, Provider, SignedPart, Verify};
+use crate::verify::{self, Encoding, Hmac, HmacAlgorithm, Provider, SignedPart, Verify};
 use http::Method;
 use ringback_records::name::Name;
 use ringback_records::plugin::Role;
@@ -47,19 +47,6 @@ pub(super) const CALLBACK_KEYS: &[&str] = &["name", "id", "signature", "content_
 pub(super) const AUTH_KEYS: &[&str] = &["basic", "jwt", "user", "roles", "on_fail"];
 pub(super) const JWT_KEYS: &[&str] =
     &["secret", "jwks", "algorithms", "issuer", "audience", "user", "roles", "tolerance"];
-const SCHEMES: &[&str] = &[
-    "none",
-    "standard-webhooks",
-    "github",
-    "stripe",
-    "slack",
-    "shopify",
-    "meta",
-    "twitter",
-    "microsoft-graph",
-    "cloudevents",
-    "hmac",
-];
 const PICK_SOURCES: &[&str] = &["body", "query", "header"];
 const PARSERS: &[&str] = &["json", "form", "text", "auto"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -355,15 +342,16 @@ impl Parser {
             Kind::Object(list) => list.iter().find(|member| member.name == "scheme").map(|member| &member.value),
             _ => None,
         };
+        let schemes = verify::schemes();
         let Some(scheme_node) = scheme_node else {
             self.mistakes.push(node.mistake(format!(
                 "`verify` needs `scheme` ({}) or `plugin`; found {}",
-                SCHEMES.join(", "),
+                schemes.join(", "),
                 node.describe()
             )));
             return None;
         };
-        match self.choice(scheme_node, "a scheme", SCHEMES)? {
+        match self.choice(scheme_node, "a scheme", &schemes)? {
             "none" => self.object(node, "`scheme: none`", &["scheme"]).map(|_| Verify::None),
             "standard-webhooks" => {
                 let members = self.object(node, "`scheme: standard-webhooks`", &["scheme", "secret", "tolerance"])?;
@@ -381,24 +369,16 @@ impl Parser {
                 Some(Verify::CloudEvents { origins })
             }
             "hmac" => self.hmac(node).map(Verify::Hmac),
-            name => {
-                let (_, provider) = PROVIDERS.into_iter().find(|(known, _)| *known == name)?;
-                self.provider(node, name, provider)
-            }
+            name => self.provider(node, Provider::by_name(name)?),
         }
     }
 
-    fn provider(&mut self, node: &Node, name: &str, provider: Provider) -> Option<Verify> {
-        let mut keys = vec!["scheme", "secret"];
-        keys.extend(provider.signs_time().then_some("tolerance"));
-        keys.extend((provider == Provider::Meta).then_some("verify_token"));
-        let members = self.object(node, &format!("`scheme: {name}`"), &keys)?;
+    fn provider(&mut self, node: &Node, provider: &'static Provider) -> Option<Verify> {
+        let members = self.object(node, &format!("`scheme: {}`", provider.name), &provider.keys())?;
         let secrets = self.secrets(&members, "secret");
         let tolerance = self.tolerance(&members);
-        let verify_tokens = match provider {
-            Provider::Meta => self.secrets(&members, "verify_token")?,
-            _ => Vec::new(),
-        };
+        let verify_tokens =
+            if provider.asks_for_token() { self.secrets(&members, "verify_token")? } else { Vec::new() };
         Some(Verify::Provider { provider, secrets: secrets?, tolerance, verify_tokens })
     }
 
@@ -585,7 +565,7 @@ impl Parser {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             if !before.is_empty() {
-                parts.push(SignedPart::Literal(before.to_owned()));
+                parts.push(SignedPart::Literal(before.to_owned().into()));
             }
             let Some((place, after)) = after.split_once('}') else {
                 self.mistakes.push(node.mistake("`{` is not closed by `}`"));
@@ -611,7 +591,7 @@ impl Parser {
             rest = after;
         }
         if !rest.is_empty() {
-            parts.push(SignedPart::Literal(rest.to_owned()));
+            parts.push(SignedPart::Literal(rest.to_owned().into()));
         }
         if !parts.contains(&SignedPart::Body) {
             self.mistakes.push(node.mistake("`signed` must contain {body}: else anyone could change the body"));

@@ -1,5 +1,7 @@
 //! Settings: `ringback.toml`, then `RINGBACK_…` variables, then flags; the later wins.
 
+mod settings;
+
 use crate::catalogue::redirects::RedirectOrigins;
 use crate::catalogue::secrets::KeySource;
 use crate::retention::Retention;
@@ -10,11 +12,11 @@ use figment::{Figment, Metadata, Source};
 use ringback_plugin::{CallLimits, Limits};
 use ringback_records::name::Name;
 use ringback_records::time::parse_duration;
-use ringback_rules::execution::Execution;
 use ringback_rules::redact::Names;
 use ringback_rules::suggest::suggest;
 use ringback_store::{MailboxLimits, StoreOptions};
 use serde::{Deserialize, Serialize};
+use settings::RawConfig;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -145,116 +147,6 @@ impl fmt::Display for Origin<'_> {
         match self {
             Self::File(file) => write!(f, " (from {file})"),
             Self::Default | Self::Variable | Self::Flag => Ok(()),
-        }
-    }
-}
-
-/// Every setting as it is written; the defaults are [`RawConfig::default`].
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConfig {
-    data: PathBuf,
-    secret_key: Option<String>,
-    secret_key_file: Option<PathBuf>,
-    public: String,
-    admin: String,
-    public_url: Option<String>,
-    body_bytes_max: usize,
-    header_read_timeout: String,
-    keep_alive_timeout: String,
-    body_read_timeout: String,
-    write_timeout: String,
-    drain_timeout: String,
-    connections_max: usize,
-    connections_per_address_max: usize,
-    store_cache_bytes: u64,
-    store_segment_bytes: usize,
-    keep_for: String,
-    keep_executions_max: usize,
-    keep_flow_versions: usize,
-    large_plugins: bool,
-    plugin_http_hosts: Vec<String>,
-    http_private_hosts: Vec<String>,
-    redirect_origins: Vec<String>,
-    redirect_origins_bound: Vec<String>,
-    redact: Vec<String>,
-    plugin_decide_cpu: String,
-    plugin_work_cpu: String,
-    plugin_memory_bytes: usize,
-    plugin_large_memory_bytes: usize,
-    plugin_result_bytes: usize,
-    plugin_log_lines: usize,
-    plugin_calls_max: usize,
-    plugin_calls_per_workspace_max: Option<usize>,
-    /// By the name of the workspace.
-    workspaces: BTreeMap<String, RawWorkspace>,
-    deferred_for_max: String,
-    mailbox_count_max: usize,
-    mailbox_bytes_max: usize,
-    executions_max: usize,
-    execution_bytes_max: usize,
-    log: LogForm,
-    log_filter: String,
-}
-
-/// What a workspace is given less of, and where its callers may be sent besides.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWorkspace {
-    plugin_decide_cpu: Option<String>,
-    plugin_work_cpu: Option<String>,
-    plugin_memory_bytes: Option<usize>,
-    plugin_large_memory_bytes: Option<usize>,
-    plugin_result_bytes: Option<usize>,
-    plugin_log_lines: Option<usize>,
-    #[serde(default)]
-    redirect_origins: Vec<String>,
-}
-
-impl Default for RawConfig {
-    fn default() -> Self {
-        Self {
-            data: "ringback-data".into(),
-            secret_key: None,
-            secret_key_file: None,
-            public: "0.0.0.0:8080".into(),
-            admin: "127.0.0.1:8081".into(),
-            public_url: None,
-            body_bytes_max: 1 << 20,
-            header_read_timeout: "10s".into(),
-            keep_alive_timeout: "75s".into(),
-            body_read_timeout: "30s".into(),
-            write_timeout: "15s".into(),
-            drain_timeout: "10s".into(),
-            connections_max: 4096,
-            connections_per_address_max: 512,
-            store_cache_bytes: 128 << 20,
-            store_segment_bytes: 64 << 20,
-            keep_for: "30d".into(),
-            keep_executions_max: 0,
-            keep_flow_versions: 20,
-            large_plugins: false,
-            plugin_http_hosts: Vec::new(),
-            http_private_hosts: Vec::new(),
-            redirect_origins: Vec::new(),
-            redirect_origins_bound: Vec::new(),
-            redact: Vec::new(),
-            plugin_decide_cpu: "50ms".into(),
-            plugin_work_cpu: "200ms".into(),
-            plugin_memory_bytes: CallLimits::default().memory_bytes,
-            plugin_large_memory_bytes: CallLimits::default().large_memory_bytes,
-            plugin_result_bytes: CallLimits::default().result_bytes,
-            plugin_log_lines: CallLimits::default().log_lines,
-            plugin_calls_max: 64,
-            plugin_calls_per_workspace_max: None,
-            workspaces: BTreeMap::new(),
-            deferred_for_max: "24h".into(),
-            mailbox_count_max: 256,
-            mailbox_bytes_max: 16 << 20,
-            executions_max: 256,
-            execution_bytes_max: Execution::BYTES_MAX,
-            log: LogForm::Text,
-            log_filter: "info".into(),
         }
     }
 }
@@ -623,3 +515,6 @@ fn in_words(expected: &str) -> &str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -518,6 +518,7 @@ impl Pipeline {
         writes.extend(passage.writes(outcome, Some(id), reply.as_ref()));
         // Before the change is there for others, who may end the execution at once.
         let wait = reply.is_none().then(|| self.runner.wait_for_answer(id, until));
+        let going = self.runner.going(id, next);
         let stored = {
             // Nobody is acknowledged into a flow or an environment that has gone in the meantime.
             let _open = match outcome {
@@ -540,7 +541,7 @@ impl Pipeline {
             Err(StoreError::Conflict) => return Ok(None),
             Err(error) => return Err((Stage::Commit, Stop::from(&error))),
         }
-        self.runner.go_on(run, next);
+        going.go_on(run);
         let Some(wait) = wait else { return Ok(reply.map(end)) };
         passage.passed(Stage::Commit, "the change is durable".to_owned());
         let reply = self.wait(passage, trigger, id, wait).await;

@@ -5,6 +5,7 @@
 
 mod ahead;
 mod effects;
+mod hands;
 mod mailbox;
 mod shares;
 mod timers;
@@ -18,24 +19,25 @@ use crate::catalogue::tickets::Tickets;
 use crate::weight::LoadedFlow;
 use effects::Performed;
 use futures_util::future::BoxFuture;
+use hands::{Hand, Hands};
 use mailbox::Look;
 use ringback_outbound::flow::Sender as HttpSender;
 use ringback_plugin::{Plugins, Subject};
 use ringback_records::journal::{Entry, Status, Summary};
 use ringback_records::name::{ExecutionId, Name};
-use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
 use ringback_rules::condition::Condition;
 use ringback_rules::execution::{Effect, Event, Execution, Turn};
 use ringback_rules::flow::Flow;
 use ringback_store::planted::{Fault, is_planted};
-use ringback_store::{Store, StoreError, Write};
-use shares::{Place, Shares};
-use std::collections::{HashMap, HashSet};
+use ringback_store::{Claim, ClaimPage, Store, StoreError, Write};
+use shares::{Place, Search, Shares};
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use waiters::Waiter;
 
 /// How long a step waits before it asks a busy or resting plugin again.
@@ -87,8 +89,7 @@ struct Inner {
     execution_bytes_max: usize,
     /// Callers who wait for an answer.
     waiters: Mutex<HashMap<ExecutionId, Vec<Waiter>>>,
-    /// Executions whose timer is being handled.
-    waking: Mutex<HashSet<ExecutionId>>,
+    hands: Arc<Hands>,
 }
 
 /// What a runner needs.
@@ -106,16 +107,26 @@ pub struct Parts {
 
 /// An execution that stands in line, or pauses. Its state is durable: who has a place reads it again.
 struct Job {
-    id: ExecutionId,
-    /// Whether its time has come.
-    woken: bool,
+    hand: Hand,
+    why: Why,
     /// How often the plugin of its step has failed by now.
     failures: u32,
 }
 
+/// Why an execution stands in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It has something to do.
+    GoOn,
+    /// It is to be taken further, as the store says.
+    Claimed,
+    /// Its time has come.
+    Woken,
+}
+
 impl Job {
-    fn go_on(id: ExecutionId) -> Self {
-        Self { id, woken: false, failures: 0 }
+    fn go_on(hand: Hand) -> Self {
+        Self { hand, why: Why::GoOn, failures: 0 }
     }
 }
 
@@ -123,6 +134,35 @@ impl Job {
 struct Paused {
     job: Job,
     pause: Duration,
+    /// As what it is found in the store.
+    claim: Claim,
+}
+
+/// Has an execution in hand that is about to get something to do.
+pub struct Going {
+    runner: Runner,
+    next: Next,
+    hand: Option<Hand>,
+}
+
+impl Going {
+    /// Goes on with an execution whose change is durable: in the background when it has something to do, else by answering
+    /// those who wait.
+    pub fn go_on(self, run: Run) {
+        let Self { runner, next, hand } = self;
+        match (next, hand) {
+            (Next::Nothing, _) | (_, None) => {
+                runner.settle(&run.execution);
+                runner.answer(&run.execution, Until::Rested);
+            }
+            (Next::Effect, Some(hand)) => runner.spawn(run, hand),
+            (Next::Later { failures, pause }, Some(hand)) => {
+                let job = Job { failures, ..Job::go_on(hand) };
+                let paused = Paused { job, pause, claim: Claim::Running };
+                runner.after(&run.workspace, run.execution.summary.id, Ok(Some(paused)));
+            }
+        }
+    }
 }
 
 /// What there is to do for an execution once its change is durable.
@@ -169,11 +209,11 @@ impl Runner {
             http,
             working: Shares::new(executions_max, Arc::clone(&freed)),
             requesting: Shares::new(executions_max, Arc::clone(&freed)),
+            hands: Hands::new(Arc::clone(&freed)),
             freed,
             public_url,
             execution_bytes_max,
             waiters: Mutex::default(),
-            waking: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -183,27 +223,29 @@ impl Runner {
         self.inner.execution_bytes_max
     }
 
+    /// To be called before a change is made durable, after which there is this to do for the execution: nobody else goes on with it
+    /// in between.
+    pub fn going(&self, id: ExecutionId, next: Next) -> Going {
+        let hand = (next != Next::Nothing).then(|| self.inner.hands.take(id));
+        Going { runner: self.clone(), next, hand }
+    }
+
     /// Goes on with an execution in the background, as soon as its workspace has a place. Its state so far is durable: the process
     /// may end at any time.
-    pub fn spawn(&self, run: Run) {
-        let id = run.execution.summary.id;
+    fn spawn(&self, run: Run, hand: Hand) {
         let Some(place) = self.inner.working.enter(&run.workspace) else {
-            return self.inner.working.line_up(&run.workspace, Job::go_on(id));
+            return self.inner.working.line_up(&run.workspace, Job::go_on(hand));
         };
         let runner = self.clone();
         tokio::spawn(async move {
-            let done = runner.run_in_its_place(place, run, Job::go_on(id)).await;
-            runner.after(id, false, done.map_err(ChangeError::from));
+            let (workspace, id) = (run.workspace.clone(), hand.id());
+            let done = runner.run_in_its_place(place, run, Job::go_on(hand)).await;
+            runner.after(&workspace, id, done);
         });
     }
 
     /// Takes an execution as far as it goes: where it gives way to others, if its flow computes for long.
-    async fn run_in_its_place(
-        &self,
-        place: Place<Job>,
-        run: Run,
-        job: Job,
-    ) -> Result<Option<(Name, Paused)>, StoreError> {
+    async fn run_in_its_place(&self, place: Place<Job>, run: Run, job: Job) -> Result<Option<Paused>, StoreError> {
         let flow = Arc::clone(&run.flow);
         if !flow.weight.is_heavy() {
             return flow.weight.of(pin!(self.run(place, run, job))).await;
@@ -217,50 +259,98 @@ impl Runner {
 
     /// Gives those who stand in line their places, for ever.
     pub async fn run_lines(&self) -> std::convert::Infallible {
+        let Inner { working, requesting, hands, freed, .. } = &*self.inner;
         loop {
-            for shares in [&self.inner.working, &self.inner.requesting] {
-                while let Some((place, job)) = shares.next() {
-                    let runner = self.clone();
-                    tokio::spawn(async move {
-                        let (id, woken) = (job.id, job.woken);
-                        let done = match runner.load(place.workspace(), id) {
-                            Ok(Some(run)) => runner.run_in_its_place(place, run, job).await.map_err(ChangeError::from),
-                            Ok(None) => Ok(None),
-                            Err(error) => Err(error),
-                        };
-                        runner.after(id, woken, done);
-                    });
+            for (workspace, id) in hands.passed_by() {
+                if let Some(hand) = hands.claim(&workspace, id) {
+                    working.line_up_anyway(&workspace, Job { hand, why: Why::Claimed, failures: 0 });
                 }
             }
-            self.inner.freed.notified().await;
+            for shares in [working, requesting] {
+                while let Some((place, job)) = shares.next() {
+                    let runner = self.clone();
+                    tokio::spawn(async move { runner.run_job(place, job).await });
+                }
+                while let Some(search) = shares.search(Instant::now()) {
+                    let (runner, shares) = (self.clone(), Arc::clone(shares));
+                    tokio::spawn(async move { runner.claim(&shares, search).await });
+                }
+            }
+            if working.has_left_some() || requesting.has_left_some() {
+                // What was left is looked for at a time.
+                let _ = tokio::time::timeout(RETRY_AFTER / 4, freed.notified()).await;
+            } else {
+                freed.notified().await;
+            }
+        }
+    }
+
+    /// Lines up the next page of those who were left in the store.
+    async fn claim(&self, shares: &Shares<Job>, search: Search) {
+        let Inner { store, hands, .. } = &*self.inner;
+        let Search { workspace, claim, after, limit } = &search;
+        let (found, last) = match store.claim(workspace, *claim, *after, *limit).await {
+            Ok(ClaimPage { ids, last }) => (ids, last),
+            Err(error) => {
+                tracing::error!(%workspace, %error, "executions could not be claimed, and are looked for again");
+                shares.leave(workspace, *claim, Instant::now());
+                (Vec::new(), None)
+            }
+        };
+        let claimed = found.into_iter().filter_map(|id| hands.claim(workspace, id));
+        let claimed = claimed.map(|hand| Job { hand, why: Why::Claimed, failures: 0 }).collect();
+        shares.found(&search, claimed, last);
+    }
+
+    /// Reads an execution that has a place now, and takes it as far as it goes.
+    async fn run_job(&self, place: Place<Job>, job: Job) {
+        let (workspace, id) = (place.workspace().clone(), job.hand.id());
+        match self.load(&workspace, id) {
+            // Somebody else took it further before it was read.
+            Ok(Some(_)) if job.why == Why::Claimed && !job.hand.is_only_one(&workspace) => {}
+            Ok(Some(run)) => {
+                let done = self.run_in_its_place(place, run, job).await;
+                self.after(&workspace, id, done);
+            }
+            Ok(None) => {}
+            Err(ChangeError::FlowGone(_)) => {
+                let ended = self.end_without_flow(&workspace, id).await;
+                self.after(&workspace, id, ended.map(|()| None));
+            }
+            Err(ChangeError::Store(error)) => self.after(&workspace, id, Err(error)),
+            // Nobody changes anything here.
+            Err(ChangeError::Missing(_) | ChangeError::EnvironmentGone(_) | ChangeError::WrongStatus(_)) => {}
         }
     }
 
     /// What there is to do about an execution that has given back its place.
-    fn after(&self, id: ExecutionId, woken: bool, done: Result<Option<(Name, Paused)>, ChangeError>) {
+    fn after(&self, workspace: &Name, id: ExecutionId, done: Result<Option<Paused>, StoreError>) {
+        let working = &self.inner.working;
         match done {
             Ok(None) => {}
-            Ok(Some((workspace, Paused { job, pause }))) => {
-                let goes_on_waiting = job.woken;
-                let runner = self.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(pause).await;
-                    runner.inner.working.line_up(&workspace, job);
-                });
-                if goes_on_waiting {
-                    return;
+            Ok(Some(Paused { job, pause, claim })) => match working.pause(workspace) {
+                // A timer is found again by itself. How often a step failed, only its job knows, which does not go on for long.
+                None if job.why == Why::Woken => {}
+                None if job.failures == 0 => working.leave(workspace, claim, Instant::now() + pause),
+                pausing => {
+                    let (working, workspace) = (Arc::clone(working), workspace.clone());
+                    tokio::spawn(async move {
+                        tokio::time::sleep(pause).await;
+                        drop(pausing);
+                        working.line_up_anyway(&workspace, job);
+                    });
                 }
+            },
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(execution.id = %id, %error, "an execution is left out: it cannot be read; a restart tries again");
+                self.inner.hands.take(id).keep();
             }
-            // A timer that cannot be handled stays in the set, so that it is not tried five times a second.
-            Err(error) if woken => {
-                return tracing::error!(execution.id = %id, %error, "a timer could not be handled");
-            }
+            // The store says so itself.
+            Err(StoreError::Stopped(_)) => {}
             Err(error) => {
-                tracing::error!(execution.id = %id, %error, "an execution could not go on; a restart tries again");
+                tracing::error!(execution.id = %id, %error, "an execution could not go on, and is tried again");
+                working.leave(workspace, Claim::Running, Instant::now() + RETRY_AFTER);
             }
-        }
-        if woken {
-            lock(&self.inner.waking).remove(&id);
         }
     }
 
@@ -280,20 +370,21 @@ impl Runner {
         Ok(Some(Run { workspace: workspace.clone(), flow, execution }))
     }
 
-    /// Goes on with everything that was running when the process ended, and with mail that nobody has looked at: how many.
+    /// Goes on with everything that was running when the process ended, and with mail that nobody has looked at, page by page: in
+    /// how many workspaces there is some.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn resume_all(&self) -> Result<usize, StoreError> {
-        // One that runs may have mail, too.
-        let mut ids: HashSet<_> = self.inner.store.running()?.into_iter().collect();
-        ids.extend(self.inner.store.mail_owners()?);
-        let count = ids.len();
-        for (workspace, id) in ids {
-            self.inner.working.line_up(&workspace, Job::go_on(id));
+        let mut workspaces = BTreeSet::new();
+        for claim in Claim::ALL {
+            for workspace in self.inner.store.claimable(claim)? {
+                self.inner.working.leave(&workspace, claim, Instant::now());
+                workspaces.insert(workspace);
+            }
         }
-        Ok(count)
+        Ok(workspaces.len())
     }
 
     /// Ends an execution that has not ended.
@@ -314,15 +405,47 @@ impl Runner {
 
     /// Nothing else can happen to an execution whose flow is gone.
     async fn cancel_without_flow(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
-        let store = &self.inner.store;
-        let before = store.summary(workspace, id)?.ok_or(ChangeError::Missing(id))?;
-        let Some((summary, entry)) = Execution::cancelled_without_flow(&before, Timestamp::now()) else {
-            return Err(ChangeError::WrongStatus(before.status));
-        };
-        let (before, after) = (Some(Box::new(before)), Box::new(summary.clone()));
-        let advance = Write::Advance { workspace: workspace.clone(), before, summary: after, entries: vec![entry] };
-        store.commit(vec![advance]).await?;
+        let before = self.inner.store.summary(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+        let status = before.status;
+        let ended = Execution::cancelled_without_flow(&before, Timestamp::now());
+        let (summary, entry) = ended.ok_or(ChangeError::WrongStatus(status))?;
+        self.commit_end(workspace, before, &summary, entry).await?;
         Ok(summary)
+    }
+
+    /// Ends an execution that is to go on and whose flow is gone: it must not come up again and again. One whose flow is there and
+    /// cannot be read is left out until somebody can.
+    async fn end_without_flow(&self, workspace: &Name, id: ExecutionId) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        let Some(before) = store.summary(workspace, id)? else { return Ok(()) };
+        if store.flow_version(workspace, &before.flow, before.flow_version)?.is_some() {
+            let (flow, version) = (&before.flow, before.flow_version);
+            tracing::error!(execution.id = %id, %flow, version, "an execution is left out: its flow cannot be read");
+            self.inner.hands.take(id).keep();
+            return Ok(());
+        }
+        let ended = Execution::failed_without_flow(&before, Timestamp::now());
+        let Some((summary, entry)) = ended else { return Ok(()) };
+        match self.commit_end(workspace, before, &summary, entry).await {
+            Ok(()) => {
+                tracing::error!(execution.id = %id, flow = %summary.flow, "an execution failed: its flow is gone");
+                Ok(())
+            }
+            Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn commit_end(
+        &self,
+        workspace: &Name,
+        before: Summary,
+        summary: &Summary,
+        entry: Entry,
+    ) -> Result<(), StoreError> {
+        let (before, summary) = (Some(Box::new(before)), Box::new(summary.clone()));
+        let advance = Write::Advance { workspace: workspace.clone(), before, summary, entries: vec![entry] };
+        self.inner.store.commit(vec![advance]).await
     }
 
     /// Lets an execution that failed or timed out try its last step again.
@@ -338,9 +461,10 @@ impl Runner {
             return Err(ChangeError::EnvironmentGone(before.environment.clone()));
         }
         let _open = flows.keep_open(workspace, &before.flow).await;
+        let going = self.going(id, Next::Effect);
         let run = self.change(workspace, id, || Event::Retried).await?;
         let summary = run.execution.summary.clone();
-        self.spawn(run);
+        going.go_on(run);
         Ok(summary)
     }
 
@@ -363,12 +487,13 @@ impl Runner {
     }
 
     /// Takes an execution as far as it goes: to its end, to a wait, to a pause, or to where someone else takes it further.
-    async fn run(&self, mut place: Place<Job>, run: Run, job: Job) -> Result<Option<(Name, Paused)>, StoreError> {
+    async fn run(&self, mut place: Place<Job>, run: Run, job: Job) -> Result<Option<Paused>, StoreError> {
         let Run { workspace, flow, mut execution } = run;
-        let Job { id, woken, mut failures } = job;
+        let Job { hand, why, mut failures } = job;
+        let id = hand.id();
         let mut before = execution.summary.clone();
         let mut with = Vec::new();
-        let mut turn = if woken {
+        let mut turn = if why == Why::Woken {
             // What was kept came before the time was over, whoever looks at it first.
             if is_planted(Fault::TimeoutAndCallback) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -385,7 +510,8 @@ impl Runner {
                 }
                 Look::Nothing => execution.handle(&flow, Event::Woken, Timestamp::now()),
                 Look::Later => {
-                    return Ok(Some((workspace, Paused { job: Job { id, woken, failures }, pause: RETRY_AFTER })));
+                    let job = Job { hand, why, failures };
+                    return Ok(Some(Paused { job, pause: RETRY_AFTER, claim: Claim::Mail }));
                 }
             }
         } else {
@@ -415,7 +541,7 @@ impl Runner {
                 place = match self.inner.requesting.enter(&workspace) {
                     Some(place) => place,
                     None => {
-                        self.inner.requesting.line_up(&workspace, Job::go_on(id));
+                        self.inner.requesting.line_up(&workspace, Job::go_on(hand));
                         return Ok(None);
                     }
                 };
@@ -424,7 +550,9 @@ impl Runner {
                 Performed::Done(event, writes) => (event, writes),
                 Performed::Nothing => break,
                 Performed::Later { failures, pause } => {
-                    return Ok(Some((workspace, Paused { job: Job { failures, ..Job::go_on(id) }, pause })));
+                    let is_running = execution.summary.status == Status::Running;
+                    let claim = if is_running { Claim::Running } else { Claim::Mail };
+                    return Ok(Some(Paused { job: Job { failures, ..Job::go_on(hand) }, pause, claim }));
                 }
             };
             failures = 0;
@@ -449,21 +577,9 @@ impl Runner {
         }
     }
 
-    /// Goes on with an execution whose change is durable: in the background when it has something to do, else by answering those
-    /// who wait.
-    pub fn go_on(&self, run: Run, next: Next) {
-        match next {
-            Next::Nothing => {
-                self.settle(&run.execution);
-                self.answer(&run.execution, Until::Rested);
-            }
-            Next::Effect => self.spawn(run),
-            Next::Later { failures, pause } => {
-                let id = run.execution.summary.id;
-                let paused = Paused { job: Job { failures, ..Job::go_on(id) }, pause };
-                self.after(id, false, Ok(Some((run.workspace, paused))));
-            }
-        }
+    /// How many executions stand in line.
+    pub fn executions_in_line(&self) -> usize {
+        self.inner.working.in_line() + self.inner.requesting.in_line()
     }
 
     /// Answers those who wait for an execution that does nothing now, and counts its end.

@@ -105,7 +105,7 @@ pub async fn run(
         execution_bytes_max: config.execution_bytes_max,
     };
     let runner = Runner::new(parts, config.executions_max);
-    let resumed = runner.resume_all()?;
+    let workspaces_to_resume = runner.resume_all()?;
     let pipeline = Pipeline {
         store: store.clone(),
         flows: flows.clone(),
@@ -140,7 +140,7 @@ pub async fn run(
         metrics,
         stopping: AtomicBool::new(false),
     });
-    tracing::info!(resumed, "ready");
+    tracing::info!(workspaces_to_resume, "ready");
     ready(&app);
     let result = tokio::select! {
         result = http::serve(Arc::clone(&app), listeners, shutdown, || app.stopping.store(true, Ordering::Release)) => {

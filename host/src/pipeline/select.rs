@@ -545,13 +545,13 @@ impl Pipeline {
             if !*delivery.claim.get_or_try_init(|| self.claim(passage)).await? {
                 return Ok(OneOfAll::Known);
             }
-            let next = Next::of(turn.effect.as_ref());
+            let going = self.runner.going(id, Next::of(turn.effect.as_ref()));
             let (workspace, callback) = (passage.callback.workspace.clone(), passage.callback.id);
             let write = advance(&workspace, Some(before), &run.execution, turn.entries);
             let resumed = Write::PutResumed { workspace, callback, execution: id };
             match self.store.commit(vec![write, resumed]).await {
                 Ok(()) => {
-                    self.runner.go_on(run, next);
+                    going.go_on(run);
                     return Ok(OneOfAll::Resumed(id));
                 }
                 Err(StoreError::Conflict) => {}

@@ -2,12 +2,23 @@
 //!
 //! A workspace gets another place while it holds fewer than are free: one alone has half of them, two that want all have a third
 //! each, and whoever comes new finds one. Those without a place stand in line by workspace, and the workspaces take turns.
+//!
+//! A line has at most a page of those who came by themselves. Who finds it full is left in the store, where he is durable, and
+//! claimed from there: at most another page at a time, behind the last one, so that both stand in the same line.
 
-use ringback_records::name::Name;
+use ringback_records::name::{ExecutionId, Name};
 use ringback_records::sync::lock;
-use std::collections::{HashMap, VecDeque};
+use ringback_store::Claim;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Most of a workspace that come to its line by themselves, that come there from the store, and that pause.
+pub(super) const PAGE: usize = 256;
+/// What was left in the store is looked for from the first one on at most so often.
+pub(super) const PASS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Shares<T> {
     state: Mutex<State<T>>,
@@ -18,9 +29,41 @@ pub(super) struct Shares<T> {
 struct State<T> {
     free: usize,
     held: HashMap<Name, usize>,
-    lines: HashMap<Name, VecDeque<T>>,
-    /// The workspaces that have a line, the next one in front.
+    lines: HashMap<Name, Line<T>>,
+    /// The workspaces in whose line somebody stands, the next one in front.
     turns: VecDeque<Name>,
+    pausing: HashMap<Name, usize>,
+}
+
+struct Line<T> {
+    waiting: VecDeque<InLine<T>>,
+    /// How many of them were claimed.
+    claimed: usize,
+    backlog: Option<Backlog>,
+}
+
+struct InLine<T> {
+    who: T,
+    is_claimed: bool,
+}
+
+/// What of a workspace was left in the store.
+struct Backlog {
+    /// What is to be looked for from the first one on.
+    claims: BTreeSet<Claim>,
+    not_before: Instant,
+    /// What is being looked for, and behind whom.
+    pass: Option<(Claim, Option<ExecutionId>)>,
+    is_searched: bool,
+}
+
+/// A page of what was left in the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Search {
+    pub(super) workspace: Name,
+    pub(super) claim: Claim,
+    pub(super) after: Option<ExecutionId>,
+    pub(super) limit: usize,
 }
 
 /// A place. Dropping it gives it back.
@@ -29,31 +72,81 @@ pub(super) struct Place<T> {
     workspace: Name,
 }
 
+/// One of those who pause. Dropping it ends that.
+pub(super) struct Pausing<T> {
+    shares: Arc<Shares<T>>,
+    workspace: Name,
+}
+
 impl<T> Shares<T> {
     pub(super) fn new(places: usize, freed: Arc<Notify>) -> Arc<Self> {
-        let state = State { free: places, held: HashMap::new(), lines: HashMap::new(), turns: VecDeque::new() };
+        let state = State {
+            free: places,
+            held: HashMap::new(),
+            lines: HashMap::new(),
+            turns: VecDeque::new(),
+            pausing: HashMap::new(),
+        };
         Arc::new(Self { state: Mutex::new(state), freed })
     }
 
     /// A place at once; `None` when the workspace has its share, or a line.
     pub(super) fn enter(self: &Arc<Self>, workspace: &Name) -> Option<Place<T>> {
         let mut state = lock(&self.state);
-        if state.lines.contains_key(workspace) || !state.take(workspace) {
+        let is_line = state.lines.get(workspace).is_some_and(|line| !line.waiting.is_empty());
+        if is_line || !state.take(workspace) {
             return None;
         }
         Some(Place { shares: Arc::clone(self), workspace: workspace.clone() })
     }
 
+    /// Stands in line, or is left in the store, which knows that he runs.
     pub(super) fn line_up(&self, workspace: &Name, who: T) {
         let mut state = lock(&self.state);
-        if let Some(line) = state.lines.get_mut(workspace) {
-            line.push_back(who);
+        if state.lines.get(workspace).is_some_and(Line::is_full) {
+            state.leave(workspace, Claim::Running, Instant::now());
+            // Who is let go after this is found.
+            drop((state, who));
         } else {
-            state.lines.insert(workspace.clone(), VecDeque::from([who]));
-            state.turns.push_back(workspace.clone());
+            state.stand(workspace, InLine { who, is_claimed: false });
+            drop(state);
         }
+        self.freed.notify_one();
+    }
+
+    /// Stands in line, if there is room: who does not, comes again.
+    pub(super) fn line_up_or_go(&self, workspace: &Name, who: T) {
+        let mut state = lock(&self.state);
+        if state.lines.get(workspace).is_some_and(Line::is_full) {
+            drop((state, who));
+            return;
+        }
+        state.stand(workspace, InLine { who, is_claimed: false });
         drop(state);
         self.freed.notify_one();
+    }
+
+    /// Stands in line, however long it is: for those of whom the store does not know everything, and there are few.
+    pub(super) fn line_up_anyway(&self, workspace: &Name, who: T) {
+        lock(&self.state).stand(workspace, InLine { who, is_claimed: true });
+        self.freed.notify_one();
+    }
+
+    /// Leaves one in the store, to be looked for from some time on.
+    pub(super) fn leave(&self, workspace: &Name, claim: Claim, not_before: Instant) {
+        lock(&self.state).leave(workspace, claim, not_before);
+        self.freed.notify_one();
+    }
+
+    /// Room to pause in memory, unless many of the workspace do.
+    pub(super) fn pause(self: &Arc<Self>, workspace: &Name) -> Option<Pausing<T>> {
+        let mut state = lock(&self.state);
+        let pausing = state.pausing.entry(workspace.clone()).or_default();
+        if *pausing >= PAGE {
+            return None;
+        }
+        *pausing += 1;
+        Some(Pausing { shares: Arc::clone(self), workspace: workspace.clone() })
     }
 
     /// Who is next, of the workspace whose turn it is, with a place.
@@ -65,18 +158,65 @@ impl<T> Shares<T> {
                 state.turns.push_back(workspace);
                 continue;
             }
-            let line = state.lines.get_mut(&workspace);
-            let (who, is_last) = line.map_or((None, true), |line| (line.pop_front(), line.is_empty()));
-            if is_last {
-                state.lines.remove(&workspace);
-            } else {
-                state.turns.push_back(workspace.clone());
+            let next = state.lines.get_mut(&workspace).and_then(Line::next);
+            match state.lines.get(&workspace) {
+                Some(line) if !line.waiting.is_empty() => state.turns.push_back(workspace.clone()),
+                Some(line) if line.backlog.is_none() => drop(state.lines.remove(&workspace)),
+                _ => {}
             }
             drop(state);
             let place = Place { shares: Arc::clone(self), workspace };
-            return who.map(|who| (place, who));
+            return next.map(|who| (place, who));
         }
         None
+    }
+
+    /// What of those who were left in the store is to be searched for now; what is found is told to it.
+    pub(super) fn search(&self, now: Instant) -> Option<Search> {
+        let mut state = lock(&self.state);
+        state.lines.iter_mut().find_map(|(workspace, line)| {
+            let limit = PAGE.saturating_sub(line.claimed);
+            let backlog = line.backlog.as_mut().filter(|backlog| !backlog.is_searched && limit >= PAGE / 2)?;
+            if backlog.pass.is_none() && now >= backlog.not_before {
+                backlog.pass = backlog.claims.pop_first().map(|claim| (claim, None));
+            }
+            let (claim, after) = backlog.pass?;
+            backlog.is_searched = true;
+            Some(Search { workspace: workspace.clone(), claim, after, limit })
+        })
+    }
+
+    /// What a search found that nobody had in hand, and behind whom the next one goes on.
+    pub(super) fn found(&self, search: &Search, found: Vec<T>, last: Option<ExecutionId>) {
+        let mut state = lock(&self.state);
+        for who in found {
+            state.stand(&search.workspace, InLine { who, is_claimed: true });
+        }
+        if let Some(line) = state.lines.get_mut(&search.workspace)
+            && let Some(backlog) = &mut line.backlog
+        {
+            backlog.is_searched = false;
+            backlog.pass = last.map(|last| (search.claim, Some(last)));
+            if backlog.pass.is_none() {
+                backlog.not_before = backlog.not_before.max(Instant::now() + PASS_INTERVAL);
+                line.backlog.take_if(|backlog| backlog.claims.is_empty());
+            }
+            if line.backlog.is_none() && line.waiting.is_empty() {
+                state.lines.remove(&search.workspace);
+            }
+        }
+        drop(state);
+        self.freed.notify_one();
+    }
+
+    /// How many stand in line.
+    pub(super) fn in_line(&self) -> usize {
+        lock(&self.state).lines.values().map(|line| line.waiting.len()).sum()
+    }
+
+    /// Whether some are left in the store.
+    pub(super) fn has_left_some(&self) -> bool {
+        lock(&self.state).lines.values().any(|line| line.backlog.is_some())
     }
 }
 
@@ -89,6 +229,37 @@ impl<T> State<T> {
         self.free -= 1;
         self.held.insert(workspace.clone(), held + 1);
         true
+    }
+
+    fn line(&mut self, workspace: &Name) -> &mut Line<T> {
+        let empty = || Line { waiting: VecDeque::new(), claimed: 0, backlog: None };
+        self.lines.entry(workspace.clone()).or_insert_with(empty)
+    }
+
+    fn stand(&mut self, workspace: &Name, who: InLine<T>) {
+        let line = self.line(workspace);
+        line.claimed += usize::from(who.is_claimed);
+        line.waiting.push_back(who);
+        if line.waiting.len() == 1 {
+            self.turns.push_back(workspace.clone());
+        }
+    }
+
+    fn leave(&mut self, workspace: &Name, claim: Claim, not_before: Instant) {
+        let empty = || Backlog { claims: BTreeSet::new(), not_before, pass: None, is_searched: false };
+        self.line(workspace).backlog.get_or_insert_with(empty).claims.insert(claim);
+    }
+}
+
+impl<T> Line<T> {
+    fn is_full(&self) -> bool {
+        self.waiting.len() - self.claimed >= PAGE
+    }
+
+    fn next(&mut self) -> Option<T> {
+        let InLine { who, is_claimed } = self.waiting.pop_front()?;
+        self.claimed -= usize::from(is_claimed);
+        Some(who)
     }
 }
 
@@ -106,16 +277,26 @@ impl<T> Drop for Place<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.shares.state);
         state.free += 1;
-        if let Some(held) = state.held.get_mut(&self.workspace) {
-            *held -= 1;
-            if *held == 0 {
-                state.held.remove(&self.workspace);
-            }
-        }
+        give_back(&mut state.held, &self.workspace);
         let is_awaited = !state.turns.is_empty();
         drop(state);
         if is_awaited {
             self.shares.freed.notify_one();
+        }
+    }
+}
+
+impl<T> Drop for Pausing<T> {
+    fn drop(&mut self) {
+        give_back(&mut lock(&self.shares.state).pausing, &self.workspace);
+    }
+}
+
+fn give_back(counts: &mut HashMap<Name, usize>, workspace: &Name) {
+    if let Some(count) = counts.get_mut(workspace) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(workspace);
         }
     }
 }
@@ -169,5 +350,57 @@ mod tests {
         let order: Vec<u32> = std::iter::from_fn(|| shares.next().map(|(_, who)| who)).collect();
         assert_eq!(order, (0..100).collect::<Vec<_>>(), "in the order in which they came");
         assert!(shares.enter(&name("a")).is_some());
+    }
+
+    fn search(shares: &Arc<Shares<u32>>, later: Duration) -> Option<Search> {
+        shares.search(Instant::now() + later)
+    }
+
+    /// A line is a page of those who come and a page of those who were left, and nobody is forgotten: they are looked for behind
+    /// the last one, and from the first one on when others were left meanwhile, but not again and again.
+    #[test]
+    fn who_finds_a_full_line_is_left_in_the_store_and_looked_for() {
+        const PAGE_U32: u32 = PAGE as u32;
+        let shares = shares(2);
+        let a = name("a");
+        let held = shares.enter(&a).unwrap();
+        for who in 0..2 * PAGE_U32 {
+            shares.line_up(&a, who);
+            shares.line_up_or_go(&a, who);
+        }
+        assert_eq!(shares.in_line(), PAGE);
+        let first = search(&shares, Duration::ZERO).unwrap();
+        assert_eq!((&first.claim, first.after, first.limit), (&Claim::Running, None, PAGE));
+        assert_eq!(search(&shares, Duration::ZERO), None, "one searches at a time");
+        let last = Some(ExecutionId::new());
+        shares.found(&first, (0..PAGE_U32).collect(), last);
+        assert_eq!(shares.in_line(), 2 * PAGE);
+        assert_eq!(search(&shares, Duration::ZERO), None, "there is no room");
+        shares.line_up(&a, 0);
+        let other = shares.enter(&name("b")).expect("another workspace finds its place");
+        drop((held, other));
+        let leave = |count: usize| (0..count).for_each(|_| drop(shares.next().unwrap()));
+        leave(PAGE + PAGE / 2);
+        let second = search(&shares, Duration::ZERO).unwrap();
+        assert_eq!((second.after, second.limit), (last, PAGE / 2), "behind the last one");
+        shares.found(&second, Vec::new(), None);
+        leave(PAGE / 2);
+        assert_eq!(search(&shares, Duration::ZERO), None, "not again at once");
+        assert!(shares.enter(&a).is_some(), "there is a place, and nobody in line");
+        let again = search(&shares, PASS_INTERVAL).expect("one was left in the meantime");
+        assert_eq!(again.after, None);
+        shares.found(&again, Vec::new(), None);
+        assert!(!shares.has_left_some());
+        assert!(lock(&shares.state).lines.is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn as_many_pause_in_memory_as_stand_in_line() {
+        let shares = shares(2);
+        let all: Vec<_> = std::iter::from_fn(|| shares.pause(&name("a"))).collect();
+        assert_eq!(all.len(), PAGE);
+        assert!(shares.pause(&name("b")).is_some());
+        drop(all);
+        assert!(lock(&shares.state).pausing.is_empty());
     }
 }

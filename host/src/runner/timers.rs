@@ -1,11 +1,10 @@
 //! What is due: waits that end, and mail that nobody took in time.
 
 use super::mailbox::take;
-use super::{Job, Runner};
+use super::{Job, Runner, Why};
 use futures_util::StreamExt as _;
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::outcome::{CallbackRecord, Outcome};
-use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
 use ringback_records::trace::Verdict;
 use ringback_store::{Due, DueKey, StoreError, Write};
@@ -73,10 +72,10 @@ impl Runner {
         }
     }
 
-    /// Tells an execution that its time has come, unless that is under way already.
+    /// Tells an execution that its time has come, unless somebody has it in hand. Who finds no room in line is found again.
     fn wake(&self, workspace: &Name, id: ExecutionId) {
-        if lock(&self.inner.waking).insert(id) {
-            self.inner.working.line_up(workspace, Job { woken: true, ..Job::go_on(id) });
+        if let Some(hand) = self.inner.hands.take_free(id) {
+            self.inner.working.line_up_or_go(workspace, Job { why: Why::Woken, ..Job::go_on(hand) });
         }
     }
 

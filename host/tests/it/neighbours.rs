@@ -1,10 +1,13 @@
 //! Two workspaces and one server: one does its worst to a queue that both stand in, and the other must not notice.
 
+use crate::process::{Process, Server};
 use crate::support::{Sink, TestServer, plugin};
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
+use ringback_store::{Store, StoreOptions, Write};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// A flow that answers its caller after it has waited for a timer, and one that answers at once.
@@ -147,6 +150,111 @@ async fn r3_timers_that_cannot_be_handled_stop_nobody() {
     }
     let server = server.in_workspace("aaa");
     assert_eq!(count(&server, "/v1/executions?status=waiting&limit=100").await, 100, "they are still there");
+}
+
+/// B4: a start with very many running executions of one workspace reads them page by page. What stands in line is no more than a
+/// few pages, a neighbour's go on at once, and every request is sent, once but for those that the kill cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_many_that_run_at_a_start_are_claimed_page_by_page() {
+    const RUNNING: usize = 1200;
+    /// A page of those who come, and one of those who are claimed, for those who work and for those who ask a host.
+    const IN_LINE_MAX: u64 = 4 * 256;
+    let directory = tempfile::tempdir().unwrap();
+    let sink = Sink::start().await;
+    let server = Server::new(&directory.path().join("data"))
+        .with("RINGBACK_HTTP_PRIVATE_HOSTS", format!("[\"{}\"]", sink.host()))
+        .with("RINGBACK_EXECUTIONS_MAX", "4");
+    let mut process = server.start();
+    let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
+    let client = || reqwest::Client::builder().no_proxy().build().unwrap();
+    let api = |process: &Process, workspace: &str, method: Method, path: &str| {
+        let request = client().request(method, format!("{}{path}", process.admin)).bearer_auth(&token);
+        request.header("ringback-workspace", workspace).header("content-type", "application/yaml")
+    };
+    let path = |flow: &Value| {
+        let url = flow["triggers"][0]["urls"]["default"]["native"].as_str().unwrap();
+        format!("/h/{}", url.rsplit('/').next().unwrap())
+    };
+    let deploy = async |process: &Process, workspace: &str, name: &str, source: &str| {
+        let put = api(process, workspace, Method::PUT, &format!("/v1/flows/{name}")).body(source.to_owned());
+        path(&put.send().await.unwrap().json().await.unwrap())
+    };
+    let in_line = async |process: &Process| {
+        let text = client().get(format!("{}/metrics", process.admin)).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("ringback_executions_in_line "));
+        line.unwrap_or_else(|| panic!("{text}")).parse::<u64>().unwrap()
+    };
+    sink.answer("/hangs", &[(200, Duration::from_secs(600)); 2]);
+    let source = format!("flow: hangs\nsteps:\n  - trigger: Hook\n  - http: {{ url: '{}/hangs' }}\n", sink.url);
+    let hangs = deploy(&process, "aaa", "hangs", &source).await;
+    let prompt = deploy(&process, "bbb", "prompt", PROMPT).await;
+    let caller = client();
+    let accepted: Vec<StatusCode> = iter(0..RUNNING)
+        .map(|n| caller.post(format!("{}{hangs}", process.public)).json(&json!(n)).send())
+        .map(async |sent| sent.await.unwrap().status())
+        .buffer_unordered(32)
+        .collect()
+        .await;
+    assert!(accepted.iter().all(|status| *status == StatusCode::ACCEPTED));
+    let before = in_line(&process).await;
+    assert!((100..=IN_LINE_MAX).contains(&before), "{before} in line");
+    process.kill();
+
+    sink.answer("/hangs", &[(200, Duration::from_secs(5)); 2]);
+    let asked_before = sink.requests().len();
+    let process = server.start();
+    let caller = client();
+    let answer: Value = caller
+        .post(format!("{}{prompt}", process.public))
+        .json(&json!({ "n": 7 }))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(answer, json!({ "n": 7 }));
+    let mut most = 0;
+    while sink.requests().len() < asked_before + 3 {
+        most = most.max(in_line(&process).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!((100..=IN_LINE_MAX).contains(&most), "{most} in line");
+    loop {
+        let running = api(&process, "aaa", Method::GET, "/v1/executions?status=running&limit=1").send().await.unwrap();
+        if running.json::<Value>().await.unwrap()["items"].as_array().unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let keys: Vec<_> = sink.requests().iter().map(|request| request.headers["idempotency-key"].clone()).collect();
+    assert_eq!(keys.iter().collect::<HashSet<_>>().len(), RUNNING, "all are done");
+    assert!(keys.len() <= RUNNING + asked_before, "none twice: {}", keys.len());
+    assert_eq!(in_line(&process).await, 0);
+}
+
+/// R3: what cannot be handled leaves the line, with a reason that is kept: the version of its flow is gone.
+#[tokio::test]
+async fn r3_an_execution_whose_flow_is_gone_ends_with_a_reason() {
+    let server = TestServer::start().await;
+    let url = server.deploy("flow: job\nsteps:\n  - trigger: Hook\n  - delay: 3s\n  - set: { a: 1 }\n").await;
+    let started: Value = server.post(&url, &json!({})).await.json().await.unwrap();
+    let id = started["execution"].as_str().unwrap().to_owned();
+    server.deploy("flow: job\nsteps:\n  - trigger: Hook\n  - delay: 1s\n  - set: { a: 2 }\n").await;
+    let data = server.end().await;
+    {
+        let store = Store::open(data.path(), StoreOptions::default()).unwrap();
+        let (workspace, name) = ("default".parse().unwrap(), "job".parse().unwrap());
+        let versions = [1].into();
+        let delete = Write::DeleteFlowVersions { workspace, name, versions };
+        store.commit(vec![delete]).await.unwrap();
+        store.close().await;
+    }
+    let server = TestServer::start_in(data, |_| {}).await;
+    let ended = server.ended(&id).await;
+    assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("failed"), &json!("flow_gone")));
+    let message = ended["error"]["message"].as_str().unwrap();
+    assert_eq!(message, "version 1 of the flow job is gone: nobody knows what comes next");
 }
 
 /// B3: a flow that computes for long does so where it gives way, also while all of its callbacks come at once.

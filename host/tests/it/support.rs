@@ -44,7 +44,7 @@ impl TestServer {
         Self::start_in(data, change).await
     }
 
-    async fn start_in(data: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_in(data: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::for_testing(data.path());
         change(&mut config);
         let bind = || TcpListener::bind("127.0.0.1:0");

@@ -222,16 +222,31 @@ impl Execution {
 
     /// What ends an execution that has not ended, where nobody can say any more what its journal means.
     pub fn cancelled_without_flow(before: &Summary, now: Timestamp) -> Option<(Summary, Entry)> {
+        let summary = Summary { status: Status::Cancelled, ..before.clone() };
+        Self::ended_without_flow(before, summary, EntryKind::Cancelled, now)
+    }
+
+    /// The same for one that would have to go on.
+    pub fn failed_without_flow(before: &Summary, now: Timestamp) -> Option<(Summary, Entry)> {
+        let Summary { flow, flow_version, .. } = before;
+        let message = format!("version {flow_version} of the flow {flow} is gone: nobody knows what comes next");
+        let step = before.waits.first().map(|wait| wait.step.clone()).unwrap_or_default();
+        let error = StepError { code: "flow_gone".to_owned(), message, step };
+        let summary = Summary { status: Status::Failed, error: Some(error.clone()), ..before.clone() };
+        let failed = EntryKind::Failed { error, log: Vec::new(), unanswered: false };
+        Self::ended_without_flow(before, summary, failed, now)
+    }
+
+    fn ended_without_flow(
+        before: &Summary,
+        summary: Summary,
+        kind: EntryKind,
+        now: Timestamp,
+    ) -> Option<(Summary, Entry)> {
         let wait = before.waits.first();
         let (step, rounds) = wait.map(|wait| (wait.step.clone(), wait.rounds.clone())).unwrap_or_default();
-        let summary = Summary {
-            status: Status::Cancelled,
-            ended_at: Some(now),
-            waits: Vec::new(),
-            entries: before.entries + 1,
-            ..before.clone()
-        };
-        (!before.status.is_ended()).then_some((summary, Entry { at: now, step, rounds, kind: EntryKind::Cancelled }))
+        let summary = Summary { ended_at: Some(now), waits: Vec::new(), entries: before.entries + 1, ..summary };
+        (!before.status.is_ended()).then_some((summary, Entry { at: now, step, rounds, kind }))
     }
 
     /// Goes on after a restart: with the effect that was under way, if any.

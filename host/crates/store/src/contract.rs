@@ -345,3 +345,24 @@ pub struct DuePage {
     /// Whether nothing is due behind it.
     pub is_end: bool,
 }
+
+/// Why an execution is to be taken further by whoever is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// It runs: a step is under way, or about to be.
+    Running,
+    /// It has mail, which nobody may have looked at.
+    Mail,
+}
+
+impl Claim {
+    pub const ALL: [Self; 2] = [Self::Running, Self::Mail];
+}
+
+/// Executions of a workspace that are to be taken further, in the order in which they began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimPage {
+    pub ids: Vec<ExecutionId>,
+    /// The next page goes on behind it; `None` at the end.
+    pub last: Option<ExecutionId>,
+}

@@ -1,21 +1,51 @@
 //! What is to be done: waits and mail whose time has come, callbacks that are not done with. Each is read behind a key.
 
-use super::{DueKey, DuePage, Store, StoreError, key};
+use super::{Claim, ClaimPage, DueKey, DuePage, Store, StoreError, key};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::time::Timestamp;
 use std::sync::Arc;
 
+/// The kind of the keys by which they are found.
+fn kind_of(claim: Claim) -> u8 {
+    match claim {
+        Claim::Running => key::RUNNING,
+        Claim::Mail => key::MAILBOX,
+    }
+}
+
 impl Store {
     /// Workspaces in which callbacks wait for their plugin.
     pub fn deferring(&self) -> Result<Vec<Name>, StoreError> {
-        let (mut start, end) = (vec![key::DEFERRED], vec![key::DEFERRED + 1]);
-        let read = |key: &[u8]| key.get(1..).and_then(key::workspace_and_callback);
+        self.workspaces_of(key::DEFERRED)
+    }
+
+    /// Workspaces in which executions are to be taken further.
+    pub fn claimable(&self, claim: Claim) -> Result<Vec<Name>, StoreError> {
+        self.workspaces_of(kind_of(claim))
+    }
+
+    /// One key of each workspace is looked at.
+    fn workspaces_of(&self, kind: u8) -> Result<Vec<Name>, StoreError> {
+        let (mut start, end) = (vec![kind], vec![kind + 1]);
         let mut workspaces = Vec::new();
-        while let Some((workspace, _)) = self.engine.scan_keys(start, end.clone(), 1, read)?.pop() {
-            start = key::after_prefix(&key::all_deferred(&workspace));
+        while let Some(workspace) = self.engine.scan_keys(start, end.clone(), 1, key::workspace_of)?.pop() {
+            start = key::after_prefix(&key::of_workspace(kind, &workspace));
             workspaces.push(workspace);
         }
         Ok(workspaces)
+    }
+
+    /// Executions of a workspace that are to be taken further, behind one of them.
+    pub async fn claim(
+        &self,
+        workspace: &Name,
+        claim: Claim,
+        after: Option<ExecutionId>,
+        limit: usize,
+    ) -> Result<ClaimPage, StoreError> {
+        let (engine, prefix) = (Arc::clone(&self.engine), key::of_workspace(kind_of(claim), workspace));
+        let look = move || engine.claim(&prefix, after, limit);
+        tokio::task::spawn_blocking(look).await.map_err(|error| StoreError::Read(error.to_string()))?
     }
 
     /// Callbacks of a workspace that wait for their plugin, those that came first in front, after one of them.

@@ -5,13 +5,13 @@ use super::journal::{self, Advanced};
 use super::log::{KEY_BYTES_MAX, Log};
 use super::open::Lock;
 use super::writer::{Operation, Writer};
-use super::{Due, DueKey, DuePage, Page, StoreError, Write, key};
+use super::{ClaimPage, Due, DueKey, DuePage, Page, StoreError, Write, key};
 use crate::planted::{Fault, is_planted};
 use base64::Engine as _;
 use ringback_records::flow::FlowRecord;
 use ringback_records::journal::{Entry, EntryKind, Status, Summary};
 use ringback_records::json;
-use ringback_records::name::{Name, sha256_hex};
+use ringback_records::name::{ExecutionId, Name, sha256_hex};
 use ringback_records::time::Timestamp;
 use ringback_records::user::UserTokenRecord;
 use serde::Serialize;
@@ -128,11 +128,6 @@ impl Engine {
             .collect()
     }
 
-    /// What `read_key` makes of every key of a kind.
-    pub(super) fn keys<K>(&self, kind: u8, read_key: impl Fn(&[u8]) -> Option<K>) -> Result<Vec<K>, StoreError> {
-        self.index.scan_prefix(&[kind]).map(|item| key_of(&item?.0, &read_key)).collect()
-    }
-
     /// What `read_key` makes of the keys of a range, at most so many.
     pub(super) fn scan_keys<K>(
         &self,
@@ -185,6 +180,37 @@ impl Engine {
         }
         page.is_end = looked < limit;
         Ok((page, over))
+    }
+
+    /// Executions whose ids follow a prefix, each once, behind one of them.
+    pub(super) fn claim(
+        &self,
+        prefix: &[u8],
+        after: Option<ExecutionId>,
+        limit: usize,
+    ) -> Result<ClaimPage, StoreError> {
+        let behind = |id: ExecutionId| key::after_prefix(&[prefix, id.as_bytes()].concat());
+        let end = key::after_prefix(prefix);
+        let mut start = after.map_or_else(|| prefix.to_vec(), behind);
+        let mut ids = Vec::new();
+        'from: while ids.len() < limit {
+            for item in self.index.scan(start.clone(), end.clone(), false) {
+                let (key, _) = item?;
+                let id = key.get(prefix.len()..).and_then(key::first_id);
+                let id = id.ok_or_else(|| StoreError::damaged(&key, "its key is not one".to_owned()))?;
+                // One of several with the same id, of which there may be many: the next one is behind them.
+                if ids.last() == Some(&id) {
+                    start = behind(id);
+                    continue 'from;
+                }
+                if ids.len() == limit {
+                    return Ok(ClaimPage { last: ids.last().copied(), ids });
+                }
+                ids.push(id);
+            }
+            return Ok(ClaimPage { ids, last: None });
+        }
+        Ok(ClaimPage { last: ids.last().copied(), ids })
     }
 
     pub(super) fn count(&self, prefix: &[u8], max: usize) -> Result<usize, StoreError> {

@@ -74,6 +74,16 @@ pub(super) const KINDS: [u8; 26] = [
     WAIT,
 ];
 
+/// What the keys of a kind begin with in a workspace.
+pub(super) fn of_workspace(kind: u8, workspace: &Name) -> Vec<u8> {
+    key(kind, workspace, &[])
+}
+
+/// The workspace of a key.
+pub(super) fn workspace_of(key: &[u8]) -> Option<Name> {
+    parts(key.get(1..)?).map(|(workspace, _)| workspace)
+}
+
 fn key(kind: u8, workspace: &Name, rest: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(2 + workspace.as_str().len() + rest.len());
     key.push(kind);
@@ -148,6 +158,11 @@ pub(super) fn after_workspace(key: &[u8]) -> Option<ExecutionId> {
 /// The id at the end of a key of a wait.
 pub(super) fn last_id(key: &[u8]) -> Option<ExecutionId> {
     key.last_chunk::<16>().map(|id| ExecutionId::from_bytes(*id))
+}
+
+/// The id that a part of a key begins with.
+pub(super) fn first_id(rest: &[u8]) -> Option<ExecutionId> {
+    rest.first_chunk::<16>().map(|id| ExecutionId::from_bytes(*id))
 }
 
 /// The execution of a workspace that a timer is for.
@@ -388,4 +403,21 @@ pub(super) fn workspace_and_callback(key: &[u8]) -> Option<(Name, CallbackId)> {
 
 pub(super) fn text(key: &[u8]) -> Option<String> {
     std::str::from_utf8(key).ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KINDS;
+    use std::collections::BTreeSet;
+
+    /// Two kinds of one letter would read each other's records, and one that is not in the list would be missing in backups.
+    #[test]
+    fn all_kinds_of_keys_are_distinct_and_known() {
+        let (source, _) = include_str!("key.rs").split_once("pub(super) const KINDS").unwrap();
+        let constants = source.split(": u8 = b'").skip(1).map(|rest| rest.as_bytes()[0]);
+        let letters: Vec<u8> = constants.collect();
+        let distinct: BTreeSet<u8> = letters.iter().copied().collect();
+        assert_eq!(distinct.len(), letters.len());
+        assert_eq!(distinct, BTreeSet::from(KINDS));
+    }
 }

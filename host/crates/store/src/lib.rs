@@ -25,7 +25,9 @@ mod writer;
 
 pub use backup::{BackupError, BackupFile};
 pub use changes::Changes;
-pub use contract::{Delivery, Due, DueKey, DuePage, Mail, MailboxLimits, NoRoom, Page, StoreError, Write};
+pub use contract::{
+    Claim, ClaimPage, Delivery, Due, DueKey, DuePage, Mail, MailboxLimits, NoRoom, Page, StoreError, Write,
+};
 pub use filter::{CallbackFilter, ExecutionFilter, TicketFilter};
 pub use open::{Lock, OpenError};
 pub use retention::Forgotten;
@@ -236,11 +238,6 @@ impl Store {
             .page(&key::executions(workspace), before, limit, journal::summary, |summary| wanted.accepts(summary))
     }
 
-    /// Executions that were running when the store was last written.
-    pub fn running(&self) -> Result<Vec<(Name, ExecutionId)>, StoreError> {
-        self.engine.keys(key::RUNNING, key::workspace_and_id)
-    }
-
     /// Executions of a flow that have not ended: those that wait for a callback; when there are none, the others.
     pub fn unended(&self, workspace: &Name, flow: &Name) -> Result<usize, StoreError> {
         let waits = self.engine.index.scan_prefix(&key::waits_of_flow(workspace, flow)).count();
@@ -377,18 +374,6 @@ impl Store {
         let prefix = key::mailbox(workspace, execution, trigger);
         let has_room = writer::is_below(&self.engine.index, &prefix, &index::Changes::new(), count, bytes)?;
         Ok((!has_room).then_some(NoRoom::Full))
-    }
-
-    /// Executions that have mail.
-    pub fn mail_owners(&self) -> Result<Vec<(Name, ExecutionId)>, StoreError> {
-        let mut owners: Vec<_> = self
-            .engine
-            .keys(key::MAILBOX, key::parts_of_mail)?
-            .into_iter()
-            .map(|(workspace, execution, ..)| (workspace, execution))
-            .collect();
-        owners.dedup();
-        Ok(owners)
     }
 
     /// One piece of mail.

@@ -1,6 +1,7 @@
 use super::writer::Operation;
 use super::{
-    CallbackFilter, Delivery, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter, Write, key,
+    CallbackFilter, Claim, ClaimPage, Delivery, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter,
+    Write, key,
 };
 use ringback_records::journal::{Entry, EntryKind, Status, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
@@ -116,7 +117,9 @@ async fn running_executions_are_known_after_a_restart_and_ended_ones_are_not() {
         store.close().await;
     }
     let store = Store::open(directory.path(), OPTIONS).unwrap();
-    assert_eq!(store.running().unwrap(), [(workspace(), running.id)]);
+    assert_eq!(store.claimable(Claim::Running).unwrap(), [workspace()]);
+    let claimed = store.claim(&workspace(), Claim::Running, None, 9).await.unwrap();
+    assert_eq!(claimed, ClaimPage { ids: vec![running.id], last: None });
     let page = store.executions(&workspace(), None, 2, &ExecutionFilter::default()).unwrap();
     assert_eq!(page.items.iter().map(|run| run.id).collect::<Vec<_>>(), [ending.id, ended.id]);
     let rest = store.executions(&workspace(), page.next, 2, &ExecutionFilter::default()).unwrap();

@@ -213,6 +213,21 @@ fn b19_an_execution_without_its_flow_is_cancelled() {
     assert!(Execution::cancelled_without_flow(&summary, NOW).is_none(), "it has ended");
 }
 
+/// R3: one that would have to go on without its flow ends with the reason, in the summary as in the journal.
+#[test]
+fn r3_an_execution_that_cannot_go_on_without_its_flow_fails() {
+    let flow = flow("  - trigger: Paid\n    timeout: 1h\n");
+    let (execution, turn) = Execution::start(&flow, start(json!({})), NOW);
+    let before = execution.summary;
+    let (summary, entry) = Execution::failed_without_flow(&before, NOW).unwrap();
+    let error = summary.error.as_ref().unwrap();
+    assert_eq!((error.code.as_str(), &error.step), ("flow_gone", &before.wait.as_ref().unwrap().step));
+    assert!(error.message.contains("is gone"), "{}", error.message);
+    let journal = turn.entries.into_iter().chain([entry]).collect();
+    assert_eq!(Execution::restore(&flow, before, journal).summary, summary);
+    assert!(Execution::failed_without_flow(&summary, NOW).is_none(), "it has ended");
+}
+
 /// R5: a receiver that remembers keys would give the answer that failed; and what was not answered may have been done.
 #[test]
 fn r5_a_retry_by_hand_has_another_key_where_there_was_an_answer() {

@@ -74,6 +74,13 @@ impl Engine {
         self.index.value(key)?.map(|value| parse(key, &value)).transpose()
     }
 
+    /// The revision of a key whose value is still this one.
+    fn revision_of<T: DeserializeOwned + PartialEq>(&self, key: &[u8], value: &T) -> Result<u32, StoreError> {
+        let slot = self.index.get(key)?.ok_or(StoreError::Conflict)?;
+        let found: Option<T> = self.index.value_at(key, slot)?.map(|found| parse(key, &found)).transpose()?;
+        if found.as_ref() == Some(value) { Ok(slot.revision) } else { Err(StoreError::Conflict) }
+    }
+
     /// What `read` makes of a value.
     pub(super) fn value_as<T>(
         &self,

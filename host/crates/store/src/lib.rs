@@ -554,6 +554,9 @@ impl Store {
 }
 
 #[cfg(test)]
+mod conformance;
+
+#[cfg(test)]
 mod tests;
 
 /// Every reader of stored bytes, on any bytes.

@@ -1,13 +1,8 @@
 use super::writer::Operation;
-use super::{
-    CallbackFilter, Claim, ClaimPage, Delivery, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter,
-    Write, key,
-};
-use ringback_records::journal::{Entry, EntryKind, Status, Summary, Wait};
+use super::{Delivery, OpenError, Store, StoreError, StoreOptions, Write, key};
+use ringback_records::journal::{Entry, EntryKind, Status, Summary};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
-use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::random::Random;
-use ringback_records::ticket::{TicketRecord, TicketStatus};
 use ringback_records::time::Timestamp;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -53,38 +48,6 @@ fn state(name: &str, value: &[u8]) -> Vec<Write> {
 }
 
 #[tokio::test]
-async fn a_journal_that_does_not_continue_is_a_conflict_and_changes_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), OPTIONS).unwrap();
-    let mut run = summary(2, Status::Running);
-    store.commit(advance(&run, 2)).await.unwrap();
-    assert!(matches!(store.commit(advance(&run, 2)).await, Err(StoreError::Conflict)), "started twice");
-    run.entries = 5;
-    assert!(matches!(store.commit(advance(&run, 2)).await, Err(StoreError::Conflict)), "a gap");
-    let mut with_side_effect = advance(&run, 1);
-    with_side_effect.extend(state("a", b"1"));
-    assert!(matches!(store.commit(with_side_effect).await, Err(StoreError::Conflict)));
-    assert_eq!(store.state(&workspace(), &workspace(), "a").unwrap(), None, "all or nothing");
-    run.entries = 3;
-    // Two that race: one wins.
-    let (one, two) = tokio::join!(store.commit(advance(&run, 1)), store.commit(advance(&run, 1)));
-    assert_eq!(u8::from(one.is_ok()) + u8::from(two.is_ok()), 1);
-    assert_eq!(store.execution(&workspace(), run.id).unwrap().unwrap().1.len(), 3);
-    // A journal of any length comes back whole and in order.
-    for number in 3..400 {
-        run.entries = number + 1;
-        let mut writes = advance(&run, 1);
-        if let Write::Advance { entries, .. } = &mut writes[0] {
-            entries[0].step = format!("steps[{number}]");
-        }
-        store.commit(writes).await.unwrap();
-    }
-    let (_, journal) = store.execution(&workspace(), run.id).unwrap().unwrap();
-    assert!((3..400).all(|number| journal[number].step == format!("steps[{number}]")));
-    assert!(store.engine.count(&[key::JOURNAL], 100).unwrap() > 3, "it has blocks");
-}
-
-#[tokio::test]
 async fn large_values_come_back_and_leave_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), OPTIONS).unwrap();
@@ -100,30 +63,6 @@ async fn large_values_come_back_and_leave_nothing_behind() {
     assert_eq!(get(), None);
     let findings = store.verify().unwrap();
     assert_eq!((findings.problem_count, findings.records), (0, 0));
-}
-
-#[tokio::test]
-async fn running_executions_are_known_after_a_restart_and_ended_ones_are_not() {
-    let directory = tempfile::tempdir().unwrap();
-    let (running, ended) = (summary(1, Status::Running), summary(1, Status::Completed));
-    let mut ending = summary(1, Status::Running);
-    {
-        let store = Store::open(directory.path(), OPTIONS).unwrap();
-        store.commit(advance(&running, 1)).await.unwrap();
-        store.commit(advance(&ended, 1)).await.unwrap();
-        store.commit(advance(&ending, 1)).await.unwrap();
-        (ending.entries, ending.status) = (2, Status::Failed);
-        store.commit(advance(&ending, 1)).await.unwrap();
-        store.close().await;
-    }
-    let store = Store::open(directory.path(), OPTIONS).unwrap();
-    assert_eq!(store.claimable(Claim::Running).unwrap(), [workspace()]);
-    let claimed = store.claim(&workspace(), Claim::Running, None, 9).await.unwrap();
-    assert_eq!(claimed, ClaimPage { ids: vec![running.id], last: None });
-    let page = store.executions(&workspace(), None, 2, &ExecutionFilter::default()).unwrap();
-    assert_eq!(page.items.iter().map(|run| run.id).collect::<Vec<_>>(), [ending.id, ended.id]);
-    let rest = store.executions(&workspace(), page.next, 2, &ExecutionFilter::default()).unwrap();
-    assert_eq!((rest.items.len(), rest.next), (1, None));
 }
 
 #[tokio::test]
@@ -315,19 +254,6 @@ async fn a_list_is_whole_and_in_order_wherever_its_records_are() {
     }
 }
 
-#[tokio::test]
-async fn what_is_written_behind_is_there_after_closing() {
-    let directory = tempfile::tempdir().unwrap();
-    {
-        let store = Store::open(directory.path(), OPTIONS).unwrap();
-        assert!(store.write_behind(&state("a", b"1")));
-        store.close().await;
-        assert!(matches!(store.commit(state("b", b"1")).await, Err(StoreError::Stopped(_))));
-    }
-    let store = Store::open(directory.path(), OPTIONS).unwrap();
-    assert!(store.state(&workspace(), &workspace(), "a").unwrap().is_some());
-}
-
 /// A backup that is taken while changes go on holds one state, and a damaged one is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_holds_one_state_while_changes_go_on() {
@@ -391,132 +317,6 @@ async fn a_backup_holds_one_state_while_changes_go_on() {
         assert!(if value < seen { gone } else { value == seen || !gone }, "{value} of {seen}");
     }
     assert_eq!(copy.verify().unwrap().problem_count, 0);
-}
-
-/// Only what has ended goes, with its journal and its callbacks; what waits stays however old it is.
-#[tokio::test]
-async fn what_is_old_and_over_is_forgotten() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), OPTIONS).unwrap();
-    let mut runs = Vec::new();
-    for number in 0..1200_u32 {
-        let status = if number % 3 == 0 { Status::Waiting } else { Status::Completed };
-        let mut run = summary(1, status);
-        run.ended_at = (number % 3 != 0).then(|| Timestamp::from_millis(1000));
-        store.commit(advance(&run, 1)).await.unwrap();
-        runs.push(run);
-    }
-    let left = async |store: &Store| {
-        let page = store.executions(&workspace(), None, 5000, &ExecutionFilter::default()).unwrap();
-        page.items.iter().filter(|run| run.status == Status::Waiting).count() * 10_000 + page.items.len()
-    };
-    let forgotten = store.forget(Timestamp::from_millis(999), None).await.unwrap();
-    assert_eq!(forgotten, super::Forgotten::default(), "nothing is that old");
-    store.forget(Timestamp::from_millis(0), Some(1100)).await.unwrap();
-    assert_eq!(left(&store).await, 400 * 10_000 + 1100, "the oldest that are over");
-    assert!(store.execution(&workspace(), runs[1].id).unwrap().is_none());
-    assert!(store.execution(&workspace(), runs[0].id).unwrap().is_some());
-    let forgotten =
-        store.forget(Timestamp::now().saturating_add(std::time::Duration::from_secs(9)), None).await.unwrap();
-    assert_eq!((forgotten.executions, left(&store).await), (700, 400 * 10_000 + 400));
-    assert_eq!(store.verify().unwrap().problem_count, 0);
-}
-
-/// Tickets whose time is over are forgotten, with the way to find them; the others stay, however old.
-#[tokio::test]
-async fn tickets_are_forgotten_when_they_have_no_use() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), OPTIONS).unwrap();
-    let closed = |at: u64| TicketStatus::Closed { closed_at: Timestamp::from_millis(at), callback: None };
-    let at = |millis| Some(Timestamp::from_millis(millis));
-    let open = TicketStatus::Open;
-    for (number, (status, expires_at)) in [
-        (closed(1), None),
-        (open.clone(), at(1)),
-        (open.clone(), None),
-        (closed(4_000_000_000_000), at(4_000_000_000_000)),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let state = uuid::Uuid::from_u128(number as u128);
-        let record = Box::new(TicketRecord { state, status, expires_at, ..TicketRecord::for_testing() });
-        let put = Write::PutTicket { workspace: workspace(), before: None, record };
-        store.commit(vec![put]).await.unwrap();
-    }
-    let later = Timestamp::now().saturating_add(std::time::Duration::from_secs(9));
-    assert_eq!(store.forget(later, None).await.unwrap().tickets, 2);
-    assert_eq!(store.tickets(&workspace(), None, 9, &TicketFilter::default()).unwrap().items.len(), 2);
-    let found = |number| store.ticket_of_state(uuid::Uuid::from_u128(number)).unwrap().is_some();
-    assert_eq!([0, 1, 2, 3].map(found), [false, false, true, true]);
-    let again = store.tickets(&workspace(), None, 1, &TicketFilter::default()).unwrap().items.remove(0);
-    let stale = Write::PutTicket { workspace: workspace(), before: Some(7), record: Box::new(again) };
-    assert!(matches!(store.commit(vec![stale]).await, Err(StoreError::Conflict)));
-}
-
-/// B22: whoever walks all pages sees everything once that was there when he began, whatever is written meanwhile, in both places
-/// where records are.
-#[tokio::test]
-async fn b22_walking_all_pages_shows_every_callback_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), OPTIONS).unwrap();
-    let mut random = Random(22);
-    let write = async |outcome: Outcome, is_promised: bool| {
-        let record = CallbackRecord { outcome, ..CallbackRecord::for_testing() };
-        let id = record.id;
-        if is_promised {
-            let put = Write::PutCallback { workspace: workspace(), record: Box::new(record) };
-            store.commit(vec![put]).await.unwrap();
-        } else {
-            assert!(store.keep_recent(&workspace(), &record));
-        }
-        id
-    };
-    let mut all = vec![write(Outcome::Ignored, false).await, write(Outcome::Kept, true).await];
-    for _ in 0..7 {
-        all.push(write(Outcome::Failed, false).await);
-    }
-    let walked = |limit: usize, outcome: Outcome| {
-        let (mut before, mut seen) = (None, Vec::new());
-        loop {
-            let wanted = CallbackFilter { outcome: Some(outcome), ..CallbackFilter::default() };
-            let page = store.callbacks(&workspace(), before, limit, &wanted).unwrap();
-            assert!(page.items.len() <= limit);
-            seen.extend(page.items.iter().map(|record| record.id));
-            before = page.next;
-            if before.is_none() {
-                break seen;
-            }
-        }
-    };
-    for limit in 1..=8 {
-        let failed = walked(limit, Outcome::Failed);
-        assert!(failed.iter().rev().eq(&all[2..]), "{limit} a page: {failed:?}");
-    }
-    for _ in 0..12_000 {
-        let is_promised = random.below(50) == 0;
-        all.push(write(Outcome::Rejected, is_promised).await);
-    }
-    for (outcome, limit, expected) in
-        [(None, 150, all.clone()), (Some(Outcome::Ignored), 10, vec![all[0]]), (Some(Outcome::Kept), 1, vec![all[1]])]
-    {
-        let (mut before, mut seen) = (None, Vec::new());
-        for pages in 0.. {
-            assert!(pages < 1000, "it does not end");
-            let wanted = CallbackFilter { outcome, ..CallbackFilter::default() };
-            let page = store.callbacks(&workspace(), before, limit, &wanted).unwrap();
-            assert!(page.items.len() <= limit);
-            seen.extend(page.items.iter().map(|record| record.id));
-            before = page.next;
-            if before.is_none() {
-                break;
-            }
-            write(Outcome::Rejected, pages % 2 == 0).await;
-        }
-        seen.retain(|id| all.contains(id));
-        seen.reverse();
-        assert_eq!(seen, expected, "{outcome:?}");
-    }
 }
 
 /// R8: a backup ends with what was durable when it got there: a frame that is being written is none of its business.
@@ -848,49 +648,33 @@ async fn p4_a_backup_restores_nothing_but_what_a_backup_has() {
     store.restore(forged(&[file(&name)]).as_slice(), |_| Ok(())).await.unwrap();
 }
 
-/// R7, C3: what was just tried again is not forgotten, although it had ended when that was decided; the rest of the batch is.
+/// A journal of any length is kept in blocks, so that a change writes little of it.
 #[tokio::test]
-async fn r7_c3_an_execution_that_goes_on_is_not_forgotten() {
+async fn a_long_journal_is_kept_in_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), OPTIONS).unwrap();
-    let mut run = summary(1, Status::Failed);
-    run.ended_at = Some(Timestamp::from_millis(1000));
-    store.commit(advance(&run, 1)).await.unwrap();
-    let mut again = run.clone();
-    (again.status, again.ended_at, again.entries) = (Status::Running, None, 2);
-    let delete = Write::DeleteExecution { workspace: workspace(), id: run.id, entries: run.entries };
-    let write = Write::Advance {
-        workspace: workspace(),
-        before: Some(Box::new(run.clone())),
-        summary: Box::new(again),
-        entries: vec![entry()],
-    };
-    store.commit(vec![write]).await.unwrap();
-    assert!(matches!(store.commit(vec![delete]).await, Err(StoreError::Conflict)));
-    assert!(store.execution(&workspace(), run.id).unwrap().is_some());
+    let mut run = summary(1, Status::Running);
+    for number in 1..400 {
+        run.entries = number;
+        store.commit(advance(&run, 1)).await.unwrap();
+    }
+    assert!(store.engine.count(&[key::JOURNAL], 100).unwrap() > 3);
 }
 
-/// B9: of too many executions the oldest of all workspaces go, wherever they stand in the alphabet.
-#[tokio::test]
-async fn b9_the_oldest_of_all_workspaces_go() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), OPTIONS).unwrap();
-    let names: [Name; 3] = ["zzz", "mmm", "aaa"].map(|name| name.parse().unwrap());
-    for name in &names {
-        for _ in 0..5 {
-            let mut run = summary(1, Status::Completed);
-            run.ended_at = Some(Timestamp::from_millis(1000));
-            let entries = vec![entry()];
-            let write = Write::Advance { workspace: name.clone(), before: None, summary: Box::new(run), entries };
-            store.commit(vec![write]).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+/// The log with its index does what every engine has to.
+mod conformance {
+    use super::OPTIONS;
+    use crate::conformance::{CHANGE_BYTES_MAX, conformance};
+    use crate::{Store, StoreOptions};
+    use std::path::PathBuf;
+    use std::pin::Pin;
+
+    fn open(directory: PathBuf) -> Pin<Box<dyn Future<Output = Store> + Send>> {
+        let options = StoreOptions { change_bytes_max: CHANGE_BYTES_MAX, ..OPTIONS };
+        Box::pin(async move { Store::open(&directory, options).unwrap() })
     }
-    store.forget(Timestamp::from_millis(0), Some(7)).await.unwrap();
-    let left = names
-        .each_ref()
-        .map(|name| store.executions(name, None, 100, &ExecutionFilter::default()).unwrap().items.len());
-    assert_eq!(left, [0, 2, 5]);
+
+    conformance!(open);
 }
 
 /// B11, C2: of all that follow a delivery whose time is over one wins, also when it was forgotten in the meantime, and what forgets

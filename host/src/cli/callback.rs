@@ -1,7 +1,7 @@
 //! `ringback callback …`.
 
 use super::CliError;
-use super::client::{Client, segment};
+use super::client::{Client, segment, several};
 use super::output::{items, json, line, table, text};
 use ringback_records::outcome::CallbackRecord;
 use ringback_records::trace::{PluginUse, Verdict};
@@ -10,17 +10,8 @@ use serde_json::Value;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Callback {
     /// List callbacks, newest first.
-    List {
-        /// Only this flow's.
-        #[arg(long, value_name = "NAME")]
-        flow: Option<String>,
-        /// Only with this outcome: started, resumed, kept, answered, ignored, duplicate, rejected or failed.
-        #[arg(long)]
-        outcome: Option<String>,
-        /// Most callbacks, 1 to 200 [default: 50].
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<u32>,
-    },
+    #[command(after_help = LIST_EXAMPLES)]
+    List(Box<Wanted>),
     /// Show a callback as it was received, with its answer and its trace.
     Show {
         /// As `ringback callback list` shows it, and the header Ringback-Callback of the answer.
@@ -42,6 +33,68 @@ pub(super) enum Callback {
     },
 }
 
+/// Which are listed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Wanted {
+    /// Only this flow's.
+    #[arg(long, value_name = "NAME")]
+    flow: Option<String>,
+    /// Only this trigger's, by its id.
+    #[arg(long, value_name = "ID")]
+    trigger: Option<String>,
+    /// Only this ticket's, by its id.
+    #[arg(long, value_name = "ID")]
+    ticket: Option<String>,
+    /// Only those about this execution, by its id.
+    #[arg(long, value_name = "ID")]
+    execution: Option<String>,
+    /// Only those of this environment.
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Only with one of these outcomes: started, resumed, kept, answered, ignored, duplicate, rejected or failed; several
+    /// with commas between them.
+    #[arg(long, value_name = "OUTCOMES")]
+    outcome: Vec<String>,
+    /// Only those that came at this time or later: 2026-01-31T08:00:00Z, or how long ago: 15m, 24h, 30d.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those that came before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Only where this is in the stage that decided or in its reason, whatever the case.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only where this is in the path, the query, the headers or the body, as they are kept, whatever the case.
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// Most callbacks, 1 to 200 [default: 50].
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u32>,
+}
+
+impl Wanted {
+    fn filters(self) -> [(&'static str, Option<String>); 10] {
+        [
+            ("flow", self.flow),
+            ("trigger", self.trigger),
+            ("ticket", self.ticket),
+            ("execution", self.execution),
+            ("environment", self.environment),
+            ("outcome", several(&self.outcome)),
+            ("since", self.since),
+            ("until", self.until),
+            ("reason", self.reason),
+            ("text", self.text),
+        ]
+    }
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  ringback callback list --outcome rejected,failed --since 1h
+  ringback callback list --flow orders --reason signature
+  ringback callback list --text o-1027 --until 2026-01-31T08:00:00Z";
+
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   ringback callback list --outcome rejected     shows the ids
@@ -50,8 +103,9 @@ Examples:
 impl Callback {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
-            Self::List { flow, outcome, limit } => {
-                let list = client.get_first("/v1/callbacks", &[("flow", flow), ("outcome", outcome)], limit).await?;
+            Self::List(wanted) => {
+                let limit = wanted.limit;
+                let list = client.get_first("/v1/callbacks", &wanted.filters(), limit).await?;
                 if client.json {
                     json(&list);
                     return Ok(());

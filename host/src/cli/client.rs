@@ -390,6 +390,11 @@ pub(super) fn segment(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
+/// Several values as one parameter.
+pub(super) fn several(values: &[String]) -> Option<String> {
+    (!values.is_empty()).then(|| values.join(","))
+}
+
 /// Adds a page to a list.
 fn add_page(list: &mut Value, mut page: Value) {
     if let (Some(all), Some(more)) =

@@ -1,27 +1,15 @@
 //! `ringback execution …`.
 
 use super::CliError;
-use super::client::{Client, segment};
+use super::client::{Client, segment, several};
 use super::output::{items, json, line, table, text};
 use serde_json::Value;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Execution {
     /// List executions, newest first.
-    List {
-        /// Only this flow's.
-        #[arg(long, value_name = "NAME")]
-        flow: Option<String>,
-        /// Only with this status: running, waiting, completed, failed, timed-out or cancelled.
-        #[arg(long)]
-        status: Option<String>,
-        /// Only those that wait at this trigger, by its id.
-        #[arg(long)]
-        trigger: Option<String>,
-        /// Most executions, 1 to 200 [default: 50].
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<u32>,
-    },
+    #[command(after_help = LIST_EXAMPLES)]
+    List(Box<Wanted>),
     /// Show an execution step by step.
     Show {
         /// As `ringback execution list` shows it.
@@ -39,13 +27,65 @@ pub(super) enum Execution {
     },
 }
 
+/// Which are listed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Wanted {
+    /// Only this flow's.
+    #[arg(long, value_name = "NAME")]
+    flow: Option<String>,
+    /// Only with one of these statuses: running, waiting, completed, failed, timed-out or cancelled; several with commas
+    /// between them.
+    #[arg(long, value_name = "STATUSES")]
+    status: Vec<String>,
+    /// Only those that wait at this trigger, by its id.
+    #[arg(long, value_name = "ID")]
+    trigger: Option<String>,
+    /// Only the one that this callback started, by its id.
+    #[arg(long, value_name = "ID")]
+    callback: Option<String>,
+    /// Only those in this environment.
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Only those that began at this time or later: 2026-01-31T08:00:00Z, or how long ago: 15m, 24h, 30d.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those that began before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Only where this is in the code or the message of the error, whatever the case.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Most executions, 1 to 200 [default: 50].
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u32>,
+}
+
+impl Wanted {
+    fn filters(self) -> [(&'static str, Option<String>); 8] {
+        [
+            ("flow", self.flow),
+            ("status", several(&self.status)),
+            ("trigger", self.trigger),
+            ("callback", self.callback),
+            ("environment", self.environment),
+            ("since", self.since),
+            ("until", self.until),
+            ("reason", self.reason),
+        ]
+    }
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  ringback execution list --status failed,timed-out --since 24h
+  ringback execution list --flow payment --status waiting";
+
 impl Execution {
     pub(super) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
-            Self::List { flow, status, trigger, limit } => {
-                let list = client
-                    .get_first("/v1/executions", &[("flow", flow), ("status", status), ("trigger", trigger)], limit)
-                    .await?;
+            Self::List(wanted) => {
+                let limit = wanted.limit;
+                let list = client.get_first("/v1/executions", &wanted.filters(), limit).await?;
                 if client.json {
                     json(&list);
                     return Ok(());

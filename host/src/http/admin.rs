@@ -7,6 +7,7 @@ mod document;
 mod environments;
 mod executions;
 mod extract;
+mod filters;
 mod flows;
 mod health;
 mod plugins;

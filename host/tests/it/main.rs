@@ -30,6 +30,7 @@ mod jwt;
 mod ledger;
 mod limits;
 mod linearizability;
+mod lists;
 mod load;
 mod neighbours;
 mod nocobase;

@@ -28,6 +28,9 @@ pub enum Status {
 }
 
 impl Status {
+    pub const ALL: [Self; 6] =
+        [Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::TimedOut, Self::Cancelled];
+
     pub fn is_ended(self) -> bool {
         !matches!(self, Self::Running | Self::Waiting)
     }

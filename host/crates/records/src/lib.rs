@@ -16,6 +16,7 @@ pub mod redirect;
 pub mod reply;
 pub mod secret;
 pub mod stop;
+pub mod summary;
 pub mod sync;
 pub mod ticket;
 pub mod time;

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What became of a callback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It started an execution.
@@ -35,6 +35,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    pub const ALL: [Self; 8] = [
+        Self::Started,
+        Self::Resumed,
+        Self::Kept,
+        Self::Answered,
+        Self::Ignored,
+        Self::Duplicate,
+        Self::Rejected,
+        Self::Failed,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",

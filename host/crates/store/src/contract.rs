@@ -323,6 +323,12 @@ pub struct Page<T> {
     pub next: Option<[u8; 16]>,
 }
 
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
+}
+
 /// Something whose time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {

@@ -19,9 +19,6 @@ use serde::de::DeserializeOwned;
 use std::io;
 use std::sync::Arc;
 
-/// Most records that one page looks at: a filter that accepts little must not read the whole store.
-pub(super) const SCANNED_MAX: usize = 10_000;
-
 /// The open engine.
 pub(super) struct Engine {
     /// Most bytes of one change.
@@ -241,32 +238,6 @@ impl Engine {
                 Ok((rest, value))
             })
             .collect()
-    }
-
-    /// Records under a prefix that `wanted` accepts, last first, before the id `before`.
-    pub(super) fn page<T>(
-        &self,
-        prefix: &[u8],
-        before: Option<[u8; 16]>,
-        limit: usize,
-        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
-        wanted: impl Fn(&T) -> bool,
-    ) -> Result<Page<T>, StoreError> {
-        let end = [prefix, &before.unwrap_or([0xff; 16])].concat();
-        let mut page = Page { items: Vec::new(), next: None };
-        let mut last = None;
-        for (scanned, item) in self.values(self.index.scan(prefix.to_vec(), end, true), read).enumerate() {
-            if page.items.len() == limit || scanned == SCANNED_MAX {
-                page.next = last;
-                break;
-            }
-            let (key, value) = item?;
-            last = key.get(prefix.len()..).and_then(|id| id.try_into().ok());
-            if wanted(&value) {
-                page.items.push(value);
-            }
-        }
-        Ok(page)
     }
 
     /// The next lines of a journal, and the keys by which the execution is found: what runs, who waits, what is due.
@@ -539,7 +510,11 @@ fn is_timeout(entries: &[Entry]) -> bool {
 }
 
 /// Values are JSON: no value can contain what looks like a frame of the log, which begins with a control character.
-fn put<T: Serialize + ?Sized>(operations: &mut Vec<Operation>, key: Vec<u8>, value: &T) -> Result<(), StoreError> {
+pub(super) fn put<T: Serialize + ?Sized>(
+    operations: &mut Vec<Operation>,
+    key: Vec<u8>,
+    value: &T,
+) -> Result<(), StoreError> {
     let value = to_json(&key, value)?;
     operations.push(Operation::Put { key, revision: 0, value });
     Ok(())

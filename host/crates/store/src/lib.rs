@@ -15,6 +15,7 @@ mod flow;
 mod index;
 mod journal;
 mod key;
+mod lists;
 mod log;
 mod open;
 pub mod planted;
@@ -28,7 +29,7 @@ pub use changes::Changes;
 pub use contract::{
     Claim, ClaimPage, Delivery, Due, DueKey, DuePage, Mail, MailboxLimits, NoRoom, Page, StoreError, Write,
 };
-pub use filter::{CallbackFilter, ExecutionFilter, TicketFilter};
+pub use filter::{CallbackFilter, ExecutionFilter, Text, TicketFilter, TimeRange};
 pub use open::{Lock, OpenError};
 pub use retention::Forgotten;
 pub use verify::Findings;
@@ -176,32 +177,6 @@ impl Store {
         }
     }
 
-    /// Callbacks that are wanted, newest first, older than `before`. A page may have fewer than there are, or none: where `next`
-    /// says, the others are.
-    pub fn callbacks(
-        &self,
-        workspace: &Name,
-        before: Option<[u8; 16]>,
-        limit: usize,
-        wanted: &CallbackFilter,
-    ) -> Result<Page<CallbackRecord>, StoreError> {
-        let accepts = |record: &CallbackRecord| wanted.accepts(record);
-        let mut page = self.engine.page(&key::callbacks(workspace), before, limit, engine::parse, accepts)?;
-        let recent = self.recent.page(workspace, before, limit, engine::SCANNED_MAX, accepts)?;
-        // Both have looked at everything from there on.
-        let seen_from = page.next.max(recent.unseen.map(recent::after));
-        page.items.extend(recent.records);
-        page.items.retain(|record| seen_from.is_none_or(|from| *record.id.as_bytes() >= from));
-        page.items.sort_by_key(|record| std::cmp::Reverse(record.id));
-        page.items.dedup_by_key(|record| record.id);
-        page.next = seen_from;
-        if page.items.len() > limit || (page.items.len() == limit && seen_from.is_some()) {
-            page.items.truncate(limit);
-            page.next = page.items.last().map(|record| *record.id.as_bytes());
-        }
-        Ok(page)
-    }
-
     /// An execution, with its journal in order.
     pub fn execution(&self, workspace: &Name, id: ExecutionId) -> Result<Option<(Summary, Vec<Entry>)>, StoreError> {
         let (key, prefix) = (key::execution(workspace, id), key::journal(workspace, id));
@@ -224,18 +199,6 @@ impl Store {
     /// An execution without its journal.
     pub fn summary(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Summary>, StoreError> {
         self.engine.value_as(&key::execution(workspace, id), journal::summary)
-    }
-
-    /// Executions that are wanted, newest first, older than `before`.
-    pub fn executions(
-        &self,
-        workspace: &Name,
-        before: Option<[u8; 16]>,
-        limit: usize,
-        wanted: &ExecutionFilter,
-    ) -> Result<Page<Summary>, StoreError> {
-        self.engine
-            .page(&key::executions(workspace), before, limit, journal::summary, |summary| wanted.accepts(summary))
     }
 
     /// Executions of a flow that have not ended: those that wait for a callback; when there are none, the others.
@@ -462,17 +425,6 @@ impl Store {
     /// The workspace and the id of the ticket with this state.
     pub fn ticket_of_state(&self, state: Uuid) -> Result<Option<(Name, TicketId)>, StoreError> {
         self.engine.get(&key::ticket_state(state))
-    }
-
-    /// Tickets that are wanted, newest first, older than `before`.
-    pub fn tickets(
-        &self,
-        workspace: &Name,
-        before: Option<[u8; 16]>,
-        limit: usize,
-        wanted: &TicketFilter,
-    ) -> Result<Page<TicketRecord>, StoreError> {
-        self.engine.page(&key::tickets(workspace), before, limit, engine::parse, |ticket| wanted.accepts(ticket))
     }
 
     pub fn tokens(&self) -> Result<Vec<(String, TokenRecord)>, StoreError> {

@@ -2,7 +2,7 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Path, Query};
-use super::{List, PageQuery, answer, read};
+use super::{List, PageQuery, answer, filters, read};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::pipeline::{Replay, ReplayError};
@@ -13,6 +13,7 @@ use ringback_records::name::CallbackId;
 use ringback_records::name::ExecutionId;
 use ringback_records::outcome::Outcome;
 use ringback_records::reply::ReplyRecord;
+use ringback_records::summary::CallbackSummary;
 use ringback_records::trace::TraceEntry;
 use ringback_store::CallbackFilter;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// Which callbacks are wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
     /// Only this flow's.
@@ -34,33 +36,50 @@ struct Filter {
     trigger: Option<String>,
     /// Only this ticket's, by its id.
     ticket: Option<String>,
-    /// Only with this outcome: `started`, `resumed`, `kept`, `answered`, `ignored`, `duplicate`, `rejected`, `failed`.
+    /// Only those that started or resumed this execution, or are about it, by its id.
+    execution: Option<String>,
+    /// Only those of this environment.
+    environment: Option<String>,
+    /// Only with one of these outcomes, separated by commas, or the parameter more than once.
+    #[param(value_type = Option<Vec<String>>)]
     outcome: Option<String>,
+    /// Only those that came at this time or later: RFC 3339, or how long ago: `15m`, `24h`, `30d`.
+    since: Option<String>,
+    /// Only those that came before this time.
+    until: Option<String>,
+    /// Only where this text is in the stage that decided or in its reason; case does not count.
+    reason: Option<String>,
+    /// Only where this text is in the path, the query, the headers or the body, as they are kept; case does not count.
+    text: Option<String>,
+    /// Most items, 1 to 200; 50 when absent.
     limit: Option<usize>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// Lists callbacks, newest first.
-#[utoipa::path(get, path = "/v1/callbacks", tag = "callbacks", params(Filter), responses((status = 200, body = Object), (status = "4XX", body = Problem)))]
+/// Lists callbacks as summaries, newest first. A page may have fewer items than there are; while it has a `next_cursor`, there may be
+/// others.
+#[utoipa::path(get, path = "/v1/callbacks", tag = "callbacks", params(Filter), responses((status = 200, body = List<CallbackSummary>), (status = "4XX", body = Problem)))]
 async fn list_callbacks(
     State(app): State<Arc<App>>,
     caller: Viewer,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let Filter { flow, trigger, ticket, outcome, limit, cursor } = filter;
-    let page = PageQuery { limit, cursor };
-    let outcome: Option<Outcome> = outcome
-        .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_outcome(&text)))
-        .transpose()?;
+    let page = PageQuery { limit: filter.limit, cursor: filter.cursor };
     let (before, limit) = (page.before()?, page.limit()?);
-    let wanted = CallbackFilter { flow, trigger, ticket, outcome };
+    let wanted = CallbackFilter {
+        flow: filters::name(filter.flow.as_deref())?,
+        trigger: filter.trigger,
+        ticket: filters::id("ticket", filter.ticket.as_deref())?,
+        execution: filters::id("execution", filter.execution.as_deref())?,
+        environment: filters::name(filter.environment.as_deref())?,
+        outcomes: filters::outcomes(filter.outcome.as_deref())?,
+        time: filters::time(filter.since.as_deref(), filter.until.as_deref())?,
+        reason: filters::text("reason", filter.reason.as_deref())?,
+        text: filters::text("text", filter.text.as_deref())?,
+    };
     let page = read(move || app.store.callbacks(&caller.workspace, before, limit, &wanted)).await?;
-    Ok(answer(StatusCode::OK, List::page(page, |record| record)))
-}
-
-fn unknown_outcome(text: &str) -> Problem {
-    let allowed = "started, resumed, kept, answered, ignored, duplicate, rejected, failed";
-    Problem::bad_request("invalid_outcome", format!("`{text}` is not an outcome; allowed: {allowed}"))
+    Ok(answer(StatusCode::OK, List::page(page, |callback| callback)))
 }
 
 /// Shows one callback with the trace of its stages.

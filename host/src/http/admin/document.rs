@@ -1,6 +1,8 @@
 //! The OpenAPI document, with what the handlers' types do not say: problems have a media type of their own, and names, ids and
 //! limits have a form.
 
+use ringback_records::journal::Status;
+use ringback_records::outcome::Outcome;
 use ringback_records::time::lifetime_pattern;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
@@ -46,6 +48,11 @@ fn name_problem(response: &mut Value) {
     }
 }
 
+/// The form of a parameter that takes several values.
+fn one_or_more(values: &[&str]) -> Value {
+    json!({ "items": { "type": "string", "enum": values }, "minItems": 1 })
+}
+
 /// Adds the form of a parameter to its schema.
 fn describe(path: &str, parameter: &mut Value) {
     let text = |name: &str| parameter.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -63,12 +70,14 @@ fn describe(path: &str, parameter: &mut Value) {
         // The id that the page before ended with: whatever sorts there will do.
         ("query", "users", "cursor") => return,
         ("query", _, "cursor") => json!({ "format": "uuid" }),
-        ("query", "callbacks", "outcome") => {
-            json!({ "enum": ["started", "resumed", "kept", "answered", "ignored", "duplicate", "rejected", "failed"] })
+        ("query", "callbacks", "outcome") => one_or_more(Outcome::ALL.map(Outcome::as_str).as_slice()),
+        ("query", "executions", "status") => one_or_more(Status::ALL.map(Status::as_str).as_slice()),
+        ("query", "callbacks" | "executions", "flow") => is_name,
+        ("query", "callbacks" | "executions", "ticket" | "execution" | "callback") => json!({ "format": "uuid" }),
+        ("query", _, "since" | "until") => {
+            json!({ "anyOf": [{ "format": "date-time" }, { "pattern": "^[0-9]{1,5}(ms|s|m|h|d)$" }] })
         }
-        ("query", "executions", "status") => {
-            json!({ "enum": ["running", "waiting", "completed", "failed", "timed-out", "cancelled"] })
-        }
+        ("query", _, "text" | "reason") => json!({ "minLength": 1, "maxLength": 256 }),
         ("query", "tickets", "status") => json!({ "enum": ["open", "called", "closed", "expired"] }),
         _ => return,
     };

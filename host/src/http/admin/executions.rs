@@ -2,7 +2,7 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Path, Query};
-use super::{List, PageQuery, answer, read};
+use super::{List, PageQuery, answer, filters, read};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::runner::ChangeError;
@@ -55,15 +55,29 @@ struct ExecutionView {
 
 /// Which executions are wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
     /// Only this flow's.
     flow: Option<String>,
-    /// Only with this status: `running`, `waiting`, `completed`, `failed`, `timed-out`, `cancelled`.
+    /// Only with one of these statuses, separated by commas, or the parameter more than once.
+    #[param(value_type = Option<Vec<String>>)]
     status: Option<String>,
     /// Only those that wait at this trigger, by its id.
     trigger: Option<String>,
+    /// Only the one that this callback started, by its id.
+    callback: Option<String>,
+    /// Only those in this environment.
+    environment: Option<String>,
+    /// Only those that began at this time or later: RFC 3339, or how long ago: `15m`, `24h`, `30d`.
+    since: Option<String>,
+    /// Only those that began before this time.
+    until: Option<String>,
+    /// Only where this text is in the code or the message of the error; case does not count.
+    reason: Option<String>,
+    /// Most items, 1 to 200; 50 when absent.
     limit: Option<usize>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
@@ -84,27 +98,27 @@ fn view(summary: Summary, journal: Option<Vec<Entry>>) -> ExecutionView {
     }
 }
 
-/// Lists executions, newest first.
+/// Lists executions without their journals, newest first. A page may have fewer items than there are; while it has a `next_cursor`, there
+/// may be others.
 #[utoipa::path(get, path = "/v1/executions", tag = "executions", params(Filter), responses((status = 200, body = List<ExecutionView>), (status = "4XX", body = Problem)))]
 async fn list_executions(
     State(app): State<Arc<App>>,
     caller: Viewer,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let Filter { flow, status, trigger, limit, cursor } = filter;
-    let page = PageQuery { limit, cursor };
-    let status: Option<Status> = status
-        .map(|text| serde_json::from_value(text.as_str().into()).map_err(|_| unknown_status(&text)))
-        .transpose()?;
+    let page = PageQuery { limit: filter.limit, cursor: filter.cursor };
     let (before, limit) = (page.before()?, page.limit()?);
-    let wanted = ExecutionFilter { flow, status, trigger };
+    let wanted = ExecutionFilter {
+        flow: filters::name(filter.flow.as_deref())?,
+        trigger: filter.trigger,
+        callback: filters::id("callback", filter.callback.as_deref())?,
+        environment: filters::name(filter.environment.as_deref())?,
+        statuses: filters::statuses(filter.status.as_deref())?,
+        time: filters::time(filter.since.as_deref(), filter.until.as_deref())?,
+        reason: filters::text("reason", filter.reason.as_deref())?,
+    };
     let page = read(move || app.store.executions(&caller.workspace, before, limit, &wanted)).await?;
     Ok(answer(StatusCode::OK, List::page(page, |summary| view(summary, None))))
-}
-
-fn unknown_status(text: &str) -> Problem {
-    let allowed = "running, waiting, completed, failed, timed-out, cancelled";
-    Problem::bad_request("invalid_status", format!("`{text}` is not a status; allowed: {allowed}"))
 }
 
 /// Shows one execution with its journal.

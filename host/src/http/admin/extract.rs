@@ -4,23 +4,46 @@ use crate::http::error::Problem;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
 use ringback_records::json;
 use serde::de::DeserializeOwned;
 
-/// Query parameters.
+/// Query parameters. Those of [`SEVERAL`] may be there more than once: they are read as one, with commas between its values.
 pub(super) struct Query<T>(pub(super) T);
+
+/// Parameters that take several values.
+const SEVERAL: [&str; 2] = ["outcome", "status"];
 
 impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(query)| Self(query)).map_err(|error| {
-            let detail = format!("the query is not what this call takes: {}", explain(&error));
-            Problem::bad_request("invalid_query", detail)
+        let query = joined(parts.uri.query().unwrap_or_default());
+        let uri = Uri::try_from(format!("/?{query}")).map_err(|error| Problem::internal(&error))?;
+        axum::extract::Query::try_from_uri(&uri).map(|axum::extract::Query(query)| Self(query)).map_err(|error| {
+            let said = explain(&error)
+                .replace("unknown field", "unknown parameter")
+                .replace("duplicate field", "more than one");
+            Problem::bad_request("invalid_query", format!("the query is not what this call takes: {said}"))
         })
     }
+}
+
+/// A query in which each parameter of [`SEVERAL`] is there once.
+fn joined(query: &str) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for part in query.split('&') {
+        let earlier = part.split_once('=').filter(|(name, _)| SEVERAL.contains(name)).and_then(|(name, value)| {
+            let of_name = |earlier: &&mut String| earlier.split_once('=').is_some_and(|(of, _)| of == name);
+            Some((parts.iter_mut().find(of_name)?, value))
+        });
+        match earlier {
+            Some((earlier, value)) => *earlier = format!("{earlier},{value}"),
+            None => parts.push(part.to_owned()),
+        }
+    }
+    parts.join("&")
 }
 
 /// Parts of the path.
@@ -145,4 +168,16 @@ fn explain(error: &dyn std::error::Error) -> String {
 fn too_large() -> Problem {
     let detail = "the body is larger than this call takes: 64 MiB for a plugin, and 2 MiB for everything else";
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn only_what_takes_several_values_is_joined() {
+        assert_eq!(joined("outcome=a&limit=1&outcome=b,c&limit=2&outcome=%64"), "outcome=a,b,c,%64&limit=1&limit=2");
+        assert_eq!(joined("status&status=x&status=y&&a"), "status&status=x,y&&a");
+        assert_eq!(joined(""), "");
+    }
 }

@@ -1,0 +1,369 @@
+//! Whoever walks all pages of a list sees what he asked for, each once.
+
+use super::Id;
+use crate::engine::put;
+use crate::{
+    CallbackFilter, ExecutionFilter, Page, Store, StoreError, StoreOptions, Text, TimeRange, Write, journal, key,
+};
+use ringback_records::journal::{Entry, EntryKind, Status, StepError, Summary, Wait};
+use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
+use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::random::Random;
+use ringback_records::time::Timestamp;
+use ringback_records::trace::{Stage, TraceEntry, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+const WORDS: [&str; 4] = ["apple", "Pear", "o-1027", "Ünder"];
+
+fn open(directory: &Path) -> Store {
+    Store::open(directory, StoreOptions { cache_bytes: 16 << 20, ..StoreOptions::default() }).unwrap()
+}
+
+fn workspace() -> Name {
+    Name::default_name()
+}
+
+fn of<T: Clone>(random: &mut Random, all: &[T]) -> T {
+    all[usize::try_from(random.below(all.len() as u64)).unwrap()].clone()
+}
+
+fn some<T: Clone>(random: &mut Random, all: &[T]) -> Option<T> {
+    (random.below(3) == 0).then(|| of(random, all))
+}
+
+fn flows() -> [Name; 3] {
+    ["a", "a-b", "b"].map(|name| name.parse().unwrap())
+}
+
+fn callback(random: &mut Random, executions: &[ExecutionId]) -> CallbackRecord {
+    let reason = of(random, &WORDS).to_owned();
+    CallbackRecord {
+        flow: some(random, &flows()),
+        trigger: of(random, &["hook", "other"]).to_owned(),
+        outcome: of(random, &Outcome::ALL),
+        execution: some(random, executions),
+        headers: vec![("x-word".to_owned(), of(random, &WORDS).to_owned())],
+        body: some(random, &WORDS).map(str::to_owned),
+        trace: vec![TraceEntry {
+            stage: Stage::Condition,
+            verdict: Verdict::Ignored,
+            reason,
+            duration_us: 1,
+            plugins: Vec::new(),
+        }],
+        ..CallbackRecord::for_testing()
+    }
+}
+
+/// Writes it where the server would.
+async fn write(store: &Store, record: &CallbackRecord) {
+    if matches!(record.outcome, Outcome::Ignored | Outcome::Rejected | Outcome::Failed)
+        && !record.id.as_bytes()[15].is_multiple_of(4)
+    {
+        assert!(store.keep_recent(&workspace(), record));
+    } else {
+        let put = Write::PutCallback { workspace: workspace(), record: Box::new(record.clone()) };
+        store.commit(vec![put]).await.unwrap();
+    }
+}
+
+/// The same as a version did that had no rows.
+async fn write_as_before(store: &Store, record: &CallbackRecord) {
+    let mut operations = Vec::new();
+    put(&mut operations, key::callback(&workspace(), record.id), record).unwrap();
+    store.engine.writer.commit(operations).await.unwrap();
+}
+
+fn made_at(id: &Id) -> u64 {
+    u64::from_be_bytes([0, 0, id[0], id[1], id[2], id[3], id[4], id[5]])
+}
+
+fn time_range(random: &mut Random, ids: &[Id]) -> TimeRange {
+    let mut time = || some(random, ids).map(|id| Timestamp::from_millis(made_at(&id)));
+    TimeRange { since: time(), until: time() }
+}
+
+fn is_in(time: TimeRange, id: &Id) -> bool {
+    let at = Timestamp::from_millis(made_at(id));
+    time.since.is_none_or(|since| at >= since) && time.until.is_none_or(|until| at < until)
+}
+
+fn callback_filter(random: &mut Random, ids: &[Id], executions: &[ExecutionId]) -> CallbackFilter {
+    CallbackFilter {
+        flow: some(random, &flows()),
+        trigger: (random.below(6) == 0).then(|| "hook".to_owned()),
+        execution: (random.below(6) == 0).then(|| executions[0]),
+        outcomes: (0..random.below(4)).map(|_| of(random, &Outcome::ALL)).collect(),
+        time: time_range(random, ids),
+        reason: (random.below(6) == 0).then(|| Text::new(&of(random, &WORDS).to_uppercase())),
+        text: (random.below(6) == 0).then(|| Text::new(&of(random, &WORDS)[2..4])),
+        ..CallbackFilter::default()
+    }
+}
+
+/// The ids of all pages; something happens between them.
+async fn walk<T>(
+    page: impl Fn(Option<Id>) -> Result<Page<T>, StoreError>,
+    limit: usize,
+    id: impl Fn(&T) -> Id,
+    mut between: impl AsyncFnMut(),
+) -> Vec<Id> {
+    let (mut before, mut seen) = (None, Vec::new());
+    for pages in 0.. {
+        assert!(pages < 5000, "it does not end");
+        let page = page(before).unwrap();
+        assert!(page.items.len() <= limit);
+        seen.extend(page.items.iter().map(&id));
+        assert!(page.next.is_none_or(|next| before.is_none_or(|before| next < before)), "it goes on");
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+        between().await;
+    }
+    assert!(seen.is_sorted_by(|a, b| a > b), "newest first, each once");
+    seen
+}
+
+#[tokio::test]
+async fn walking_all_pages_shows_every_wanted_callback_once() {
+    for seed in 0..6 {
+        let mut random = Random(seed);
+        let directory = tempfile::tempdir().unwrap();
+        let executions = [ExecutionId::new(), ExecutionId::new()];
+        let mut store = open(directory.path());
+        let mut all = BTreeMap::new();
+        let has_earlier_ones = seed % 2 == 0;
+        for number in 0..400 {
+            if number == 200 {
+                store.close().await;
+                drop(store);
+                store = open(directory.path());
+            }
+            // A clock that was put back gives ids among those of before.
+            if number == 200 || (number == 0 && !has_earlier_ones) {
+                store.renew().await.unwrap();
+            }
+            let mut record = callback(&mut random, &executions);
+            if number == 300 {
+                record.id =
+                    CallbackId::from_bytes((u128::from_be_bytes(*all.keys().nth(50).unwrap()) + 1).to_be_bytes());
+            }
+            match has_earlier_ones && number < 200 {
+                true => write_as_before(&store, &record).await,
+                false => write(&store, &record).await,
+            }
+            all.insert(*record.id.as_bytes(), record);
+            if random.below(10) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        // What was kept comes to something else.
+        for record in all.values_mut().filter(|record| record.outcome == Outcome::Kept).step_by(2) {
+            record.decide(Outcome::Resumed, Verdict::Passed, "later".to_owned());
+            let put = Write::PutCallback { workspace: workspace(), record: Box::new(record.clone()) };
+            store.commit(vec![put]).await.unwrap();
+        }
+        let ids: Vec<Id> = all.keys().copied().collect();
+        for _ in 0..60 {
+            let wanted = callback_filter(&mut random, &ids, &executions);
+            let limit = usize::try_from(1 + random.below(40)).unwrap();
+            let mut touched = BTreeSet::new();
+            let page = |before| store.callbacks(&workspace(), before, limit, &wanted);
+            let seen = walk(
+                page,
+                limit,
+                |callback| *callback.id.as_bytes(),
+                async || {
+                    write(&store, &callback(&mut random, &executions)).await;
+                    let id = of(&mut random, &ids);
+                    match random.below(4) {
+                        0 => {
+                            let id = CallbackId::from_bytes(id);
+                            store.commit(vec![Write::DeleteCallback { workspace: workspace(), id }]).await.unwrap();
+                            touched.insert(*id.as_bytes());
+                        }
+                        1 if all[&id].outcome == Outcome::Kept => {
+                            let record = CallbackRecord { outcome: Outcome::Started, ..all[&id].clone() };
+                            write(&store, &record).await;
+                            touched.insert(id);
+                        }
+                        _ => {}
+                    }
+                },
+            )
+            .await;
+            let fits = |id: &&Id| is_in(wanted.time, id) && wanted.accepts(&all[*id]);
+            let expected: Vec<_> = ids.iter().rev().filter(fits).filter(|id| !touched.contains(*id)).collect();
+            let seen = seen.iter().filter(|id| all.contains_key(*id) && !touched.contains(*id));
+            assert!(seen.clone().eq(expected.iter().copied()), "seed {seed}, {limit} a page: {wanted:?}");
+            // Everything again as it was.
+            for id in touched {
+                let put = Write::PutCallback { workspace: workspace(), record: Box::new(all[&id].clone()) };
+                if store.callback(&workspace(), CallbackId::from_bytes(id)).unwrap().as_ref() != Some(&all[&id]) {
+                    store.commit(vec![put]).await.unwrap();
+                }
+            }
+        }
+        assert_eq!(store.verify().unwrap().problem_count, 0);
+    }
+}
+
+fn execution(random: &mut Random, number: u32) -> Summary {
+    let status = of(random, &Status::ALL);
+    let error = StepError { code: "flow_failed".into(), message: of(random, &WORDS).into(), step: "steps[1]".into() };
+    let wait = Wait { trigger: some(random, &flows()), step: "steps[2]".into(), since: Timestamp::now(), until: None };
+    Summary {
+        id: ExecutionId::new(),
+        flow: of(random, &flows()),
+        flow_version: number,
+        environment: workspace(),
+        environment_made_at: None,
+        status,
+        callback: CallbackId::new(),
+        started_at: Timestamp::now(),
+        ended_at: status.is_ended().then(Timestamp::now),
+        error: (status == Status::Failed).then_some(error),
+        wait: (status == Status::Waiting).then_some(wait),
+        entries: 1,
+    }
+}
+
+async fn advance(store: &Store, before: Option<&Summary>, summary: &Summary) {
+    let entries = vec![Entry {
+        at: Timestamp::now(),
+        step: "steps[0]".into(),
+        kind: EntryKind::If { holds: true, absent: None },
+    }];
+    let (before, summary) = (before.cloned().map(Box::new), Box::new(summary.clone()));
+    store.commit(vec![Write::Advance { workspace: workspace(), before, summary, entries }]).await.unwrap();
+}
+
+#[tokio::test]
+async fn walking_all_pages_shows_every_wanted_execution_once() {
+    for seed in 0..6 {
+        let mut random = Random(seed);
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let mut all = BTreeMap::new();
+        let has_earlier_ones = seed % 2 == 0;
+        for number in 0..300 {
+            if number == 150 || (number == 0 && !has_earlier_ones) {
+                store.renew().await.unwrap();
+            }
+            let run = execution(&mut random, number);
+            if has_earlier_ones && number < 150 {
+                let mut operations = Vec::new();
+                let key = key::execution(&workspace(), run.id);
+                let value = journal::advance(&key, None, &run, &[]).unwrap().value;
+                operations.push(crate::writer::Operation::Put { key, revision: 1, value });
+                store.engine.writer.commit(operations).await.unwrap();
+            } else {
+                advance(&store, None, &run).await;
+            }
+            all.insert(*run.id.as_bytes(), run);
+            if random.below(10) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let go_on = |run: &Summary, status| Summary {
+            status,
+            entries: run.entries + 1,
+            wait: None,
+            ended_at: Some(Timestamp::now()),
+            ..run.clone()
+        };
+        for run in all.values_mut().filter(|run| run.status == Status::Waiting).step_by(2) {
+            let after = go_on(run, Status::Completed);
+            advance(&store, Some(run), &after).await;
+            *run = after;
+        }
+        let ids: Vec<Id> = all.keys().copied().collect();
+        for _ in 0..40 {
+            let wanted = ExecutionFilter {
+                flow: some(&mut random, &flows()),
+                trigger: (random.below(6) == 0).then(|| "a".to_owned()),
+                statuses: (0..random.below(3)).map(|_| of(&mut random, &Status::ALL)).collect(),
+                time: time_range(&mut random, &ids),
+                reason: (random.below(6) == 0).then(|| Text::new("FLOW_failed: pear")),
+                ..ExecutionFilter::default()
+            };
+            let limit = usize::try_from(1 + random.below(30)).unwrap();
+            let mut touched = BTreeMap::new();
+            let page = |before| store.executions(&workspace(), before, limit, &wanted);
+            let seen = walk(
+                page,
+                limit,
+                |run| *run.id.as_bytes(),
+                async || {
+                    advance(&store, None, &execution(&mut random, 0)).await;
+                    let id = of(&mut random, &ids);
+                    let run: &Summary = touched.get(&id).unwrap_or(&all[&id]);
+                    if !run.status.is_ended() {
+                        let after = go_on(run, of(&mut random, &[Status::Cancelled, Status::Running]));
+                        advance(&store, Some(run), &after).await;
+                        touched.insert(id, after);
+                    }
+                },
+            )
+            .await;
+            let fits = |id: &&Id| is_in(wanted.time, id) && wanted.accepts(&all[*id]);
+            let expected = ids.iter().rev().filter(fits).filter(|id| !touched.contains_key(*id));
+            let seen = seen.iter().filter(|id| all.contains_key(*id) && !touched.contains_key(*id));
+            assert!(seen.eq(expected), "seed {seed}, {limit} a page: {wanted:?}");
+            all.extend(touched);
+        }
+        assert_eq!(store.verify().unwrap().problem_count, 0);
+    }
+}
+
+/// A page has an end, however large what it looks at is, and the next goes on there.
+#[tokio::test]
+async fn a_page_reads_no_more_than_is_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let body = Some("x".repeat(8 << 20));
+    let mut all = Vec::new();
+    for _ in 0..10 {
+        let record = CallbackRecord { body: body.clone(), outcome: Outcome::Started, ..CallbackRecord::for_testing() };
+        write(&store, &record).await;
+        all.insert(0, *record.id.as_bytes());
+    }
+    let wanted = CallbackFilter::default();
+    let first = store.callbacks(&workspace(), None, 10, &wanted).unwrap();
+    assert_eq!(first.items.len(), 8, "64 MiB are enough");
+    let page = |before| store.callbacks(&workspace(), before, 10, &wanted);
+    assert_eq!(walk(page, 10, |callback| *callback.id.as_bytes(), async || {}).await, all);
+}
+
+#[test]
+fn a_callback_is_wanted_when_all_that_is_said_holds() {
+    let record = CallbackRecord {
+        path: "/h/Door".to_owned(),
+        query: "page=7".to_owned(),
+        headers: vec![("x-kind".to_owned(), "Paid".to_owned())],
+        body_base64: Some("AGFiYw==".to_owned()),
+        ..callback(&mut Random(1), &[ExecutionId::new()])
+    };
+    let has = |text: &str| CallbackFilter { text: Some(Text::new(text)), ..CallbackFilter::default() }.accepts(&record);
+    for there in ["/H/DOOR", "page=7", "x-kind: paid", "PAID", "ABC"] {
+        assert!(has(there), "{there}");
+    }
+    for absent in ["page=8", "AGFiYw", "condition"] {
+        assert!(!has(absent), "{absent}");
+    }
+    let says =
+        |text: &str| CallbackFilter { reason: Some(Text::new(text)), ..CallbackFilter::default() }.accepts(&record);
+    assert!(says("CONDITION: ") && says(&record.trace[0].reason) && !says("paid"));
+    let other = |change: fn(&mut CallbackFilter)| {
+        let mut wanted = CallbackFilter::default();
+        change(&mut wanted);
+        wanted.accepts(&record)
+    };
+    assert!(other(|_| {}) && other(|wanted| wanted.environment = Some(workspace())));
+    assert!(!other(|wanted| wanted.environment = Some("test".parse().unwrap())));
+    assert!(!other(|wanted| wanted.ticket = Some(TicketId::new())));
+    assert!(!other(|wanted| wanted.execution = Some(ExecutionId::new())));
+}

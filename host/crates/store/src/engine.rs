@@ -5,17 +5,18 @@ use super::journal::{self, Advanced};
 use super::log::{KEY_BYTES_MAX, Log};
 use super::open::Lock;
 use super::writer::{Operation, Writer};
-use super::{ClaimPage, Due, DueKey, DuePage, Page, StoreError, Write, key};
+use super::{ClaimPage, Due, DueKey, DuePage, StoreError, Write, key};
 use crate::planted::{Fault, is_planted};
 use base64::Engine as _;
 use ringback_records::flow::FlowRecord;
 use ringback_records::journal::{Entry, EntryKind, Status, Summary};
 use ringback_records::json;
-use ringback_records::name::{ExecutionId, Name, sha256_hex};
+use ringback_records::name::{CallbackId, ExecutionId, Name, sha256_hex};
+use ringback_records::outcome::Outcome;
 use ringback_records::time::Timestamp;
 use ringback_records::user::UserTokenRecord;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
 
@@ -69,13 +70,6 @@ impl Engine {
 
     pub(super) fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
         self.index.value(key)?.map(|value| parse(key, &value)).transpose()
-    }
-
-    /// The revision of a key whose value is still this one.
-    fn revision_of<T: DeserializeOwned + PartialEq>(&self, key: &[u8], value: &T) -> Result<u32, StoreError> {
-        let slot = self.index.get(key)?.ok_or(StoreError::Conflict)?;
-        let found: Option<T> = self.index.value_at(key, slot)?.map(|found| parse(key, &found)).transpose()?;
-        if found.as_ref() == Some(value) { Ok(slot.revision) } else { Err(StoreError::Conflict) }
     }
 
     /// What `read` makes of a value.
@@ -285,6 +279,18 @@ impl Engine {
         Ok(())
     }
 
+    /// The key by which a stored callback is found by its outcome and flow.
+    fn callback_by(&self, workspace: &Name, id: CallbackId) -> Result<Option<Vec<u8>>, StoreError> {
+        #[derive(Deserialize)]
+        struct Known {
+            #[serde(default)]
+            flow: Option<Name>,
+            outcome: Outcome,
+        }
+        let known: Option<Known> = self.get(&key::callback(workspace, id))?;
+        Ok(known.map(|Known { flow, outcome }| callback_by(workspace, id, flow.as_ref(), outcome)))
+    }
+
     /// What gives waits their environment that were written before waits had one.
     pub(super) fn old_waits(&self) -> Result<Vec<Operation>, StoreError> {
         let mut operations = Vec::new();
@@ -362,7 +368,12 @@ impl Engine {
                     operations.push(Operation::DeletePrefix(key::states(workspace, name)));
                 }
                 Write::PutCallback { workspace, record } => {
-                    put(&mut operations, key::callback(workspace, record.id), record)?;
+                    let callback_key = key::callback(workspace, record.id);
+                    let by = callback_by(workspace, record.id, record.flow.as_ref(), record.outcome);
+                    let before = self.callback_by(workspace, record.id)?;
+                    operations.extend(before.filter(|before| *before != by).map(Operation::Delete));
+                    put(&mut operations, by, &())?;
+                    put(&mut operations, callback_key, record)?;
                 }
                 Write::Advance { workspace, before, summary, entries } => {
                     self.advance(&mut operations, workspace, before.as_deref(), summary, entries)?;
@@ -416,11 +427,15 @@ impl Engine {
                     operations.push(Operation::Delete(key::resumed(workspace, *callback, *execution)));
                 }
                 Write::DeleteCallback { workspace, id } => {
+                    operations.extend(self.callback_by(workspace, *id)?.map(Operation::Delete));
                     operations.push(Operation::Delete(key::callback(workspace, *id)));
                 }
                 Write::DeleteExecution { workspace, id, entries } => {
                     let key = key::execution(workspace, *id);
                     operations.push(Operation::Expect { key: key.clone(), revision: Some(*entries) });
+                    let summary = self.value_as(&key, journal::summary)?;
+                    let marks = summary.iter().flat_map(|summary| marks(workspace, summary));
+                    operations.extend(marks.map(Operation::Delete));
                     operations.push(Operation::Delete(key));
                     operations.push(Operation::DeletePrefix(key::journal(workspace, *id)));
                 }
@@ -490,10 +505,17 @@ impl Engine {
     }
 }
 
+fn callback_by(workspace: &Name, id: CallbackId, flow: Option<&Name>, outcome: Outcome) -> Vec<u8> {
+    [&key::of_flow(key::callbacks_with(workspace, outcome), flow)[..], id.as_bytes()].concat()
+}
+
 fn marks(workspace: &Name, summary: &Summary) -> Vec<Vec<u8>> {
     let mut marks = Vec::new();
     if summary.status == Status::Running {
         marks.push(key::running(workspace, summary.id));
+    } else {
+        let with = key::executions_with(workspace, summary.status);
+        marks.push([&key::of_flow(with, Some(&summary.flow))[..], summary.id.as_bytes()].concat());
     }
     for wait in &summary.waits {
         if let Some(trigger) = &wait.trigger {

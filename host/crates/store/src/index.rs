@@ -20,8 +20,9 @@ const WAITING_KEYS_MAX: usize = 4 * PORTION_KEYS;
 const NICENESS: i32 = 5;
 /// Keys of one sled batch: after each, whoever waits for the processor has it. Fewer cost more for each key.
 const BATCH_KEYS: usize = 128;
-/// Keys that a scan takes at a time, under the lock.
+/// Keys that a scan takes at a time, under the lock: few at first, since many want no more.
 const SCAN_KEYS: usize = 128;
+const FIRST_SCAN_KEYS: usize = 8;
 /// Under this key sled says up to where it contains the log.
 const CONTAINED: &[u8] = b"\0contained";
 const SLOT_FORMAT: u8 = 1;
@@ -394,7 +395,7 @@ impl Index {
 
     /// Keys from `start` on and before `end`, in order, or backwards.
     pub(super) fn scan(&self, start: Vec<u8>, end: Vec<u8>, backwards: bool) -> Scan<'_> {
-        Scan { index: self, start, end, backwards, found: VecDeque::new(), done: false }
+        Scan { index: self, start, end, backwards, keys: FIRST_SCAN_KEYS, found: VecDeque::new(), done: false }
     }
 
     /// Keys that begin with a prefix, in order.
@@ -409,6 +410,8 @@ pub(super) struct Scan<'i> {
     start: Vec<u8>,
     end: Vec<u8>,
     backwards: bool,
+    /// How many it takes next.
+    keys: usize,
     found: VecDeque<(Vec<u8>, Slot)>,
     done: bool,
 }
@@ -434,6 +437,8 @@ impl Scan<'_> {
             self.done = true;
             return Ok(());
         }
+        let keys = self.keys;
+        self.keys = (2 * keys).min(SCAN_KEYS);
         let mut merged: BTreeMap<Vec<u8>, Option<Slot>> = BTreeMap::new();
         let mut limits: Vec<Vec<u8>> = Vec::new();
         {
@@ -441,12 +446,12 @@ impl Scan<'_> {
             let waiting = self.index.waiting.read().unwrap_or_else(PoisonError::into_inner);
             let range = self.start.clone()..self.end.clone();
             let sled = self.index.db.range(range);
-            let take = |keys: &mut dyn Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>| {
-                keys.take(SCAN_KEYS).collect::<sled::Result<Vec<_>>>()
+            let take = |rows: &mut dyn Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>| {
+                rows.take(keys).collect::<sled::Result<Vec<_>>>()
             };
             let sled = if self.backwards { take(&mut sled.rev()) } else { take(&mut { sled }) };
             let sled = sled.map_err(|error| StoreError::Read(error.to_string()))?;
-            if sled.len() == SCAN_KEYS {
+            if sled.len() == keys {
                 limits.extend(sled.last().map(|(key, _)| key.to_vec()));
             }
             for (key, bytes) in sled {
@@ -455,12 +460,9 @@ impl Scan<'_> {
             }
             for changes in waiting.frozen.as_deref().into_iter().chain([&waiting.active]) {
                 let range = changes.range(self.start.clone()..self.end.clone());
-                let taken: Vec<_> = if self.backwards {
-                    range.rev().take(SCAN_KEYS).collect()
-                } else {
-                    range.take(SCAN_KEYS).collect()
-                };
-                if taken.len() == SCAN_KEYS {
+                let taken: Vec<_> =
+                    if self.backwards { range.rev().take(keys).collect() } else { range.take(keys).collect() };
+                if taken.len() == keys {
                     limits.extend(taken.last().map(|(key, _)| (*key).clone()));
                 }
                 merged.extend(taken.into_iter().map(|(key, slot)| (key.clone(), *slot)));

@@ -1,7 +1,9 @@
 //! The layout of keys: one byte of kind, the workspace, a zero byte, and what identifies the record. Numbers are
 //! big-endian, so that records sort by them. Names have no zero bytes.
 
+use ringback_records::journal::Status;
 use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
+use ringback_records::outcome::Outcome;
 use ringback_records::time::Timestamp;
 use uuid::Uuid;
 
@@ -45,7 +47,13 @@ pub(super) const MAILBOX: u8 = b'M';
 /// Who waits for a callback of a trigger.
 pub(super) const WAIT: u8 = b'W';
 
-pub(super) const KINDS: [u8; 26] = [
+/// Callbacks by outcome and flow, and executions by status and flow.
+pub(super) const CALLBACK_BY: u8 = b'c';
+pub(super) const EXECUTION_BY: u8 = b'e';
+/// The last id that may not be among those.
+pub(super) const LAST_UNORDERED: u8 = b'o';
+
+pub(super) const KINDS: [u8; 29] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -72,6 +80,9 @@ pub(super) const KINDS: [u8; 26] = [
     RESUMED,
     MAILBOX,
     WAIT,
+    CALLBACK_BY,
+    EXECUTION_BY,
+    LAST_UNORDERED,
 ];
 
 /// What the keys of a kind begin with in a workspace.
@@ -140,6 +151,46 @@ pub(super) fn executions(workspace: &Name) -> Vec<u8> {
 
 pub(super) fn execution(workspace: &Name, id: ExecutionId) -> Vec<u8> {
     key(EXECUTION, workspace, id.as_bytes())
+}
+
+/// Callbacks with an outcome, by their flows.
+pub(super) fn callbacks_with(workspace: &Name, outcome: Outcome) -> Vec<u8> {
+    let code = match outcome {
+        Outcome::Started => b's',
+        Outcome::Resumed => b'r',
+        Outcome::Kept => b'k',
+        Outcome::Answered => b'a',
+        Outcome::Ignored => b'i',
+        Outcome::Duplicate => b'd',
+        Outcome::Rejected => b'x',
+        Outcome::Failed => b'f',
+    };
+    key(CALLBACK_BY, workspace, &[code])
+}
+
+/// Executions with a status, by their flows.
+pub(super) fn executions_with(workspace: &Name, status: Status) -> Vec<u8> {
+    let code = match status {
+        Status::Running => b'r',
+        Status::Waiting => b'w',
+        Status::Completed => b'c',
+        Status::Failed => b'f',
+        Status::TimedOut => b't',
+        Status::Cancelled => b'x',
+    };
+    key(EXECUTION_BY, workspace, &[code])
+}
+
+/// Of those, the ones of a flow, or of none.
+pub(super) fn of_flow(mut with: Vec<u8>, flow: Option<&Name>) -> Vec<u8> {
+    with.extend_from_slice(flow.map_or("", Name::as_str).as_bytes());
+    with.push(0);
+    with
+}
+
+/// What comes before the id at the end of a key, and the id.
+pub(super) fn before_id(key: &[u8]) -> Option<(&[u8], &[u8; 16])> {
+    key.split_last_chunk::<16>()
 }
 
 pub(super) fn running(workspace: &Name, id: ExecutionId) -> Vec<u8> {

@@ -259,6 +259,10 @@ impl Store {
             );
             self.engine.writer.commit(signatures).await?;
         }
+        let unordered = self.engine.unordered()?;
+        if !unordered.is_empty() {
+            self.engine.writer.commit(unordered).await?;
+        }
         if !waits.is_empty() {
             tracing::info!(waits = waits.len(), "giving waits of an earlier version their environments");
             self.engine.writer.commit(waits).await?;

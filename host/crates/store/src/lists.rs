@@ -1,15 +1,18 @@
 //! Lists, newest first: in which order records are looked at, and how far one page goes.
 
-use super::engine::{Engine, parse};
+use super::engine::{Engine, parse, put};
 use super::index::Slot;
 use super::recent::Place;
+use super::writer::Operation;
 use super::{CallbackFilter, ExecutionFilter, Page, Store, StoreError, TicketFilter, journal, key};
-use ringback_records::journal::Summary;
+use ringback_records::journal::{Status, Summary};
 use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
-use ringback_records::outcome::CallbackRecord;
+use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::summary::CallbackSummary;
 use ringback_records::ticket::TicketRecord;
+use std::collections::BinaryHeap;
 use std::ops::RangeInclusive;
+use uuid::Uuid;
 
 /// The id of what is listed: its time, and then chance.
 pub(super) type Id = [u8; 16];
@@ -18,6 +21,8 @@ pub(super) type Id = [u8; 16];
 pub(super) const SCANNED_MAX: usize = 10_000;
 /// Bytes of records that are enough for one page to look at.
 const READ_BYTES: usize = 64 << 20;
+/// Most rows that are read beside each other.
+const ROWS_MAX: usize = 4096;
 
 impl Store {
     /// Callbacks that are wanted, newest first, older than `before`. A page may have fewer than there are, or none: where `next`
@@ -30,7 +35,8 @@ impl Store {
         wanted: &CallbackFilter,
     ) -> Result<Page<CallbackSummary>, StoreError> {
         let Some(ids) = before_and(before, wanted.time.ids()) else { return Ok(Page::default()) };
-        let stored = self.engine.newest(key::callbacks(workspace), &ids);
+        let rows = self.engine.rows_of_callbacks(workspace, wanted)?;
+        let stored = self.engine.places(key::callbacks(workspace), rows, &ids)?;
         let may_accept = |flow: Option<&Name>, outcome| wanted.may_accept(flow, outcome);
         // One more says that there are others.
         let recent = self.recent.newest(workspace, may_accept, &ids, SCANNED_MAX + 1)?;
@@ -40,7 +46,7 @@ impl Store {
             limit,
             both(stored, recent),
             |id, place| match place {
-                Either::Stored(slot) => self.engine.index.value_at(&key_of(id), slot),
+                Either::Stored(slot) => self.engine.value_of(&key_of(id), slot),
                 Either::Recent(place) => reader.read(id, &place),
             },
             |id, value| {
@@ -59,11 +65,12 @@ impl Store {
         wanted: &ExecutionFilter,
     ) -> Result<Page<Summary>, StoreError> {
         let Some(ids) = before_and(before, wanted.time.ids()) else { return Ok(Page::default()) };
+        let rows = self.engine.rows_of_executions(workspace, wanted)?;
         let key_of = |id| key::execution(workspace, ExecutionId::from_bytes(id));
         page(
             limit,
-            self.engine.newest(key::executions(workspace), &ids),
-            |id, slot| self.engine.index.value_at(&key_of(id), slot),
+            self.engine.places(key::executions(workspace), rows, &ids)?,
+            |id, slot| self.engine.value_of(&key_of(id), slot),
             |id, value| Ok(Some(journal::summary(&key_of(id), value)?).filter(|summary| wanted.accepts(summary))),
         )
     }
@@ -101,7 +108,162 @@ impl Engine {
             Ok((id.ok_or_else(|| StoreError::damaged(&key, "its key is not one".to_owned()))?, slot))
         })
     }
+
+    /// Where what is wanted may be, newest first: in these rows, as far as what is in them is in order, and anywhere where there are none.
+    fn places(
+        &self,
+        prefix: Vec<u8>,
+        rows: Option<Vec<Vec<u8>>>,
+        ids: &RangeInclusive<Id>,
+    ) -> Result<Places<'_>, StoreError> {
+        let known = |found: Result<(Id, Slot), StoreError>| found.map(|(id, slot)| (id, Some(slot)));
+        let Some((rows, last)) = rows.zip(self.last_unordered()?) else {
+            return Ok(Box::new(self.newest(prefix, ids).map(known)));
+        };
+        let (from, to) = (*ids.start(), *ids.end());
+        let first = u128::from_be_bytes(last).saturating_add(1).to_be_bytes();
+        let in_order = rows.into_iter().map(|row| self.newest(row, &(from.max(first)..=to)));
+        let others = self.newest(prefix, &(from..=to.min(last)));
+        // The value is not that of the key in the row.
+        let in_order = Merged::of(in_order).map(|found| found.map(|id| (id, None)));
+        Ok(Box::new(in_order.chain(others.map(known))))
+    }
+
+    fn value_of(&self, key: &[u8], slot: Option<Slot>) -> Result<Option<Vec<u8>>, StoreError> {
+        slot.map_or_else(|| self.index.value(key), |slot| self.index.value_at(key, slot))
+    }
+
+    /// The rows that have what is wanted; `None` when everything has to be looked at.
+    fn rows_of_callbacks(&self, workspace: &Name, wanted: &CallbackFilter) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        if wanted.outcomes.is_empty() && wanted.flow.is_none() {
+            return Ok(None);
+        }
+        let with =
+            Outcome::ALL.into_iter().filter(|outcome| wanted.outcomes.is_empty() || wanted.outcomes.contains(outcome));
+        self.rows(with.map(|outcome| key::callbacks_with(workspace, outcome)), wanted.flow.as_ref())
+    }
+
+    fn rows_of_executions(
+        &self,
+        workspace: &Name,
+        wanted: &ExecutionFilter,
+    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        if wanted.statuses.is_empty() && wanted.flow.is_none() {
+            return Ok(None);
+        }
+        let is_wanted = |status: &Status| wanted.statuses.is_empty() || wanted.statuses.contains(status);
+        let with = Status::ALL.into_iter().filter(|status| is_wanted(status) && *status != Status::Running);
+        let rows = self.rows(with.map(|status| key::executions_with(workspace, status)), wanted.flow.as_ref())?;
+        // Those that run are few, and in a row of their own.
+        let running = is_wanted(&Status::Running).then(|| key::running_of(workspace));
+        Ok(rows.map(|rows| rows.into_iter().chain(running).collect()))
+    }
+
+    /// The rows of a flow, or of every flow that has one; `None` when there are too many.
+    fn rows(
+        &self,
+        with: impl Iterator<Item = Vec<u8>>,
+        flow: Option<&Name>,
+    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let mut rows = Vec::new();
+        for with in with {
+            if flow.is_some() {
+                rows.push(key::of_flow(with, flow));
+                continue;
+            }
+            let end = key::after_prefix(&with);
+            let mut start = with;
+            while let Some(found) = self.index.scan(start, end.clone(), false).next() {
+                let (row, _) = before_id(&found?.0)?;
+                start = key::after_prefix(&row);
+                rows.push(row);
+                if rows.len() > ROWS_MAX {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(rows))
+    }
+
+    /// What has a higher id than this is in its row.
+    fn last_unordered(&self) -> Result<Option<Id>, StoreError> {
+        let last: Option<Uuid> = self.get(&[key::LAST_UNORDERED])?;
+        Ok(last.map(Uuid::into_bytes))
+    }
+
+    /// What says up to where there are records of a version that had no rows: once, before this one writes any.
+    pub(super) fn unordered(&self) -> Result<Vec<Operation>, StoreError> {
+        let mut last = Id::default();
+        if self.last_unordered()?.is_some() {
+            return Ok(Vec::new());
+        }
+        for kind in [key::CALLBACK, key::EXECUTION] {
+            let mut start = vec![kind];
+            while let Some(found) = self.index.scan(start, vec![kind + 1], false).next() {
+                let (of_workspace, _) = before_id(&found?.0)?;
+                start = key::after_prefix(&of_workspace);
+                if let Some(found) = self.index.scan(of_workspace, start.clone(), true).next() {
+                    last = last.max(before_id(&found?.0)?.1);
+                }
+            }
+        }
+        let mut operations = Vec::new();
+        put(&mut operations, vec![key::LAST_UNORDERED], &Uuid::from_bytes(last))?;
+        Ok(operations)
+    }
 }
+
+fn before_id(key: &[u8]) -> Result<(Vec<u8>, Id), StoreError> {
+    let (before, id) = key::before_id(key).ok_or_else(|| StoreError::damaged(key, "its key is not one".to_owned()))?;
+    Ok((before.to_vec(), *id))
+}
+
+/// Several rows of ids as one, newest first, each once.
+struct Merged<I> {
+    rows: Vec<I>,
+    /// The next of each row.
+    next: BinaryHeap<(Id, usize)>,
+    last: Option<Id>,
+    failure: Option<StoreError>,
+}
+
+impl<I: Iterator<Item = Result<(Id, Slot), StoreError>>> Merged<I> {
+    fn of(rows: impl Iterator<Item = I>) -> Self {
+        let mut merged = Self { rows: rows.collect(), next: BinaryHeap::new(), last: None, failure: None };
+        for row in 0..merged.rows.len() {
+            merged.fetch(row);
+        }
+        merged
+    }
+
+    fn fetch(&mut self, row: usize) {
+        match self.rows.get_mut(row).and_then(Iterator::next) {
+            Some(Ok((id, _))) => self.next.push((id, row)),
+            Some(Err(error)) => self.failure = Some(error),
+            None => {}
+        }
+    }
+}
+
+impl<I: Iterator<Item = Result<(Id, Slot), StoreError>>> Iterator for Merged<I> {
+    type Item = Result<Id, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(failure) = self.failure.take() {
+                return Some(Err(failure));
+            }
+            let (id, row) = self.next.pop()?;
+            self.fetch(row);
+            if self.last.replace(id) != Some(id) {
+                return Some(Ok(id));
+            }
+        }
+    }
+}
+
+/// Ids, newest first, with where their values are, as far as that is known.
+type Places<'e> = Box<dyn Iterator<Item = Result<(Id, Option<Slot>), StoreError>> + 'e>;
 
 /// Ids that are older than one, too; `None` when there are none.
 fn before_and(before: Option<Id>, ids: RangeInclusive<Id>) -> Option<RangeInclusive<Id>> {
@@ -112,13 +274,13 @@ fn before_and(before: Option<Id>, ids: RangeInclusive<Id>) -> Option<RangeInclus
 
 /// Where a callback is.
 enum Either {
-    Stored(Slot),
+    Stored(Option<Slot>),
     Recent(Place),
 }
 
 /// What is in the one place and what is in the other, newest first, each once.
 fn both(
-    stored: impl Iterator<Item = Result<(Id, Slot), StoreError>>,
+    stored: impl Iterator<Item = Result<(Id, Option<Slot>), StoreError>>,
     recent: Vec<(Id, Place)>,
 ) -> impl Iterator<Item = Result<(Id, Either), StoreError>> {
     let (mut stored, mut recent) = (stored.peekable(), recent.into_iter().peekable());

@@ -44,7 +44,13 @@ pub(super) fn summary(status: Status) -> Summary {
 }
 
 pub(super) fn waiting(trigger: &str, since: u64, until: Option<u64>) -> Summary {
-    let wait = Wait { trigger: Some(name(trigger)), step: "steps[1]".into(), rounds: Vec::new(), since: at(since), until: until.map(at) };
+    let wait = Wait {
+        trigger: Some(name(trigger)),
+        step: "steps[1]".into(),
+        rounds: Vec::new(),
+        since: at(since),
+        until: until.map(at),
+    };
     Summary { waits: vec![wait], ..summary(Status::Waiting) }
 }
 

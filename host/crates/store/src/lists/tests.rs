@@ -13,7 +13,7 @@ use ringback_records::time::Timestamp;
 use ringback_records::trace::{Stage, TraceEntry, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WORDS: [&str; 4] = ["apple", "Pear", "o-1027", "Ünder"];
 
@@ -319,6 +319,38 @@ async fn walking_all_pages_shows_every_wanted_execution_once() {
     }
 }
 
+/// What is forgotten leaves nothing in the rows.
+#[tokio::test]
+async fn rows_have_what_is_stored_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.renew().await.unwrap();
+    let rows = || [key::CALLBACK_BY, key::EXECUTION_BY].map(|kind| store.engine.index.scan_prefix(&[kind]).count());
+    let mut random = Random(1);
+    let mut record = CallbackRecord { outcome: Outcome::Kept, ..callback(&mut random, &[ExecutionId::new()]) };
+    for outcome in [Outcome::Kept, Outcome::Kept, Outcome::Failed] {
+        record.outcome = outcome;
+        let put = Write::PutCallback { workspace: workspace(), record: Box::new(record.clone()) };
+        store.commit(vec![put]).await.unwrap();
+        assert_eq!(rows(), [1, 0], "{outcome}");
+    }
+    let mut run =
+        Summary { status: Status::Running, wait: None, error: None, ended_at: None, ..execution(&mut random, 1) };
+    advance(&store, None, &run).await;
+    assert_eq!(rows(), [1, 0], "those that run have a row of their own");
+    for status in [Status::Failed, Status::Running, Status::Completed] {
+        let before = run.clone();
+        run = Summary { status, entries: run.entries + 1, ended_at: Some(Timestamp::default()), ..run };
+        advance(&store, Some(&before), &run).await;
+        assert_eq!(rows(), [1, usize::from(status != Status::Running)], "{status:?}");
+    }
+    let id = record.id;
+    store.commit(vec![Write::DeleteCallback { workspace: workspace(), id }]).await.unwrap();
+    let write = Write::DeleteExecution { workspace: workspace(), id: run.id, entries: run.entries };
+    store.commit(vec![write]).await.unwrap();
+    assert_eq!(rows(), [0, 0]);
+}
+
 /// A page has an end, however large what it looks at is, and the next goes on there.
 #[tokio::test]
 async fn a_page_reads_no_more_than_is_enough() {
@@ -366,4 +398,60 @@ fn a_callback_is_wanted_when_all_that_is_said_holds() {
     assert!(!other(|wanted| wanted.environment = Some("test".parse().unwrap())));
     assert!(!other(|wanted| wanted.ticket = Some(TicketId::new())));
     assert!(!other(|wanted| wanted.execution = Some(ExecutionId::new())));
+}
+
+/// Run it with `--ignored --nocapture`: how long pages take of lists of a million.
+#[tokio::test]
+#[ignore = "it takes minutes"]
+async fn a_page_of_a_million() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.renew().await.unwrap();
+    let text = |length: usize| Some("x".repeat(length));
+    let (started, started_at) = (Instant::now(), Timestamp::now());
+    let (mut ids, mut middle) = (Vec::new(), started_at);
+    for number in 0..1_000_000_u32 {
+        let outcome = if number % 100_003 == 0 { Outcome::Answered } else { Outcome::Started };
+        let flow = Some(if number % 200_003 == 7 { "rare" } else { "common" }.parse().unwrap());
+        ids.push(CallbackRecord { outcome, flow, body: text(200), ..CallbackRecord::for_testing() });
+        if number == 500_000 {
+            middle = Timestamp::now();
+        }
+        if ids.len() == 1000 {
+            let writes =
+                ids.drain(..).map(|record| Write::PutCallback { workspace: workspace(), record: Box::new(record) });
+            store.commit(writes.collect()).await.unwrap();
+        }
+    }
+    eprintln!("1,000,000 stored in {:?}", started.elapsed());
+    let started = Instant::now();
+    let mut kept = 0;
+    for number in 0..400_000_u32 {
+        let outcome = if number % 50_021 == 9 { Outcome::Failed } else { Outcome::Ignored };
+        let record = CallbackRecord { outcome, body: text(200), ..CallbackRecord::for_testing() };
+        while !store.keep_recent(&workspace(), &record) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        kept += 1;
+    }
+    eprintln!("{kept} kept in the ring in {:?}", started.elapsed());
+    let time = TimeRange { since: Some(Timestamp::from_millis(middle.as_millis() - 20)), until: Some(middle) };
+    let outcome = |outcome| CallbackFilter { outcomes: vec![outcome], ..CallbackFilter::default() };
+    for again in ["first", "again"] {
+        for (what, wanted) in [
+            ("all", CallbackFilter::default()),
+            ("answered", outcome(Outcome::Answered)),
+            ("failed", outcome(Outcome::Failed)),
+            ("rejected, of which there are none", outcome(Outcome::Rejected)),
+            ("started", outcome(Outcome::Started)),
+            ("of a rare flow", CallbackFilter { flow: Some("rare".parse().unwrap()), ..CallbackFilter::default() }),
+            ("of 20 ms in the middle", CallbackFilter { time, ..CallbackFilter::default() }),
+            ("with a text that none has", CallbackFilter { text: Some(Text::new("y")), ..CallbackFilter::default() }),
+        ] {
+            let started = Instant::now();
+            let page = store.callbacks(&workspace(), None, 50, &wanted).unwrap();
+            let (count, is_all) = (page.items.len(), page.next.is_none());
+            eprintln!("{again}: {what}: {count}, the last page: {is_all}, {:?}", started.elapsed());
+        }
+    }
 }

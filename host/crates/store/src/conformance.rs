@@ -358,7 +358,7 @@ pub(super) async fn lists_are_in_their_order_from_where_they_were_left(open: Ope
     let mut all: Vec<Write> = Vec::new();
     for number in 0..60_u8 {
         let run = waiting("paid", random.below(20), None);
-        waits.insert((run.wait.as_ref().unwrap().since, run.id));
+        waits.insert((run.waits[0].since, run.id));
         let other = Summary { flow: name("other"), ..waiting("paid", 1, None) };
         let (id, kept) = (CallbackId::new(), mail(1));
         deferred.insert(id);
@@ -439,7 +439,7 @@ pub(super) async fn a_filter_finds_what_it_accepts(open: Open) {
             CallbackRecord { flow, trigger, ticket, outcome: outcomes[pick(3)], ..CallbackRecord::for_testing() };
         let mut run = Summary { flow: name(names[pick(2)]), ..summary(statuses[pick(3)]) };
         if run.status == Status::Waiting {
-            run.wait = waiting(names[pick(2)], 1, None).wait;
+            run.waits = waiting(names[pick(2)], 1, None).waits;
         }
         let plugin = |plugin: &str| Some(Handler::Plugin { plugin: name(plugin), with: Value::Null });
         let handler = [plugin("a"), plugin("b"), Some(Handler::Flow { flow: name("a") }), None][pick(4)].clone();
@@ -457,18 +457,30 @@ pub(super) async fn a_filter_finds_what_it_accepts(open: Open) {
         executions.push(run);
         tickets.push(ticket);
     }
-    let maybe = |text: &str| [None, Some(text.to_owned()), Some("of nothing".to_owned())];
+    let maybe = |text: &str| [None, Some(text.to_owned()), Some("of-nothing".to_owned())];
     for (flow, trigger) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (0, 2)] {
-        let (flow, trigger) = (maybe("a")[flow].clone(), maybe("b")[trigger].clone());
-        for outcome in [None, Some(Outcome::Started)] {
-            for ticket in [None, Some(ids[0].to_string()), Some("none".to_owned())] {
-                let wanted = CallbackFilter { flow: flow.clone(), trigger: trigger.clone(), ticket, outcome };
+        let (flow, trigger) = (maybe("a")[flow].as_deref().map(name), maybe("b")[trigger].clone());
+        for outcomes in [vec![], vec![Outcome::Started], vec![Outcome::Failed, Outcome::Ignored]] {
+            for ticket in [None, Some(ids[0]), Some(TicketId::new())] {
+                let wanted = CallbackFilter {
+                    flow: flow.clone(),
+                    trigger: trigger.clone(),
+                    ticket,
+                    outcomes: outcomes.clone(),
+                    ..CallbackFilter::default()
+                };
                 let found = store.callbacks(&here(), None, 1000, &wanted).unwrap().items;
-                assert!(found.iter().eq(callbacks.iter().rev().filter(|record| wanted.accepts(record))), "{wanted:?}");
+                let expected = callbacks.iter().rev().filter(|record| wanted.accepts(record)).map(|record| record.id);
+                assert!(found.iter().map(|record| record.id).eq(expected), "{wanted:?}");
             }
         }
-        for status in [None, Some(Status::Waiting), Some(Status::Cancelled)] {
-            let wanted = ExecutionFilter { flow: flow.clone(), status, trigger: trigger.clone() };
+        for statuses in [vec![], vec![Status::Waiting, Status::Running], vec![Status::Cancelled]] {
+            let wanted = ExecutionFilter {
+                flow: flow.clone(),
+                statuses,
+                trigger: trigger.clone(),
+                ..ExecutionFilter::default()
+            };
             let found = store.executions(&here(), None, 1000, &wanted).unwrap().items;
             assert!(found.iter().eq(executions.iter().rev().filter(|run| wanted.accepts(run))), "{wanted:?}");
         }
@@ -555,7 +567,7 @@ pub(super) async fn b22_walking_all_pages_shows_every_callback_once(open: Open) 
     let walked = |limit: usize, outcome: Outcome| {
         let (mut before, mut seen) = (None, Vec::new());
         loop {
-            let wanted = CallbackFilter { outcome: Some(outcome), ..CallbackFilter::default() };
+            let wanted = CallbackFilter { outcomes: vec![outcome], ..CallbackFilter::default() };
             let page = store.callbacks(&here(), before, limit, &wanted).unwrap();
             assert!(page.items.len() <= limit);
             seen.extend(page.items.iter().map(|record| record.id));
@@ -579,7 +591,7 @@ pub(super) async fn b22_walking_all_pages_shows_every_callback_once(open: Open) 
         let (mut before, mut seen) = (None, Vec::new());
         for pages in 0.. {
             assert!(pages < 1000, "it does not end");
-            let wanted = CallbackFilter { outcome, ..CallbackFilter::default() };
+            let wanted = CallbackFilter { outcomes: outcome.into_iter().collect(), ..CallbackFilter::default() };
             let page = store.callbacks(&here(), before, limit, &wanted).unwrap();
             assert!(page.items.len() <= limit);
             seen.extend(page.items.iter().map(|record| record.id));

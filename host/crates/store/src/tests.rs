@@ -1,6 +1,6 @@
 use super::writer::Operation;
 use super::{Delivery, OpenError, Store, StoreError, StoreOptions, Write, key};
-use ringback_records::journal::{Entry, EntryKind, Status, Summary};
+use ringback_records::journal::{Entry, EntryKind, Status, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::random::Random;
 use ringback_records::time::Timestamp;

@@ -221,7 +221,7 @@ fn r3_an_execution_that_cannot_go_on_without_its_flow_fails() {
     let before = execution.summary;
     let (summary, entry) = Execution::failed_without_flow(&before, NOW).unwrap();
     let error = summary.error.as_ref().unwrap();
-    assert_eq!((error.code.as_str(), &error.step), ("flow_gone", &before.wait.as_ref().unwrap().step));
+    assert_eq!((error.code.as_str(), &error.step), ("flow_gone", &before.waits[0].step));
     assert!(error.message.contains("is gone"), "{}", error.message);
     let journal = turn.entries.into_iter().chain([entry]).collect();
     assert_eq!(Execution::restore(&flow, before, journal).summary, summary);

@@ -56,7 +56,7 @@ pub(super) fn waiting(trigger: &str, since: u64, until: Option<u64>) -> Summary 
 
 pub(super) fn entry(number: u32) -> Entry {
     let kind = EntryKind::If { holds: true, absent: None };
-    Entry { at: Timestamp::default(), step: format!("steps[{number}]"), kind }
+    Entry { at: Timestamp::default(), step: format!("steps[{number}]"), rounds: Vec::new(), kind }
 }
 
 pub(super) fn start_in(workspace: &Name, summary: &Summary) -> Write {
@@ -104,7 +104,7 @@ pub(super) fn put_mail(run: &Summary, mail: &Mail, limits: MailboxLimits) -> Wri
 }
 
 pub(super) fn delivery(expires_at: u64) -> Delivery {
-    Delivery { callback: CallbackId::new(), body: String::new(), expires_at: at(expires_at) }
+    Delivery::new(CallbackId::new(), String::new(), at(expires_at))
 }
 
 pub(super) fn put_delivery(delivery: &Delivery, over: Option<&Delivery>) -> Write {

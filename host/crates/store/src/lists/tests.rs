@@ -214,7 +214,13 @@ async fn walking_all_pages_shows_every_wanted_callback_once() {
 fn execution(random: &mut Random, number: u32) -> Summary {
     let status = of(random, &Status::ALL);
     let error = StepError { code: "flow_failed".into(), message: of(random, &WORDS).into(), step: "steps[1]".into() };
-    let wait = Wait { trigger: some(random, &flows()), step: "steps[2]".into(), since: Timestamp::now(), until: None };
+    let wait = Wait {
+        trigger: some(random, &flows()),
+        step: "steps[2]".into(),
+        rounds: Vec::new(),
+        since: Timestamp::now(),
+        until: None,
+    };
     Summary {
         id: ExecutionId::new(),
         flow: of(random, &flows()),
@@ -226,7 +232,7 @@ fn execution(random: &mut Random, number: u32) -> Summary {
         started_at: Timestamp::now(),
         ended_at: status.is_ended().then(Timestamp::now),
         error: (status == Status::Failed).then_some(error),
-        wait: (status == Status::Waiting).then_some(wait),
+        waits: (status == Status::Waiting).then_some(wait).into_iter().collect(),
         entries: 1,
     }
 }
@@ -235,6 +241,7 @@ async fn advance(store: &Store, before: Option<&Summary>, summary: &Summary) {
     let entries = vec![Entry {
         at: Timestamp::now(),
         step: "steps[0]".into(),
+        rounds: Vec::new(),
         kind: EntryKind::If { holds: true, absent: None },
     }];
     let (before, summary) = (before.cloned().map(Box::new), Box::new(summary.clone()));
@@ -271,7 +278,7 @@ async fn walking_all_pages_shows_every_wanted_execution_once() {
         let go_on = |run: &Summary, status| Summary {
             status,
             entries: run.entries + 1,
-            wait: None,
+            waits: Vec::new(),
             ended_at: Some(Timestamp::now()),
             ..run.clone()
         };
@@ -334,8 +341,13 @@ async fn rows_have_what_is_stored_and_nothing_else() {
         store.commit(vec![put]).await.unwrap();
         assert_eq!(rows(), [1, 0], "{outcome}");
     }
-    let mut run =
-        Summary { status: Status::Running, wait: None, error: None, ended_at: None, ..execution(&mut random, 1) };
+    let mut run = Summary {
+        status: Status::Running,
+        waits: Vec::new(),
+        error: None,
+        ended_at: None,
+        ..execution(&mut random, 1)
+    };
     advance(&store, None, &run).await;
     assert_eq!(rows(), [1, 0], "those that run have a row of their own");
     for status in [Status::Failed, Status::Running, Status::Completed] {

@@ -64,7 +64,8 @@ settings! {
     store_cache_bytes: u64 = 128 << 20;
     /// size of a file of the store's log; space is given back a file at a time, and one more is prepared ahead
     store_segment_bytes: usize = 64 << 20;
-    /// how long an execution is kept after its end, with its callbacks; or `forever`
+    /// how long an execution is kept after its end, with its callbacks, and a ticket of which nothing can come any more; or
+    /// `forever`
     keep_for: String = "30d".into();
     /// how many executions are kept, the oldest that have ended go first; `0` for all
     keep_executions_max: usize = 0;

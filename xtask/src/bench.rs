@@ -157,7 +157,7 @@ fn waits(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     Ok(lines + &line)
 }
 
-fn cases() -> [Case; 4] {
+fn cases() -> [Case; 5] {
     [
         Case {
             what: "signed callback that a WASM condition rejects",
@@ -186,6 +186,13 @@ fn cases() -> [Case; 4] {
             status: "202",
             durable: true,
             goal: None,
+        },
+        Case {
+            what: "signed callback of a sync flow with a WASM step",
+            flow: "    mode: sync\n  - plugin: json-reshape\n    with: { shape: { ref: { path: $.data.ref } } }\n    as: shaped\n  - respond: { status: 202, json: { ref: '${{ shaped.ref }}' } }\n",
+            status: "202",
+            durable: true,
+            goal: Some(0.3),
         },
     ]
 }

@@ -2,9 +2,11 @@
 
 pub(crate) mod document;
 pub(crate) mod parse;
+pub(crate) mod schema;
 
 pub use document::Mistake;
 pub use parse::parse;
+pub use schema::SCHEMA;
 
 use crate::auth::Auth;
 use crate::condition::Condition;
@@ -21,9 +23,6 @@ use ringback_records::name::Name;
 use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
-
-/// The JSON Schema of flow files, for editors.
-pub const SCHEMA: &str = include_str!("flow/schema.json");
 
 /// A flow of one version, ready to run.
 #[derive(Debug)]

@@ -4,9 +4,10 @@ mod ids;
 mod names;
 mod trigger;
 
-pub(crate) use trigger::{LONGEST, TRIGGER_KEYS};
+pub(crate) use trigger::LONGEST;
 
 use super::document::{Kind, Member, Node};
+use super::schema::keys;
 use super::{BodySpec, Flow, Mistake, Parsed, Place, PluginMention, ReplySpec, Step, Trigger};
 use crate::condition::Condition;
 use crate::execution::{KINDS, Read};
@@ -25,10 +26,6 @@ use std::time::Duration;
 const STEPS_MAX: usize = 500;
 /// Deepest nesting of conditions and of `if`.
 pub(crate) const NESTING_MAX: usize = 16;
-
-const FLOW_KEYS: &[&str] = &["flow", "description", "steps"];
-const PLUGIN_KEYS: &[&str] = &["plugin", "with"];
-const REPLY_KEYS: &[&str] = &["status", "headers", "json", "text", "type", "redirect_url"];
 
 /// Reads a flow of the given version.
 ///
@@ -104,7 +101,7 @@ impl<'a> Members<'a> {
 
 impl Parser {
     fn flow(&mut self, document: &Node, version: u32) -> Option<Flow> {
-        let members = self.object(document, "a flow", FLOW_KEYS)?;
+        let members = self.object(document, "a flow", &keys("flow"))?;
         let name = self.required(&members, "flow").and_then(|node| self.name(node));
         if let Some(description) = members.get("description") {
             self.text(description);
@@ -187,7 +184,7 @@ impl Parser {
     }
 
     fn condition(&mut self, node: &Node, depth: usize) -> Option<Condition> {
-        const FORMS: &[&str] = &["jsonpath", "plugin", "all", "any", "not"];
+        let forms = [&["plugin"], &*keys("conditionForm")].concat();
         if depth > NESTING_MAX {
             self.mistakes.push(node.mistake(format!("conditions may be nested {NESTING_MAX} deep")));
             return None;
@@ -199,12 +196,12 @@ impl Parser {
             return self.plugin_call(node, Role::Condition).map(Condition::Plugin);
         }
         let Kind::Object(list) = &node.kind else {
-            self.wrong(node, "a CEL expression in quotes, or one of jsonpath, plugin, all, any, not");
+            self.wrong(node, "a CEL expression in quotes, or one of plugin, jsonpath, all, any, not");
             return None;
         };
-        let members = self.object(node, "a condition", FORMS)?;
+        let members = self.object(node, "a condition", &forms)?;
         let [only] = list.as_slice() else {
-            self.mistakes.push(node.mistake(format!("a condition has exactly one of {}", FORMS.join(", "))));
+            self.mistakes.push(node.mistake(format!("a condition has exactly one of {}", forms.join(", "))));
             return None;
         };
         if let Some(path) = members.get("jsonpath") {
@@ -235,13 +232,13 @@ impl Parser {
         if has(node, "plugin") {
             return self.plugin_call(node, Role::Responder).map(ReplySpec::Plugin);
         }
-        let members = self.object(node, "a reply", REPLY_KEYS)?;
+        let members = self.object(node, "a reply", &keys("reply"))?;
         self.reply_of(&members)
     }
 
     pub(crate) fn reply_of(&mut self, members: &Members<'_>) -> Option<ReplySpec> {
         if members.get("plugin").is_some() {
-            for key in REPLY_KEYS {
+            for key in keys("reply") {
                 if let Some(member) = members.member(key) {
                     self.mistakes
                         .push(member.name_at.mistake(format!("with `plugin`, the plugin decides about `{key}`")));
@@ -327,7 +324,7 @@ impl Parser {
     }
 
     fn plugin_call(&mut self, node: &Node, role: Role) -> Option<PluginCall> {
-        let members = self.object(node, "a plugin", PLUGIN_KEYS)?;
+        let members = self.object(node, "a plugin", &keys("pluginCall"))?;
         self.plugin_call_of(&members, role)
     }
 

@@ -6,9 +6,9 @@ use crate::expression::{Cel, Truth};
 use crate::flow::Step;
 use crate::flow::document::Node;
 use crate::flow::parse::{NESTING_MAX, Parser};
+use crate::flow::schema::keys;
 use ringback_records::journal::EntryKind;
 
-pub(crate) const KEYS: &[&str] = &["if", "then", "else"];
 const THEN: usize = 0;
 const ELSE: usize = 1;
 
@@ -20,7 +20,7 @@ struct If {
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "an if step", KEYS)?;
+    let members = parser.object(node, "an if step", &keys("ifStep"))?;
     if parser.depth >= NESTING_MAX {
         parser.mistakes.push(node.mistake(format!("`if` may be nested {NESTING_MAX} deep")));
         return None;

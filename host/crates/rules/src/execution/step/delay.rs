@@ -5,6 +5,7 @@ use crate::execution::{Event, Execution};
 use crate::expression::{Scope, Template};
 use crate::flow::document::{self, Node};
 use crate::flow::parse::Parser;
+use crate::flow::schema::keys;
 use ringback_records::journal::EntryKind;
 use ringback_records::time::{Timestamp, parse_duration};
 use serde_json::Value;
@@ -18,11 +19,11 @@ enum Delay {
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "a delay step", &["delay"])?;
+    let members = parser.object(node, "a delay step", &keys("delayStep"))?;
     let value = members.get("delay")?;
     let delay = match &value.kind {
         document::Kind::Object(_) => {
-            let members = parser.object(value, "a delay step", &["until"])?;
+            let members = parser.object(value, "a delay step", &keys("until"))?;
             let until = parser.required(&members, "until")?;
             parser.text(until)?;
             Delay::Until(parser.template(until)?)

@@ -5,6 +5,7 @@ use crate::execution::Execution;
 use crate::expression::Template;
 use crate::flow::document::{self, Node};
 use crate::flow::parse::Parser;
+use crate::flow::schema::keys;
 
 #[derive(Debug)]
 struct Fail {
@@ -12,11 +13,11 @@ struct Fail {
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "a fail step", &["fail"])?;
+    let members = parser.object(node, "a fail step", &keys("failStep"))?;
     let value = members.get("fail")?;
     let message = match &value.kind {
         document::Kind::Object(_) => {
-            let members = parser.object(value, "a fail step", &["message"])?;
+            let members = parser.object(value, "a fail step", &keys("message"))?;
             parser.required(&members, "message")?
         }
         _ => {

@@ -5,6 +5,7 @@ use crate::execution::{Effect, Event, Execution, prepare};
 use crate::expression::{Cel, Template};
 use crate::flow::document::{self, Node};
 use crate::flow::parse::Parser;
+use crate::flow::schema::keys;
 use crate::flow::{BodySpec, Step};
 use http::Method;
 use ringback_records::journal::{EntryKind, PreparedRequest};
@@ -13,8 +14,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) const KEYS: &[&str] = &["http", "as"];
-pub(crate) const REQUEST_KEYS: &[&str] = &["method", "url", "headers", "json", "text", "timeout", "retry", "on_error"];
 /// The members of the result of a request.
 const RESULT: &[&str] = &["status", "headers", "body", "note", "error"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
@@ -199,9 +198,9 @@ impl Kind for Http {
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "an http step", KEYS)?;
+    let members = parser.object(node, "an http step", &keys("httpStep"))?;
     let value = members.get("http")?;
-    let request = parser.object(value, "an http step", REQUEST_KEYS)?;
+    let request = parser.object(value, "an http step", &keys("request"))?;
     parser.secrets_allowed = true;
     let url = parser.required(&request, "url").and_then(|node| {
         parser.text(node)?;
@@ -236,7 +235,7 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
 }
 
 fn read_retry(parser: &mut Parser, node: &Node) -> Option<Retry> {
-    let members = parser.object(node, "`retry`", &["attempts", "backoff"])?;
+    let members = parser.object(node, "`retry`", &keys("retry"))?;
     let attempts = parser.required(&members, "attempts")?;
     let attempts = match &attempts.kind {
         document::Kind::Scalar(Value::Number(number))

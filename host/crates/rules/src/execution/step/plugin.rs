@@ -4,11 +4,10 @@ use super::{At, Begin, Failure, Kind, Line, Next};
 use crate::execution::{Effect, Event, Execution};
 use crate::flow::document::Node;
 use crate::flow::parse::Parser;
+use crate::flow::schema::keys;
 use crate::plugin_call::PluginCall;
 use ringback_records::journal::EntryKind;
 use ringback_records::plugin::Role;
-
-pub(crate) const KEYS: &[&str] = &["plugin", "with", "as"];
 
 #[derive(Debug)]
 struct Plugin {
@@ -17,7 +16,7 @@ struct Plugin {
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "a plugin step", KEYS)?;
+    let members = parser.object(node, "a plugin step", &keys("pluginStep"))?;
     let call = parser.plugin_call_of(&members, Role::Step);
     let result = parser.name_of_result(&members);
     let call = call?;

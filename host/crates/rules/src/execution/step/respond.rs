@@ -5,13 +5,11 @@ use crate::execution::{Effect, Event, Execution};
 use crate::face::Mode;
 use crate::flow::document::Node;
 use crate::flow::parse::Parser;
+use crate::flow::schema::keys;
 use crate::flow::{ReplySpec, Trigger};
 use crate::reply::{self, ReplyError};
 use ringback_records::journal::EntryKind;
 use ringback_records::reply::ReplyRecord;
-
-pub(crate) const KEYS: &[&str] =
-    &["status", "headers", "json", "text", "type", "redirect_url", "plugin", "with", "end"];
 
 #[derive(Debug)]
 struct Respond {
@@ -21,7 +19,7 @@ struct Respond {
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "a respond step", &["respond"])?;
+    let members = parser.object(node, "a respond step", &keys("respondStep"))?;
     let value = members.get("respond")?;
     if parser.triggers.iter().all(|trigger| trigger.mode == Mode::Async) {
         parser.mistakes.push(node.mistake(
@@ -29,7 +27,7 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
              trigger's `reply`",
         ));
     }
-    let members = parser.object(value, "a respond step", KEYS)?;
+    let members = parser.object(value, "a respond step", &keys("respond"))?;
     // NB-30: where the flow is NocoBase's, a response ends it.
     let is_nocobase = |trigger: &Trigger| trigger.faces.first().is_some_and(|face| face.responding_ends());
     let ends = parser.triggers.first().is_some_and(is_nocobase);

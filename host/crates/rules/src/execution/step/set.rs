@@ -5,6 +5,7 @@ use crate::execution::Execution;
 use crate::expression::Template;
 use crate::flow::document::{self, Node};
 use crate::flow::parse::Parser;
+use crate::flow::schema::keys;
 use ringback_records::journal::EntryKind;
 use serde_json::Map;
 use std::borrow::Cow;
@@ -13,7 +14,7 @@ use std::borrow::Cow;
 struct Set(Vec<(String, Template)>);
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "a set step", &["set"])?;
+    let members = parser.object(node, "a set step", &keys("setStep"))?;
     let value = members.get("set")?;
     let document::Kind::Object(list) = &value.kind else {
         parser.wrong(value, "an object of names and values");

@@ -5,28 +5,15 @@ use crate::execution::{Effect, Event, Execution};
 use crate::expression::Template;
 use crate::flow::document::Node;
 use crate::flow::parse::Parser;
+use crate::flow::schema::keys;
 use crate::flow::{Mistake, PluginMention};
 use ringback_records::journal::EntryKind;
 use ringback_records::plugin::Role;
 use ringback_records::ticket::TicketRequest;
 
-pub(crate) const KEYS: &[&str] = &["ticket", "as"];
-pub(crate) const TICKET_KEYS: &[&str] = &[
-    "handler",
-    "state_parameter",
-    "retryable",
-    "allow_multiple",
-    "confirm",
-    "alternative_domain",
-    "expires_in",
-    "response",
-    "close",
-];
-pub(crate) const HANDLER_KEYS: &[&str] = &["flow", "execution", "trigger", "plugin", "with"];
 /// The members of the result of a ticket that is made, and of one that is closed.
 const TICKET_RESULT: &[&str] = &["url", "state", "id"];
 const CLOSED_RESULT: &[&str] = &["id"];
-pub(crate) const RESPONSE_KEYS: &[&str] = &["type", "redirect_url", "body", "code", "headers"];
 
 #[derive(Debug)]
 struct Ticket {
@@ -36,10 +23,10 @@ struct Ticket {
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "a ticket step", KEYS)?;
+    let members = parser.object(node, "a ticket step", &keys("ticketStep"))?;
     let mistakes = parser.mistakes.len();
     let value = members.get("ticket")?;
-    let ticket = parser.object(value, "a ticket", TICKET_KEYS)?;
+    let ticket = parser.object(value, "a ticket", &keys("ticket"))?;
     if ticket.get("close").is_some() {
         for member in ticket.members.iter().filter(|member| member.name != "close") {
             let detail = format!("a step closes a ticket or makes one: `{}` is for one that is made", member.name);
@@ -47,7 +34,7 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
         }
     }
     if let Some(response) = ticket.get("response") {
-        parser.object(response, "the response of a ticket", RESPONSE_KEYS);
+        parser.object(response, "the response of a ticket", &keys("storedResponse"));
     }
     if let Some(handler) = ticket.get("handler") {
         parser.handler(handler);
@@ -86,7 +73,7 @@ impl Kind for Ticket {
 
 impl Parser {
     fn handler(&mut self, node: &Node) {
-        let Some(handler) = self.object(node, "the handler of a ticket", HANDLER_KEYS) else { return };
+        let Some(handler) = self.object(node, "the handler of a ticket", &keys("handler")) else { return };
         let found: Vec<_> = ["flow", "trigger", "plugin"].iter().filter_map(|name| handler.member(name)).collect();
         let [one] = found[..] else {
             return self.mistakes.push(node.mistake("a handler has exactly one of flow, trigger, plugin"));

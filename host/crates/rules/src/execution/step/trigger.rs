@@ -4,7 +4,8 @@ use super::{At, Begin, Failure, Kind, Line, Next};
 use crate::execution::{Activation, Effect, Event, Execution};
 use crate::face::Mode;
 use crate::flow::document::{self, Node};
-use crate::flow::parse::{LONGEST, Parser, TRIGGER_KEYS};
+use crate::flow::parse::{LONGEST, Parser};
+use crate::flow::schema::keys;
 use crate::flow::{Flow, Step};
 use ringback_records::callback::Input;
 use ringback_records::journal::{EntryKind, Status, StepError};
@@ -30,7 +31,7 @@ enum OnTimeout {
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
-    let members = parser.object(node, "a trigger", TRIGGER_KEYS)?;
+    let members = parser.object(node, "a trigger", &keys("trigger"))?;
     let timeout = members.get("timeout").and_then(|node| parser.duration(node, Duration::from_secs(1), LONGEST));
     if let (Some(node), None) = (members.get("on_timeout"), members.get("timeout")) {
         parser.mistakes.push(node.mistake("`on_timeout` needs a `timeout`"));

@@ -4,10 +4,10 @@ use super::Parser;
 use crate::face::Face;
 use crate::flow::GivenIds;
 use crate::flow::document::Node;
+use crate::flow::schema::keys;
 use ringback_records::name::{DIFFERENT_MIN, SECRET_MIN, looks_random};
 use uuid::Uuid;
 
-pub(super) const IDS_KEYS: &[&str] = &["key", "flow", "trigger"];
 /// Fewest characters of a key whose callers prove themselves besides.
 const PROVED_KEY_MIN: usize = 8;
 /// Fewest characters of a callback's id, which has a signature beside it.
@@ -18,10 +18,11 @@ const PART_MAX: usize = 128;
 impl Parser {
     /// What the URLs of a trigger are made of. Whether its callers prove themselves decides how short a key may be.
     pub(super) fn ids(&mut self, node: &Node, faces: &[&'static dyn Face], is_proved: bool) -> GivenIds {
-        let Some(members) = self.object(node, "`ids`", IDS_KEYS) else { return GivenIds::default() };
+        let keys = keys("ids");
+        let Some(members) = self.object(node, "`ids`", &keys) else { return GivenIds::default() };
         for member in members.members {
             let used = faces.iter().flat_map(|face| face.parts()).any(|part| *part == member.name);
-            if IDS_KEYS.contains(&member.name.as_str()) && !used {
+            if keys.contains(&member.name.as_str()) && !used {
                 let with = "`key` belongs to the faces native and nocobase, `flow` and `trigger` to flowrunner; a callback of \
                             patchworks has an `id` and a `signature` of its own";
                 let detail = format!("no URL of this trigger has a `{}`: {with}", member.name);

@@ -8,6 +8,7 @@ use crate::face;
 use crate::face::Face;
 use crate::face::Mode;
 use crate::flow::document::{Kind, Node};
+use crate::flow::schema::keys;
 use crate::flow::{CallbackSpec, Dedupe, GivenIds, Same, Trigger};
 use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
 use crate::parse::{Parse, Pick};
@@ -20,34 +21,6 @@ use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::time::Duration;
 
-pub(crate) const TRIGGER_KEYS: &[&str] = &[
-    "trigger",
-    "id",
-    "ids",
-    "face",
-    "callbacks",
-    "environments",
-    "methods",
-    "limit",
-    "redact",
-    "verify",
-    "auth",
-    "parse",
-    "fields",
-    "when",
-    "dedupe",
-    "mode",
-    "respond_within",
-    "reply",
-    "timeout",
-    "on_timeout",
-    "mailbox",
-];
-pub(super) const CALLBACK_KEYS: &[&str] = &["name", "id", "signature", "content_type"];
-pub(super) const AUTH_KEYS: &[&str] = &["basic", "jwt", "user", "roles", "on_fail"];
-pub(super) const JWT_KEYS: &[&str] =
-    &["secret", "jwks", "algorithms", "issuer", "audience", "user", "roles", "tolerance"];
-const PICK_SOURCES: &[&str] = &["body", "query", "header"];
 const PARSERS: &[&str] = &["json", "form", "text", "auto"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// Keys that only make sense where an execution waits.
@@ -161,7 +134,7 @@ impl Parser {
             self.choice(node, "a mailbox (or `{ttl: …}`)", &["off"]);
             return None;
         }
-        let members = self.object(node, "a mailbox", &["ttl"])?;
+        let members = self.object(node, "a mailbox", &keys("mailbox"))?;
         let ttl = self.required(&members, "ttl")?;
         self.duration(ttl, Duration::from_secs(1), LONGEST)
     }
@@ -177,7 +150,7 @@ impl Parser {
             self.choice(node, "a way to know callbacks again (or `{by: …, window: …}`)", &["off"]);
             return None;
         }
-        let members = self.object(node, "`dedupe`", &["by", "same", "window"])?;
+        let members = self.object(node, "`dedupe`", &keys("dedupe"))?;
         let by = match members.get("by") {
             Some(node) => {
                 self.text(node)?;
@@ -253,7 +226,7 @@ impl Parser {
         };
         let mut callbacks: Vec<CallbackSpec> = Vec::new();
         for item in items {
-            let Some(members) = self.object(item, "a callback", CALLBACK_KEYS) else { continue };
+            let Some(members) = self.object(item, "a callback", &keys("callback")) else { continue };
             let Some(name) = self.required(&members, "name").and_then(|node| self.name(node)) else { continue };
             if callbacks.iter().any(|known| known.name == name) {
                 self.mistakes.push(item.mistake("another callback of this trigger has the same name"));
@@ -316,7 +289,7 @@ impl Parser {
     }
 
     fn limit(&mut self, node: &Node) -> Option<Limit> {
-        let members = self.object(node, "`limit`", &["calls", "per"])?;
+        let members = self.object(node, "`limit`", &keys("limit"))?;
         let calls = self.required(&members, "calls")?;
         let number = match &calls.kind {
             Kind::Scalar(Value::Number(number)) => number.as_u64().and_then(|calls| u32::try_from(calls).ok()),
@@ -352,14 +325,14 @@ impl Parser {
             return None;
         };
         match self.choice(scheme_node, "a scheme", &schemes)? {
-            "none" => self.object(node, "`scheme: none`", &["scheme"]).map(|_| Verify::None),
+            "none" => self.object(node, "`scheme: none`", &keys("schemeNone")).map(|_| Verify::None),
             "standard-webhooks" => {
-                let members = self.object(node, "`scheme: standard-webhooks`", &["scheme", "secret", "tolerance"])?;
+                let members = self.object(node, "`scheme: standard-webhooks`", &keys("schemeStandardWebhooks"))?;
                 let tolerance = self.tolerance(&members);
                 Some(Verify::StandardWebhooks { secrets: self.secrets(&members, "secret")?, tolerance })
             }
             "cloudevents" => {
-                let members = self.object(node, "`scheme: cloudevents`", &["scheme", "origins"])?;
+                let members = self.object(node, "`scheme: cloudevents`", &keys("schemeCloudevents"))?;
                 let list = self.required(&members, "origins")?;
                 let Kind::List(items) = &list.kind else {
                     self.wrong(list, "a list of origins, such as [eventgrid.azure.net], or ['*']");
@@ -385,7 +358,7 @@ impl Parser {
     /// What is asked of callers. On a face that knows users, a user may always say who it is (FR-31).
     fn auth(&mut self, node: Option<&Node>, may_be_user: bool) -> Auth {
         let mut auth = Auth { user: if may_be_user { UserRule::Optional } else { UserRule::Off }, ..Auth::default() };
-        let members = node.and_then(|node| self.object(node, "`auth`", AUTH_KEYS));
+        let members = node.and_then(|node| self.object(node, "`auth`", &keys("auth")));
         let Some(members) = members else { return auth };
         auth.basic = members.get("basic").and_then(|node| self.basic(node));
         if let Some(node) = members.get("jwt") {
@@ -421,7 +394,7 @@ impl Parser {
     }
 
     fn jwt(&mut self, node: &Node) -> Option<Jwt> {
-        let members = self.object(node, "`jwt`", JWT_KEYS)?;
+        let members = self.object(node, "`jwt`", &keys("jwt"))?;
         let (keys, allowed) = match (members.get("secret"), members.get("jwks")) {
             (Some(_), None) => (JwtKeys::Secret(self.secrets(&members, "secret")?), OF_SECRETS),
             (None, Some(node)) => {
@@ -477,7 +450,7 @@ impl Parser {
     }
 
     fn basic(&mut self, node: &Node) -> Option<Basic> {
-        let members = self.object(node, "`basic`", &["username", "password"])?;
+        let members = self.object(node, "`basic`", &keys("basic"))?;
         let username = self.required(&members, "username")?;
         let name = self.text(username)?.to_owned();
         if name.contains(':') {
@@ -503,19 +476,7 @@ impl Parser {
     }
 
     fn hmac(&mut self, node: &Node) -> Option<Hmac> {
-        const KEYS: &[&str] = &[
-            "scheme",
-            "secret",
-            "header",
-            "algorithm",
-            "encoding",
-            "prefix",
-            "signed",
-            "timestamp_header",
-            "tolerance",
-            "id_header",
-        ];
-        let members = self.object(node, "`scheme: hmac`", KEYS)?;
+        let members = self.object(node, "`scheme: hmac`", &keys("schemeHmac"))?;
         let secrets = self.secrets(&members, "secret");
         let header = self.required(&members, "header").and_then(|node| self.header_name(node));
         let algorithm = match members.get("algorithm") {
@@ -626,8 +587,8 @@ impl Parser {
             return self.plugin_call(node, Role::Parser).map(|call| Parse::Plugin(Box::new(call)));
         }
         if has(node, "form") {
-            let members = self.object(node, "a parser", &["form"])?;
-            let members = self.object(members.get("form")?, "`form`", &["json"])?;
+            let members = self.object(node, "a parser", &keys("formParser"))?;
+            let members = self.object(members.get("form")?, "`form`", &keys("formOptions"))?;
             let list = self.required(&members, "json")?;
             let Kind::List(items) = &list.kind else {
                 self.wrong(list, "a list of the fields that hold JSON, such as [payload]");
@@ -637,8 +598,8 @@ impl Parser {
             return Some(Parse::Form { json });
         }
         if has(node, "json") {
-            let members = self.object(node, "a parser", &["json"])?;
-            let members = self.object(members.get("json")?, "`json`", &["any_type"])?;
+            let members = self.object(node, "a parser", &keys("jsonParser"))?;
+            let members = self.object(members.get("json")?, "`json`", &keys("jsonOptions"))?;
             let any_type = self.required(&members, "any_type")?;
             let Kind::Scalar(Value::Bool(any_type)) = any_type.kind else {
                 self.wrong(any_type, "true or false");
@@ -662,9 +623,10 @@ impl Parser {
             let path = JsonPath::compile(self.text(node)?);
             return path.map_err(|error| self.compile_error(node, &error)).ok().map(Pick::Data);
         };
-        let members = self.object(node, "a pick", PICK_SOURCES)?;
+        let sources = keys("fromRequest");
+        let members = self.object(node, "a pick", &sources)?;
         let (source, node) =
-            match PICK_SOURCES.iter().filter_map(|name| Some((*name, members.get(name)?))).collect::<Vec<_>>()[..] {
+            match sources.iter().filter_map(|name| Some((*name, members.get(name)?))).collect::<Vec<_>>()[..] {
                 [one] => one,
                 _ => {
                     self.mistakes.push(node.mistake("a pick is from one of body, query and header"));

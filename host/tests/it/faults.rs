@@ -14,7 +14,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -136,6 +136,9 @@ fn answered(events: &[Event], lines: &BTreeSet<String>) -> BTreeSet<String> {
     lines.iter().filter(is_sent).cloned().collect()
 }
 
+/// So many answers are worth a power failure, and more than a segment of the log.
+const ANSWERS_RECORDED: usize = 240;
+
 /// What was recorded of a server under load, and what its callers were answered.
 pub struct Recorded {
     data: PathBuf,
@@ -144,7 +147,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Load of some callers for a while, on this server.
+    /// Load of some callers for a while, on this server, until there is something to lose.
     pub async fn make(server: Server, directory: &Path) -> Self {
         let record = directory.join("record");
         let ledger = Ledger::open(directory.join("ledger"));
@@ -155,7 +158,13 @@ impl Recorded {
             let world = World::make(&api, ledger.clone(), TIMEOUT, false).await.unwrap();
             let world = world.numbers_from(round * 1_000_000);
             let senders = world.send(3, &process, server.data(), 11 + round);
-            tokio::time::sleep(Duration::from_millis(900)).await;
+            let began = Instant::now();
+            let enough = (usize::try_from(round).unwrap() + 1) * ANSWERS_RECORDED / 2;
+            while began.elapsed() < Duration::from_millis(900)
+                || (ledger.lines().len() < enough && began.elapsed() < Duration::from_secs(30))
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
             senders.stop().await;
             process.terminate();
             assert_eq!(process.wait(Duration::from_secs(10)), Some(0));

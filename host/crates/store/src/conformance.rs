@@ -216,6 +216,7 @@ pub(super) async fn what_conflicts_changes_nothing(open: Open) {
         ("a ticket of a state that another has", put_ticket(ticket(1), None)),
         ("a ticket of another revision", put_ticket(ticket(1), Some(7))),
         ("a version that is not there", Write::ExpectFlowVersion { workspace: here(), name: here(), version: 1 }),
+        ("another who begins the same execution", start(&run)),
         ("an execution that has gone on", Write::DeleteExecution { workspace: here(), id: run.id, entries: 7 }),
     ];
     for (what, write) in cases {
@@ -223,6 +224,9 @@ pub(super) async fn what_conflicts_changes_nothing(open: Open) {
         assert!(matches!(store.commit(change).await, Err(StoreError::Conflict)), "{what}");
         assert_eq!(marks(&store), 0, "{what}");
     }
+    let at_once = vec![start(&missing), put_mail(&missing, &mail(1), ROOM)];
+    assert!(matches!(store.commit(at_once).await, Err(StoreError::Conflict)), "it was not there before the change");
+    assert!(store.summary(&here(), missing.id).unwrap().is_none());
     assert_eq!(store.execution(&here(), run.id).unwrap().unwrap(), (run, vec![entry(0)]));
     assert_eq!(store.delivery(&here(), &here(), &here(), &[7; 32]).unwrap(), Some(known));
 }

@@ -58,7 +58,7 @@ impl StoreError {
     }
 }
 
-/// One part of a change.
+/// One part of a change. What it expects, it expects of what was there before the whole change.
 #[derive(Clone, Debug)]
 pub enum Write {
     PutFlow {

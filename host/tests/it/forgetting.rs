@@ -36,9 +36,11 @@ async fn r7_c3_what_is_tried_again_is_not_forgotten() {
         };
         server = server.restart_with(change).await;
         let then = server.urls("again").await.remove(1);
-        let tried = ids.iter().map(|id| {
+        let tried = ids.iter().enumerate().map(|(number, id)| {
             let (server, then) = (&server, &then);
             async move {
+                // Some before it is looked for what is too much, some after.
+                tokio::time::sleep(Duration::from_millis(number as u64 / 2)).await;
                 let retried = server.api(Method::POST, &format!("/v1/executions/{id}/retry")).send().await.unwrap();
                 if retried.status() == StatusCode::NOT_FOUND {
                     return false;

@@ -65,7 +65,9 @@ impl TestServer {
         is_ready.await.expect("the server did not start");
         let token = std::fs::read_to_string(data.path().join("admin-token")).unwrap();
         let none = reqwest::redirect::Policy::none();
-        let client = reqwest::Client::builder().no_proxy().redirect(none).build().unwrap();
+        // On a slow machine, a connection that was idle for long may be closed when it is used again.
+        let idle = Duration::from_secs(2);
+        let client = reqwest::Client::builder().no_proxy().redirect(none).pool_idle_timeout(idle).build().unwrap();
         Self {
             public,
             admin,

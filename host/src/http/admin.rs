@@ -110,6 +110,7 @@ async fn identify<B>(mut response: Response<B>) -> Response<B> {
 
 /// Which part of a list is wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PageQuery {
     /// Most items, 1 to 200; 50 when absent.

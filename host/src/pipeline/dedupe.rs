@@ -190,6 +190,13 @@ impl Pipeline {
             return Err((Stage::Dedupe, Stop::refused(409, "delivery_id_reused", detail, reason)));
         }
         let first = self.store.callback(&workspace, known.callback).map_err(failed)?;
+        // What was kept and came to nothing, since it expired or did not count, is as if it had not come.
+        if first.as_ref().is_some_and(|first| first.outcome == Outcome::Ignored) {
+            if let Some(identity) = &mut passage.identity {
+                identity.over = Some(known);
+            }
+            return Ok(None);
+        }
         let reply = match first {
             Some(CallbackRecord { reply: Some(reply), .. }) if reply.status < 500 || passage.ticket.is_some() => {
                 reply.into()

@@ -82,3 +82,49 @@ async fn c2_copies_at_the_edge_of_a_window_begin_one_execution() {
     let begun: usize = futures_util::future::join_all(rounds).await.into_iter().sum();
     assert!(begun > ROUNDS / 2, "{begun} of {ROUNDS} edges were met");
 }
+
+/// What was kept and expired did nothing: the same delivery can come again, and is explained by what became of it.
+#[tokio::test]
+async fn a_delivery_that_expired_in_the_mailbox_can_come_again() {
+    let server = TestServer::start().await;
+    let source = "flow: late\nsteps:\n  - trigger: In\n  - delay: 2500ms\n  - trigger: Then\n    dedupe: { by: '${{ data.k }}' }\n    \
+                  mailbox: { ttl: 1s }\n";
+    let urls = server.deploy_all(source).await;
+    let id = execution(&server, &urls[0], 1).await;
+    let then = format!("{}?execution={id}", urls[1]);
+    let send = async || {
+        let answer = server.post(&then, &json!({ "k": 1 })).await;
+        assert_eq!(answer.status().as_u16(), 202);
+        let kept = answer.headers().contains_key("ringback-outcome");
+        (answer.headers()["ringback-callback"].to_str().unwrap().to_owned(), kept)
+    };
+    let (first, kept) = send().await;
+    assert!(kept);
+    assert_eq!(send().await, (first.clone(), true), "the same delivery, as long as it is kept");
+    server.eventually(&format!("/v1/callbacks/{first}"), |callback| callback["outcome"] == "ignored").await;
+    server
+        .eventually(&format!("/v1/executions/{id}"), |run| {
+            run["status"] == "waiting" && run["wait"]["trigger"] == "then"
+        })
+        .await;
+    let (second, kept) = send().await;
+    assert!(second != first && !kept, "it is taken");
+    assert_eq!(server.ended(&id).await["status"], "completed");
+    assert_eq!(send().await, (second, false));
+}
+
+/// What was kept and taken is explained by that, and not by its being kept.
+#[tokio::test]
+async fn what_was_taken_from_the_mailbox_says_so() {
+    let server = TestServer::start().await;
+    let source = "flow: soon\nsteps:\n  - trigger: In\n  - delay: 500ms\n  - trigger: Then\n";
+    let urls = server.deploy_all(source).await;
+    let id = execution(&server, &urls[0], 1).await;
+    let answer = server.post(&format!("{}?execution={id}", urls[1]), &json!({})).await;
+    let callback = answer.headers()["ringback-callback"].to_str().unwrap().to_owned();
+    assert_eq!(server.ended(&id).await["status"], "completed");
+    let list = server.get("/v1/callbacks?outcome=resumed").await;
+    let said = &list["items"][0];
+    assert_eq!(said["id"], callback.as_str());
+    assert!(said["decided_by"].to_string().contains("took it from the mailbox"), "{said}");
+}

@@ -150,7 +150,7 @@ impl CallbackRecord {
     /// a reason for the outcome.
     pub fn deciding(&self) -> Option<&TraceEntry> {
         let decision = |entry: &&TraceEntry| entry.verdict != Verdict::Passed;
-        self.trace.iter().find(decision).or_else(|| self.trace.iter().find(|entry| entry.stage == Stage::Select))
+        self.trace.iter().find(decision).or_else(|| self.trace.iter().rfind(|entry| entry.stage == Stage::Select))
     }
 }
 

@@ -97,6 +97,7 @@ async fn show_callback(
 
 /// Whether it is only tried.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ReplayQuery {
     /// Say what would happen, and change nothing.

@@ -28,6 +28,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// Which environment is meant.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EnvironmentQuery {
     /// The name of an environment; `default` when absent.

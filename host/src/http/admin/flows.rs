@@ -81,6 +81,7 @@ struct DifferenceView {
 
 /// What to compare with.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CompareQuery {
     /// The deployed version when absent.
@@ -122,6 +123,7 @@ struct CallbackView {
 
 /// How to deploy.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ApplyQuery {
     /// Check everything, keep nothing.

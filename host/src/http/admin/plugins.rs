@@ -52,6 +52,7 @@ struct UploadView {
 
 /// What to do with an upload.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct UploadQuery {
     /// Call this version from now on; true when absent.

@@ -39,6 +39,7 @@ struct OriginBody {
 
 /// An origin to take back.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct OriginQuery {
     /// Like `https://shop.example.com`.

@@ -66,6 +66,7 @@ struct TicketView {
 
 /// Which tickets are wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
     /// Only with this status: `open`, `called`, `closed`, `expired`, `gone`.

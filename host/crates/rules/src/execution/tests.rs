@@ -257,3 +257,30 @@ fn r5_a_retry_by_hand_has_another_key_where_there_was_an_answer() {
     assert_eq!(first, format!("{}-steps.1", execution.summary.id), "the place in the file");
     assert_eq!(keys, [first.clone(), format!("{first}-1"), format!("{first}-1")]);
 }
+
+/// A key names one request: when what it is made of has changed since it was not answered, the next one has another.
+#[test]
+fn r5_another_request_has_another_key() {
+    let flow = flow("  - http: { url: 'https://a.example', json: { v: '${{ vars.v }}' }, retry: { attempts: 1 } }\n");
+    let key = |effect: Option<super::Effect<'_>>| match effect {
+        Some(super::Effect::SendHttp { idempotency_key, .. }) => idempotency_key,
+        other => panic!("{other:?}"),
+    };
+    let with = |v: &str| std::sync::Arc::new(json!({ "v": v }));
+    let (mut execution, turn) = Execution::start(&flow, Start { vars: with("one"), ..start(json!({})) }, NOW);
+    let mut journal = turn.entries;
+    let first = key(turn.effect);
+    let mut keys = Vec::new();
+    for v in ["one", "two", "two", "one"] {
+        let event = Event::HttpUnanswered { code: HTTP_FAILED, problem: "no answer: timeout".into(), retryable: true };
+        journal.extend(execution.handle(&flow, event, NOW).entries);
+        execution.vars = with(v);
+        let turn = execution.handle(&flow, Event::Retried, NOW);
+        journal.extend(turn.entries);
+        keys.push(key(turn.effect));
+        let mut restored = Execution::restore(&flow, execution.summary.clone(), journal.clone());
+        restored.vars = with(v);
+        assert_eq!(Some(&key(restored.resume(&flow, NOW).effect)), keys.last(), "a restart knows it, too");
+    }
+    assert_eq!(keys, [first.clone(), format!("{first}-1"), format!("{first}-1"), format!("{first}-2")]);
+}

@@ -83,33 +83,43 @@ pub(in crate::execution) struct Attempts {
     request: Option<Arc<PreparedRequest>>,
     /// Its `Idempotency-Key`; known as well when a request that was not answered is about to be made again.
     key: Option<String>,
+    /// The request that was not answered when someone lets the step try again, where it is known.
+    unanswered: Option<Arc<PreparedRequest>>,
 }
 
 impl Attempts {
     /// What is left when someone lets the step try again: what was not answered may have been done.
     pub(in crate::execution) fn again(self, unanswered: bool) -> Self {
-        Self { key: self.key.filter(|_| unanswered), ..Self::default() }
+        match unanswered {
+            true => Self { key: self.key, unanswered: self.request, ..Self::default() },
+            false => Self::default(),
+        }
+    }
+
+    /// Whether a request is another one than that which was not answered: what it is made of has changed.
+    fn is_another(&self, request: &PreparedRequest) -> bool {
+        self.unanswered.as_ref().is_some_and(|unanswered| **unanswered != *request)
     }
 }
 
 /// What tells a receiver that it has had a request before: the step's place in the flow file, as `steps.2.then.0`, the rounds of
 /// the loops around it, and how often someone tried a step again that was answered, since that asks for another answer.
-fn key(execution: &Execution, step: &Step) -> String {
+fn key(execution: &Execution, step: &Step, retries: u32) -> String {
     let mut place = step.path.replace('[', ".").replace(']', "");
     for (index, round) in execution.position.rounds().iter().enumerate() {
         place += &format!("{}{round}", if index == 0 { "-r" } else { "." });
     }
-    key_at(execution, &place)
+    key_at(execution, &place, retries)
 }
 
 /// The key of a request that was begun by a version that did not write it down: the number of the step, as if all stood in
 /// one line. No new key is like that, so that no two steps share one.
 fn key_of_earlier_versions(execution: &Execution, step: &Step) -> String {
-    key_at(execution, &step.number.to_string())
+    key_at(execution, &step.number.to_string(), execution.retries)
 }
 
-fn key_at(execution: &Execution, place: &str) -> String {
-    match execution.retries {
+fn key_at(execution: &Execution, place: &str, retries: u32) -> String {
+    match retries {
         0 => format!("{}-{place}", execution.summary.id),
         retries => format!("{}-{place}-{retries}", execution.summary.id),
     }
@@ -118,17 +128,20 @@ fn key_at(execution: &Execution, place: &str) -> String {
 impl Kind for Http {
     /// The request is made once, and written down before it is sent.
     fn begin<'f>(&'f self, at: &At<'_, 'f>) -> Result<Begin<'f>, Failure> {
-        let Attempts { request, key: known, .. } = &at.execution.attempts;
+        let attempts = &at.execution.attempts;
+        let Attempts { request, key: known, .. } = attempts;
         if let (Some(request), Some(key)) = (request, known) {
             let (request, idempotency_key) = (Arc::clone(request), key.clone());
             return Ok(Begin::Ask(Effect::SendHttp { call: &self.call, request, idempotency_key }));
         }
         let request = prepare(&self.call, &at.execution.scope())?;
         let key = match known {
+            // A receiver takes a key for one request.
+            Some(_) if attempts.is_another(&request) => key(at.execution, at.step, at.execution.retries + 1),
             Some(key) => key.clone(),
             // Who began it wrote nothing down.
             None if at.begun => key_of_earlier_versions(at.execution, at.step),
-            None => key(at.execution, at.step),
+            None => key(at.execution, at.step, at.execution.retries),
         };
         Ok(Begin::Write(EntryKind::HttpRequest { request, key: Some(key) }))
     }
@@ -172,6 +185,7 @@ impl Kind for Http {
         };
         match line.kind {
             EntryKind::HttpRequest { request, key } => {
+                execution.retries += u32::from(execution.attempts.is_another(request));
                 execution.attempts.request = Some(Arc::new(request.clone()));
                 execution.attempts.key = key.clone().or_else(|| earlier(execution));
                 Next::Stay

@@ -8,7 +8,7 @@ mod http;
 mod position;
 pub(crate) mod step;
 
-pub use http::{Rendered, prepare, render};
+pub use http::{Rendered, is_same, prepare, render};
 
 pub use step::http::{HTTP_FAILED, HttpCall};
 pub(crate) use step::{KINDS, Kind, Read};

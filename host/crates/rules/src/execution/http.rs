@@ -5,7 +5,7 @@ use super::HttpCall;
 use crate::expression::{Cel, EvaluationError, Scope, as_text};
 use crate::flow::BodySpec;
 use crate::redact::{Lists, Names};
-use ringback_records::journal::PreparedRequest;
+use ringback_records::journal::{PreparedRequest, Settled};
 
 /// The texts of a request that is about to be sent.
 pub struct Rendered {
@@ -56,4 +56,43 @@ pub fn render(request: &PreparedRequest, call: &HttpCall, scope: &Scope<'_>) -> 
     };
     let url = as_text(call.url.finish(&request.url, scope)?);
     Ok(Rendered { url, headers: headers.collect::<Result<_, _>>()?, body })
+}
+
+/// Whether two requests are the same when they are sent, however they were written down.
+pub fn is_same(one: &PreparedRequest, other: &PreparedRequest) -> bool {
+    let texts = |request: &PreparedRequest| {
+        let headers = request.headers.iter().map(|header| header.as_ref().map(as_written));
+        (as_written(&request.url), headers.collect::<Vec<_>>(), request.body.as_ref().map(as_written))
+    };
+    texts(one) == texts(other)
+}
+
+/// The same with every piece of a text as text, and as one text where nothing in it is open.
+fn as_written(settled: &Settled) -> Settled {
+    match settled {
+        Settled::Text(pieces) => {
+            let pieces: Vec<_> = pieces.iter().map(as_piece).collect();
+            let texts: Option<String> = pieces.iter().map(text).collect();
+            texts.map_or(Settled::Text(pieces), |text| Settled::Value(text.into()))
+        }
+        Settled::List(items) => Settled::List(items.iter().map(as_written).collect()),
+        Settled::Object(members) => {
+            Settled::Object(members.iter().map(|(name, member)| (name.clone(), as_written(member))).collect())
+        }
+        Settled::Value(_) | Settled::Expression(_) => settled.clone(),
+    }
+}
+
+fn text(piece: &Settled) -> Option<&str> {
+    match piece {
+        Settled::Value(value) => value.as_str(),
+        Settled::Expression(_) | Settled::Text(_) | Settled::List(_) | Settled::Object(_) => None,
+    }
+}
+
+fn as_piece(piece: &Settled) -> Settled {
+    match piece {
+        Settled::Value(value) => Settled::Value(as_text(value.clone()).into()),
+        other => as_written(other),
+    }
 }

@@ -1,7 +1,7 @@
 //! `http`: sends a request, several times if need be.
 
 use super::{At, Begin, Failure, Kind, Line, Next};
-use crate::execution::{Effect, Event, Execution, prepare};
+use crate::execution::{Effect, Event, Execution, is_same, prepare};
 use crate::expression::{Cel, Template};
 use crate::flow::document::{self, Node};
 use crate::flow::parse::Parser;
@@ -98,7 +98,7 @@ impl Attempts {
 
     /// Whether a request is another one than that which was not answered: what it is made of has changed.
     fn is_another(&self, request: &PreparedRequest) -> bool {
-        self.unanswered.as_ref().is_some_and(|unanswered| **unanswered != *request)
+        self.unanswered.as_ref().is_some_and(|unanswered| !is_same(unanswered, request))
     }
 }
 

@@ -13,6 +13,7 @@ mod plugins;
 mod process;
 mod readme;
 mod server;
+mod store;
 mod test;
 mod tools;
 mod wasm;
@@ -30,6 +31,7 @@ Development commands of ringback
   cargo xtask hostile [--count N]   plugins that want to hurt: written by hand, generated, damaged
   cargo xtask fuzz [SECONDS [NAME]] everything that reads bytes from outside, on bytes that libFuzzer thinks of
   cargo xtask api [EXAMPLES]        the API against its own document, on requests that schemathesis thinks of
+  cargo xtask store                 the tests of the store, each in a process of its own
   cargo xtask signers               install the providers' own libraries, which sign what the tests verify
   cargo xtask helpers               build the binaries that tests start
   cargo xtask plugins               build the first-party plugins into target/plugins/
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         }
         ["api"] => api::run(api::SHARE, None),
         ["api", examples] => api::run(examples, None),
+        ["store"] => test::store().map(|said| print!("{said}")),
         ["signers"] => tools::signers().map(drop),
         ["helpers"] => test::helpers(),
         ["plugins"] => plugins::build_all().map(drop),

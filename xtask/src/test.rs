@@ -1,7 +1,7 @@
 //! Everything that CI runs, in one command.
 
 use crate::process::{cargo, root, run as run_command, target, try_run};
-use crate::{api, checklist, families, fuzz, plugins, readme, tools, wit};
+use crate::{api, checklist, families, fuzz, plugins, readme, store, tools, wit};
 use anyhow::Result;
 use std::process::Command;
 use std::time::Instant;
@@ -30,10 +30,12 @@ pub fn run() -> Result<()> {
     }
     step("tests");
     let mut tests = cargo();
-    tests.args(["test", "--locked", "--no-fail-fast"]).args(WORKSPACE).args(["--", "--show-output"]);
+    tests.args(["test", "--locked", "--no-fail-fast"]).args(WORKSPACE);
+    tests.args(["--exclude", "ringback-store", "--", "--show-output"]);
     tests.args(left_out.iter().flat_map(|left_out| ["--skip", left_out]));
     let (passed, output) = try_run(tests.env("RUST_BACKTRACE", "0"))?;
     anyhow::ensure!(passed, "a test failed:\n{output}");
+    let output = output + &store()?;
     let mut results = checklist::results(&output);
     families::print(&results, &output);
     step("proofs that nothing is lost, and that nothing hurts");
@@ -67,6 +69,11 @@ const SEED: &str = "1";
 
 /// Everything but the fuzz targets, which exist with their instruments only.
 const WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "ringback-fuzz"];
+
+/// The tests of the store by themselves: what they printed.
+pub fn store() -> Result<String> {
+    store::run(&WORKSPACE)
+}
 
 /// What tests start: the binary, one with faults to be planted, and what stands between the binary and its files.
 pub fn helpers() -> Result<()> {

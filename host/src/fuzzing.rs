@@ -124,7 +124,7 @@ pub fn request_to_callback(input: &[u8]) {
     let _ = face::ticket(&request);
     let _ = face::selector(&request);
     let _ = face::status_token(&request.path);
-    let _ = query::structure(&request.query);
+    let _ = ringback_records::query::structure(&request.query);
     let none = Names::default();
     let callback = Lists { of_server: &none, of_trigger: None }.callback(&callback(request), None);
     let shown = callback.to_json();

@@ -526,7 +526,7 @@ pub fn fuzz(bytes: &[u8]) {
     let _ = (journal::summary_and_tail(b"fuzz", bytes), journal::entries(b"fuzz", bytes));
     log::fuzz(bytes);
     recent::fuzz(bytes);
-    record::<FlowRecord>(bytes);
+    record::<ringback_records::flow::FlowRecord>(bytes);
     record::<PluginRecord>(bytes);
     record::<SecretRecord>(bytes);
     record::<TicketRecord>(bytes);

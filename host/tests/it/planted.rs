@@ -6,7 +6,7 @@ use crate::linearizability::check_histories;
 use crate::load::{Api, World};
 use crate::process::{Ledger, Server};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Built with the feature `planted-faults`.
 fn binary() -> PathBuf {
@@ -23,6 +23,8 @@ const TRIES: usize = 4;
 enum Proof {
     Chaos,
     Histories,
+    /// A kill while one caller sends as fast as it is answered.
+    Kill,
     PowerFailures,
 }
 
@@ -35,6 +37,26 @@ async fn prove(proof: Proof, server: Server) {
             let recorded = Recorded::make(server, &directory).await;
             for seed in 0..40 {
                 recorded.fail_power(seed).await;
+            }
+        }
+        Proof::Kill => {
+            let mut process = server.start();
+            let api = Api::new(&process, server.data());
+            let source = "flow: many\nsteps:\n  - trigger: Start\n  - trigger: Then\n";
+            let path = api.deploy("many", source.to_owned()).await.unwrap().remove(0);
+            let (client, url) = (reqwest::Client::new(), format!("{}{path}", process.public));
+            let (began, mut acknowledged) = (Instant::now(), Vec::new());
+            while began.elapsed() < Duration::from_secs(1) {
+                let answer = client.post(&url).body("{}").send().await.unwrap();
+                assert_eq!(answer.status(), 202);
+                acknowledged.push(answer.headers()["ringback-callback"].to_str().unwrap().to_owned());
+            }
+            process.kill();
+            let process = server.start();
+            let api = Api::new(&process, server.data());
+            for id in acknowledged {
+                let found = api.get(&format!("/v1/callbacks/{id}")).await;
+                assert!(found.is_some(), "the acknowledged callback {id} is lost");
             }
         }
         Proof::Chaos => {
@@ -67,7 +89,7 @@ async fn planted_faults_are_noticed() {
         ("TimeoutAndCallback", Proof::Histories),
         ("AnyTakesTheYoungest", Proof::Histories),
         ("RevivedAfterRestart", Proof::Histories),
-        ("ForgottenEnd", Proof::Chaos),
+        ("ForgottenEnd", Proof::Kill),
         ("LostEarlyCallback", Proof::Chaos),
         ("ForgottenDelivery", Proof::Chaos),
     ];
@@ -80,7 +102,7 @@ async fn planted_faults_are_noticed() {
         })
     };
     // Without a fault this server passes: it is the fault that is noticed.
-    for proof in [Proof::Chaos, Proof::Histories, Proof::PowerFailures] {
+    for proof in [Proof::Chaos, Proof::Histories, Proof::Kill, Proof::PowerFailures] {
         prove_with("none", proof).await.unwrap();
     }
     for (fault, proof) in faults {

@@ -1,7 +1,6 @@
 //! A view of the inside for the benchmarks alone.
 
-use crate::catalogue::secrets::KeySource;
-use crate::catalogue::secrets::Secrets;
+use crate::catalogue::secrets::{KeySource, Secrets};
 use bytes::Bytes;
 use ringback_outbound::plugin::Outbound;
 use ringback_plugin::{Limits, Plugins, Settings, Subject};

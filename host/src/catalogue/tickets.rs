@@ -12,9 +12,8 @@ use ringback_records::name::{ExecutionId, Name, TicketId, looks_random, random_i
 use ringback_records::plugin::Role;
 use ringback_records::ticket::{Handler, HandlerRequest, TicketRecord, TicketRequest, TicketStanding, TicketStatus};
 use ringback_records::time::{Timestamp, parse_lifetime};
-use ringback_rules::face;
 use ringback_rules::flow::{Place, PluginMention};
-use ringback_rules::ticket_response;
+use ringback_rules::{face, ticket_response};
 use ringback_store::{Page, Store, StoreError, TicketFilter, Write};
 use std::sync::Arc;
 use uuid::Uuid;

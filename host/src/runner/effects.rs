@@ -2,8 +2,7 @@
 
 use super::mailbox::Look;
 use super::{RETRY_AFTER, Runner};
-use crate::catalogue::tickets;
-use crate::catalogue::tickets::TicketError;
+use crate::catalogue::tickets::{self, TicketError};
 use ringback_plugin::{CallError, Subject};
 use ringback_records::name::{Name, TicketId};
 use ringback_records::ticket::{TicketRecord, TicketRequest};

@@ -5,9 +5,8 @@ use crate::plugin_call::PluginCall;
 use crate::verify::Verified;
 use http::Method;
 use ringback_records::callback::{Request, append};
-use ringback_records::json;
-use ringback_records::query;
 use ringback_records::stop::Stop;
+use ringback_records::{json, query};
 use serde_json::{Map, Value};
 
 /// Most parameters of a query or a form.

@@ -9,8 +9,7 @@ pub use hmac::{Encoding, Hmac, HmacAlgorithm, SignedPart};
 pub use provider::{PROVIDERS, Provider};
 
 use crate::plugin_call::PluginCall;
-use crate::vault::SecretValue;
-use crate::vault::Vault;
+use crate::vault::{SecretValue, Vault};
 use bytes::Bytes;
 use ringback_records::callback::{Callback, Request};
 use ringback_records::outcome::CallbackRecord;

@@ -2,8 +2,7 @@
 
 use super::FlowError;
 use aws_lc_rs::error::Unspecified;
-use ringback_records::flow::FlowRecord;
-use ringback_records::flow::{CallbackIds, Ids, SIGNATURE_LENGTH};
+use ringback_records::flow::{CallbackIds, FlowRecord, Ids, SIGNATURE_LENGTH};
 use ringback_records::name::{Name, SECRET_MIN, random_id, random_key};
 use ringback_rules::flow::{CallbackSpec, Flow, GivenIds, Mistake, Trigger};
 use std::collections::btree_map::Entry;

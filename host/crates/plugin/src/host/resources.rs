@@ -2,8 +2,7 @@
 
 use super::paths::Paths;
 use super::{CallState, Misuse};
-use crate::bindings::imports::types;
-use crate::bindings::imports::types::{Failure, HostCallback, HostExecution};
+use crate::bindings::imports::types::{self, Failure, HostCallback, HostExecution};
 use crate::subject::ExecutionView;
 use ringback_records::callback::Callback;
 use serde_json::Value;

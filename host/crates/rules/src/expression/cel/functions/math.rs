@@ -1,8 +1,7 @@
 use super::{first, no_overload};
 use crate::expression::cel::Fail;
 use crate::expression::cel::meter::Meter;
-use crate::expression::cel::value::fitting;
-use crate::expression::cel::value::{Num, Type, Val};
+use crate::expression::cel::value::{Num, Type, Val, fitting};
 use std::cmp::Ordering;
 
 pub(super) fn greatest<'a>(values: &[Val<'a>], meter: &mut Meter) -> Result<Val<'a>, Fail> {

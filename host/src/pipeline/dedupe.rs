@@ -145,6 +145,14 @@ fn hash(passage: &Passage, selector: Option<&Selector>, kind: &[u8], value: &str
     hash
 }
 
+/// It is as if the known delivery had not come: this one takes its place, and is new.
+fn in_place_of(passage: &mut Passage, known: Delivery) -> Option<End> {
+    if let Some(identity) = &mut passage.identity {
+        identity.over = Some(known);
+    }
+    None
+}
+
 fn body_hash(passage: &Passage) -> String {
     sha256_hex(&passage.callback.request.body)
 }
@@ -166,7 +174,7 @@ impl Pipeline {
     pub(super) async fn known(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Option<End>, Stopped> {
         self.still_good(passage)?;
         let failed = |error| (Stage::Dedupe, Stop::from(&error));
-        let Some(identity) = &mut passage.identity else { return Ok(None) };
+        let Some(identity) = &passage.identity else { return Ok(None) };
         let (workspace, flow) = (passage.callback.workspace.clone(), &passage.flow.name);
         let known = self.store.delivery(&workspace, flow, &identity.trigger, &identity.hash).map_err(failed)?;
         let Some(known) = known else { return Ok(None) };
@@ -176,8 +184,7 @@ impl Pipeline {
             return Ok(None);
         }
         if known.expires_at <= Timestamp::now() || self.is_of_removed_flow(&workspace, flow, &known).map_err(failed)? {
-            identity.over = Some(known);
-            return Ok(None);
+            return Ok(in_place_of(passage, known));
         }
         let same = identity.same;
         let has_other_bytes = known.body != body_hash(passage);
@@ -190,10 +197,7 @@ impl Pipeline {
         let first = self.store.callback(&workspace, known.callback).map_err(failed)?;
         // What was kept and came to nothing, since it expired or did not count, is as if it had not come.
         if first.as_ref().is_some_and(|first| first.outcome == Outcome::Ignored) {
-            if let Some(identity) = &mut passage.identity {
-                identity.over = Some(known);
-            }
-            return Ok(None);
+            return Ok(in_place_of(passage, known));
         }
         let reply = match first {
             Some(CallbackRecord { reply: Some(reply), .. }) if reply.status < 500 || passage.ticket.is_some() => {
@@ -202,12 +206,7 @@ impl Pipeline {
             // Who gets an error sends it again so that something else comes of it.
             Some(first) if first.reply.is_some() => match self.once_more(passage, trigger, first).await? {
                 Some(reply) => reply,
-                None => {
-                    if let Some(identity) = &mut passage.identity {
-                        identity.over = Some(known);
-                    }
-                    return Ok(None);
-                }
+                None => return Ok(in_place_of(passage, known)),
             },
             // The first one still waits for its answer.
             Some(first) => self.answer_in_time(&workspace, trigger, first).await.map_err(failed)?,

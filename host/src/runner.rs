@@ -125,8 +125,8 @@ enum Why {
 }
 
 impl Job {
-    fn go_on(hand: Hand) -> Self {
-        Self { hand, why: Why::GoOn, failures: 0 }
+    fn new(hand: Hand, why: Why) -> Self {
+        Self { hand, why, failures: 0 }
     }
 }
 
@@ -157,7 +157,7 @@ impl Going {
             }
             (Next::Effect, Some(hand)) => runner.spawn(run, hand),
             (Next::Later { failures, pause }, Some(hand)) => {
-                let job = Job { failures, ..Job::go_on(hand) };
+                let job = Job { failures, ..Job::new(hand, Why::GoOn) };
                 let paused = Paused { job, pause, claim: Claim::Running };
                 runner.after(&run.workspace, run.execution.summary.id, Ok(Some(paused)));
             }
@@ -234,12 +234,12 @@ impl Runner {
     /// may end at any time.
     fn spawn(&self, run: Run, hand: Hand) {
         let Some(place) = self.inner.working.enter(&run.workspace) else {
-            return self.inner.working.line_up(&run.workspace, Job::go_on(hand));
+            return self.inner.working.line_up(&run.workspace, Job::new(hand, Why::GoOn));
         };
         let runner = self.clone();
         tokio::spawn(async move {
             let (workspace, id) = (run.workspace.clone(), hand.id());
-            let done = runner.run_in_its_place(place, run, Job::go_on(hand)).await;
+            let done = runner.run_in_its_place(place, run, Job::new(hand, Why::GoOn)).await;
             runner.after(&workspace, id, done);
         });
     }
@@ -263,7 +263,7 @@ impl Runner {
         loop {
             for (workspace, id) in hands.passed_by() {
                 if let Some(hand) = hands.claim(&workspace, id) {
-                    working.line_up_anyway(&workspace, Job { hand, why: Why::Claimed, failures: 0 });
+                    working.line_up_anyway(&workspace, Job::new(hand, Why::Claimed));
                 }
             }
             for shares in [working, requesting] {
@@ -298,7 +298,7 @@ impl Runner {
             }
         };
         let claimed = found.into_iter().filter_map(|id| hands.claim(workspace, id));
-        let claimed = claimed.map(|hand| Job { hand, why: Why::Claimed, failures: 0 }).collect();
+        let claimed = claimed.map(|hand| Job::new(hand, Why::Claimed)).collect();
         shares.found(&search, claimed, last);
     }
 
@@ -541,7 +541,7 @@ impl Runner {
                 place = match self.inner.requesting.enter(&workspace) {
                     Some(place) => place,
                     None => {
-                        self.inner.requesting.line_up(&workspace, Job::go_on(hand));
+                        self.inner.requesting.line_up(&workspace, Job::new(hand, Why::GoOn));
                         return Ok(None);
                     }
                 };
@@ -552,7 +552,7 @@ impl Runner {
                 Performed::Later { failures, pause } => {
                     let is_running = execution.summary.status == Status::Running;
                     let claim = if is_running { Claim::Running } else { Claim::Mail };
-                    return Ok(Some(Paused { job: Job { failures, ..Job::go_on(hand) }, pause, claim }));
+                    return Ok(Some(Paused { job: Job { failures, ..Job::new(hand, Why::GoOn) }, pause, claim }));
                 }
             };
             failures = 0;

@@ -102,28 +102,23 @@ impl<T> Shares<T> {
 
     /// Stands in line, or is left in the store, which knows that he runs.
     pub(super) fn line_up(&self, workspace: &Name, who: T) {
-        let mut state = lock(&self.state);
-        if state.lines.get(workspace).is_some_and(Line::is_full) {
-            state.leave(workspace, Claim::Running, Instant::now());
+        if let Err(who) = self.try_line_up(workspace, who) {
+            self.leave(workspace, Claim::Running, Instant::now());
             // Who is let go after this is found.
-            drop((state, who));
-        } else {
-            state.stand(workspace, InLine { who, is_claimed: false });
-            drop(state);
+            drop(who);
         }
-        self.freed.notify_one();
     }
 
-    /// Stands in line, if there is room: who does not, comes again.
-    pub(super) fn line_up_or_go(&self, workspace: &Name, who: T) {
+    /// Stands in line, or is given back where there is no room.
+    pub(super) fn try_line_up(&self, workspace: &Name, who: T) -> Result<(), T> {
         let mut state = lock(&self.state);
         if state.lines.get(workspace).is_some_and(Line::is_full) {
-            drop((state, who));
-            return;
+            return Err(who);
         }
         state.stand(workspace, InLine { who, is_claimed: false });
         drop(state);
         self.freed.notify_one();
+        Ok(())
     }
 
     /// Stands in line, however long it is: for those of whom the store does not know everything, and there are few.
@@ -366,7 +361,7 @@ mod tests {
         let held = shares.enter(&a).unwrap();
         for who in 0..2 * PAGE_U32 {
             shares.line_up(&a, who);
-            shares.line_up_or_go(&a, who);
+            drop(shares.try_line_up(&a, who));
         }
         assert_eq!(shares.in_line(), PAGE);
         let first = search(&shares, Duration::ZERO).unwrap();

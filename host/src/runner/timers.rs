@@ -75,7 +75,7 @@ impl Runner {
     /// Tells an execution that its time has come, unless somebody has it in hand. Who finds no room in line is found again.
     fn wake(&self, workspace: &Name, id: ExecutionId) {
         if let Some(hand) = self.inner.hands.take_free(id) {
-            self.inner.working.line_up_or_go(workspace, Job { why: Why::Woken, ..Job::go_on(hand) });
+            let _ = self.inner.working.try_line_up(workspace, Job::new(hand, Why::Woken));
         }
     }
 

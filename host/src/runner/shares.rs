@@ -361,7 +361,11 @@ mod tests {
         let held = shares.enter(&a).unwrap();
         for who in 0..2 * PAGE_U32 {
             shares.line_up(&a, who);
-            drop(shares.try_line_up(&a, who));
+            assert_eq!(
+                shares.try_line_up(&a, who).is_ok(),
+                who < PAGE_U32 / 2,
+                "{who}: given back where there is no room"
+            );
         }
         assert_eq!(shares.in_line(), PAGE);
         let first = search(&shares, Duration::ZERO).unwrap();

@@ -16,7 +16,7 @@ async fn r7_c3_what_is_tried_again_is_not_forgotten() {
     let source =
         format!("flow: again\nsteps:\n  - trigger: Start\n  - http: {{ url: '{}/x' }}\n  - trigger: Then\n", sink.url);
     let (mut gone, mut went_on) = (0, 0);
-    for _ in 0..8 {
+    for round in 0..8 {
         let urls = server.deploy_all(&source).await;
         sink.answer("/x", &[(500, Duration::ZERO); EXECUTIONS]);
         let started = (0..EXECUTIONS).map(|n| {
@@ -39,8 +39,8 @@ async fn r7_c3_what_is_tried_again_is_not_forgotten() {
         let tried = ids.iter().enumerate().map(|(number, id)| {
             let (server, then) = (&server, &then);
             async move {
-                // Some before it is looked for what is too much, some after.
-                tokio::time::sleep(Duration::from_millis(number as u64 / 2)).await;
+                // Some before it is looked for what is too much, some after: the slower the machine, the later that is.
+                tokio::time::sleep(Duration::from_millis((number as u64) << round) / 2).await;
                 let retried = server.api(Method::POST, &format!("/v1/executions/{id}/retry")).send().await.unwrap();
                 if retried.status() == StatusCode::NOT_FOUND {
                     return false;

@@ -119,14 +119,6 @@ impl CallError {
         matches!(self, Self::Guest { retryable: true, .. })
     }
 
-    /// Whether it counts against the plugin: enough of these in a minute and it rests.
-    pub(super) fn is_the_plugins_fault(&self) -> bool {
-        matches!(
-            self,
-            Self::Trapped { .. } | Self::OutOfTime { .. } | Self::OutOfMemory { .. } | Self::BadOutput { .. }
-        )
-    }
-
     /// What the caller of the callback is told.
     pub fn stop(&self, role: Role) -> Stop {
         let reason = self.to_string();

@@ -3,6 +3,7 @@
 mod bindings;
 mod cache;
 mod call;
+mod circuit;
 mod compile;
 mod component;
 mod engine;

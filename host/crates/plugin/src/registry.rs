@@ -3,6 +3,7 @@
 use super::bindings::exports;
 use super::cache::{Cache, deserialize};
 use super::call::{Answer, Caller, Linked, Question, Roles, VerifierVerdict};
+use super::circuit::Circuit;
 use super::compile::{Compiled, compile, with_causes};
 use super::engine::{self, Calls, Ticker};
 use super::error::{CallError, UploadError};
@@ -23,11 +24,11 @@ use ringback_rules::flow::PluginMention;
 use ringback_rules::vault::Vault;
 use ringback_store::{Changes, Store, StoreError, Write};
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 use wasmtime::Engine;
@@ -37,9 +38,6 @@ use wasmtime::component::{Component, Linker};
 const UPLOADS_WAITING_MAX: usize = 8;
 /// Most versions of one plugin.
 const VERSIONS_MAX: usize = 100;
-/// This many faults of one version within [`CIRCUIT_WINDOW`] and it rests.
-const CIRCUIT_FAULTS: usize = 5;
-const CIRCUIT_WINDOW: Duration = Duration::from_mins(1);
 /// The interfaces by which a call leaves something behind. Of WASI nothing is granted.
 const EFFECTS: [&str; 2] = ["ringback:plugin/state@", "ringback:plugin/http@"];
 
@@ -112,15 +110,15 @@ struct Active {
     version: Arc<ActiveVersion>,
 }
 
-/// The version that is called, and the faults that it had lately.
+/// The version that is called, with its circuit breaker.
 struct ActiveVersion {
     linked: Result<Arc<Linked>, String>,
-    faults: Mutex<VecDeque<Instant>>,
+    circuit: Circuit,
 }
 
 impl ActiveVersion {
     fn new(linked: Result<Arc<Linked>, String>) -> Arc<Self> {
-        Arc::new(Self { linked, faults: Mutex::default() })
+        Arc::new(Self { linked, circuit: Circuit::default() })
     }
 }
 
@@ -650,7 +648,7 @@ impl Inner {
         if !linked.roles.has(role) {
             return Err(missing());
         }
-        if let Some(failures) = active.is_resting() {
+        if let Some(failures) = active.version.circuit.is_open(Instant::now()) {
             return Err(CallError::Open { plugin: plugin.clone(), failures });
         }
         let _place = self.places.take(&subject.workspace).await?;
@@ -698,23 +696,7 @@ impl Active {
     fn note(&self, error: &CallError) {
         tracing::warn!(plugin.name = %self.record.name, code = error.code(), %error, "a plugin call failed");
         metrics::counter!("ringback_plugin_failures_total", "code" => error.code()).increment(1);
-        if error.is_the_plugins_fault() {
-            let mut faults = self.version.faults.lock().unwrap_or_else(PoisonError::into_inner);
-            faults.push_back(Instant::now());
-            if faults.len() > CIRCUIT_FAULTS {
-                faults.pop_front();
-            }
-        }
-    }
-
-    /// The number of faults, when there were so many within a minute that it rests for one.
-    fn is_resting(&self) -> Option<usize> {
-        let faults = self.version.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, last) = (faults.front()?, faults.back()?);
-        let resting = faults.len() == CIRCUIT_FAULTS
-            && last.duration_since(*first) < CIRCUIT_WINDOW
-            && last.elapsed() < CIRCUIT_WINDOW;
-        resting.then_some(CIRCUIT_FAULTS)
+        self.version.circuit.note(error, Instant::now());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::Flows;
+use crate::catalogue::plugins::Plugins;
 use crate::catalogue::redirects::Redirects;
 use crate::catalogue::secrets::Secrets;
 use crate::catalogue::tickets::Tickets;
@@ -10,7 +11,6 @@ use crate::catalogue::users::Users;
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use metrics_exporter_prometheus::PrometheusHandle;
-use ringback_plugin::Plugins;
 use ringback_store::Store;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;

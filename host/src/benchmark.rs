@@ -1,9 +1,10 @@
 //! A view of the inside for the benchmarks alone.
 
+use crate::catalogue::plugins::StoredState;
 use crate::catalogue::secrets::{KeySource, Secrets};
 use bytes::Bytes;
 use ringback_outbound::plugin::Outbound;
-use ringback_plugin::{Limits, Plugins, Settings, Subject};
+use ringback_plugin::{Limits, Sandbox, Settings, Subject};
 use ringback_records::callback::{Callback, Request};
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::time::Timestamp;
@@ -33,9 +34,10 @@ pub async fn condition_calls(
         body_bytes_max: 1 << 20,
         large_plugins: false,
     };
-    let plugins = Plugins::open(settings, store.clone(), secrets.vault().clone(), Outbound::new([])).await?;
-    let (workspace, name) = (Name::default_name(), Name::default_name());
-    plugins.upload(&workspace, &name, component, true).await?;
+    let state = Arc::new(StoredState(store.clone()));
+    let sandbox = Sandbox::open(settings, state, secrets.vault().clone(), Outbound::new([]))?;
+    let workspace = Name::default_name();
+    let version = sandbox.take_upload(&workspace, component).await?.version(&Name::default_name());
     let body = br#"{"ref": "refs/heads/main", "after": "0", "repository": {"full_name": "a/b"}}"#;
     let request = Request {
         method: http::Method::POST,
@@ -65,7 +67,7 @@ pub async fn condition_calls(
             started = Instant::now();
         }
         let mut uses = Vec::new();
-        plugins.evaluate(&name, &subject, config, &mut uses).await?;
+        version.evaluate(&subject, config, &mut uses).await?;
     }
     let micros = started.elapsed().as_secs_f64() * 1e6 / f64::from(calls);
     store.close().await;

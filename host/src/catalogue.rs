@@ -3,6 +3,7 @@
 pub mod doors;
 pub mod environments;
 pub mod flows;
+pub mod plugins;
 pub mod redirects;
 pub mod removal;
 pub mod secrets;

@@ -186,7 +186,6 @@ impl CliError {
         use crate::catalogue::secrets::SecretError;
         use crate::catalogue::tokens::TokenError;
         use crate::server::RunError;
-        use ringback_plugin::RegistryError;
         use ringback_rules::vault::VaultError;
         use ringback_store::OpenError;
         match self {
@@ -199,8 +198,7 @@ impl CliError {
                 RunError::Open(OpenError::Damaged { .. }) => Exit::DataDamaged,
                 RunError::Store(error)
                 | RunError::Secret(SecretError::Store(error))
-                | RunError::Token(TokenError::Store(error))
-                | RunError::Plugin(RegistryError::Store(error)) => exit_of_store(error),
+                | RunError::Token(TokenError::Store(error)) => exit_of_store(error),
                 RunError::StoreFailed(_) => Exit::StoreFailed,
                 // The key is not the one of this data.
                 RunError::Secret(
@@ -211,7 +209,7 @@ impl CliError {
                 RunError::Open(OpenError::InUse(_) | OpenError::Unusable { .. })
                 | RunError::Secret(_)
                 | RunError::Token(_)
-                | RunError::Plugin(_) => Exit::DataUnusable,
+                | RunError::Sandbox(_) => Exit::DataUnusable,
                 RunError::Listener(_) => Exit::Unreachable,
             },
         }

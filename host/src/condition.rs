@@ -1,6 +1,7 @@
 //! Whether a callback counts: asks what the trigger says, plugins among it.
 
-use ringback_plugin::{Plugins, Subject};
+use crate::catalogue::plugins::Plugins;
+use ringback_plugin::{CallError, Subject};
 use ringback_records::plugin::Role;
 use ringback_records::stop::Stop;
 use ringback_records::trace::PluginUse;
@@ -46,8 +47,9 @@ pub fn evaluate<'a>(condition: &'a Condition, scope: &'a Scope<'a>, asking: &'a 
             Condition::Plugin(call) => {
                 let config = call.config(scope).map_err(|error| Stop::from(&error))?;
                 let Asking { plugins, subject, uses } = asking;
-                let asked = plugins.evaluate(&call.plugin, subject, &config, uses).await;
-                let holds = asked.map_err(|error| error.stop(Role::Condition))?;
+                let told = |error: CallError| error.stop(Role::Condition);
+                let version = plugins.active(&subject.workspace, &call.plugin, Role::Condition).map_err(told)?;
+                let holds = version.evaluate(subject, &config, uses).await.map_err(told)?;
                 Decision::new(holds, format!("the plugin {} says {holds}", call.plugin))
             }
             Condition::Not(condition) => {

@@ -19,6 +19,7 @@ pub use replay::{Replay, ReplayError};
 
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::{Flows, Route};
+use crate::catalogue::plugins::Plugins;
 use crate::catalogue::tickets::Tickets;
 use crate::catalogue::users::Users;
 use crate::condition::{Asking, evaluate};
@@ -27,7 +28,7 @@ use crate::runner::{Answer, Next, Run, Runner, Until, advance};
 use dedupe::Identity;
 use futures_util::future::BoxFuture;
 use passage::{Origin, Passage, Place, scope_of};
-use ringback_plugin::{Plugins, Subject, VerifierVerdict};
+use ringback_plugin::{CallError, Sandbox, Subject, VerifierVerdict};
 use ringback_records::callback::{Callback, Input, Request};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::outcome::{CallbackRecord, Outcome};
@@ -60,6 +61,8 @@ pub struct Pipeline {
     pub store: Store,
     pub flows: Flows,
     pub plugins: Plugins,
+    /// Where what computes for long gives way to others.
+    pub sandbox: Sandbox,
     pub secrets: Vault,
     pub users: Users,
     pub jwt_users: JwtUsers,
@@ -212,7 +215,7 @@ impl Pipeline {
             let end = flow.weight.of(pin!(pipeline.pass_stages(&mut passage))).await;
             (end, passage)
         });
-        self.plugins.compute(&workspace, work).await.map_err(StoreError::Stopped)
+        self.sandbox.compute(&workspace, work).await.map_err(StoreError::Stopped)
     }
 
     async fn pass_stages(&self, passage: &mut Passage) -> End {
@@ -373,17 +376,18 @@ impl Pipeline {
         allow_query(&passage.received.request)?;
         let config = passage.config_before_data(call)?;
         let subject = Subject { callback: Some(Arc::clone(&passage.received)), ..passage.subject() };
-        match self.plugins.verify(&call.plugin, &subject, &config, &mut passage.uses).await {
-            Ok(VerifierVerdict::Accepted { delivery_id, subject }) => {
+        let told = |error: CallError| error.stop(Role::Verifier);
+        let version = self.plugins.active(&subject.workspace, &call.plugin, Role::Verifier).map_err(told)?;
+        match version.verify(&subject, &config, &mut passage.uses).await.map_err(told)? {
+            VerifierVerdict::Accepted { delivery_id, subject } => {
                 let who = subject.map(|who| format!(" from {who}")).unwrap_or_default();
                 let reason = format!("the plugin {} accepted it{who}", call.plugin);
                 Ok(Proof { delivery_id, id_is_signed: false, reason })
             }
-            Ok(VerifierVerdict::Rejected(reason)) => {
+            VerifierVerdict::Rejected(reason) => {
                 let reason: String = reason.chars().filter(|c| !c.is_control()).take(1000).collect();
                 Err(not_genuine(format!("the plugin {} rejected it: {reason}", call.plugin)))
             }
-            Err(error) => Err(error.stop(Role::Verifier)),
         }
     }
 
@@ -418,8 +422,10 @@ impl Pipeline {
 
     async fn ask_parser(&self, passage: &Passage, call: &PluginCall, uses: &mut Vec<PluginUse>) -> Result<Value, Stop> {
         let config = passage.config_before_data(call)?;
-        let asked = self.plugins.parse(&call.plugin, &passage.subject(), &config, uses).await;
-        asked.map_err(|error| error.stop(Role::Parser))
+        let told = |error: CallError| error.stop(Role::Parser);
+        let subject = passage.subject();
+        let version = self.plugins.active(&subject.workspace, &call.plugin, Role::Parser).map_err(told)?;
+        version.parse(&subject, &config, uses).await.map_err(told)
     }
 
     /// Whether a callback counts that no execution is asked about.

@@ -15,6 +15,7 @@ pub use waiters::{Answer, Until, Waiting};
 
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::Flows;
+use crate::catalogue::plugins::Plugins;
 use crate::catalogue::tickets::Tickets;
 use crate::weight::LoadedFlow;
 use effects::Performed;
@@ -22,7 +23,7 @@ use futures_util::future::BoxFuture;
 use hands::{Hand, Hands};
 use mailbox::Look;
 use ringback_outbound::flow::Sender as HttpSender;
-use ringback_plugin::{Plugins, Subject};
+use ringback_plugin::{Sandbox, Subject};
 use ringback_records::journal::{Entry, Status, Summary};
 use ringback_records::name::{ExecutionId, Name};
 use ringback_records::time::Timestamp;
@@ -76,6 +77,8 @@ struct Inner {
     store: Store,
     flows: Flows,
     plugins: Plugins,
+    /// Where flows that compute for long give way to others.
+    sandbox: Sandbox,
     environments: Environments,
     tickets: Tickets,
     http: HttpSender,
@@ -97,6 +100,7 @@ pub struct Parts {
     pub store: Store,
     pub flows: Flows,
     pub plugins: Plugins,
+    pub sandbox: Sandbox,
     pub environments: Environments,
     pub tickets: Tickets,
     pub http: HttpSender,
@@ -198,12 +202,14 @@ pub struct Run {
 
 impl Runner {
     pub fn new(parts: Parts, executions_max: usize) -> Self {
-        let Parts { store, flows, plugins, environments, tickets, http, public_url, execution_bytes_max } = parts;
+        let Parts { store, flows, plugins, sandbox, environments, tickets, http, public_url, execution_bytes_max } =
+            parts;
         let freed = Arc::new(Notify::new());
         let inner = Inner {
             store,
             flows,
             plugins,
+            sandbox,
             environments,
             tickets,
             http,
@@ -254,7 +260,7 @@ impl Runner {
         // On the heap: what is rare must not make every run larger.
         let work: BoxFuture<'static, _> =
             Box::pin(async move { flow.weight.of(pin!(runner.run(place, run, job))).await });
-        self.inner.plugins.compute(&workspace, work).await.map_err(StoreError::Stopped)?
+        self.inner.sandbox.compute(&workspace, work).await.map_err(StoreError::Stopped)?
     }
 
     /// Gives those who stand in line their places, for ever.

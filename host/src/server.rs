@@ -3,6 +3,7 @@
 use crate::app::{App, Listeners};
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::Flows;
+use crate::catalogue::plugins::{Plugins, StoredState};
 use crate::catalogue::redirects::Redirects;
 use crate::catalogue::secrets::{SecretError, Secrets};
 use crate::catalogue::tickets::Tickets;
@@ -17,7 +18,7 @@ use crate::runner::{Parts, Runner};
 use metrics_exporter_prometheus::PrometheusHandle;
 use ringback_outbound::flow::Sender;
 use ringback_outbound::plugin::Outbound;
-use ringback_plugin::{Plugins, RegistryError, Settings};
+use ringback_plugin::{Sandbox, SetUpError, Settings};
 use ringback_store::{OpenError, Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub enum RunError {
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
-    Plugin(#[from] RegistryError),
+    Sandbox(#[from] SetUpError),
     #[error("the store could not be read: {0}")]
     Store(#[from] StoreError),
     #[error("a listener failed: {0}")]
@@ -79,7 +80,9 @@ pub async fn run(
         large_plugins: config.large_plugins,
     };
     let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned());
-    let plugins = Plugins::open(settings, store.clone(), secrets.vault().clone(), outbound).await?;
+    let state = Arc::new(StoredState(store.clone()));
+    let sandbox = Sandbox::open(settings, state, secrets.vault().clone(), outbound)?;
+    let plugins = Plugins::open(store.clone(), sandbox.clone()).await?;
     let flows = Flows::open(store.clone(), config.retention.flow_versions)?;
     let redirects = Redirects::open(Arc::clone(&config.redirect_origins), store.clone())?;
     let tickets = Tickets::new(
@@ -96,6 +99,7 @@ pub async fn run(
         store: store.clone(),
         flows: flows.clone(),
         plugins: plugins.clone(),
+        sandbox: sandbox.clone(),
         environments: environments.clone(),
         tickets: tickets.clone(),
         http: sender.clone(),
@@ -108,6 +112,7 @@ pub async fn run(
         store: store.clone(),
         flows: flows.clone(),
         plugins: plugins.clone(),
+        sandbox,
         secrets: secrets.vault().clone(),
         users: users.clone(),
         jwt_users: JwtUsers::new(secrets.vault().clone(), sender.clone()),

@@ -9,18 +9,18 @@ pub use ids::signature_id;
 pub use routes::Route;
 pub use versions::Version;
 
+use super::plugins::{MentionError, Plugins};
 use super::table::Table;
 use crate::catalogue::doors::Doors;
 use crate::weight::LoadedFlow;
 use aws_lc_rs::error::Unspecified;
 use ids::{SIGNATURES_MAX, take_over_keys};
-use ringback_plugin::Plugins;
 use ringback_records::flow::{CallbackIds, FlowRecord, FlowVersionRecord, GoneTrigger, Ids};
 use ringback_records::name::Name;
 use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
 use ringback_rules::face::{Face, Target};
-use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, Trigger, parse};
+use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, PluginMention, Trigger, parse};
 use ringback_rules::vault::Vault;
 use ringback_store::{Store, StoreError, Write};
 use routes::Routes;
@@ -191,7 +191,12 @@ impl Flows {
         }
         let mut mistakes = parsed.refused;
         for mention in &parsed.plugins {
-            mistakes.extend(plugins.check_mention(workspace, mention).await.err());
+            let PluginMention { plugin, role, config, name_at, config_at } = mention;
+            let checked = plugins.check_mention(workspace, plugin, *role, config.as_ref()).await;
+            mistakes.extend(checked.err().map(|error| match error {
+                MentionError::Plugin(detail) => name_at.mistake(detail),
+                MentionError::Config(detail) => config_at.mistake(detail),
+            }));
         }
         let missing =
             parsed.secrets.iter().filter(|name| secrets.find(workspace, &Name::default_name(), name).is_none());

@@ -2,9 +2,9 @@
 
 use crate::catalogue::environments::{EnvironmentError, Environments};
 use crate::catalogue::flows::Flows;
+use crate::catalogue::plugins::Plugins;
 use crate::catalogue::secrets::Secrets;
 use crate::catalogue::tickets::Tickets;
-use ringback_plugin::{Plugins, RegistryError};
 use ringback_records::name::Name;
 use ringback_store::StoreError;
 
@@ -13,8 +13,6 @@ use ringback_store::StoreError;
 pub enum RemovalError {
     #[error("the plugin {plugin} is needed by {}; change, end or close these first", .users.join(", "))]
     PluginInUse { plugin: Name, users: Vec<String> },
-    #[error(transparent)]
-    Plugin(#[from] RegistryError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -5,14 +5,13 @@
 
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::Flows;
+use crate::catalogue::plugins::Plugins;
 use crate::catalogue::redirects::Redirects;
-use ringback_plugin::Plugins;
 use ringback_records::journal::Status;
 use ringback_records::name::{ExecutionId, Name, TicketId, looks_random, random_id};
 use ringback_records::plugin::Role;
 use ringback_records::ticket::{Handler, HandlerRequest, TicketRecord, TicketRequest, TicketStanding, TicketStatus};
 use ringback_records::time::{Timestamp, parse_lifetime};
-use ringback_rules::flow::{Place, PluginMention};
 use ringback_rules::{face, ticket_response};
 use ringback_store::{Page, Store, StoreError, TicketFilter, Write};
 use std::sync::Arc;
@@ -197,16 +196,8 @@ impl Tickets {
                 if with.to_string().len() > WITH_BYTES_MAX {
                     return Err(TicketError::WithTooLarge);
                 }
-                let nowhere = || Place { line: 0, column: 0, path: String::new() };
-                let mention = PluginMention {
-                    plugin: plugin.clone(),
-                    role: Role::Responder,
-                    config: Some(with.clone()),
-                    name_at: nowhere(),
-                    config_at: nowhere(),
-                };
-                let checked = self.plugins.check_mention(workspace, &mention).await;
-                checked.map_err(|mistake| TicketError::Plugin(mistake.detail))?;
+                let checked = self.plugins.check_mention(workspace, &plugin, Role::Responder, Some(&with)).await;
+                checked.map_err(|error| TicketError::Plugin(error.to_string()))?;
                 Ok(Handler::Plugin { plugin, with })
             }
             _ => Err(TicketError::Handler),

@@ -1,12 +1,13 @@
 //! The one map from errors to status codes of the admin API.
 
 use crate::catalogue::flows::FlowError;
+use crate::catalogue::plugins::PluginError;
 use crate::catalogue::removal::RemovalError;
 use crate::catalogue::secrets::SecretError;
 use crate::catalogue::tokens::TokenError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use ringback_plugin::{RegistryError, UploadError};
+use ringback_plugin::UploadError;
 use ringback_records::name::NameError;
 use ringback_rules::flow::Mistake;
 use ringback_store::StoreError;
@@ -129,19 +130,16 @@ impl From<UploadError> for Problem {
     }
 }
 
-impl From<RegistryError> for Problem {
-    fn from(error: RegistryError) -> Self {
+impl From<PluginError> for Problem {
+    fn from(error: PluginError) -> Self {
         match error {
-            RegistryError::Upload(error) => error.into(),
-            RegistryError::Store(error) => error.into(),
-            RegistryError::NoPlugin(_) | RegistryError::NoVersion { .. } => Self::not_found(error.to_string()),
-            RegistryError::TooManyVersions(_) => {
-                Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string())
-            }
-            RegistryError::NotLoaded { .. } => {
+            PluginError::Upload(error) => error.into(),
+            PluginError::Store(error) => error.into(),
+            PluginError::Missing(_) | PluginError::NoVersion { .. } => Self::not_found(error.to_string()),
+            PluginError::TooManyVersions(_) => Self::new(StatusCode::CONFLICT, "too_many_versions", error.to_string()),
+            PluginError::NotLoaded { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "plugin_not_loaded", error.to_string())
             }
-            RegistryError::SetUp(_) => Self::internal(&error),
         }
     }
 }
@@ -150,7 +148,6 @@ impl From<RemovalError> for Problem {
     fn from(error: RemovalError) -> Self {
         match error {
             RemovalError::PluginInUse { .. } => Self::new(StatusCode::CONFLICT, "plugin_in_use", error.to_string()),
-            RemovalError::Plugin(error) => error.into(),
             RemovalError::Store(error) => error.into(),
         }
     }

@@ -3,7 +3,7 @@
 use super::Pipeline;
 use super::passage::Passage;
 use crate::runner::{Answer, Waiting};
-use ringback_plugin::Subject;
+use ringback_plugin::{CallError, Subject};
 use ringback_records::name::ExecutionId;
 use ringback_records::plugin::Role;
 use ringback_records::reply::Reply;
@@ -154,11 +154,9 @@ impl Pipeline {
             dry_run: passage.origin.is_dry_run(),
             ..Subject::of_execution(&passage.callback.workspace, execution)
         };
-        self.plugins
-            .respond(&call.plugin, &subject, &config, check, &mut passage.uses)
-            .await
-            .map(Some)
-            .map_err(|error| error.stop(Role::Responder))
+        let told = |error: CallError| error.stop(Role::Responder);
+        let version = self.plugins.active(&subject.workspace, &call.plugin, Role::Responder).map_err(told)?;
+        version.respond(&subject, &config, check, &mut passage.uses).await.map(Some).map_err(told)
     }
 }
 

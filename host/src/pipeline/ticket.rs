@@ -8,7 +8,7 @@ use super::{End, Pipeline, Stopped, respond};
 use crate::catalogue::tickets::becomes;
 use crate::runner::{Answer, Until};
 use http::Method;
-use ringback_plugin::Subject;
+use ringback_plugin::{CallError, Subject};
 use ringback_records::callback::{Callback, Request};
 use ringback_records::journal::Status;
 use ringback_records::name::{CallbackId, ExecutionId, Name};
@@ -297,8 +297,9 @@ impl Pipeline {
             data: Some(face::ticket_data(request, ticket).into()),
             ..Subject::unseen(workspace, &callback.environment)
         };
-        let reply = self.plugins.respond(plugin, &subject, &with.to_string(), check_redirecting, uses).await;
-        let reply = reply.map_err(|error| error.stop(Role::Responder))?;
+        let told = |error: CallError| error.stop(Role::Responder);
+        let version = self.plugins.active(workspace, plugin, Role::Responder).map_err(told)?;
+        let reply = version.respond(&subject, &with.to_string(), check_redirecting, uses).await.map_err(told)?;
         match reply.headers.iter().find(|(name, _)| name == "location") {
             None if is_redirect(reply.status) => {
                 let reason = format!("the plugin {plugin} answered {} without `location`", reply.status);

@@ -1,9 +1,9 @@
 //! The first steps of an execution whose caller waits for its answer. Nobody was promised anything yet: what leaves nothing
 //! behind elsewhere need not be durable step by step, and becomes so together with the start.
 
-use super::effects::Performed;
+use super::effects::{Performed, ask};
 use super::{Next, Run, Runner};
-use ringback_plugin::Subject;
+use ringback_plugin::{Subject, Version};
 use ringback_records::callback::Callback;
 use ringback_records::journal::Entry;
 use ringback_records::time::Timestamp;
@@ -39,13 +39,14 @@ impl Runner {
             if execution.reply().is_some() || execution.weight() > AHEAD_BYTES_MAX {
                 break;
             }
-            let plugin = next.asks().map(|call| &call.plugin);
-            let Some(version) = plugin.and_then(|plugin| self.inner.plugins.repeatable(workspace, plugin)) else {
+            let Some((call, role)) = next.asks() else { break };
+            let version = self.inner.plugins.active(workspace, &call.plugin, role);
+            if !version.as_ref().is_ok_and(Version::is_repeatable) {
                 break;
-            };
+            }
             let callback = matches!(next, Effect::BuildReply { .. }).then(|| Arc::clone(callback));
-            let subject = Subject { callback, version: Some(version), ..Subject::of_execution(workspace, execution) };
-            match timeout_at(deadline, self.ask(execution, next, &subject, 0)).await {
+            let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
+            match timeout_at(deadline, ask(execution, next, version, &subject, 0)).await {
                 Ok(Performed::Done(event, _)) => {
                     let turn = execution.handle(flow, event, Timestamp::now());
                     entries.extend(turn.entries);

@@ -3,8 +3,9 @@
 use super::mailbox::Look;
 use super::{RETRY_AFTER, Runner};
 use crate::catalogue::tickets::{self, TicketError};
-use ringback_plugin::{CallError, Subject};
+use ringback_plugin::{CallError, Subject, Version};
 use ringback_records::name::{Name, TicketId};
+use ringback_records::plugin::Role;
 use ringback_records::ticket::{TicketRecord, TicketRequest};
 use ringback_records::time::Timestamp;
 use ringback_records::trace::PluginUse;
@@ -49,16 +50,18 @@ impl Runner {
         failures: u32,
     ) -> Result<Performed, StoreError> {
         Ok(match effect {
-            Effect::RunStep { .. } => {
-                self.ask(execution, effect, &Subject::of_execution(workspace, execution), failures).await
+            Effect::RunStep { call } => {
+                let version = self.inner.plugins.active(workspace, &call.plugin, Role::Step);
+                ask(execution, effect, version, &Subject::of_execution(workspace, execution), failures).await
             }
-            Effect::BuildReply { .. } => {
+            Effect::BuildReply { call } => {
                 // A responder that does not see its callback would answer something else: better nothing.
                 let record = self.inner.store.callback(workspace, execution.summary.callback)?;
                 let base_url = || self.inner.public_url.clone();
                 let callback = record.map(|record| Arc::new(record.into_callback(workspace.clone(), base_url())));
                 let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
-                self.ask(execution, effect, &subject, failures).await
+                let version = self.inner.plugins.active(workspace, &call.plugin, Role::Responder);
+                ask(execution, effect, version, &subject, failures).await
             }
             Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
                 Ok((event, write)) => Performed::Done(event, write.into_iter().collect()),
@@ -75,61 +78,6 @@ impl Runner {
                 Look::Later => Performed::Later { failures, pause: RETRY_AFTER },
             },
         })
-    }
-
-    /// What the plugin of a step answers, which has failed so often before.
-    pub(super) async fn ask(
-        &self,
-        execution: &Execution,
-        effect: &Effect<'_>,
-        subject: &Subject,
-        failures: u32,
-    ) -> Performed {
-        let mut uses = Vec::new();
-        let asked = match effect {
-            Effect::RunStep { call } => self.run_step(execution, call, subject, &mut uses).await,
-            Effect::BuildReply { call } => self.build_reply(execution, call, subject, &mut uses).await,
-            Effect::MakeTicket { .. } | Effect::SendHttp { .. } | Effect::LookIntoMailbox { .. } => {
-                return Performed::Nothing;
-            }
-        };
-        match asked {
-            Ok(event) => Performed::Done(event, Vec::new()),
-            // Nothing is lost by waiting: the execution is durable by then.
-            Err(Failure::Call(error)) if error.is_temporary() => Performed::Later { failures, pause: RETRY_AFTER },
-            Err(Failure::Call(error)) if error.may_pass() && failures < FAILURES_MAX => {
-                tracing::info!(execution.id = %execution.summary.id, %error, "a step is tried again");
-                Performed::Later { failures: failures + 1, pause: RETRY_AFTER * 2_u32.pow(failures) }
-            }
-            Err(failure) => failed(failure, uses.pop().map(|usage| usage.log).unwrap_or_default()),
-        }
-    }
-
-    async fn run_step(
-        &self,
-        execution: &Execution,
-        call: &PluginCall,
-        subject: &Subject,
-        uses: &mut Vec<PluginUse>,
-    ) -> Result<Event, Failure> {
-        let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
-        let result = self.inner.plugins.run(&call.plugin, subject, &config, uses).await.map_err(Failure::Call)?;
-        let usage = uses.pop();
-        let (digest, duration_us, log) =
-            usage.map(|usage| (usage.digest, usage.duration_us, usage.log)).unwrap_or_default();
-        Ok(Event::StepDone { plugin: call.plugin.clone(), digest, duration_us, result, log })
-    }
-
-    async fn build_reply(
-        &self,
-        execution: &Execution,
-        call: &PluginCall,
-        subject: &Subject,
-        uses: &mut Vec<PluginUse>,
-    ) -> Result<Event, Failure> {
-        let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
-        let reply = self.inner.plugins.respond(&call.plugin, subject, &config, reply::check, uses).await;
-        reply.map(Event::ReplyBuilt).map_err(Failure::Call)
     }
 
     /// A ticket, and the write that makes it together with the step's line in the journal. Or one is closed, for good before the
@@ -189,6 +137,63 @@ impl Runner {
         tickets.close(workspace, ticket.id).await?;
         Ok(Ok((Event::TicketMade(json!({ "id": ticket.id })), None)))
     }
+}
+
+/// What the plugin of a step answers, which has failed so often before.
+pub(super) async fn ask(
+    execution: &Execution,
+    effect: &Effect<'_>,
+    version: Result<Version, CallError>,
+    subject: &Subject,
+    failures: u32,
+) -> Performed {
+    let mut uses = Vec::new();
+    let asked = match effect {
+        Effect::RunStep { call } => run_step(execution, call, version, subject, &mut uses).await,
+        Effect::BuildReply { call } => build_reply(execution, call, version, subject, &mut uses).await,
+        Effect::MakeTicket { .. } | Effect::SendHttp { .. } | Effect::LookIntoMailbox { .. } => {
+            return Performed::Nothing;
+        }
+    };
+    match asked {
+        Ok(event) => Performed::Done(event, Vec::new()),
+        // Nothing is lost by waiting: the execution is durable by then.
+        Err(Failure::Call(error)) if error.is_temporary() => Performed::Later { failures, pause: RETRY_AFTER },
+        Err(Failure::Call(error)) if error.may_pass() && failures < FAILURES_MAX => {
+            tracing::info!(execution.id = %execution.summary.id, %error, "a step is tried again");
+            Performed::Later { failures: failures + 1, pause: RETRY_AFTER * 2_u32.pow(failures) }
+        }
+        Err(failure) => failed(failure, uses.pop().map(|usage| usage.log).unwrap_or_default()),
+    }
+}
+
+async fn run_step(
+    execution: &Execution,
+    call: &PluginCall,
+    version: Result<Version, CallError>,
+    subject: &Subject,
+    uses: &mut Vec<PluginUse>,
+) -> Result<Event, Failure> {
+    let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
+    let version = version.map_err(Failure::Call)?;
+    let result = version.run(subject, &config, uses).await.map_err(Failure::Call)?;
+    let usage = uses.pop();
+    let (digest, duration_us, log) =
+        usage.map(|usage| (usage.digest, usage.duration_us, usage.log)).unwrap_or_default();
+    Ok(Event::StepDone { plugin: call.plugin.clone(), digest, duration_us, result, log })
+}
+
+async fn build_reply(
+    execution: &Execution,
+    call: &PluginCall,
+    version: Result<Version, CallError>,
+    subject: &Subject,
+    uses: &mut Vec<PluginUse>,
+) -> Result<Event, Failure> {
+    let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
+    let version = version.map_err(Failure::Call)?;
+    let reply = version.respond(subject, &config, reply::check, uses).await;
+    reply.map(Event::ReplyBuilt).map_err(Failure::Call)
 }
 
 fn failed(failure: Failure, log: Vec<String>) -> Performed {

@@ -8,6 +8,7 @@ mod state;
 
 pub(super) use paths::Paths;
 pub use resources::{CallbackHandle, ExecutionHandle};
+pub use state::{State, StateError};
 
 use super::bindings::imports;
 use super::limits;
@@ -17,7 +18,6 @@ use ringback_records::callback::Callback;
 use ringback_records::name::Name;
 use ringback_records::time::Timestamp;
 use ringback_rules::vault::Vault;
-use ringback_store::Store;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 
 /// What calls use of the rest of the server.
 pub(super) struct Services {
-    pub(super) store: Store,
+    pub(super) state: Arc<dyn State>,
     pub(super) secrets: Vault,
     pub(super) outbound: Outbound,
     pub(super) paths: Paths,

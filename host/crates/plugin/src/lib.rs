@@ -10,19 +10,25 @@ mod engine;
 mod error;
 mod host;
 mod limits;
-mod registry;
+mod link;
+mod sandbox;
 mod scan;
 mod share;
 mod subject;
 mod turns;
+mod upload;
+mod version;
 
 pub use call::VerifierVerdict;
 pub use compile::child_main;
 pub use engine::wasmtime_version;
 pub use error::{CallError, UploadError};
+pub use host::{State, StateError};
 pub use limits::{CallLimits, Limits};
-pub use registry::{Plugins, RegistryError, Settings, Version, default_compiler};
+pub use sandbox::{Sandbox, SetUpError, Settings, default_compiler};
 pub use subject::Subject;
+pub use upload::Upload;
+pub use version::Version;
 
 /// What is done with an uploaded file before it is compiled, on any bytes.
 #[cfg(fuzzing)]

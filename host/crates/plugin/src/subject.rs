@@ -1,6 +1,5 @@
 //! What a call of a plugin is about, as the plugin may see it.
 
-use super::registry::Version;
 use ringback_records::callback::Callback;
 use ringback_records::name::Name;
 use ringback_rules::execution::Execution;
@@ -19,8 +18,6 @@ pub struct Subject {
     pub execution: Option<Arc<ExecutionView>>,
     /// Whether the call must leave nothing behind.
     pub dry_run: bool,
-    /// The version that is asked; `None` for the one that is active then.
-    pub version: Option<Version>,
 }
 
 impl Subject {
@@ -33,7 +30,6 @@ impl Subject {
             data: None,
             execution: None,
             dry_run: false,
-            version: None,
         }
     }
 

@@ -20,6 +20,7 @@ use position::Position;
 use ringback_records::callback::Input;
 use ringback_records::journal::{Entry, EntryKind, PreparedRequest, Status, StepError, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::plugin::Role;
 use ringback_records::reply::Reply;
 use ringback_records::time::Timestamp;
 use ringback_records::trace::shortened;
@@ -46,10 +47,11 @@ pub enum Effect<'f> {
 }
 
 impl<'f> Effect<'f> {
-    /// The plugin that is asked, if one is.
-    pub fn asks(&self) -> Option<&'f PluginCall> {
+    /// The plugin that is asked, if one is, and as what.
+    pub fn asks(&self) -> Option<(&'f PluginCall, Role)> {
         match self {
-            Self::RunStep { call } | Self::BuildReply { call } => Some(call),
+            Self::RunStep { call } => Some((call, Role::Step)),
+            Self::BuildReply { call } => Some((call, Role::Responder)),
             Self::MakeTicket { .. } | Self::SendHttp { .. } | Self::LookIntoMailbox { .. } => None,
         }
     }

@@ -5,8 +5,43 @@ use super::resources::failure;
 use crate::bindings::imports::state::Host;
 use crate::bindings::imports::types::Failure;
 use crate::limits::{STATE_KEY_BYTES_MAX, STATE_KEYS_MAX, STATE_VALUE_BYTES_MAX};
-use ringback_store::{StoreError, Write};
+use futures_util::future::BoxFuture;
+use ringback_records::name::Name;
 use wasmtime::Result;
+
+/// Where plugins keep their state: what each has under its keys.
+pub trait State: Send + Sync {
+    fn get<'a>(&'a self, workspace: &'a Name, plugin: &'a Name, key: &'a str) -> Done<'a, Option<Vec<u8>>>;
+
+    /// Returns when the value is durable. In a dry run it only says whether there is room.
+    ///
+    /// # Errors
+    ///
+    /// The key is new and the plugin has as many already.
+    fn set<'a>(
+        &'a self,
+        workspace: &'a Name,
+        plugin: &'a Name,
+        key: String,
+        value: Vec<u8>,
+        keys_max: usize,
+        dry_run: bool,
+    ) -> Done<'a, ()>;
+
+    /// Returns when the key is gone durably.
+    fn remove<'a>(&'a self, workspace: &'a Name, plugin: &'a Name, key: String) -> Done<'a, ()>;
+}
+
+type Done<'a, T> = BoxFuture<'a, std::result::Result<T, StateError>>;
+
+/// Why a plugin's state could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("the plugin has as many keys as it may have")]
+    TooManyKeys,
+    #[error("the state cannot be used now: {0}")]
+    Unavailable(String),
+}
 
 type Answer<T> = std::result::Result<T, Failure>;
 
@@ -21,33 +56,32 @@ fn check(key: &str, value_bytes: usize) -> Answer<()> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` wants")]
-fn unavailable(error: StoreError) -> Failure {
-    tracing::error!(%error, "a plugin's state could not be used");
-    Failure { code: "unavailable".to_owned(), message: "the store cannot be used now".to_owned(), retryable: true }
+fn failed(error: StateError) -> Failure {
+    match error {
+        StateError::TooManyKeys => failure("too-many-keys", format!("a plugin has at most {STATE_KEYS_MAX} keys")),
+        StateError::Unavailable(_) => {
+            tracing::error!(%error, "a plugin's state could not be used");
+            let message = "the store cannot be used now".to_owned();
+            Failure { code: "unavailable".to_owned(), message, retryable: true }
+        }
+    }
 }
 
 impl Host for CallState {
     async fn get(&mut self, key: String) -> Result<Answer<Option<Vec<u8>>>> {
-        Ok(check(&key, 0)
-            .and_then(|()| self.services.store.state(&self.workspace, &self.plugin, &key).map_err(unavailable)))
+        if let Err(failure) = check(&key, 0) {
+            return Ok(Err(failure));
+        }
+        Ok(self.services.state.get(&self.workspace, &self.plugin, &key).await.map_err(failed))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<Answer<()>> {
+        if let Err(failure) = check(&key, value.len()) {
+            return Ok(Err(failure));
+        }
         let Self { services, workspace, plugin, dry_run, .. } = self;
-        let set = async {
-            check(&key, value.len())?;
-            let store = &services.store;
-            let is_new = store.state(workspace, plugin, &key).map_err(unavailable)?.is_none();
-            if is_new && store.state_count(workspace, plugin, STATE_KEYS_MAX).map_err(unavailable)? >= STATE_KEYS_MAX {
-                return Err(failure("too-many-keys", format!("a plugin has at most {STATE_KEYS_MAX} keys")));
-            }
-            if *dry_run {
-                return Ok(());
-            }
-            let write = Write::PutState { workspace: workspace.clone(), plugin: plugin.clone(), key, value };
-            store.commit(vec![write]).await.map_err(unavailable)
-        };
-        Ok(set.await)
+        let set = services.state.set(workspace, plugin, key, value, STATE_KEYS_MAX, *dry_run);
+        Ok(set.await.map_err(failed))
     }
 
     async fn remove(&mut self, key: String) -> Result<Answer<()>> {
@@ -57,7 +91,6 @@ impl Host for CallState {
         if self.dry_run {
             return Ok(Ok(()));
         }
-        let write = Write::DeleteState { workspace: self.workspace.clone(), plugin: self.plugin.clone(), key };
-        Ok(self.services.store.commit(vec![write]).await.map_err(unavailable))
+        Ok(self.services.state.remove(&self.workspace, &self.plugin, key).await.map_err(failed))
     }
 }

@@ -1,0 +1,82 @@
+//! Holds a component against the interface: what it imports, and the roles that it exports.
+
+use super::bindings::exports;
+use super::call::{Linked, Roles};
+use super::compile::with_causes;
+use super::error::UploadError;
+use super::sandbox::Inner;
+use ringback_records::plugin::Role;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// The interfaces by which a call leaves something behind. Of WASI nothing is granted.
+const EFFECTS: [&str; 2] = ["ringback:plugin/state@", "ringback:plugin/http@"];
+
+pub(super) fn link(
+    inner: &Inner,
+    component: &Component,
+    digest: String,
+    large: bool,
+) -> Result<Arc<Linked>, UploadError> {
+    let engine = &inner.caller.engine;
+    let imports = import_names(engine, component);
+    for import in &imports {
+        check_import(import)?;
+    }
+    let pre = inner.linker.instantiate_pre(component).map_err(|error| UploadError::ImportType(with_causes(&error)))?;
+    let exported: Vec<String> = component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let has = |role: Role| exported.iter().any(|name| name == &format!("ringback:plugin/{role}@0.1.0"));
+    let wrong =
+        |role: Role| move |error: wasmtime::Error| UploadError::ExportType { role, problem: with_causes(&error) };
+    let mut roles = Roles::default();
+    if has(Role::Verifier) {
+        roles.verifier = Some(exports::verifier::GuestIndices::new(&pre).map_err(wrong(Role::Verifier))?);
+    }
+    if has(Role::Parser) {
+        roles.parser = Some(exports::parser::GuestIndices::new(&pre).map_err(wrong(Role::Parser))?);
+    }
+    if has(Role::Condition) {
+        roles.condition = Some(exports::condition::GuestIndices::new(&pre).map_err(wrong(Role::Condition))?);
+    }
+    if has(Role::Step) {
+        roles.step = Some(exports::step::GuestIndices::new(&pre).map_err(wrong(Role::Step))?);
+    }
+    if has(Role::Responder) {
+        roles.responder = Some(exports::responder::GuestIndices::new(&pre).map_err(wrong(Role::Responder))?);
+    }
+    if roles.names().is_empty() {
+        if let Some(other) = exported.iter().find(|name| name.starts_with("ringback:plugin/")) {
+            return Err(UploadError::OtherVersion(other.clone()));
+        }
+        let found = if exported.is_empty() { String::new() } else { format!("; it exports {}", exported.join(", ")) };
+        return Err(UploadError::NoRole(found));
+    }
+    let imports_any =
+        |prefixes: &[&str]| imports.iter().any(|import| prefixes.iter().any(|prefix| import.starts_with(prefix)));
+    let wants_wasi = imports_any(&["wasi:"]);
+    let has_effects = imports_any(&EFFECTS);
+    let is_slow = AtomicBool::new(false);
+    Ok(Arc::new(Linked { pre, roles, digest, large, wants_wasi, has_effects, is_slow }))
+}
+
+pub(super) fn import_names(engine: &Engine, component: &Component) -> Vec<String> {
+    component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Says which import is the problem, where the linker would only say that types differ.
+fn check_import(name: &str) -> Result<(), UploadError> {
+    const OURS: [&str; 6] = ["types", "log", "call", "secrets", "state", "http"];
+    if name.starts_with("wasi:http/") || name.starts_with("wasi:keyvalue/") {
+        return Err(UploadError::UnknownImport(name.to_owned()));
+    }
+    if name.starts_with("wasi:") && name.contains("@0.2.") {
+        return Ok(());
+    }
+    match name.strip_prefix("ringback:plugin/").and_then(|rest| rest.split_once('@')) {
+        Some((interface, "0.1.0")) if OURS.contains(&interface) => Ok(()),
+        Some((interface, _)) if OURS.contains(&interface) => Err(UploadError::OtherVersion(name.to_owned())),
+        _ => Err(UploadError::UnknownImport(name.to_owned())),
+    }
+}

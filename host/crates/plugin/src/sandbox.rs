@@ -1,0 +1,175 @@
+//! Where plugins run: the engine, the compiler's turns, the places of calls. Which version is called is decided elsewhere.
+
+use super::cache::{Cache, deserialize};
+use super::call::Caller;
+use super::compile::{Compiled, compile, with_causes};
+use super::engine::{self, Calls, Ticker};
+use super::error::{CallError, UploadError};
+use super::host::{self, CallState, Paths, Services, State};
+use super::limits::Limits;
+use super::link::link;
+use super::share::{Places, SlowLane};
+use super::version::Version;
+use bytes::Bytes;
+use ringback_outbound::plugin::Outbound;
+use ringback_records::name::Name;
+use ringback_records::plugin::VersionRecord;
+use ringback_rules::vault::Vault;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use wasmtime::component::Linker;
+
+/// Most uploads of one workspace that wait for the compiler.
+const UPLOADS_WAITING_MAX: usize = 8;
+
+/// How plugins are run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The program that compiles: this binary.
+    pub compiler: PathBuf,
+    pub limits: Limits,
+    /// Largest body of a callback, in bytes.
+    pub body_bytes_max: usize,
+    /// Whether components that embed an interpreter may be uploaded.
+    pub large_plugins: bool,
+}
+
+/// The engine or the directories cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("plugins could not be set up: {0}")]
+pub struct SetUpError(String);
+
+/// What runs plugins. Cloning it is cheap and shares it.
+#[derive(Clone)]
+pub struct Sandbox {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) caller: Caller,
+    pub(super) linker: Linker<CallState>,
+    pub(super) cache: Cache,
+    pub(super) settings: Settings,
+    /// One compiler runs at a time, for a workspace after the other.
+    compiling: Places,
+    /// The places of calls.
+    pub(super) places: Places,
+}
+
+impl Sandbox {
+    /// # Errors
+    ///
+    /// The engine or the directories cannot be used.
+    pub fn open(
+        settings: Settings,
+        state: Arc<dyn State>,
+        secrets: Vault,
+        outbound: Outbound,
+    ) -> Result<Self, SetUpError> {
+        let set_up = |error: &dyn Display| SetUpError(error.to_string());
+        let engine = engine::running(&settings.limits).map_err(|error| set_up(&with_causes(&error)))?;
+        let mut linker = Linker::new(&engine);
+        host::link(&mut linker).map_err(|error| set_up(&with_causes(&error)))?;
+        let cache = Cache::open(&settings.data, &engine).map_err(|error| set_up(&error))?;
+        let calls = Arc::new(Calls::default());
+        let ticker = Ticker::start(&engine, Arc::clone(&calls)).map_err(|error| set_up(&error))?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let limits = settings.limits.clone();
+        let inner = Inner {
+            compiling: Places::new(1, 1, UPLOADS_WAITING_MAX),
+            places: Places::new(limits.concurrency, limits.workspace_concurrency, limits.workspace_waiting),
+            caller: Caller {
+                engine,
+                ticker,
+                slow_lane: SlowLane::start(threads, calls).map_err(|error| set_up(&error))?,
+                services: Arc::new(Services { state, secrets, outbound, paths: Paths::default() }),
+                limits,
+                body_bytes_max: settings.body_bytes_max,
+            },
+            linker,
+            cache,
+            settings,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes a version of a plugin ready to be called, from the cache or compiled again.
+    ///
+    /// # Errors
+    ///
+    /// Its file is gone or was changed, or this engine does not take it.
+    pub async fn load(&self, workspace: &Name, plugin: &Name, version: &VersionRecord) -> Result<Version, String> {
+        let (digest, large) = (version.digest.clone(), version.large);
+        let cached = move |inner: &Inner| {
+            let component = inner.cache.load(&inner.caller.engine, &digest)?;
+            Some(link(inner, &component, digest, large).map_err(|error| error.to_string()))
+        };
+        if let Some(linked) = self.aside(cached).await? {
+            return linked.map(|linked| Version::new(self, plugin, linked));
+        }
+        tracing::info!(plugin.name = %plugin, version = version.version, "compiling a plugin for this engine");
+        let digest = version.digest.clone();
+        let component = self.aside(move |inner| inner.cache.component(&digest).map_err(|error| error.to_string()));
+        let compiled = self.compile(workspace, component.await.flatten()?.into(), large).await;
+        let compiled = compiled.map_err(|error| error.to_string())?;
+        let digest = version.digest.clone();
+        let take = move |inner: &Inner| {
+            inner.cache.keep_artifact(&digest, &compiled.artifact).map_err(|error| error.to_string())?;
+            let component =
+                deserialize(&inner.caller.engine, &compiled.artifact).map_err(|error| with_causes(&error))?;
+            link(inner, &component, digest, large).map_err(|error| error.to_string())
+        };
+        let linked = self.aside(take).await.flatten()?;
+        Ok(Version::new(self, plugin, linked))
+    }
+
+    /// Removes the files of a version that is called no more, and that no other plugin was made of.
+    pub async fn forget(&self, version: &VersionRecord) {
+        let digest = version.digest.clone();
+        let forgotten = self.aside(move |inner| inner.cache.forget(&digest).map_err(|error| error.to_string()));
+        if let Err(error) = forgotten.await.flatten() {
+            tracing::warn!(plugin.digest = version.digest, error, "a removed plugin's file could not be removed");
+        }
+    }
+
+    /// Runs work that computes for long where long calls run: it gives way to everything else, and its workspace has its share.
+    ///
+    /// # Errors
+    ///
+    /// The server is stopping.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        workspace: &Name,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, String> {
+        self.inner.caller.slow_lane.compute(workspace, work).await
+    }
+
+    /// The compiler starts where long calls run, and gives way as they do.
+    pub(super) async fn compile(&self, workspace: &Name, bytes: Bytes, large: bool) -> Result<Compiled, UploadError> {
+        let Inner { compiling, settings, caller, .. } = &*self.inner;
+        let _turn = compiling.take(workspace).await.map_err(|error| match error {
+            CallError::Busy => UploadError::Busy(UPLOADS_WAITING_MAX),
+            error => UploadError::Host(error.to_string()),
+        })?;
+        let compile = compile(settings.compiler.clone(), bytes, large, settings.limits.call);
+        caller.slow_lane.spawn(compile).await.map_err(UploadError::Host)?
+    }
+
+    /// Does what takes milliseconds on a thread that handles no callbacks.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(|error| error.to_string())
+    }
+}
+
+/// The program that compiles: the running binary, also after its file was replaced.
+pub fn default_compiler() -> PathBuf {
+    Path::new("/proc/self/exe").to_path_buf()
+}

@@ -1,0 +1,97 @@
+//! An upload: compiled and linked, and of which nothing is kept until it is said so.
+
+use super::cache::deserialize;
+use super::call::Linked;
+use super::compile::{Compiled, with_causes};
+use super::error::UploadError;
+use super::limits::{LARGE, NORMAL};
+use super::link::{import_names, link};
+use super::sandbox::{Inner, Sandbox};
+use super::version::Version;
+use bytes::Bytes;
+use ringback_records::name::{Name, sha256_hex};
+use ringback_records::plugin::VersionRecord;
+use ringback_records::time::Timestamp;
+use std::sync::Arc;
+
+/// A file that may become a version of a plugin.
+pub struct Upload {
+    sandbox: Sandbox,
+    linked: Arc<Linked>,
+    imports: Vec<String>,
+    compiled: Compiled,
+}
+
+impl Sandbox {
+    /// Checks a file, compiles it and links it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub async fn take_upload(&self, workspace: &Name, bytes: Bytes) -> Result<Upload, UploadError> {
+        let large_plugins = self.inner.settings.large_plugins;
+        let allowed = if large_plugins { LARGE.bytes_max } else { NORMAL.bytes_max };
+        if bytes.len() > allowed {
+            let mut hint =
+                "; what is for debuggers counts: leave it out with `strip = true` in the profile of Cargo.toml, or \
+                            with `wasm-tools strip -a`"
+                    .to_owned();
+            if !large_plugins && bytes.len() <= LARGE.bytes_max {
+                hint += ". Components that embed an interpreter need `large_plugins = true` in the server's settings";
+            }
+            return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, hint });
+        }
+        let large = bytes.len() > NORMAL.bytes_max;
+        let compiled = self.compile(workspace, bytes, large).await?;
+        let sandbox = self.clone();
+        let take = move |inner: &Inner| {
+            let engine = &inner.caller.engine;
+            // What the engine does not take of code that was compiled a moment ago is too much for a call.
+            let component = deserialize(engine, &compiled.artifact)
+                .map_err(|error| UploadError::TooComplex(with_causes(&error)))?;
+            let linked = link(inner, &component, sha256_hex(&compiled.component), large)?;
+            Ok(Upload { sandbox, linked, imports: import_names(engine, &component), compiled })
+        };
+        self.aside(take).await.map_err(UploadError::Host)?
+    }
+}
+
+impl Upload {
+    /// The record of the version that it is under this number.
+    pub fn record(&self, number: u32) -> VersionRecord {
+        VersionRecord {
+            version: number,
+            digest: self.linked.digest.clone(),
+            roles: self.linked.roles.names(),
+            imports: self.imports.clone(),
+            size_bytes: self.compiled.component.len() as u64,
+            large: self.linked.large,
+            uploaded_at: Timestamp::now(),
+        }
+    }
+
+    /// SHA-256 of the component, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.linked.digest
+    }
+
+    /// Itself as the version of a plugin that is called.
+    pub fn version(&self, plugin: &Name) -> Version {
+        Version::new(&self.sandbox, plugin, Arc::clone(&self.linked))
+    }
+
+    /// Keeps its files durably.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed.
+    pub async fn keep(self) -> Result<(), UploadError> {
+        let Self { sandbox, linked, compiled, .. } = self;
+        let keep = move |inner: &Inner| {
+            inner.cache.keep_component(&linked.digest, &compiled.component)?;
+            inner.cache.keep_artifact(&linked.digest, &compiled.artifact)
+        };
+        let kept = sandbox.aside(move |inner| keep(inner).map_err(|error: std::io::Error| error.to_string()));
+        kept.await.flatten().map_err(|error| UploadError::Host(format!("the file could not be kept: {error}")))
+    }
+}

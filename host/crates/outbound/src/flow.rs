@@ -5,7 +5,7 @@
 //! something else a moment later gains nothing by it.
 
 use crate::client::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
-use crate::public_address::{LookUp, NotPublic, Resolver, is_public, look_up_in_the_system};
+use crate::ssrf::{LookUp, NotPublic, Resolver, is_public, look_up_in_the_system};
 use bytes::Bytes;
 use http::HeaderValue;
 use ringback_records::journal::PreparedRequest;

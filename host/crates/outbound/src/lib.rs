@@ -3,4 +3,4 @@
 pub mod client;
 pub mod flow;
 pub mod plugin;
-mod public_address;
+mod ssrf;

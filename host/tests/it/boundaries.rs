@@ -85,3 +85,17 @@ fn a_file_can_be_read_at_once() {
         assert!(!file.ends_with("mod.rs"), "{path}");
     }
 }
+
+/// What people look for by a word that everybody uses is in a file of that name.
+#[test]
+fn what_people_look_for_has_a_file_of_its_name() {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&host.join("src"), &mut files);
+    sources(&host.join("crates"), &mut files);
+    let names: Vec<_> = files.iter().filter_map(|file| file.file_stem()?.to_str()).collect();
+    for word in ["circuit", "dedupe", "mailbox", "rate_limit", "redact", "replay", "retry", "routes", "ssrf", "timers"]
+    {
+        assert!(names.contains(&word), "{word}");
+    }
+}

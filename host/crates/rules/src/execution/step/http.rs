@@ -1,9 +1,13 @@
 //! `http`: sends a request, several times if need be.
 
+mod retry;
+
+pub use retry::Retry;
+
 use super::{At, Begin, Failure, Kind, Line, Next};
 use crate::execution::{Effect, Event, Execution, is_same, prepare};
 use crate::expression::{Cel, Template};
-use crate::flow::document::{self, Node};
+use crate::flow::document::Node;
 use crate::flow::parse::Parser;
 use crate::flow::schema::keys;
 use crate::flow::{BodySpec, Step};
@@ -20,7 +24,6 @@ const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 /// Headers that the host sets.
 const HOST_HEADERS: [&str; 7] =
     ["host", "content-length", "connection", "transfer-encoding", "upgrade", "proxy-authorization", "idempotency-key"];
-const ATTEMPTS_MAX: u64 = 20;
 
 /// The code of an `http` step whose request failed.
 pub const HTTP_FAILED: &str = "http_failed";
@@ -50,28 +53,6 @@ pub struct HttpCall {
 pub enum OnError {
     Fail,
     Continue,
-}
-
-/// How often and when a request is sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// All of them, the first included.
-    pub attempts: u32,
-    /// The pause after the first; it doubles each time.
-    pub backoff: Duration,
-}
-
-impl Retry {
-    /// Longest pause.
-    const PAUSE_MAX: Duration = Duration::from_hours(1);
-
-    /// The pause after an attempt, from half of it to the whole: executions that failed together come back spread out. The
-    /// same seed gives the same pause.
-    pub fn pause(&self, attempt: u32, seed: &str) -> Duration {
-        let whole = self.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(Self::PAUSE_MAX);
-        let spread = f64::from(crc32fast::hash(format!("{seed}/{attempt}").as_bytes())) / f64::from(u32::MAX);
-        whole.mul_f64(0.5 + spread / 2.0)
-    }
 }
 
 /// The request of the step under way.
@@ -149,26 +130,25 @@ impl Kind for Http {
     /// An answer ends the step, unless it says that the request should come again and there are attempts left.
     fn after(&self, event: Event, at: &At<'_, '_>) -> Result<EntryKind, Failure> {
         let attempt = at.execution.attempts.failed + 1;
-        let (code, result, problem, retryable, retry_after, duration_us) = match event {
+        let (code, result, problem, may_help, retry_after, duration_us) = match event {
             Event::Woken => return Ok(EntryKind::Woken),
             Event::HttpAnswered { status, result, retry_after, duration_us } => {
                 let problem = (status >= 400).then(|| format!("the answer was {status}"));
-                let retryable = matches!(status, 408 | 425 | 429 | 500..=599);
-                (HTTP_FAILED, Value::Object(result), problem, retryable, retry_after, duration_us)
+                let may_help = Retry::may_help(status);
+                (HTTP_FAILED, Value::Object(result), problem, may_help, retry_after, duration_us)
             }
             Event::HttpUnanswered { code, problem, retryable } => {
                 (code, json!({ "error": problem }), Some(problem), retryable, None, 0)
             }
             _ => return Err(Failure::unexpected()),
         };
-        match problem {
-            Some(problem) if retryable && attempt < self.call.retry.attempts => {
-                let seed = at.execution.attempts.key.as_deref().unwrap_or_default();
-                let pause = self.call.retry.pause(attempt, seed);
-                let until = at.now.saturating_add(retry_after.map_or(pause, |after| after.max(pause)));
-                Ok(EntryKind::HttpRetry { attempt, problem, until })
+        let seed = at.execution.attempts.key.as_deref().unwrap_or_default();
+        let again = if may_help { self.call.retry.after(attempt, retry_after, seed) } else { None };
+        match (problem, again) {
+            (Some(problem), Some(pause)) => {
+                Ok(EntryKind::HttpRetry { attempt, problem, until: at.now.saturating_add(pause) })
             }
-            Some(problem) if self.call.on_error == OnError::Fail => {
+            (Some(problem), None) if self.call.on_error == OnError::Fail => {
                 let message = match attempt {
                     1 => problem,
                     attempts => format!("{problem}, after {attempts} attempts"),
@@ -231,9 +211,7 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
     let timeout = request.get("timeout").map_or(Some(Duration::from_secs(30)), |node| {
         parser.duration(node, Duration::from_millis(100), Duration::from_mins(5))
     });
-    let retry = request
-        .get("retry")
-        .map_or(Some(Retry { attempts: 1, backoff: Duration::ZERO }), |node| read_retry(parser, node));
+    let retry = request.get("retry").map_or(Some(Retry::NONE), |node| Retry::read(parser, node));
     let on_error = match request.get("on_error") {
         Some(node) => parser.choice(node, "a way to go on", &["fail", "continue"]),
         None => Some("fail"),
@@ -246,27 +224,6 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
     parser.result(result.as_ref(), Some(RESULT));
     let call = HttpCall { method, url, headers, body, timeout, retry, on_error, secrets };
     Some(Box::new(Http { call, result }))
-}
-
-fn read_retry(parser: &mut Parser, node: &Node) -> Option<Retry> {
-    let members = parser.object(node, "`retry`", &keys("retry"))?;
-    let attempts = parser.required(&members, "attempts")?;
-    let attempts = match &attempts.kind {
-        document::Kind::Scalar(Value::Number(number))
-            if number.as_u64().is_some_and(|n| (1..=ATTEMPTS_MAX).contains(&n)) =>
-        {
-            u32::try_from(number.as_u64()?).ok()?
-        }
-        _ => {
-            parser.wrong(attempts, &format!("a whole number from 1 to {ATTEMPTS_MAX}, the first attempt included"));
-            return None;
-        }
-    };
-    let backoff = match members.get("backoff") {
-        Some(node) => parser.duration(node, Duration::from_millis(100), Duration::from_hours(1))?,
-        None => Duration::from_secs(1),
-    };
-    Some(Retry { attempts, backoff })
 }
 
 /// Whether a flow may set a header of a request.

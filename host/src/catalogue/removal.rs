@@ -53,7 +53,7 @@ pub async fn remove_environment(
     let _unchanged = secrets.keep_unchanged(workspace).await;
     let existed = environments.remove(workspace, name).await?;
     if existed {
-        secrets.vault().forget_environment(workspace, name);
+        secrets.forget_environment(workspace, name);
     }
     Ok(existed)
 }

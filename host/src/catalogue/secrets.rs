@@ -4,12 +4,13 @@ mod key_source;
 
 pub use key_source::KeySource;
 
+use super::table::Table;
 use crate::catalogue::environments::Environments;
 use ringback_records::name::Name;
 use ringback_records::secret::{self, PreviousVersion, SecretRecord};
 use ringback_records::time::Timestamp;
-use ringback_rules::vault::{HasEnvironment, Secret, SecretValue, Vault, VaultError};
-use ringback_store::{Changes, Store, StoreError, Write};
+use ringback_rules::vault::{ByName, HasEnvironment, Secret, SecretValue, Vault, VaultError};
+use ringback_store::{Store, StoreError, Write};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,13 +73,13 @@ pub struct PreviousEntry {
     pub until: Timestamp,
 }
 
-/// Changes secrets: in the store, then in the vault. Cloning it is cheap and shares them.
+/// A handle to all secrets. Their values are in the vault, which this alone changes. Cloning it is cheap and shares them.
 #[derive(Clone)]
 pub struct Secrets {
     store: Store,
     vault: Vault,
-    /// Held while a secret is changed.
-    changing: Arc<Changes>,
+    /// What is in the vault.
+    table: Arc<Table<ByName>>,
 }
 
 impl Secrets {
@@ -94,7 +95,7 @@ impl Secrets {
             Arc::new(move |workspace, environment| known.exists(workspace, environment))
         });
         let vault = Vault::open(stored, key, has_environment)?;
-        Ok(Self { store, vault, changing: Arc::default() })
+        Ok(Self { store, table: Arc::new(Table::of(vault.values())), vault })
     }
 
     /// Where the values are.
@@ -104,7 +105,7 @@ impl Secrets {
 
     /// No secret of the workspace is stored or removed while this is held.
     pub async fn keep_unchanged(&self, workspace: &Name) -> impl Sized {
-        self.changing.begin(workspace).await
+        self.table.lock(workspace).await
     }
 
     /// A workspace's secrets, without their values.
@@ -148,7 +149,7 @@ impl Secrets {
         }
         let key = (workspace.clone(), secret::name_in(environment, name));
         let value = SecretValue::new(value);
-        let _changing = self.changing.begin(workspace).await;
+        let _changing = self.table.lock(workspace).await;
         if !self.vault.is_there(workspace, environment) {
             return Err(SecretError::NoEnvironment(environment.clone()));
         }
@@ -188,7 +189,7 @@ impl Secrets {
         name: &str,
     ) -> Result<Option<usize>, SecretError> {
         let key = (workspace.clone(), secret::name_in(environment, name));
-        let _changing = self.changing.begin(workspace).await;
+        let _changing = self.table.lock(workspace).await;
         let Some(mut secret) = self.vault.get(&key) else { return Ok(None) };
         let now = Timestamp::now();
         let ended = secret.record.previous.iter().filter(|previous| now < previous.until).count();
@@ -200,9 +201,9 @@ impl Secrets {
 
     async fn put(&self, key: (Name, String), secret: Secret) -> Result<(), SecretError> {
         let (workspace, name) = key.clone();
-        self.store.commit(vec![Write::PutSecret { workspace, name, record: secret.record.clone() }]).await?;
-        self.vault.put(&key, &secret);
-        Ok(())
+        let put = Write::PutSecret { workspace, name, record: secret.record.clone() };
+        let change = |secrets: &mut ByName| drop(secrets.insert(key.clone(), secret.clone()));
+        Ok(self.table.commit(&self.store, vec![put], change).await?)
     }
 
     /// Removes a secret: whether there was one.
@@ -212,12 +213,18 @@ impl Secrets {
     /// The store failed.
     pub async fn remove(&self, workspace: &Name, environment: &Name, name: &str) -> Result<bool, SecretError> {
         let name = secret::name_in(environment, name);
-        let _changing = self.changing.begin(workspace).await;
+        let _changing = self.table.lock(workspace).await;
         let key = (workspace.clone(), name.clone());
         let existed = self.vault.get(&key).is_some();
-        self.store.commit(vec![Write::DeleteSecret { workspace: workspace.clone(), name }]).await?;
-        self.vault.forget(&key);
+        let delete = Write::DeleteSecret { workspace: workspace.clone(), name };
+        self.table.commit(&self.store, vec![delete], |secrets| drop(secrets.remove(&key))).await?;
         Ok(existed)
+    }
+
+    /// Forgets the secrets of an environment that the store has removed with it.
+    pub(super) fn forget_environment(&self, workspace: &Name, environment: &Name) {
+        let prefix = secret::name_in(environment, "");
+        self.table.show(|secrets| secrets.retain(|(owner, name), _| owner != workspace || !name.starts_with(&prefix)));
     }
 }
 

@@ -9,13 +9,18 @@ use tokio::sync::OwnedMutexGuard;
 /// What is in force, read without waiting. It changes in one place: after the store has the change.
 #[derive(Default)]
 pub(super) struct Table<T> {
-    in_force: ArcSwap<T>,
+    in_force: Arc<ArcSwap<T>>,
     changing: Changes,
 }
 
 impl<T: Clone> Table<T> {
     pub(super) fn new(in_force: T) -> Self {
-        Self { in_force: ArcSwap::from_pointee(in_force), changing: Changes::default() }
+        Self::of(Arc::new(ArcSwap::from_pointee(in_force)))
+    }
+
+    /// The table of what others read, and nobody else changes.
+    pub(super) fn of(in_force: Arc<ArcSwap<T>>) -> Self {
+        Self { in_force, changing: Changes::default() }
     }
 
     pub(super) fn load(&self) -> Guard<Arc<T>> {
@@ -39,11 +44,16 @@ impl<T: Clone> Table<T> {
         change: impl Fn(&mut T),
     ) -> Result<(), StoreError> {
         store.commit(writes).await?;
+        self.show(change);
+        Ok(())
+    }
+
+    /// Makes visible what the store has already, since it belongs to something else that has changed.
+    pub(super) fn show(&self, change: impl Fn(&mut T)) {
         self.in_force.rcu(|in_force| {
             let mut in_force = T::clone(in_force);
             change(&mut in_force);
             in_force
         });
-        Ok(())
     }
 }

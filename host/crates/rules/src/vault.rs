@@ -53,7 +53,8 @@ pub struct Secret {
     pub record: SecretRecord,
 }
 
-type ByName = BTreeMap<(Name, String), Secret>;
+/// Secrets by their workspaces, and their names as they are kept.
+pub type ByName = BTreeMap<(Name, String), Secret>;
 /// Whether a workspace has an environment.
 pub type HasEnvironment = Arc<dyn Fn(&Name, &Name) -> bool + Send + Sync>;
 
@@ -87,6 +88,11 @@ impl Vault {
             values.insert((workspace, name), Secret { value, previous, record });
         }
         Ok(Self { values: Arc::new(ArcSwap::from_pointee(values)), has_environment, key: Arc::new(key) })
+    }
+
+    /// What is in it, for the one who changes it.
+    pub fn values(&self) -> Arc<ArcSwap<ByName>> {
+        Arc::clone(&self.values)
     }
 
     /// The value of a secret in an environment, to prove something with: its own, or that of `default`; the newest. Where
@@ -138,22 +144,6 @@ impl Vault {
         own.map(|((_, name), secret)| (name.clone(), secret.record.clone())).collect()
     }
 
-    /// Takes the secret that the store has.
-    pub fn put(&self, key: &(Name, String), secret: &Secret) {
-        self.update(|values| drop(values.insert(key.clone(), secret.clone())));
-    }
-
-    /// Forgets a secret that the store has removed.
-    pub fn forget(&self, key: &(Name, String)) {
-        self.update(|values| drop(values.remove(key)));
-    }
-
-    /// Forgets the secrets of an environment that the store has removed.
-    pub fn forget_environment(&self, workspace: &Name, environment: &Name) {
-        let prefix = secret::name_in(environment, "");
-        self.update(|values| values.retain(|(owner, name), _| owner != workspace || !name.starts_with(&prefix)));
-    }
-
     /// Base64 of nonce, ciphertext and tag of a value, which opens under this workspace and name alone.
     ///
     /// # Errors
@@ -171,14 +161,6 @@ impl Vault {
     /// What a text was made of; `None` for one that this server did not make.
     pub fn open_reference(&self, text: &str) -> Option<Vec<u8>> {
         self.key.unseal_reference(text)
-    }
-
-    fn update(&self, change: impl Fn(&mut ByName)) {
-        self.values.rcu(|values| {
-            let mut values = ByName::clone(values);
-            change(&mut values);
-            values
-        });
     }
 
     /// Secrets in memory alone.

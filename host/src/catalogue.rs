@@ -1,5 +1,6 @@
 //! What people deploy, and what they make at run time: in the store, and in memory as it is in force. Nothing else changes it.
 
+mod changes;
 pub mod doors;
 pub mod environments;
 pub mod flows;

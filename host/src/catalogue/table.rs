@@ -1,8 +1,9 @@
 //! The table of a catalogue: what is in force, in memory.
 
+use super::changes::Changes;
 use arc_swap::{ArcSwap, Guard};
 use ringback_records::name::Name;
-use ringback_store::{Changes, Store, StoreError, Write};
+use ringback_store::{Store, StoreError, Write};
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 

@@ -5,7 +5,6 @@
 //! laid out.
 
 mod backup;
-mod changes;
 mod cleaner;
 mod contract;
 mod due;
@@ -25,7 +24,6 @@ mod verify;
 mod writer;
 
 pub use backup::{BackupError, BackupFile};
-pub use changes::Changes;
 pub use contract::{
     Claim, ClaimPage, Delivery, Due, DueKey, DuePage, Mail, MailboxLimits, NoRoom, Page, StoreError, Write,
 };

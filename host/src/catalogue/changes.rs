@@ -8,13 +8,13 @@ use tokio::sync::OwnedMutexGuard;
 
 /// Changes of what belongs to workspaces: of one workspace they come one after the other, and nobody waits for those of another.
 #[derive(Default)]
-pub struct Changes {
+pub(super) struct Changes {
     under_way: Mutex<HashMap<Name, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Changes {
     /// While this is held, nothing else changes in the workspace.
-    pub async fn begin(&self, workspace: &Name) -> OwnedMutexGuard<()> {
+    pub(super) async fn begin(&self, workspace: &Name) -> OwnedMutexGuard<()> {
         let own = {
             let mut under_way = lock(&self.under_way);
             under_way.retain(|_, own| Arc::strong_count(own) > 1);

@@ -55,3 +55,39 @@ impl State for StoredState {
         Box::pin(async move { self.0.commit(vec![delete]).await.map_err(unavailable) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{State, StateError, StoredState};
+    use ringback_records::name::Name;
+    use ringback_store::{Store, StoreOptions};
+
+    #[tokio::test]
+    async fn a_plugin_has_so_many_keys_and_no_other_has_less_room_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+        let state = StoredState(store.clone());
+        let (workspace, plugin, other) =
+            (Name::default_name(), "a".parse::<Name>().unwrap(), "a-b".parse::<Name>().unwrap());
+        let set = async |plugin: &Name, key: &str, value: &[u8], dry_run: bool| {
+            state.set(&workspace, plugin, key.to_owned(), value.to_vec(), 2, dry_run).await
+        };
+        let get = async |key: &str| state.get(&workspace, &plugin, key).await.unwrap();
+        set(&plugin, "one", b"1", true).await.unwrap();
+        assert_eq!(get("one").await, None, "a dry run leaves nothing behind");
+        set(&plugin, "one", b"1", false).await.unwrap();
+        set(&plugin, "two", b"2", false).await.unwrap();
+        for dry_run in [false, true] {
+            assert!(matches!(set(&plugin, "three", b"3", dry_run).await, Err(StateError::TooManyKeys)), "{dry_run}");
+        }
+        assert_eq!(get("three").await, None);
+        set(&plugin, "two", b"changed", false).await.unwrap();
+        assert_eq!(get("two").await.as_deref(), Some(&b"changed"[..]), "a key that is there is no new one");
+        set(&other, "three", b"3", false).await.unwrap();
+        set(&other, "four", b"4", false).await.unwrap();
+        state.remove(&workspace, &plugin, "one".to_owned()).await.unwrap();
+        set(&plugin, "three", b"3", false).await.unwrap();
+        assert_eq!((get("one").await, get("three").await), (None, Some(b"3".to_vec())));
+        store.close().await;
+    }
+}

@@ -94,3 +94,76 @@ impl Host for CallState {
         Ok(self.services.state.remove(&self.workspace, &self.plugin, key).await.map_err(failed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Paths, Services};
+    use super::{CallState, Done, Host, Name, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, State, StateError};
+    use crate::subject::Subject;
+    use ringback_outbound::plugin::Outbound;
+    use ringback_records::sync::lock;
+    use ringback_records::time::Timestamp;
+    use ringback_rules::vault::Vault;
+    use std::sync::{Arc, Mutex};
+
+    /// Has no room for the key `new`, and notes what it is asked.
+    #[derive(Default)]
+    struct Full(Mutex<Vec<String>>);
+
+    impl State for Full {
+        fn get<'a>(&'a self, _: &'a Name, _: &'a Name, key: &'a str) -> Done<'a, Option<Vec<u8>>> {
+            lock(&self.0).push(format!("get {key}"));
+            Box::pin(async { Err(StateError::Unavailable("the disk".to_owned())) })
+        }
+
+        fn set<'a>(
+            &'a self,
+            _: &'a Name,
+            _: &'a Name,
+            key: String,
+            _: Vec<u8>,
+            keys_max: usize,
+            dry_run: bool,
+        ) -> Done<'a, ()> {
+            lock(&self.0).push(format!("set {key} {keys_max} {dry_run}"));
+            Box::pin(async move { if key == "new" { Err(StateError::TooManyKeys) } else { Ok(()) } })
+        }
+
+        fn remove<'a>(&'a self, _: &'a Name, _: &'a Name, key: String) -> Done<'a, ()> {
+            lock(&self.0).push(format!("remove {key}"));
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    fn call(state: &Arc<Full>, dry_run: bool) -> CallState {
+        let (name, state) = (Name::default_name(), Arc::clone(state));
+        let secrets = Vault::for_testing(&name, &[]);
+        let services = Services { state, secrets, outbound: Outbound::new([]), paths: Paths::default() };
+        let subject = Subject { dry_run, ..Subject::unseen(&name, &name) };
+        CallState::new(Arc::new(services), &subject, name, Timestamp::now(), 1 << 20, 16, false)
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_or_too_much_is_a_failure_that_the_plugin_sees() {
+        let state = Arc::new(Full::default());
+        let mut call = call(&state, false);
+        let (long, large) = ("k".repeat(STATE_KEY_BYTES_MAX + 1), vec![0; STATE_VALUE_BYTES_MAX + 1]);
+        for (key, value) in [(long, Vec::new()), (String::new(), Vec::new()), ("known".to_owned(), large)] {
+            assert_eq!(call.set(key, value).await.unwrap().unwrap_err().code, "too-large");
+        }
+        assert!(lock(&state.0).is_empty(), "nobody is asked");
+        assert_eq!(call.set("new".to_owned(), Vec::new()).await.unwrap().unwrap_err().code, "too-many-keys");
+        assert!(call.set("known".to_owned(), Vec::new()).await.unwrap().is_ok());
+        let failure = call.get("known".to_owned()).await.unwrap().unwrap_err();
+        assert!(failure.code == "unavailable" && failure.retryable && !failure.message.contains("disk"));
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_changes_nothing() {
+        let state = Arc::new(Full::default());
+        let mut call = call(&state, true);
+        call.set("known".to_owned(), Vec::new()).await.unwrap().unwrap();
+        call.remove("known".to_owned()).await.unwrap().unwrap();
+        assert_eq!(*lock(&state.0), ["set known 10000 true"]);
+    }
+}

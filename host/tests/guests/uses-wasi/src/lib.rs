@@ -11,6 +11,7 @@ mod wasi {
             world imports {
                 import wasi:cli/environment@0.2.0;
                 import wasi:cli/stderr@0.2.0;
+                import wasi:clocks/monotonic-clock@0.2.0;
                 import wasi:clocks/wall-clock@0.2.0;
                 import wasi:filesystem/preopens@0.2.0;
                 import wasi:random/random@0.2.0;
@@ -41,6 +42,9 @@ mod wasi {
             }
 
             package wasi:clocks@0.2.0 {
+                interface monotonic-clock {
+                    now: func() -> u64;
+                }
                 interface wall-clock {
                     record datetime { seconds: u64, nanoseconds: u32 }
                     now: func() -> datetime;
@@ -77,12 +81,15 @@ pub fn grants_nothing(_: &Callback, _: Option<&Execution>, _: ()) -> Result<bool
     use wasi::wasi::{cli, clocks, filesystem, random};
     let written = cli::stderr::get_stderr().blocking_write_and_flush(b"Traceback: as a guest writes it\n");
     let time = clocks::wall_clock::now();
+    let since = clocks::monotonic_clock::now();
     let (one, two) = (random::random::get_random_bytes(16), random::random::get_random_bytes(16));
     let found = [
         ("environment", cli::environment::get_environment().is_empty()),
         ("arguments", cli::environment::get_arguments().is_empty()),
         ("directories", filesystem::preopens::get_directories().is_empty()),
         ("time", time.seconds == ringback_guest::call::now() / 1000),
+        ("no finer time", since == ringback_guest::call::now() * 1_000_000 && since > 0),
+        ("stopped time", since == clocks::monotonic_clock::now()),
         ("random", one != two),
         ("written", written.is_ok()),
     ];

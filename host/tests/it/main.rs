@@ -42,6 +42,7 @@ mod restart;
 mod signers;
 mod support;
 mod tickets;
+mod toolchains;
 mod upgrade;
 mod uploads;
 mod users;

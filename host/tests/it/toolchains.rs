@@ -1,0 +1,131 @@
+//! What compilers of several languages leave runs as it was built; what they leave out is said in a sentence that helps.
+
+use crate::corpus::with_type;
+use crate::support::{TestServer, cases};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+/// A condition as a libc makes it: the body of `evaluate` leaves 1 at 1028 for true. What it imports stands before, what else
+/// it has behind.
+fn condition(imports: &str, evaluate: &str, items: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+            {imports}
+            {items}
+            (func (export "ringback:plugin/condition@0.1.0#check") (param i32 i32) (result i32) i32.const 1024)
+            (func (export "ringback:plugin/condition@0.1.0#evaluate") (param i32 i32 i32 i32 i32) (result i32)
+              {evaluate}
+              i32.const 1024)
+            (global $free (mut i32) (i32.const 65536))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+              global.get $free
+              global.get $free local.get 3 i32.add i32.const 7 i32.add i32.const -8 i32.and global.set $free))"#
+    );
+    with_type(wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}")))
+}
+
+const MEMORY: &str = r#"(memory (export "memory") 8)"#;
+const FLOW: &str = "flow: test\nsteps:\n  - trigger: Hook\n    when: { plugin: tool }\n";
+
+/// Uploads a plugin, deploys a flow that asks it, and calls: the status, and what the trace says of the condition.
+async fn call(server: &TestServer, plugin: Vec<u8>) -> (StatusCode, Value) {
+    let (status, body) = server.upload("tool", plugin).await;
+    assert!(status.is_success(), "{status} {body}");
+    let url = server.deploy(FLOW).await;
+    let response = server.post(&url, &json!({ "a": 1 })).await;
+    let record = server.callback(&response).await;
+    let entry = record["trace"].as_array().unwrap().iter().find(|entry| entry["stage"] == "condition").unwrap();
+    (response.status(), entry.clone())
+}
+
+/// Everything that a libc asks for when it starts and when it prints, and a file that it must not get.
+#[tokio::test]
+async fn a_core_module_of_wasi_preview_1_runs_as_it_was_built_and_gets_nothing() {
+    let server = TestServer::start().await;
+    let imports = r#"
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_prestat_get" (func $preopened (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_open"
+          (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "args_sizes_get" (func $args (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))"#;
+    let items = format!(
+        r#"{MEMORY}
+        (data (i32.const 16) "printed by a libc\n")
+        (global $ready (mut i32) (i32.const 0))
+        (func (export "_initialize") i32.const 1 global.set $ready)
+        (func $and (param i32) i32.const 1028 i32.const 1028 i32.load local.get 0 i32.and i32.store)"#
+    );
+    let evaluate = "
+        i32.const 1028 global.get $ready i32.store
+        ;; It prints to standard output.
+        i32.const 0 i32.const 16 i32.store i32.const 4 i32.const 18 i32.store
+        i32.const 1 i32.const 0 i32.const 1 i32.const 8 call $write i32.eqz call $and
+        i32.const 8 i32.load i32.const 18 i32.eq call $and
+        ;; There is no directory (8: a bad descriptor), and so no file.
+        i32.const 3 i32.const 2048 call $preopened i32.const 8 i32.eq call $and
+        i32.const 3 i32.const 0 i32.const 16 i32.const 7 i32.const 0 i64.const 2 i64.const 0 i32.const 0 i32.const 2048
+        call $open i32.const 8 i32.eq call $and
+        ;; No variables, no arguments.
+        i32.const 2048 i32.const 2052 call $environ i32.eqz call $and
+        i32.const 2048 i32.load i32.eqz call $and
+        i32.const 2048 i32.const 2052 call $args i32.eqz call $and
+        i32.const 2048 i32.load i32.eqz call $and
+        ;; The clocks, of which the monotonic one is not zero and stands.
+        i32.const 1 i64.const 0 i32.const 2048 call $clock i32.eqz call $and
+        i32.const 1 i64.const 0 i32.const 2056 call $clock i32.eqz call $and
+        i32.const 2048 i64.load i64.const 0 i64.ne call $and
+        i32.const 2048 i64.load i32.const 2056 i64.load i64.eq call $and
+        i32.const 2048 i32.const 8 call $random i32.eqz call $and
+        i32.const 2048 i64.load i32.const 2056 i64.load i64.ne call $and
+        ;; Nothing of the result is left.
+        i32.const 1024 i32.const 0 i32.store";
+    let (status, entry) = call(&server, condition(imports, evaluate, &items)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{entry:#}");
+    assert_eq!(entry["plugins"][0]["log"], json!(["output: printed by a libc"]), "{entry:#}");
+    let version = server.get("/v1/plugins/tool").await["versions"][0].clone();
+    let imports: Vec<&str> = version["imports"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(imports.iter().any(|import| import.starts_with("wasi:cli/stdout@0.2.")), "{imports:?}");
+    assert!(!imports.iter().any(|import| import.contains("preview1")), "{imports:?}");
+}
+
+/// What the adapter cannot mend says what can.
+#[tokio::test]
+async fn a_core_module_that_cannot_become_a_component_says_what_to_do() {
+    let server = TestServer::start().await;
+    let of = |module: &str, name: &str, kind: &str| format!("(import \"{module}\" \"{name}\" (func $f {kind}))");
+    let yields = of("wasi_snapshot_preview1", "sched_yield", "(result i32)");
+    let start = format!("{MEMORY} (func (export \"_start\"))");
+    for (what, imports, items, expected) in [
+        (
+            "a function that preview 1 has not",
+            of("wasi_snapshot_preview1", "sock_open", "(result i32)"),
+            MEMORY,
+            &["`sock_open` of WASI preview 1, which is not part of it", "build it without"][..],
+        ),
+        (
+            "a function of another type",
+            of("wasi_snapshot_preview1", "path_open", "(param i32)"),
+            MEMORY,
+            &["path_open", "type mismatch"],
+        ),
+        ("preview 0", of("wasi_unstable", "fd_write", "(result i32)"), MEMORY, &["preview 0", "newer compiler"]),
+        ("what was not linked", of("env", "abort", ""), MEMORY, &["`abort` of `env`", "link what defines it"]),
+        ("a program", yields.clone(), &start, &["it exports `_start`", "-mexec-model=reactor", "-buildmode=c-shared"]),
+        ("no memory", yields, "(memory 3)", &["export its memory as `memory`"]),
+    ] {
+        let (status, body) = server.upload("tool", condition(&imports, "", items)).await;
+        let detail = body["detail"].as_str().unwrap_or_default();
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{what}: {body}");
+        assert!(expected.iter().all(|expected| detail.contains(expected)), "{what}: {detail}");
+        assert!(
+            detail.starts_with("the core module cannot be made into a component: ") && detail.len() < 500,
+            "{detail}"
+        );
+        cases(1);
+    }
+    let (status, entry) = call(&server, condition("", "i32.const 1028 i32.const 1 i32.store", MEMORY)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{entry}");
+}

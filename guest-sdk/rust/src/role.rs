@@ -242,7 +242,6 @@ pub(crate) fn decode_config<C: serde::de::DeserializeOwned>(config: &str) -> Res
 #[cfg(target_arch = "wasm32")]
 #[expect(missing_docs, reason = "only the macros use it")]
 pub mod guest {
-    use super::decode_config;
     use super::{Proof, Reply, Verdict};
     use crate::bindings::imports::ringback::plugin::types;
     use crate::bindings::{responder_plugin, verifier_plugin};
@@ -259,24 +258,31 @@ pub mod guest {
     type StepFn<C> = fn(&Execution<'_>, C) -> Result<Value, Failure>;
     type ResponderFn<C> = fn(&Callback<'_>, Option<&Execution<'_>>, C) -> Result<Reply, Failure>;
 
+    /// What every call begins with: its configuration, and that a panic says in the log why. The host makes it the reason of
+    /// the trap.
+    fn begin<C: DeserializeOwned>(config: &str) -> Result<C, Failure> {
+        std::panic::set_hook(Box::new(|panic| crate::log::error(&panic.to_string().replace('\n', " "))));
+        super::decode_config(config)
+    }
+
     pub fn check_condition<C: DeserializeOwned>(_: ConditionFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(decode_config::<C>(config).map(drop)?)
+        Ok(begin::<C>(config).map(drop)?)
     }
 
     pub fn check_verifier<C: DeserializeOwned>(_: VerifierFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(decode_config::<C>(config).map(drop)?)
+        Ok(begin::<C>(config).map(drop)?)
     }
 
     pub fn check_parser<C: DeserializeOwned>(_: ParserFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(decode_config::<C>(config).map(drop)?)
+        Ok(begin::<C>(config).map(drop)?)
     }
 
     pub fn check_step<C: DeserializeOwned>(_: StepFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(decode_config::<C>(config).map(drop)?)
+        Ok(begin::<C>(config).map(drop)?)
     }
 
     pub fn check_responder<C: DeserializeOwned>(_: ResponderFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(decode_config::<C>(config).map(drop)?)
+        Ok(begin::<C>(config).map(drop)?)
     }
 
     pub fn evaluate<C: DeserializeOwned>(
@@ -286,7 +292,7 @@ pub mod guest {
         config: &str,
     ) -> Result<bool, WireFailure> {
         let execution = execution.map(Execution::new);
-        Ok(function(&Callback::new(callback), execution.as_ref(), decode_config(config)?)?)
+        Ok(function(&Callback::new(callback), execution.as_ref(), begin(config)?)?)
     }
 
     pub fn verify<C: DeserializeOwned>(
@@ -294,7 +300,7 @@ pub mod guest {
         callback: &WireCallback,
         config: &str,
     ) -> Result<WireVerdict, WireFailure> {
-        Ok(match function(&Callback::new(callback), decode_config(config)?)? {
+        Ok(match function(&Callback::new(callback), begin(config)?)? {
             Verdict::Accepted(Proof { delivery_id, subject }) => {
                 WireVerdict::Accepted(WireProof { delivery_id, subject })
             }
@@ -307,7 +313,7 @@ pub mod guest {
         callback: &WireCallback,
         config: &str,
     ) -> Result<String, WireFailure> {
-        Ok(function(&Callback::new(callback), decode_config(config)?)?.to_string())
+        Ok(function(&Callback::new(callback), begin(config)?)?.to_string())
     }
 
     pub fn run<C: DeserializeOwned>(
@@ -315,7 +321,7 @@ pub mod guest {
         execution: &WireExecution,
         config: &str,
     ) -> Result<String, WireFailure> {
-        Ok(function(&Execution::new(execution), decode_config(config)?)?.to_string())
+        Ok(function(&Execution::new(execution), begin(config)?)?.to_string())
     }
 
     pub fn respond<C: DeserializeOwned>(
@@ -325,8 +331,7 @@ pub mod guest {
         config: &str,
     ) -> Result<WireReply, WireFailure> {
         let execution = execution.map(Execution::new);
-        let Reply { status, headers, body } =
-            function(&Callback::new(callback), execution.as_ref(), decode_config(config)?)?;
+        let Reply { status, headers, body } = function(&Callback::new(callback), execution.as_ref(), begin(config)?)?;
         Ok(WireReply { status, headers, body })
     }
 }

@@ -8,11 +8,18 @@ use serde_json::{Value, json};
 /// A condition as a libc makes it: the body of `evaluate` leaves 1 at 1028 for true. What it imports stands before, what else
 /// it has behind.
 fn condition(imports: &str, evaluate: &str, items: &str) -> Vec<u8> {
+    checking(imports, "", evaluate, items)
+}
+
+/// The same with a body of `check`.
+fn checking(imports: &str, check: &str, evaluate: &str, items: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
             {imports}
             {items}
-            (func (export "ringback:plugin/condition@0.1.0#check") (param i32 i32) (result i32) i32.const 1024)
+            (func (export "ringback:plugin/condition@0.1.0#check") (param i32 i32) (result i32)
+              {check}
+              i32.const 1024)
             (func (export "ringback:plugin/condition@0.1.0#evaluate") (param i32 i32 i32 i32 i32) (result i32)
               {evaluate}
               i32.const 1024)
@@ -128,4 +135,82 @@ async fn a_core_module_that_cannot_become_a_component_says_what_to_do() {
     }
     let (status, entry) = call(&server, condition("", "i32.const 1028 i32.const 1 i32.store", MEMORY)).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{entry}");
+}
+
+/// A condition that prints these texts to standard error and then does what the last argument says, when it is asked or when
+/// its configuration is checked.
+fn printing(texts: &[&str], check: bool, then: &str) -> Vec<u8> {
+    let imports = r#"
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (import "ringback:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#;
+    let (mut data, mut body, mut at) = (String::new(), String::new(), 4096);
+    for text in texts {
+        let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+        data += &format!("(data (i32.const {at}) \"{bytes}\")");
+        body += &format!("i32.const {at} i32.const {} call $print ", text.len());
+        at += text.len();
+    }
+    let items = format!(
+        r#"{MEMORY} {data}
+        (func $print (param i32 i32)
+          i32.const 0 local.get 0 i32.store i32.const 4 local.get 1 i32.store
+          i32.const 2 i32.const 0 i32.const 1 i32.const 8 call $write drop)"#
+    );
+    // Every function of the log is imported: what is not asked for is not in the component.
+    body += "i32.const 1 i32.const 4096 i32.const 2 call $log ";
+    body += then;
+    let (check, evaluate) = if check { (body.as_str(), "") } else { ("", body.as_str()) };
+    checking(imports, check, evaluate, &items)
+}
+
+/// What a runtime says before it breaks off is the reason, and stands before the lines of the log.
+#[tokio::test]
+async fn a_trap_carries_the_last_words_of_the_guest() {
+    let server = TestServer::start().await;
+    let traceback = "Traceback (most recent call last):\n  File \"/0/app.py\", line 6, in run\nKeyError: 'total'\n";
+    let (status, entry) = call(&server, printing(&[traceback], false, "unreachable")).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    let expected =
+        "the plugin tool trapped: wasm trap: wasm `unreachable` instruction executed; it last said: KeyError: 'total'";
+    assert_eq!(entry["reason"], expected);
+    let log = json!([
+        "output: Traceback (most recent call last):",
+        "output:   File \"/0/app.py\", line 6, in run",
+        "output: KeyError: 'total'",
+        "info: Tr",
+    ]);
+    assert_eq!(entry["plugins"][0]["log"], log);
+
+    let (_, entry) = call(&server, printing(&["Assertion ", "failed"], false, "i32.const 3 call $exit")).await;
+    let expected = "the plugin tool trapped: it ended itself with status 1; it last said: Assertion failed";
+    assert_eq!(entry["reason"], expected, "WASI 0.2 knows only whether all was well");
+    assert_eq!(entry["plugins"][0]["failure"], "plugin_trapped");
+
+    // Whoever says much is not stopped for it, and the end of it is what counts.
+    let flood = "i32.const 0 local.set 0
+        (loop $l
+          i32.const 4096 i32.const 4 call $print
+          local.get 0 i32.const 1 i32.add local.tee 0 i32.const 20000 i32.lt_u br_if $l)
+        unreachable";
+    let (_, entry) = call(&server, printing(&["abc\n"], false, flood)).await;
+    assert!(entry["reason"].as_str().unwrap().ends_with("it last said: abc"), "{entry:#}");
+    let log = entry["plugins"][0]["log"].as_array().unwrap();
+    assert_eq!((log.len(), &log[16]), (17, &json!("… and 19986 more lines")), "{entry:#}");
+}
+
+/// Who deploys reads it, too.
+#[tokio::test]
+async fn a_check_that_traps_says_why_at_deployment() {
+    let server = TestServer::start().await;
+    let (status, body) = server.upload("tool", printing(&["no rules given\n"], true, "unreachable")).await;
+    assert!(status.is_success(), "{body}");
+    let flow = FLOW.replace("plugin: tool", "plugin: tool, with: { a: 1 }");
+    let (status, body) = server.try_deploy(&flow).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let expected = "the configuration could not be checked: the plugin tool trapped: wasm trap: wasm `unreachable` \
+                    instruction executed; it last said: no rules given";
+    assert!(body.to_string().contains(expected), "{body:#}");
+    server.upload("tool", condition("", "", MEMORY)).await;
+    server.deploy(&flow).await;
 }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
 /// What a verifier plugin decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,13 +151,14 @@ impl Caller {
             log: Vec::new(),
             failure: None,
         };
-        let result = called.and_then(|(asked, mut state)| {
+        let result = called.and_then(|(asked, state)| {
             usage.memory_bytes = state.memory.largest_bytes as u64;
-            usage.log = state.take_log();
+            let last_words;
+            (usage.log, last_words) = state.said();
             match asked {
                 Some(Ok(Ok(answer))) => Ok(answer),
                 Some(Ok(Err(failure))) => Err(guest_failure(plugin, failure)),
-                Some(Err(error)) => Err(self.classify(plugin, memory_bytes, cpu, &error)),
+                Some(Err(error)) => Err(self.classify(plugin, memory_bytes, cpu, &error).saying(last_words)),
                 None if turns.wants_to_run() => Err(CallError::Crowded { plugin: plugin.clone() }),
                 None => {
                     let limit = format!("{} ms of wall-clock time", (cpu * limits::WALL_FACTOR).as_millis());
@@ -197,6 +199,9 @@ impl Caller {
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return CallError::Trapped { plugin, reason: trap.to_string() };
+        }
+        if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+            return CallError::Trapped { plugin, reason: format!("it ended itself with status {status}") };
         }
         // What is left is an answer, or an argument, that cannot be taken over from the guest.
         let reason: String = super::compile::with_causes(error).chars().take(300).collect();

@@ -109,6 +109,15 @@ impl CallError {
         }
     }
 
+    /// A plugin that broke off, with what it said before: the engine knows where, the plugin why.
+    pub(super) fn saying(mut self, last_words: Option<String>) -> Self {
+        if let (Self::Trapped { reason, .. }, Some(last_words)) = (&mut self, last_words) {
+            reason.push_str("; it last said: ");
+            reason.push_str(&last_words);
+        }
+        self
+    }
+
     /// Whether the plugin was not called, or broken off for want of processor time: it is asked again until it answers.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Busy | Self::Crowded { .. } | Self::Open { .. })

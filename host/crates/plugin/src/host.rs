@@ -1,6 +1,7 @@
 //! What a plugin finds on the host's side of one call.
 
 mod http;
+mod log;
 mod paths;
 mod resources;
 mod secrets;
@@ -9,6 +10,8 @@ mod state;
 pub(super) use paths::Paths;
 pub use resources::{CallbackHandle, ExecutionHandle};
 pub use state::{State, StateError};
+
+use log::{Log, Output};
 
 use super::bindings::imports;
 use super::limits;
@@ -23,7 +26,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 /// What calls use of the rest of the server.
@@ -47,7 +49,7 @@ pub(super) struct CallState {
     pub(super) dry_run: bool,
     pub(super) now: Timestamp,
     pub(super) memory: Memory,
-    pub(super) log: Log,
+    log: Log,
     wasi: Option<Box<Wasi>>,
 }
 
@@ -58,18 +60,9 @@ pub(super) struct Memory {
     pub(super) largest_bytes: usize,
 }
 
-/// The lines of a call, counted and limited.
-#[derive(Debug, Default)]
-pub(super) struct Log {
-    lines: Vec<String>,
-    lines_max: usize,
-    dropped: usize,
-}
-
 struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
-    output: MemoryOutputPipe,
 }
 
 /// A limit was reached inside a call; the call is over.
@@ -96,6 +89,8 @@ impl CallState {
         log_lines_max: usize,
         wants_wasi: bool,
     ) -> Self {
+        let mut log = Log::new(log_lines_max);
+        let wasi = wants_wasi.then(|| Box::new(Wasi::granting_nothing(now, &log.output())));
         Self {
             services,
             workspace: subject.workspace.clone(),
@@ -107,41 +102,14 @@ impl CallState {
             dry_run: subject.dry_run,
             now,
             memory: Memory { limit_bytes: memory_bytes_max, largest_bytes: 0 },
-            log: Log { lines_max: log_lines_max, ..Log::default() },
-            wasi: wants_wasi.then(|| Box::new(Wasi::granting_nothing(now, log_lines_max))),
+            log,
+            wasi,
         }
     }
 
-    /// The lines of the call, with those written to standard output and error after the others.
-    pub(super) fn take_log(&mut self) -> Vec<String> {
-        if let Some(wasi) = &self.wasi {
-            for line in String::from_utf8_lossy(&wasi.output.contents()).lines().filter(|line| !line.is_empty()) {
-                self.log.push("output", line);
-            }
-        }
-        let Log { mut lines, dropped, .. } = std::mem::take(&mut self.log);
-        if dropped > 0 {
-            lines.push(format!("… and {dropped} more lines"));
-        }
-        lines
-    }
-}
-
-impl Log {
-    fn push(&mut self, level: &str, message: &str) {
-        if self.lines.len() >= self.lines_max {
-            self.dropped += 1;
-            return;
-        }
-        let mut line = format!("{level}: ");
-        for character in message.chars() {
-            if line.len() + character.len_utf8() > limits::LOG_LINE_BYTES_MAX {
-                line.push('…');
-                break;
-            }
-            if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
-        }
-        self.lines.push(line);
+    /// The lines of the call, and the one that says the most about an end that came then.
+    pub(super) fn said(self) -> (Vec<String>, Option<String>) {
+        self.log.take()
     }
 }
 
@@ -185,7 +153,7 @@ impl imports::log::Host for CallState {
             imports::log::Level::Warn => "warn",
             imports::log::Level::Error => "error",
         };
-        self.log.push(level, &message);
+        self.log.write(level, &message);
         Ok(())
     }
 }
@@ -208,8 +176,7 @@ impl imports::call::Host for CallState {
 
 impl Wasi {
     /// No files, sockets, environment or arguments; the clocks stand still at the call's time.
-    fn granting_nothing(now: Timestamp, log_lines_max: usize) -> Self {
-        let output = MemoryOutputPipe::new(log_lines_max * limits::LOG_LINE_BYTES_MAX);
+    fn granting_nothing(now: Timestamp, output: &Output) -> Self {
         let context = WasiCtx::builder()
             .stdout(output.clone())
             .stderr(output.clone())
@@ -222,15 +189,14 @@ impl Wasi {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::HANDLES_MAX);
-        Self { context, table, output }
+        Self { context, table }
     }
 }
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Only components that import WASI reach this; they have had theirs from the start.
-        let now = self.now;
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::granting_nothing(now, self.log.lines_max)));
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::granting_nothing(self.now, &self.log.output())));
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
     }
 }

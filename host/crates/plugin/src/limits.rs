@@ -27,6 +27,8 @@ pub(super) const STACK_BYTES_MAX: usize = 256 * 1024;
 pub(super) const FIBER_BYTES: usize = STACK_BYTES_MAX + 256 * 1024;
 /// Longest log line that is kept, in bytes.
 pub(super) const LOG_LINE_BYTES_MAX: usize = 4096;
+/// Longest line of a guest's own that says why it trapped, in bytes.
+pub(super) const LAST_WORDS_BYTES_MAX: usize = 400;
 /// Most random bytes of one request.
 pub(super) const RANDOM_BYTES_MAX: u32 = 4096;
 /// Longest key of a plugin's state, in bytes.

@@ -201,11 +201,12 @@ fn explain(record: &CallbackRecord) {
 }
 
 fn explain_plugin(usage: &PluginUse) {
-    let PluginUse { plugin, digest, duration_us, memory_bytes, log, failure } = usage;
+    let PluginUse { plugin, digest, duration_us, cpu_us, memory_bytes, log, failure } = usage;
+    let cpu = cpu_us.map(|used| format!(" ({used} of CPU)")).unwrap_or_default();
     let digest: String = digest.chars().take(12).collect();
     let failure = failure.as_ref().map(|code| format!(", {code}")).unwrap_or_default();
     line(&format!(
-        "             plugin {plugin} {digest}: {duration_us} µs, {} KiB of memory{failure}",
+        "             plugin {plugin} {digest}: {duration_us} µs{cpu}, {} KiB of memory{failure}",
         memory_bytes / 1024
     ));
     for text in log {

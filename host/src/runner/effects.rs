@@ -178,9 +178,9 @@ async fn run_step(
     let version = version.map_err(Failure::Call)?;
     let result = version.run(subject, &config, uses).await.map_err(Failure::Call)?;
     let usage = uses.pop();
-    let (digest, duration_us, log) =
-        usage.map(|usage| (usage.digest, usage.duration_us, usage.log)).unwrap_or_default();
-    Ok(Event::StepDone { plugin: call.plugin.clone(), digest, duration_us, result, log })
+    let (digest, duration_us, cpu_us, log) =
+        usage.map(|usage| (usage.digest, usage.duration_us, usage.cpu_us, usage.log)).unwrap_or_default();
+    Ok(Event::StepDone { plugin: call.plugin.clone(), digest, duration_us, cpu_us, result, log })
 }
 
 async fn build_reply(

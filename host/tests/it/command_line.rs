@@ -87,7 +87,7 @@ async fn a_flow_is_deployed_and_its_callbacks_are_explained() {
     let id = server.callback(&response).await["id"].as_str().unwrap().to_owned();
     let explained = says(&ringback(&server, &["callback", "explain", &id]));
     assert_eq!(explained.lines().next().unwrap(), "ignored by condition: the plugin field-match says false");
-    assert!(explained.contains("KiB of memory"), "{explained}");
+    assert!(explained.contains(" of CPU), ") && explained.contains("KiB of memory"), "{explained}");
     server.post(&url, &json!({ "n": 2 })).await;
     assert!(says(&ringback(&server, &["execution", "list"])).contains("shop  completed"));
     assert!(says(&ringback(&server, &["callback", "list"])).contains("ignored"));

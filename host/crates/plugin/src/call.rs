@@ -146,7 +146,8 @@ impl Caller {
         let mut usage = PluginUse {
             plugin: plugin.clone(),
             digest: linked.digest.clone(),
-            duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(started.elapsed()),
+            cpu_us: Some(micros(turns.cpu())),
             memory_bytes: 0,
             log: Vec::new(),
             failure: None,
@@ -207,6 +208,10 @@ impl Caller {
         let reason: String = super::compile::with_causes(error).chars().take(300).collect();
         CallError::BadOutput { plugin, reason }
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 type Asked = wasmtime::Result<Result<Answer, exports::condition::Failure>>;

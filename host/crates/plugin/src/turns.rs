@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 /// The turns of a call, each on one thread, until it waits for something or the engine's clock interrupts it.
 ///
 /// Its processor time is counted from the first interruption on: what comes before is less than a tick, and most calls are
-/// over by then without having read a clock.
+/// over by then. To ask for the time of a thread is a system call; until then the clock on the wall, which is none, tells how
+/// long the turns were, and that is at most what was used.
 pub(super) struct Turns {
     /// What was counted, in nanoseconds.
     used: AtomicU64,
+    /// How long it was on a thread before it was counted, in nanoseconds.
+    uncounted: AtomicU64,
     /// The thread's processor time up to which that is, in nanoseconds; 0 until the first interruption.
     counted_to: AtomicU64,
     interrupted: AtomicBool,
@@ -26,8 +29,8 @@ impl Turns {
     /// `wall`: how long the call may take altogether.
     pub(super) fn new(wall: Duration) -> Arc<Self> {
         let deadline = Mutex::new(Instant::now() + wall);
-        let (used, counted_to) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { used, counted_to, interrupted: AtomicBool::new(false), deadline })
+        let (used, uncounted, counted_to) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { used, uncounted, counted_to, interrupted: AtomicBool::new(false), deadline })
     }
 
     /// The engine's clock has interrupted the call: the processor time that it has used so far.
@@ -40,6 +43,11 @@ impl Turns {
     /// Whether it goes on where it gives way, and the next call of its version begins there.
     pub(super) fn is_long(&self) -> bool {
         Duration::from_nanos(self.used.load(Ordering::Relaxed)) >= LONG
+    }
+
+    /// What it has used of the processor, for people: what was counted, and how long its turns before that were.
+    pub(super) fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Ordering::Relaxed) + self.uncounted.load(Ordering::Relaxed))
     }
 
     /// Whether it last stopped since its turn was over, and not to wait for the host.
@@ -67,13 +75,19 @@ impl Turns {
     /// Lets a call run until it waits for something, its turn is over, or it has a result.
     pub(super) fn run<F: Future>(&self, call: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
         self.interrupted.store(false, Ordering::Relaxed);
-        if self.is_counted() {
+        let uncounted = (!self.is_counted()).then(Instant::now);
+        if uncounted.is_none() {
             // It may be another thread than the last time.
             self.counted_to.store(thread_time(), Ordering::Relaxed);
         }
         let result = call.poll(context);
         if self.is_counted() {
             self.count();
+        }
+        if let Some(began) = uncounted {
+            let turn = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let counted = self.used.load(Ordering::Relaxed);
+            self.uncounted.fetch_add(turn.saturating_sub(counted), Ordering::Relaxed);
         }
         result
     }
@@ -112,6 +126,38 @@ mod tests {
     fn compute(time: Duration) {
         let until = thread_time() + u64::try_from(time.as_nanos()).unwrap();
         while thread_time() < until {}
+    }
+
+    /// A turn without an interruption.
+    fn turn(turns: &Turns, work: fn()) {
+        let call = pin!(poll_fn(|_| {
+            work();
+            Poll::<()>::Pending
+        }));
+        assert!(turns.run(call, &mut Context::from_waker(Waker::noop())).is_pending());
+    }
+
+    #[test]
+    fn a_call_that_is_never_interrupted_has_used_what_its_turns_took() {
+        let turns = Turns::new(Duration::from_secs(10));
+        turn(&turns, || compute(LONG));
+        // While it waits, it has no turn.
+        sleep(Duration::from_millis(200));
+        turn(&turns, || compute(LONG));
+        let used = turns.cpu();
+        assert!(used >= 2 * LONG && used < Duration::from_millis(150), "{used:?}");
+        assert!(!turns.is_long(), "what was not counted does not make it a long one");
+        let call = pin!(poll_fn(|_| {
+            compute(LONG);
+            turns.tick();
+            compute(LONG);
+            Poll::Ready(())
+        }));
+        assert!(turns.run(call, &mut Context::from_waker(Waker::noop())).is_ready());
+        let all = turns.cpu();
+        assert!(all >= used + 2 * LONG && all < used + Duration::from_millis(100), "{all:?} after {used:?}");
+        turn(&turns, || compute(LONG));
+        assert!(turns.cpu() >= all + LONG && turns.is_long());
     }
 
     #[test]

@@ -197,6 +197,9 @@ pub enum EntryKind {
         plugin: Name,
         digest: String,
         duration_us: u64,
+        /// As in traces.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cpu_us: Option<u64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         result: Value,

@@ -68,7 +68,12 @@ pub struct TraceEntry {
 pub struct PluginUse {
     pub plugin: Name,
     pub digest: String,
+    /// From when it was called to when it was over, with what it waited for.
     pub duration_us: u64,
+    /// What it used of the processor; earlier versions did not say it. Before the first millisecond is over, it is counted on the
+    /// clock on the wall, while the call had a thread: at most a little too much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_us: Option<u64>,
     /// The largest size of its memory.
     pub memory_bytes: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

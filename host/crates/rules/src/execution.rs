@@ -64,6 +64,7 @@ pub enum Event {
         plugin: Name,
         digest: String,
         duration_us: u64,
+        cpu_us: Option<u64>,
         result: Value,
         log: Vec<String>,
     },

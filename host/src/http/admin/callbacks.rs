@@ -82,6 +82,9 @@ async fn list_callbacks(
 }
 
 /// Shows one callback with the trace of its stages.
+///
+/// Of each call of a plugin it has the time, `duration_us`; what of it the processor was used, `cpu_us`; the largest size of
+/// its memory; what it logged; and, when it failed, the code.
 #[utoipa::path(get, path = "/v1/callbacks/{id}", tag = "callbacks", params(("id" = String, Path)), responses((status = 200, body = Object), (status = "4XX", body = Problem)))]
 async fn show_callback(
     State(app): State<Arc<App>>,
@@ -119,6 +122,7 @@ struct ReplayView {
     execution: Option<ExecutionId>,
     #[schema(value_type = Object)]
     reply: ReplyRecord,
+    /// As a callback has it.
     #[schema(value_type = Vec<Object>)]
     trace: Vec<TraceEntry>,
 }

@@ -37,7 +37,14 @@ fn run(flow: &Flow, data: Value) -> Execution {
 }
 
 fn done(result: Value) -> Event {
-    Event::StepDone { plugin: Name::default_name(), digest: "d".into(), duration_us: 1, result, log: Vec::new() }
+    Event::StepDone {
+        plugin: Name::default_name(),
+        digest: "d".into(),
+        duration_us: 1,
+        cpu_us: None,
+        result,
+        log: Vec::new(),
+    }
 }
 
 #[test]

@@ -31,8 +31,9 @@ impl Kind for Plugin {
 
     fn after(&self, event: Event, _at: &At<'_, '_>) -> Result<EntryKind, Failure> {
         match event {
-            Event::StepDone { plugin, digest, duration_us, result, log } => {
-                Ok(EntryKind::Plugin { plugin, digest, duration_us, name: self.result.clone(), result, log })
+            Event::StepDone { plugin, digest, duration_us, cpu_us, result, log } => {
+                let name = self.result.clone();
+                Ok(EntryKind::Plugin { plugin, digest, duration_us, cpu_us, name, result, log })
             }
             _ => Err(Failure::unexpected()),
         }

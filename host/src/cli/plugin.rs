@@ -31,7 +31,7 @@ pub(super) enum Plugin {
     Push {
         /// What flows call it by; a new one makes a plugin.
         name: String,
-        /// A component, or a core module with its component type, of 4 MiB at most; `-` for standard input.
+        /// A component, or a core module with its component type, of 8 MiB at most; `-` for standard input.
         file: PathBuf,
         /// Do not call this version yet.
         #[arg(long)]

@@ -21,7 +21,7 @@ const GENERATED: usize = 500;
 /// What may stay behind after all of them: the allocator keeps some, and the store for each callback and each deployment.
 const GROWTH_KIB_MAX: usize = 84 * 1024;
 const RECORD_KIB_MAX: usize = 4;
-/// An upload or a deployment is answered within this: none of these makes the compiler use its 15 s.
+/// An upload or a deployment is answered within this: none of these makes the compiler use its 20 s.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(10);
 /// A call is answered within this: a condition is stopped after 200 ms, and what else the machine does may last.
 const CALL_WITHIN: Duration = Duration::from_secs(5);

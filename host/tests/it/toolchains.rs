@@ -137,6 +137,19 @@ async fn a_core_module_that_cannot_become_a_component_says_what_to_do() {
     assert_eq!(status, StatusCode::ACCEPTED, "{entry}");
 }
 
+/// What a compiler has put in that is not for here says how to leave it out.
+#[tokio::test]
+async fn a_component_that_waits_says_how_to_build_one_that_does_not() {
+    let server = TestServer::start().await;
+    let waits = wat::parse_str("(component (core func (canon context.get i32 0)))").unwrap();
+    let (status, body) = server.upload("tool", waits).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let expected = "it uses a WebAssembly feature that is not available here: `context.get` requires the component model \
+                    async feature; calls of plugins do not wait: build it with `--sync` (componentize-qjs), or without \
+                    what is asynchronous";
+    assert_eq!(body["detail"], expected);
+}
+
 /// A condition that prints these texts to standard error and then does what the last argument says, when it is asked or when
 /// its configuration is checked.
 fn printing(texts: &[&str], check: bool, then: &str) -> Vec<u8> {

@@ -52,12 +52,12 @@ fn wrong_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "feature that is not available",
         ),
         ("collected objects", component("(component (core module (type (struct))))"), "feature that is not available"),
-        ("too much memory", component("(component (core module (memory 1000)))"), "memory begins with"),
+        ("too much memory", component("(component (core module (memory 1000)))"), "-z,stack-size=65536"),
         ("huge function", component(&huge_function), "a function of"),
         ("many functions", component(&many_functions), "20001 functions"),
         ("branches", component(&branches), "branch table"),
         ("locals", component(&locals), "locals"),
-        ("too large", vec![0; (4 << 20) + 1], "large_plugins"),
+        ("too large", vec![0; (8 << 20) + 1], "large_plugins"),
     ]
 }
 
@@ -166,24 +166,45 @@ async fn r19_a_version_that_does_not_load_says_so() {
     assert_eq!(server.post(&plain, &json!({})).await.status(), StatusCode::ACCEPTED);
 }
 
+/// A file with a custom section that makes it so long.
+fn with_debug_section(mut bytes: Vec<u8>, total: usize) -> Vec<u8> {
+    let name = b".debug_info";
+    // A custom section: its kind, its length in four bytes, the length of its name, the name, what it has.
+    let length = total - bytes.len() - 1 - 4;
+    bytes.push(0);
+    bytes.extend([0, 7, 14, 21].map(|shift| (length >> shift) as u8 & 0x7f | if shift < 21 { 0x80 } else { 0 }));
+    bytes.push(name.len() as u8);
+    bytes.extend(name);
+    bytes.resize(total, b'x');
+    bytes
+}
+
+/// The largest file of the normal class, one byte more, and what an operator allows.
+#[tokio::test]
+async fn the_classes_meet_at_8_mib() {
+    let limit = 8 << 20;
+    let of = |total| with_debug_section(plugin("field-match"), total);
+    let server = TestServer::start().await;
+    let (status, body) = server.upload("largest", of(limit)).await;
+    assert_eq!((status, &body["large"]), (StatusCode::CREATED, &json!(false)), "{body}");
+    let (status, body) = server.upload("larger", of(limit + 1)).await;
+    assert_eq!((status, &body["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("plugin_too_large")));
+    let expected = "the file has 8388609 bytes, more than the 8388608 that are allowed: a component with a whole interpreter \
+                    in it (Python, SpiderMonkey) needs `large_plugins = true`";
+    assert!(body["detail"].as_str().unwrap().starts_with(expected), "{body}");
+    let server = server.restart_with(|config| config.large_plugins = true).await;
+    let (status, body) = server.upload("larger", of(limit + 1)).await;
+    assert_eq!((status, &body["large"]), (StatusCode::CREATED, &json!(true)), "{body}");
+    let asks = "    when: { plugin: largest, with: { all: [{ path: $.a, op: exists }] } }\n";
+    let url = server.deploy(&format!("flow: asks\nsteps:\n  - trigger: Hook\n{asks}")).await;
+    assert_eq!(server.post(&url, &json!({ "a": 1 })).await.status(), StatusCode::ACCEPTED);
+}
+
 /// K12: whoever uploads what is for debuggers is told how to leave it out.
 #[tokio::test]
 async fn k12_a_file_that_is_too_large_for_its_debug_sections_says_how_to_strip_it() {
     let server = TestServer::start().await;
-    let mut bytes = plugin("field-match");
-    let debug = vec![b'x'; 5 << 20];
-    // A custom section: its kind, its length, the length of its name, the name, what it has.
-    let name = b".debug_info";
-    let mut length = u32::try_from(1 + name.len() + debug.len()).unwrap();
-    bytes.push(0);
-    while length > 0x7f {
-        bytes.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.extend([length as u8, name.len() as u8]);
-    bytes.extend(name);
-    bytes.extend(debug);
-    let (status, body) = server.upload("fat", bytes).await;
+    let (status, body) = server.upload("fat", with_debug_section(plugin("field-match"), 9 << 20)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     let detail = body["detail"].as_str().unwrap();
     assert!(detail.contains("strip = true") && detail.contains("wasm-tools strip"), "{detail}");

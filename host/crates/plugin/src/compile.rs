@@ -175,7 +175,7 @@ fn work(limits: &UploadLimits) -> Result<Compiled, UploadError> {
         .read_to_end(&mut bytes)
         .map_err(|error| UploadError::Host(format!("the compiler could not read the file: {error}")))?;
     if bytes.len() > limits.bytes_max {
-        return Err(UploadError::TooLarge { found: bytes.len(), max: limits.bytes_max, hint: String::new() });
+        return Err(UploadError::TooLarge { found: bytes.len(), max: limits.bytes_max, needs_large: false });
     }
     let component = match scan(&bytes, limits)? {
         Form::Component => bytes,

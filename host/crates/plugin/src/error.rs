@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 pub enum UploadError {
     #[error("the file is empty")]
     Empty,
-    #[error("the file has {found} bytes, more than the {max} that are allowed{hint}")]
-    TooLarge { found: usize, max: usize, hint: String },
+    #[error(
+        "the file has {found} bytes, more than the {max} that are allowed{large}; what is for debuggers counts: leave it out \
+         with `strip = true` in the profile of Cargo.toml, `-s` for clang, `-ldflags=-s` for Go, or `wasm-tools strip -a`",
+        large = if *needs_large { NEEDS_LARGE } else { "" }
+    )]
+    TooLarge { found: usize, max: usize, needs_large: bool },
     #[error("the file is not WebAssembly: {0}")]
     NotWasm(String),
     #[error("the file is a compiled artifact of a WebAssembly engine; upload the `.wasm` it was made from")]
@@ -19,8 +23,8 @@ pub enum UploadError {
     #[error("the file is damaged or cut off: {0}")]
     Malformed(String),
     #[error(
-        "the file is a core module without a component type: build it with the ringback-guest SDK, or make it a component \
-         with `wasm-tools component new`"
+        "the file is a core module without a component type: build it with the ringback-guest SDK or with what wit-bindgen \
+         makes, or add the type with `wasm-tools component embed`"
     )]
     NoComponentType,
     #[error("the core module cannot be made into a component: {0}")]
@@ -31,7 +35,10 @@ pub enum UploadError {
     TooComplex(String),
     #[error("it has a start function, which would run before any limit is set; remove it")]
     StartFunction,
-    #[error("its memory begins with {found} bytes, more than the {max} that a call may have")]
+    #[error(
+        "its memory begins with {found} bytes, more than the {max} that a call may have; where that is the stack, as with Zig, \
+         make it smaller: `-Wl,-z,stack-size=65536`"
+    )]
     TooMuchMemory { found: u64, max: u64 },
     #[error("it imports `{0}`, which is not available; a plugin may import {allowed}", allowed = ALLOWED_IMPORTS)]
     UnknownImport(String),
@@ -54,6 +61,9 @@ pub enum UploadError {
     #[error("the server could not compile it: {0}")]
     Host(String),
 }
+
+const NEEDS_LARGE: &str = ": a component with a whole interpreter in it (Python, SpiderMonkey) needs `large_plugins = true` \
+                           in the server's settings, while JavaScript on QuickJS (componentize-qjs) has a megabyte";
 
 const ALLOWED_IMPORTS: &str = "the interfaces of ringback:plugin@0.1.0 and WASI 0.2";
 

@@ -66,11 +66,11 @@ pub(super) struct UploadLimits {
 
 /// For plugins in languages that compile to WebAssembly.
 pub(super) const NORMAL: UploadLimits = UploadLimits {
-    bytes_max: 4 << 20,
+    bytes_max: 8 << 20,
     compile_memory_bytes_max: 1 << 30,
     answer_bytes_max: 128 << 20,
-    compile_cpu_max: Duration::from_secs(10),
-    compile_wall_max: Duration::from_secs(15),
+    compile_cpu_max: Duration::from_secs(20),
+    compile_wall_max: Duration::from_secs(60),
     memory_bytes_max: 16 << 20,
     function_bytes_max: 128 * 1024,
     functions_max: 20_000,

@@ -53,9 +53,22 @@ pub(super) fn scan(bytes: &[u8], limits: &UploadLimits) -> Result<Form, UploadEr
     if let Err(error) = Validator::new_with_features(features()).validate_all(bytes) {
         let text = message(&error);
         let valid_elsewhere = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).is_ok();
-        return Err(if valid_elsewhere { UploadError::Feature(text) } else { UploadError::Malformed(text) });
+        return Err(if valid_elsewhere {
+            UploadError::Feature(format!("{text}{}", cure(&text)))
+        } else {
+            UploadError::Malformed(text)
+        });
     }
     Ok(form)
+}
+
+/// What its author does about a feature that is missing here.
+fn cure(feature: &str) -> &'static str {
+    if feature.contains("component model async") {
+        "; calls of plugins do not wait: build it with `--sync` (componentize-qjs), or without what is asynchronous"
+    } else {
+        ""
+    }
 }
 
 fn malformed(error: wasmparser::BinaryReaderError) -> UploadError {

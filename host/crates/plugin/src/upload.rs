@@ -32,14 +32,8 @@ impl Sandbox {
         let large_plugins = self.inner.settings.large_plugins;
         let allowed = if large_plugins { LARGE.bytes_max } else { NORMAL.bytes_max };
         if bytes.len() > allowed {
-            let mut hint =
-                "; what is for debuggers counts: leave it out with `strip = true` in the profile of Cargo.toml, or \
-                            with `wasm-tools strip -a`"
-                    .to_owned();
-            if !large_plugins && bytes.len() <= LARGE.bytes_max {
-                hint += ". Components that embed an interpreter need `large_plugins = true` in the server's settings";
-            }
-            return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, hint });
+            let needs_large = bytes.len() <= LARGE.bytes_max;
+            return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, needs_large });
         }
         let large = bytes.len() > NORMAL.bytes_max;
         let compiled = self.compile(workspace, bytes, large).await?;

@@ -118,7 +118,7 @@ impl From<UploadError> for Problem {
             | UploadError::StartFunction
             | UploadError::TooMuchMemory { .. }
             | UploadError::UnknownImport(_)
-            | UploadError::OtherVersion(_)
+            | UploadError::OtherVersion { .. }
             | UploadError::ImportType(_)
             | UploadError::NoRole(_)
             | UploadError::ExportType { .. }

@@ -2,8 +2,11 @@
 
 use crate::corpus::with_type;
 use crate::support::{TestServer, cases};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::path::Path;
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 /// A condition as a libc makes it: the body of `evaluate` leaves 1 at 1028 for true. What it imports stands before, what else
 /// it has behind.
@@ -148,6 +151,73 @@ async fn a_component_that_waits_says_how_to_build_one_that_does_not() {
                     async feature; calls of plugins do not wait: build it with `--sync` (componentize-qjs), or without \
                     what is asynchronous";
     assert_eq!(body["detail"], expected);
+}
+
+/// A condition that was built for the interface of this version.
+fn of_version(version: &str) -> Vec<u8> {
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("wit/0.1.0");
+    let directory = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(files).unwrap() {
+        let file = file.unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let text = text.replace("package ringback:plugin@0.1.0;", &format!("package ringback:plugin{version};"));
+        std::fs::write(directory.path().join(file.file_name()), text).unwrap();
+    }
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(directory.path()).unwrap();
+    let world = resolve.select_world(&[package], Some("condition-plugin")).unwrap();
+    let text = format!(
+        r#"(module
+            (import "ringback:plugin/log{version}" "write" (func $log (param i32 i32 i32)))
+            {MEMORY}
+            (data (i32.const 16) "hello")
+            (func (export "ringback:plugin/condition{version}#check") (param i32 i32) (result i32) i32.const 1024)
+            (func (export "ringback:plugin/condition{version}#evaluate") (param i32 i32 i32 i32 i32) (result i32)
+              i32.const 1 i32.const 16 i32.const 5 call $log
+              i32.const 1028 i32.const 1 i32.store
+              i32.const 1024)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536))"#
+    );
+    let mut module = wat::parse_str(text).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    module
+}
+
+/// Another text for a version that fits is taken; what this host has not is refused in a line that says what to do, by an upload
+/// as by a check.
+#[tokio::test]
+async fn versions_of_the_interface_are_held_against_the_hosts() {
+    let server = TestServer::start().await;
+    let newer = "build it for that one, or update the server";
+    let older = "build it again, for that one";
+    for (version, cure) in [
+        ("@0.1.1", newer),
+        ("@0.2.0", newer),
+        ("@1.0.0", newer),
+        ("@7.3.1", newer),
+        ("@0.0.9", older),
+        ("@0.1.0-rc.1", older),
+        ("", older),
+    ] {
+        let check = server.api(Method::POST, "/v1/plugins/check").header("content-type", "application/wasm");
+        let checked: Value = check.body(of_version(version)).send().await.unwrap().json().await.unwrap();
+        let (status, body) = server.upload("tool", of_version(version)).await;
+        assert_eq!(
+            (status, &body["detail"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &checked["detail"]),
+            "{version}: {body}"
+        );
+        let expected = format!(
+            "it was built for another version of the interface: `ringback:plugin/log{version}`, and this server has 0.1.0; {cure}"
+        );
+        let found = body["detail"].as_str().unwrap().replace("plugin/types", "plugin/log");
+        assert_eq!(found, expected, "{version}");
+        cases(1);
+    }
+    for version in ["@0.1.0", "@0.1.0+of.another.build"] {
+        let (status, entry) = call(&server, of_version(version)).await;
+        assert_eq!((status, &entry["plugins"][0]["log"]), (StatusCode::ACCEPTED, &json!(["info: hello"])), "{version}");
+    }
 }
 
 /// A condition that prints these texts to standard error and then does what the last argument says, when it is asked or when

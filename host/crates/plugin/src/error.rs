@@ -1,5 +1,6 @@
 //! Why an upload is refused, and why a call fails.
 
+use super::interface::VERSION;
 use ringback_records::name::Name;
 use ringback_records::plugin::Role;
 use ringback_records::stop::Stop;
@@ -40,14 +41,19 @@ pub enum UploadError {
          make it smaller: `-Wl,-z,stack-size=65536`"
     )]
     TooMuchMemory { found: u64, max: u64 },
-    #[error("it imports `{0}`, which is not available; a plugin may import {allowed}", allowed = ALLOWED_IMPORTS)]
+    #[error(
+        "it imports `{0}`, which is not available; a plugin may import the interfaces of ringback:plugin@{VERSION} and WASI 0.2"
+    )]
     UnknownImport(String),
-    #[error("it was built for another version of the interface: `{0}`; this host has ringback:plugin@0.1.0")]
-    OtherVersion(String),
+    #[error(
+        "it was built for another version of the interface: `{found}`, and this server has {VERSION}; {cure}",
+        cure = if *is_newer { "build it for that one, or update the server" } else { "build it again, for that one" }
+    )]
+    OtherVersion { found: String, is_newer: bool },
     #[error("what it imports does not fit: {0}")]
     ImportType(String),
     #[error(
-        "it exports none of the interfaces verifier, parser, condition, step, responder of ringback:plugin@0.1.0{0}"
+        "it exports none of the interfaces verifier, parser, condition, step, responder of ringback:plugin@{VERSION}{0}"
     )]
     NoRole(String),
     #[error("what it exports as {role} does not fit: {problem}")]
@@ -64,8 +70,6 @@ pub enum UploadError {
 
 const NEEDS_LARGE: &str = ": a component with a whole interpreter in it (Python, SpiderMonkey) needs `large_plugins = true` \
                            in the server's settings, while JavaScript on QuickJS (componentize-qjs) has a megabyte";
-
-const ALLOWED_IMPORTS: &str = "the interfaces of ringback:plugin@0.1.0 and WASI 0.2";
 
 /// Why a call brought no answer. The classes need different answers to the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,6 +9,7 @@ mod component;
 mod engine;
 mod error;
 mod host;
+mod interface;
 mod limits;
 mod link;
 mod sandbox;

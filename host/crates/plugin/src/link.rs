@@ -4,6 +4,7 @@ use super::bindings::exports;
 use super::call::{Linked, Roles};
 use super::compile::with_causes;
 use super::error::UploadError;
+use super::interface::{check_import, is_role, other_version};
 use super::sandbox::Inner;
 use ringback_records::plugin::Role;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub(super) fn link(
     }
     let pre = inner.linker.instantiate_pre(component).map_err(|error| UploadError::ImportType(with_causes(&error)))?;
     let exported: Vec<String> = component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let has = |role: Role| exported.iter().any(|name| name == &format!("ringback:plugin/{role}@0.1.0"));
+    let has = |role: Role| exported.iter().any(|name| is_role(name, role.as_str()));
     let wrong =
         |role: Role| move |error: wasmtime::Error| UploadError::ExportType { role, problem: with_causes(&error) };
     let mut roles = Roles::default();
@@ -47,8 +48,8 @@ pub(super) fn link(
         roles.responder = Some(exports::responder::GuestIndices::new(&pre).map_err(wrong(Role::Responder))?);
     }
     if roles.names().is_empty() {
-        if let Some(other) = exported.iter().find(|name| name.starts_with("ringback:plugin/")) {
-            return Err(UploadError::OtherVersion(other.clone()));
+        if let Some(other) = exported.iter().find_map(|name| other_version(name)) {
+            return Err(other);
         }
         let found = if exported.is_empty() { String::new() } else { format!("; it exports {}", exported.join(", ")) };
         return Err(UploadError::NoRole(found));
@@ -63,20 +64,4 @@ pub(super) fn link(
 
 pub(super) fn import_names(engine: &Engine, component: &Component) -> Vec<String> {
     component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
-}
-
-/// Says which import is the problem, where the linker would only say that types differ.
-fn check_import(name: &str) -> Result<(), UploadError> {
-    const OURS: [&str; 6] = ["types", "log", "call", "secrets", "state", "http"];
-    if name.starts_with("wasi:http/") || name.starts_with("wasi:keyvalue/") {
-        return Err(UploadError::UnknownImport(name.to_owned()));
-    }
-    if name.starts_with("wasi:") && name.contains("@0.2.") {
-        return Ok(());
-    }
-    match name.strip_prefix("ringback:plugin/").and_then(|rest| rest.split_once('@')) {
-        Some((interface, "0.1.0")) if OURS.contains(&interface) => Ok(()),
-        Some((interface, _)) if OURS.contains(&interface) => Err(UploadError::OtherVersion(name.to_owned())),
-        _ => Err(UploadError::UnknownImport(name.to_owned())),
-    }
 }

@@ -297,3 +297,94 @@ async fn a_check_that_traps_says_why_at_deployment() {
     server.upload("tool", condition("", "", MEMORY)).await;
     server.deploy(&flow).await;
 }
+
+/// A file as a compiler left it; beside it stands how.
+fn kept(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/plugins").join(name)).unwrap()
+}
+
+/// What was built for 0.1.0 keeps running, in each of its roles, with all that it may import.
+#[tokio::test]
+async fn a_plugin_of_the_rust_sdk_for_0_1_0_keeps_running() {
+    let server = TestServer::start().await;
+    let (status, body) = server.upload("kept", kept("rust-0.1.0.wasm")).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    let imports = body["imports"].to_string();
+    for interface in ["types", "log", "call", "secrets", "state", "http"] {
+        assert!(imports.contains(&format!("ringback:plugin/{interface}@0.1.0")), "{imports}");
+    }
+    server.set_secret("TOKEN", "open sesame").await;
+    let source = "flow: test
+steps:
+  - trigger: Hook
+    mode: sync
+    verify: { plugin: kept, with: { secret: [TOKEN, open sesame] } }
+    parse: { plugin: kept, with: { long: 3 } }
+    when: { plugin: kept, with: { log: [2, 8] } }
+  - plugin: kept
+    with: { fail_first: [0, key] }
+    as: kept
+  - plugin: kept
+    with: count
+    as: counted
+  - respond: { plugin: kept, with: { reply: [201, x-made, '1'] } }
+";
+    let url = server.deploy(source).await;
+    let response = server.post(&url, &json!({})).await;
+    let record = server.callback(&response).await;
+    assert_eq!(
+        (response.status(), response.headers()["x-made"].to_str().unwrap()),
+        (StatusCode::CREATED, "1"),
+        "{record:#}"
+    );
+    let stages = |stage: &str| {
+        let trace = record["trace"].as_array().unwrap();
+        trace.iter().find(|entry| entry["stage"] == stage).unwrap()["plugins"][0].clone()
+    };
+    assert_eq!(stages("condition")["log"], json!(["info: \\u{1b}[31mx", "info: \\u{1b}[31mx"]));
+    assert!(stages("verify")["cpu_us"].is_u64() && stages("parse")["cpu_us"].is_u64(), "{record:#}");
+    let execution = server.get(&format!("/v1/executions/{}", record["execution"].as_str().unwrap())).await;
+    assert!(execution.to_string().contains("\"result\":1"), "{execution:#}");
+    let wrong = server.deploy(&source.replace("open sesame]", "open]")).await;
+    assert_eq!(server.post(&wrong, &json!({})).await.status(), StatusCode::UNAUTHORIZED);
+    let refused = server.try_deploy(&source.replace("with: count", "with: { counts: 1 }")).await;
+    assert!(
+        refused.0 == StatusCode::UNPROCESSABLE_ENTITY && refused.1.to_string().contains("unknown variant"),
+        "{}",
+        refused.1
+    );
+}
+
+/// C with a libc, as clang leaves it.
+#[tokio::test]
+async fn a_core_module_of_clang_for_0_1_0_keeps_running() {
+    let server = TestServer::start().await;
+    let (status, body) = server.upload("tool", kept("c-0.1.0.wasm")).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    let flow = FLOW.replace("plugin: tool", "plugin: tool, with: { minimum: 100 }");
+    let url = server.deploy(&flow).await;
+    let send = async |body: Value| {
+        let response = server.post(&url, &body).await;
+        let record = server.callback(&response).await;
+        let entry = record["trace"].as_array().unwrap().iter().find(|entry| entry["stage"] == "condition").cloned();
+        (response.status(), entry.unwrap())
+    };
+    let (status, entry) = send(json!({ "total": 120 })).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{entry:#}");
+    assert_eq!(entry["plugins"][0]["log"], json!(["output: printed", "info: total 120.00, at least 100.00"]));
+    assert_eq!(send(json!({ "total": 99.5 })).await.0, StatusCode::NO_CONTENT);
+    let (status, entry) = send(json!({ "sum": 120 })).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(entry["reason"].as_str().unwrap().ends_with("; it last said: there is no total in []"), "{entry:#}");
+    for (minimum, expected) in [
+        (
+            "none",
+            "steps[0].when.with: the plugin `tool` does not accept this configuration: `minimum` must be a number",
+        ),
+        ("-1", "it last said: Assertion failed: "),
+    ] {
+        let (status, body) = server.try_deploy(&flow.replace("100", minimum)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(body["detail"].as_str().unwrap().contains(expected), "{body:#}");
+    }
+}

@@ -1,22 +1,22 @@
 //! Generated from the WIT package: the imports once, then one world per role on top of them.
 
 pub mod imports {
-    wit_bindgen::generate!({ path: "../../wit/0.1.0", world: "imports", generate_all });
+    wit_bindgen::generate!({ path: "../../wit/0.1.1", world: "imports", generate_all });
 }
 
 macro_rules! role_world {
     ($module:ident, $world:literal) => {
         pub mod $module {
             wit_bindgen::generate!({
-                path: "../../wit/0.1.0",
+                path: "../../wit/0.1.1",
                 world: $world,
                 with: {
-                    "ringback:plugin/types@0.1.0": crate::bindings::imports::ringback::plugin::types,
-                    "ringback:plugin/log@0.1.0": crate::bindings::imports::ringback::plugin::log,
-                    "ringback:plugin/call@0.1.0": crate::bindings::imports::ringback::plugin::call,
-                    "ringback:plugin/secrets@0.1.0": crate::bindings::imports::ringback::plugin::secrets,
-                    "ringback:plugin/state@0.1.0": crate::bindings::imports::ringback::plugin::state,
-                    "ringback:plugin/http@0.1.0": crate::bindings::imports::ringback::plugin::http,
+                    "ringback:plugin/types@0.1.1": crate::bindings::imports::ringback::plugin::types,
+                    "ringback:plugin/log@0.1.1": crate::bindings::imports::ringback::plugin::log,
+                    "ringback:plugin/call@0.1.1": crate::bindings::imports::ringback::plugin::call,
+                    "ringback:plugin/secrets@0.1.1": crate::bindings::imports::ringback::plugin::secrets,
+                    "ringback:plugin/state@0.1.1": crate::bindings::imports::ringback::plugin::state,
+                    "ringback:plugin/http@0.1.1": crate::bindings::imports::ringback::plugin::http,
                 },
                 pub_export_macro: true,
                 export_macro_name: "export",

@@ -260,7 +260,8 @@ pub(crate) mod call {
 
 pub(crate) mod secrets {
     use super::HOST;
-    use crate::Failure;
+    use crate::secrets::{self as parts, Part};
+    use crate::{Callback, Failure};
     use hmac::{Hmac, KeyInit, Mac};
 
     /// Keyed hashes.
@@ -300,6 +301,54 @@ pub(crate) mod secrets {
             MacAlgorithm::HmacSha256 => check::<Hmac<sha2::Sha256>>(&key, message, mac),
             MacAlgorithm::HmacSha512 => check::<Hmac<sha2::Sha512>>(&key, message, mac),
         })
+    }
+
+    pub(crate) fn verify_mac_parts(
+        callback: &Callback<'_>,
+        secret: &str,
+        algorithm: MacAlgorithm,
+        message: &[Part<'_>],
+        mac: parts::Mac<'_>,
+    ) -> Result<bool, Failure> {
+        let body = callback.body();
+        let bytes = message.iter().flat_map(|part| match part {
+            Part::Bytes(bytes) => *bytes,
+            Part::Body => body.as_slice(),
+        });
+        let message: Vec<u8> = bytes.copied().collect();
+        let mac = match mac {
+            parts::Mac::Bytes(bytes) => Some(bytes.to_vec()),
+            parts::Mac::Hex(text) => decode(text, 4, |byte| char::from(byte).to_digit(16)),
+            parts::Mac::Base64(text) => decode(text.trim_end_matches('='), 6, base64_digit),
+        };
+        let mac = mac.unwrap_or_default();
+        verify_mac(secret, algorithm, &message, &mac)
+    }
+
+    fn base64_digit(byte: u8) -> Option<u32> {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        Some(u32::from(digit))
+    }
+
+    /// The bytes that digits of so many bits make; what is left over of the last digit is not looked at.
+    fn decode(text: &str, bits: u32, digit: fn(u8) -> Option<u32>) -> Option<Vec<u8>> {
+        let (mut bytes, mut held, mut have) = (Vec::new(), 0, 0);
+        for byte in text.bytes() {
+            held = (held << bits | digit(byte)?) & 0xffff;
+            have += bits;
+            if have >= 8 {
+                have -= 8;
+                bytes.push((held >> have) as u8);
+            }
+        }
+        Some(bytes)
     }
 
     pub(crate) fn verify_signature(key: &str, _: SignatureAlgorithm, _: &[u8], _: &[u8]) -> Result<bool, Failure> {

@@ -191,7 +191,7 @@ async fn versions_of_the_interface_are_held_against_the_hosts() {
     let newer = "build it for that one, or update the server";
     let older = "build it again, for that one";
     for (version, cure) in [
-        ("@0.1.1", newer),
+        ("@0.1.2", newer),
         ("@0.2.0", newer),
         ("@1.0.0", newer),
         ("@7.3.1", newer),
@@ -208,16 +208,56 @@ async fn versions_of_the_interface_are_held_against_the_hosts() {
             "{version}: {body}"
         );
         let expected = format!(
-            "it was built for another version of the interface: `ringback:plugin/log{version}`, and this server has 0.1.0; {cure}"
+            "it was built for another version of the interface: `ringback:plugin/log{version}`, and this server has 0.1.1; {cure}"
         );
         let found = body["detail"].as_str().unwrap().replace("plugin/types", "plugin/log");
         assert_eq!(found, expected, "{version}");
         cases(1);
     }
-    for version in ["@0.1.0", "@0.1.0+of.another.build"] {
+    for version in ["@0.1.0", "@0.1.0+of.another.build", "@0.1.1"] {
         let (status, entry) = call(&server, of_version(version)).await;
         assert_eq!((status, &entry["plugins"][0]["log"]), (StatusCode::ACCEPTED, &json!(["info: hello"])), "{version}");
     }
+}
+
+/// A verifier that does not take the body over: the hash of parts, in the forms that callers send it in.
+#[tokio::test]
+async fn a_keyed_hash_of_parts_is_verified_where_the_body_is() {
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    server.set_secret("KEY", "key").await;
+    let with = |form: &str| format!("verify: {{ plugin: misbehave, with: {{ mac: [KEY, {form}, 'The quick '] }} }}");
+    let flow = |verify: &str| format!("flow: test\nsteps:\n  - trigger: Hook\n    parse: text\n    {verify}\n");
+    let hex = "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8";
+    let base64 = "97yD9DBThCSxMpjmqm+xQ+9NWaFJRhdZl0edvC0aPNg=";
+    let url_safe = base64.replace('+', "-").replace('=', "");
+    let damaged = hex.replace("f7", "f8");
+    let (upper, cut, longer) = (hex.to_uppercase(), &hex[..62], format!("{hex}00"));
+    for (form, mac, expected) in [
+        ("hex", hex, StatusCode::ACCEPTED),
+        ("hex", &upper, StatusCode::ACCEPTED),
+        ("base64", base64, StatusCode::ACCEPTED),
+        ("base64", &url_safe, StatusCode::ACCEPTED),
+        ("hex", &damaged, StatusCode::UNAUTHORIZED),
+        ("hex", cut, StatusCode::UNAUTHORIZED),
+        ("hex", &longer, StatusCode::UNAUTHORIZED),
+        ("hex", base64, StatusCode::UNAUTHORIZED),
+        ("base64", hex, StatusCode::UNAUTHORIZED),
+        ("base64", "", StatusCode::UNAUTHORIZED),
+    ] {
+        let url = server.deploy(&flow(&with(form))).await;
+        let body = "brown fox jumps over the lazy dog";
+        let send = |body: &'static str| {
+            let request = server.call(Method::POST, &url).header("content-type", "text/plain").header("x-mac", mac);
+            request.body(body).send()
+        };
+        assert_eq!(send(body).await.unwrap().status(), expected, "{form} {mac}");
+        assert_eq!(send("brown fox").await.unwrap().status(), StatusCode::UNAUTHORIZED, "{form} {mac}");
+        cases(2);
+    }
+    let url = server.deploy(&flow(&with("hex").replace("KEY", "NONE"))).await;
+    let response = server.call(Method::POST, &url).header("x-mac", hex).body("").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(server.callback(&response).await.to_string().contains("unknown-secret"));
 }
 
 /// A condition that prints these texts to standard error and then does what the last argument says, when it is asked or when

@@ -2,7 +2,7 @@
 
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../../../wit/0.1.0",
+        path: "../../../wit/0.1.1",
         world: "plugin",
         imports: {
             "ringback:plugin/state.get": async | trappable,

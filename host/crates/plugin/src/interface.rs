@@ -6,7 +6,7 @@ use semver::Version;
 use std::cmp::Ordering;
 
 /// The version that this host has; the bindings are made of it.
-pub(super) const VERSION: Version = Version::new(0, 1, 0);
+pub(super) const VERSION: Version = Version::new(0, 1, 1);
 const PACKAGE: &str = "ringback:plugin/";
 /// What a plugin may import of it.
 const IMPORTS: [&str; 6] = ["types", "log", "call", "secrets", "state", "http"];
@@ -135,7 +135,8 @@ mod tests {
     fn names_are_read_whole() {
         for (name, expected) in [
             ("ringback:plugin/step@0.1.0", Some(("step", Fit::Fits))),
-            ("ringback:plugin/step@0.1.1", Some(("step", Fit::Newer))),
+            ("ringback:plugin/step@0.1.1", Some(("step", Fit::Fits))),
+            ("ringback:plugin/step@0.1.2", Some(("step", Fit::Newer))),
             ("ringback:plugin/step", None),
             ("ringback:plugin/step@1", None),
             ("ringback:plugins/step@0.1.0", None),

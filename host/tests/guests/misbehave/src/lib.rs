@@ -36,6 +36,9 @@ pub enum Config {
     Reply(u16, String, String),
     /// Count calls in the plugin's state.
     Count,
+    /// Verify a keyed hash under this secret, in hexadecimal or base64 as the callback's header `x-mac` has it, over these
+    /// bytes and the body.
+    Mac(String, String, String),
     /// Ask for the equality of a secret.
     Secret(String, String),
     /// Send a request.
@@ -123,9 +126,12 @@ fn misbehave(config: &Config) -> Result<Value, Failure> {
         }
         Config::Random(length) => Ok(json!(call::random(*length).len())),
         Config::Long(bytes) => Ok(json!("x".repeat(*bytes))),
-        Config::Behave | Config::CheckBurns(_) | Config::IllFormed | Config::Reply(..) | Config::Select(_) => {
-            Ok(Value::Null)
-        }
+        Config::Behave
+        | Config::CheckBurns(_)
+        | Config::Mac(..)
+        | Config::IllFormed
+        | Config::Reply(..)
+        | Config::Select(_) => Ok(Value::Null),
     }
 }
 
@@ -182,7 +188,17 @@ pub fn evaluate(callback: &Callback, _: Option<&Execution>, config: Config) -> R
 /// # Errors
 ///
 /// As configured.
-pub fn verify(_: &Callback, config: Config) -> Result<Verdict, Failure> {
+pub fn verify(callback: &Callback, config: Config) -> Result<Verdict, Failure> {
+    if let Config::Mac(secret, form, prefix) = &config {
+        let sent = callback.header("x-mac").unwrap_or_default();
+        let mac = if form == "hex" { secrets::Mac::Hex(&sent) } else { secrets::Mac::Base64(&sent) };
+        let message = [secrets::Part::Bytes(prefix.as_bytes()), secrets::Part::Body];
+        let algorithm = secrets::MacAlgorithm::HmacSha256;
+        return Ok(match secrets::verify_mac_parts(callback, secret, algorithm, &message, mac)? {
+            true => Verdict::Accepted(Proof::default()),
+            false => Verdict::Rejected("another hash".into()),
+        });
+    }
     Ok(match misbehave(&config)? {
         Value::Bool(false) => Verdict::Rejected("as configured".into()),
         _ => Verdict::Accepted(Proof::default()),

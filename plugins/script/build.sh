@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Builds engine.wasm. The result is kept beside this file, because servers and CI are built on machines that have none of these
+# tools; a test holds it to the digests of what it is made of.
+#
+#   apt-get install -y --no-install-recommends clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32
+#
+# The bindings are those of `wit-bindgen c --world script` (wit-bindgen 0.63.0) over wit/ with ../../wit/0.1.0 as deps/plugin.
+set -euo pipefail
+cd "$(dirname "$0")"
+work="${1:-$(mktemp -d)}"
+
+# quickjs-ng 0.16.2, as the crate rquickjs-sys carries it.
+crate=rquickjs-sys-0.14.0
+crate_sha256=cee271d0eeba64f0915b846cb7ae02e16faf3dfdffdca91731101d9d30fe3423
+wizer=10.0.0
+wizer_sha256=bd74fcd8677c5c511f8a7b053965d774bf0534109638a8e1b015d6190d26cb6e
+
+if [ ! -d "$work/$crate" ]; then
+    curl -fsSL "https://static.crates.io/crates/rquickjs-sys/$crate.crate" -o "$work/$crate.crate"
+    echo "$crate_sha256  $work/$crate.crate" | sha256sum --check --quiet
+    tar -xzf "$work/$crate.crate" -C "$work"
+fi
+if [ ! -d "$work/node_modules" ]; then
+    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$work" "@bytecodealliance/wizer@$wizer"
+fi
+wizer="$work/node_modules/@bytecodealliance/wizer-linux-x64/wizer"
+echo "$wizer_sha256  $wizer" | sha256sum --check --quiet
+
+# For WASI the sources set no limit to the stack, since not every runtime has the room that they would assume. Ours has.
+sources="$work/quickjs"
+rm -rf "$sources"
+cp -r "$work/$crate/quickjs" "$sources"
+sed -i '/^static void update_stack_limit/,/^}/s/^#if defined(__wasi__)$/#if 0/' "$sources/quickjs.c"
+grep -A3 '^static void update_stack_limit' "$sources/quickjs.c" | grep -q '^#if 0$'
+
+flags=(--target=wasm32-wasi --sysroot=/usr -std=gnu23 -D_GNU_SOURCE -DNDEBUG -Oz "-ffile-prefix-map=$work=." -I "$sources" -I bindings)
+objects=()
+for file in "$sources"/{quickjs,libregexp,libunicode,dtoa}.c src/engine.c src/host.c bindings/script.c; do
+    object="$work/$(basename "$file" .c).o"
+    warnings=(-w)
+    case $file in src/*) warnings=(-Wall -Wextra -Werror) ;; esac
+    clang-19 "${flags[@]}" "${warnings[@]}" -c "$file" -o "$object" &
+    objects+=("$object")
+done
+for job in $(jobs -p); do wait "$job"; done
+# The stack comes first in memory, so that what grows beyond it traps.
+clang-19 --target=wasm32-wasi --sysroot=/usr -nostartfiles -Wl,--no-entry -Wl,--stack-first -Wl,-z,stack-size=262144 \
+    -Wl,--strip-debug -Wl,--gc-sections "${objects[@]}" bindings/script_component_type.o -o "$work/core.wasm"
+"$wizer" "$work/core.wasm" -o engine.wasm
+ls -l "$work/core.wasm" engine.wasm
+# What it is made of, and what came out: a test compares them.
+LC_ALL=C sha256sum engine.wasm build.sh src/* bindings/* wit/* | sort -k2 >engine.sha256

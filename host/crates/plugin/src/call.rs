@@ -40,8 +40,17 @@ pub(super) struct Linked {
     pub(super) is_slow: AtomicBool,
 }
 
+impl Linked {
+    /// The same, of whose calls nothing is known yet.
+    pub(super) fn apart(&self) -> Self {
+        let Self { pre, roles, digest, large, wants_wasi, has_effects, .. } = self;
+        let (pre, roles, digest, is_slow) = (pre.clone(), roles.clone(), digest.clone(), AtomicBool::new(false));
+        Self { pre, roles, digest, large: *large, wants_wasi: *wants_wasi, has_effects: *has_effects, is_slow }
+    }
+}
+
 /// Where each role is among the exports.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Roles {
     pub(super) verifier: Option<exports::verifier::GuestIndices>,
     pub(super) parser: Option<exports::parser::GuestIndices>,

@@ -12,7 +12,7 @@ use super::share::{Places, SlowLane};
 use super::version::Version;
 use bytes::Bytes;
 use ringback_outbound::plugin::Outbound;
-use ringback_records::name::Name;
+use ringback_records::name::{Name, sha256_hex};
 use ringback_records::plugin::VersionRecord;
 use ringback_rules::vault::Vault;
 use std::fmt::Display;
@@ -103,19 +103,34 @@ impl Sandbox {
     /// Its file is gone or was changed, or this engine does not take it.
     pub async fn load(&self, workspace: &Name, plugin: &Name, version: &VersionRecord) -> Result<Version, String> {
         let (digest, large) = (version.digest.clone(), version.large);
+        if let Some(version) = self.cached(plugin, digest.clone(), large).await? {
+            return Ok(version);
+        }
+        tracing::info!(plugin.name = %plugin, version = version.version, "compiling a plugin for this engine");
+        let file = version.digest.clone();
+        let component = self.aside(move |inner| inner.cache.component(&file).map_err(|error| error.to_string()));
+        let compiled = self.compile(workspace, component.await.flatten()?.into(), large).await;
+        self.take_compiled(plugin, digest, compiled.map_err(|error| error.to_string())?, large).await
+    }
+
+    /// From compiled code in the cache, where it is there.
+    async fn cached(&self, plugin: &Name, digest: String, large: bool) -> Result<Option<Version>, String> {
         let cached = move |inner: &Inner| {
             let component = inner.cache.load(&inner.caller.engine, &digest)?;
             Some(link(inner, &component, digest, large).map_err(|error| error.to_string()))
         };
-        if let Some(linked) = self.aside(cached).await? {
-            return linked.map(|linked| Version::new(self, plugin, linked));
-        }
-        tracing::info!(plugin.name = %plugin, version = version.version, "compiling a plugin for this engine");
-        let digest = version.digest.clone();
-        let component = self.aside(move |inner| inner.cache.component(&digest).map_err(|error| error.to_string()));
-        let compiled = self.compile(workspace, component.await.flatten()?.into(), large).await;
-        let compiled = compiled.map_err(|error| error.to_string())?;
-        let digest = version.digest.clone();
+        let linked = self.aside(cached).await?.transpose()?;
+        Ok(linked.map(|linked| Version::new(self, plugin, linked)))
+    }
+
+    /// From compiled code, which is kept.
+    async fn take_compiled(
+        &self,
+        plugin: &Name,
+        digest: String,
+        compiled: Compiled,
+        large: bool,
+    ) -> Result<Version, String> {
         let take = move |inner: &Inner| {
             inner.cache.keep_artifact(&digest, &compiled.artifact).map_err(|error| error.to_string())?;
             let component =
@@ -124,6 +139,22 @@ impl Sandbox {
         };
         let linked = self.aside(take).await.flatten()?;
         Ok(Version::new(self, plugin, linked))
+    }
+
+    /// Makes a plugin ready that comes with the server.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be compiled, or this engine does not take it.
+    pub async fn load_own(&self, plugin: &Name, file: &'static [u8]) -> Result<Version, String> {
+        let digest = sha256_hex(file);
+        if let Some(version) = self.cached(plugin, digest.clone(), false).await? {
+            return Ok(version);
+        }
+        tracing::info!(plugin.name = %plugin, "compiling a plugin of the server for this engine");
+        let compiled =
+            self.compile(plugin, Bytes::from_static(file), false).await.map_err(|error| error.to_string())?;
+        self.take_compiled(plugin, digest, compiled, false).await
     }
 
     /// Removes the files of a version that is called no more, and that no other plugin was made of.

@@ -35,6 +35,13 @@ impl Version {
         Self { ready: Arc::new(Ready { sandbox, plugin, linked, circuit }) }
     }
 
+    /// The same version for another use: what is wrong with one use of it does not concern the others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let Ready { sandbox, plugin, linked, .. } = &*self.ready;
+        Self::new(sandbox, plugin, Arc::new(linked.apart()))
+    }
+
     /// What it can be asked to do.
     pub fn roles(&self) -> Vec<Role> {
         self.ready.linked.roles.names()

@@ -48,9 +48,10 @@ pub fn evaluate<'a>(condition: &'a Condition, scope: &'a Scope<'a>, asking: &'a 
                 let config = call.config(scope).map_err(|error| Stop::from(&error))?;
                 let Asking { plugins, subject, uses } = asking;
                 let told = |error: CallError| error.stop(Role::Condition);
-                let version = plugins.active(&subject.workspace, &call.plugin, Role::Condition).map_err(told)?;
+                let version = plugins.called(&subject.workspace, call, Role::Condition).await.map_err(told)?;
                 let holds = version.evaluate(subject, &config, uses).await.map_err(told)?;
-                Decision::new(holds, format!("the plugin {} says {holds}", call.plugin))
+                let who = call.script().map_or_else(|| format!("plugin {}", call.plugin), |_| "script".to_owned());
+                Decision::new(holds, format!("the {who} says {holds}"))
             }
             Condition::Not(condition) => {
                 let decision = evaluate(condition, scope, asking).await?;

@@ -377,7 +377,7 @@ impl Pipeline {
         let config = passage.config_before_data(call)?;
         let subject = Subject { callback: Some(Arc::clone(&passage.received)), ..passage.subject() };
         let told = |error: CallError| error.stop(Role::Verifier);
-        let version = self.plugins.active(&subject.workspace, &call.plugin, Role::Verifier).map_err(told)?;
+        let version = self.plugins.called(&subject.workspace, call, Role::Verifier).await.map_err(told)?;
         match version.verify(&subject, &config, &mut passage.uses).await.map_err(told)? {
             VerifierVerdict::Accepted { delivery_id, subject } => {
                 let who = subject.map(|who| format!(" from {who}")).unwrap_or_default();
@@ -424,7 +424,7 @@ impl Pipeline {
         let config = passage.config_before_data(call)?;
         let told = |error: CallError| error.stop(Role::Parser);
         let subject = passage.subject();
-        let version = self.plugins.active(&subject.workspace, &call.plugin, Role::Parser).map_err(told)?;
+        let version = self.plugins.called(&subject.workspace, call, Role::Parser).await.map_err(told)?;
         version.parse(&subject, &config, uses).await.map_err(told)
     }
 

@@ -157,7 +157,7 @@ fn waits(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     Ok(lines + &line)
 }
 
-fn cases() -> [Case; 5] {
+fn cases() -> [Case; 6] {
     [
         Case {
             what: "signed callback that a WASM condition rejects",
@@ -169,6 +169,13 @@ fn cases() -> [Case; 5] {
         Case {
             what: "signed callback that a CEL condition rejects",
             flow: "    when: data.ref == \"refs/heads/other\"\n",
+            status: "204",
+            durable: false,
+            goal: None,
+        },
+        Case {
+            what: "signed callback that a script rejects",
+            flow: "    when: { script: 'data.ref === \"refs/heads/other\"' }\n",
             status: "204",
             durable: false,
             goal: None,

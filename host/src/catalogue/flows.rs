@@ -9,7 +9,7 @@ pub use ids::signature_id;
 pub use routes::Route;
 pub use versions::Version;
 
-use super::plugins::{MentionError, Plugins};
+use super::plugins::{MentionError, Plugins, ScriptMistake};
 use super::table::Table;
 use crate::catalogue::doors::Doors;
 use crate::weight::LoadedFlow;
@@ -191,7 +191,14 @@ impl Flows {
         }
         let mut mistakes = parsed.refused;
         for mention in &parsed.plugins {
-            let PluginMention { plugin, role, config, name_at, config_at } = mention;
+            let PluginMention { plugin, role, config, name_at, config_at, script } = mention;
+            if let (Some(place), Some(config)) = (script, config) {
+                let checked = plugins.check_script(workspace, *role, config).await;
+                mistakes.extend(
+                    checked.err().map(|ScriptMistake { place: at, detail }| place.mistake(name_at, at, &detail)),
+                );
+                continue;
+            }
             let checked = plugins.check_mention(workspace, plugin, *role, config.as_ref()).await;
             mistakes.extend(checked.err().map(|error| match error {
                 MentionError::Plugin(detail) => name_at.mistake(detail),
@@ -205,7 +212,8 @@ impl Flows {
             .collect();
 
         let _changing = self.inner.deployed.lock(workspace).await;
-        let gone = parsed.plugins.iter().filter(|mention| plugins.find(workspace, &mention.plugin).is_none());
+        let uploaded = || parsed.plugins.iter().filter(|mention| mention.is_uploaded());
+        let gone = uploaded().filter(|mention| plugins.find(workspace, &mention.plugin).is_none());
         mistakes.extend(gone.map(|mention| mention.name_at.mistake("the plugin was removed in the meantime")));
         if !mistakes.is_empty() {
             mistakes.dedup_by(|a, b| (a.line, a.column) == (b.line, b.column));
@@ -276,7 +284,7 @@ impl Flows {
             return Ok(Deployment { deployed: Arc::new(deployed), is_new, warnings, notes: parsed.notes });
         }
         let (workspace, name) = (workspace.clone(), deployed.record.name.clone());
-        let plugins = parsed.plugins.into_iter().map(|mention| mention.plugin).collect();
+        let plugins = uploaded().map(|mention| mention.plugin.clone()).collect();
         let record =
             FlowVersionRecord { source: source.to_owned(), deployed_at: Some(updated_at), plugins: Some(plugins) };
         let put_version = Write::PutFlowVersion { workspace: workspace.clone(), name: name.clone(), version, record };

@@ -1,15 +1,20 @@
 //! Plugins: which there are, and which version of each is called.
 
+mod scripts;
 mod state;
 
+pub use scripts::ScriptMistake;
 pub use state::StoredState;
 
 use super::table::Table;
 use bytes::Bytes;
 use ringback_plugin::{CallError, Sandbox, UploadError, Version};
-use ringback_records::name::Name;
+use ringback_records::name::{Name, NameError};
 use ringback_records::plugin::{PluginRecord, Role, VersionRecord};
+use ringback_rules::plugin_call::PluginCall;
+use ringback_rules::script;
 use ringback_store::{Store, StoreError, Write};
+use scripts::Scripts;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,6 +65,7 @@ pub struct Plugins {
     table: Arc<Table<ByName>>,
     /// Files are kept while others are, and removed while none is: plugins of several workspaces may be made of one.
     files: Arc<RwLock<()>>,
+    scripts: Arc<Scripts>,
 }
 
 impl Plugins {
@@ -77,7 +83,9 @@ impl Plugins {
             }
             table.insert((workspace, record.name.clone()), Arc::new(Uploaded { record, active }));
         }
-        Ok(Self { store, sandbox, table: Arc::new(Table::new(table)), files: Arc::default() })
+        let name = script::NAME.parse().map_err(|error: NameError| StoreError::Read(error.to_string()))?;
+        let scripts = Arc::new(Scripts::new(name, sandbox.clone()));
+        Ok(Self { store, sandbox, table: Arc::new(Table::new(table)), files: Arc::default(), scripts })
     }
 
     pub fn list(&self, workspace: &Name) -> Vec<PluginRecord> {
@@ -101,6 +109,27 @@ impl Plugins {
             let (plugin, version) = (name.clone(), plugin.record.active);
             CallError::NotLoaded { plugin, version, reason }
         })
+    }
+
+    /// What a flow calls: the version of a plugin, or what runs its script.
+    ///
+    /// # Errors
+    ///
+    /// As [`active`](Self::active).
+    pub async fn called(&self, workspace: &Name, call: &PluginCall, role: Role) -> Result<Version, CallError> {
+        match call.script() {
+            Some(script) => self.scripts.version(workspace, script).await,
+            None => self.active(workspace, &call.plugin, role),
+        }
+    }
+
+    /// Checks a script as far as that can be done without running it.
+    ///
+    /// # Errors
+    ///
+    /// Where it is wrong.
+    pub async fn check_script(&self, workspace: &Name, role: Role, config: &Value) -> Result<(), ScriptMistake> {
+        self.scripts.check(workspace, role, config).await
     }
 
     /// Checks what a flow or a ticket asks of a plugin: that it exists, has the role, and accepts the configuration.

@@ -155,7 +155,7 @@ impl Pipeline {
             ..Subject::of_execution(&passage.callback.workspace, execution)
         };
         let told = |error: CallError| error.stop(Role::Responder);
-        let version = self.plugins.active(&subject.workspace, &call.plugin, Role::Responder).map_err(told)?;
+        let version = self.plugins.called(&subject.workspace, call, Role::Responder).await.map_err(told)?;
         version.respond(&subject, &config, check, &mut passage.uses).await.map(Some).map_err(told)
     }
 }

@@ -40,7 +40,7 @@ impl Runner {
                 break;
             }
             let Some((call, role)) = next.asks() else { break };
-            let version = self.inner.plugins.active(workspace, &call.plugin, role);
+            let version = self.inner.plugins.called(workspace, call, role).await;
             if !version.as_ref().is_ok_and(Version::is_repeatable) {
                 break;
             }

@@ -51,7 +51,7 @@ impl Runner {
     ) -> Result<Performed, StoreError> {
         Ok(match effect {
             Effect::RunStep { call } => {
-                let version = self.inner.plugins.active(workspace, &call.plugin, Role::Step);
+                let version = self.inner.plugins.called(workspace, call, Role::Step).await;
                 ask(execution, effect, version, &Subject::of_execution(workspace, execution), failures).await
             }
             Effect::BuildReply { call } => {
@@ -60,7 +60,7 @@ impl Runner {
                 let base_url = || self.inner.public_url.clone();
                 let callback = record.map(|record| Arc::new(record.into_callback(workspace.clone(), base_url())));
                 let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
-                let version = self.inner.plugins.active(workspace, &call.plugin, Role::Responder);
+                let version = self.inner.plugins.called(workspace, call, Role::Responder).await;
                 ask(execution, effect, version, &subject, failures).await
             }
             Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {

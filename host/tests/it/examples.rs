@@ -68,3 +68,29 @@ async fn s3_the_payment_webhook_answers_an_empty_report() {
         assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (status, expected), "{body}");
     }
 }
+
+#[tokio::test]
+async fn order_screening() {
+    let server = TestServer::start().await;
+    let url = server.deploy(&read(&example("order-screening").join("flow.yaml"))).await;
+    for (order, status, answer) in [
+        (
+            r#"{"email": "ann@example.org", "bill_to": "NL", "ship_to": "NL", "items": [{"price": 30, "count": 2}]}"#,
+            200,
+            "[]",
+        ),
+        (
+            r#"{"email": "x@mailinator.com", "bill_to": "NL", "ship_to": "XX", "items": [{"price": 1}]}"#,
+            409,
+            "elsewhere",
+        ),
+        (r#"{"email": "ann@example.org", "items": []}"#, 204, ""),
+        (r#"{"email": "ann@example.org"}"#, 500, "plugin_failed"),
+    ] {
+        let request = server.call(Method::POST, &url).header("content-type", "application/json");
+        let response = request.body(order).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{order}");
+        let text = response.text().await.unwrap();
+        assert!(text.contains(answer), "{order}: {text}");
+    }
+}

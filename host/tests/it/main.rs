@@ -39,6 +39,7 @@ mod planted;
 mod process;
 mod providers;
 mod restart;
+mod scripts;
 mod signers;
 mod support;
 mod tickets;

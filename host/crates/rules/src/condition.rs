@@ -38,7 +38,9 @@ impl Condition {
         match self {
             Self::Cel(cel) => cel.names().iter().any(|name| !OF_THE_CALLBACK.contains(&name.as_str())),
             Self::JsonPath(_) => false,
-            Self::Plugin(_) => true,
+            Self::Plugin(call) => {
+                call.script().is_none_or(|script| script.names().any(|name| !OF_THE_CALLBACK.contains(&name)))
+            }
             Self::All(conditions) | Self::Any(conditions) => conditions.iter().any(Self::reads_execution),
             Self::Not(condition) => condition.reads_execution(),
         }

@@ -184,6 +184,24 @@ pub struct PluginMention {
     pub name_at: Place,
     /// Where the configuration stands.
     pub config_at: Place,
+    /// Where the lines of the script stand, if it is one: the plugin is the server's then.
+    pub script: Option<TextPlace>,
+}
+
+impl PluginMention {
+    /// Whether it is a plugin that somebody uploads.
+    pub fn is_uploaded(&self) -> bool {
+        self.script.is_none()
+    }
+}
+
+/// Where the lines of a text stand in a flow file, as far as that can be said: a text may be folded, or have escapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextPlace {
+    /// The line of its first line; 1 where that is unknown, so that the lines are those of the text.
+    pub line: usize,
+    /// The columns before each of its lines, where it stands there as it is.
+    pub indent: Option<usize>,
 }
 
 /// A place in a flow file.
@@ -192,6 +210,21 @@ pub struct Place {
     pub line: usize,
     pub column: usize,
     pub path: String,
+}
+
+impl TextPlace {
+    /// A mistake in a text that begins at a place: at a line and a column of the text, counted as it was said to begin.
+    pub fn mistake(&self, text: &Place, at: Option<(usize, usize)>, detail: &str) -> Mistake {
+        match (at, self.indent) {
+            (Some((line, column)), Some(indent)) => {
+                Mistake { line, column: indent + column, path: text.path.clone(), detail: detail.to_owned() }
+            }
+            (Some((line, column)), None) => {
+                text.mistake(format!("{detail} (line {line}, column {column} of the script)"))
+            }
+            (None, _) => text.mistake(detail),
+        }
+    }
 }
 
 impl Place {

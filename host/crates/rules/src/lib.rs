@@ -15,6 +15,7 @@ pub mod rate_limit;
 pub mod redact;
 pub mod reply;
 pub mod sample;
+pub mod script;
 pub mod suggest;
 pub mod ticket_response;
 pub mod vault;

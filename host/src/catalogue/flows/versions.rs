@@ -254,7 +254,8 @@ fn names_plugin(record: &FlowVersionRecord, plugin: &Name) -> bool {
     match &record.plugins {
         Some(plugins) => plugins.contains(plugin),
         // Of before they were kept.
-        None => parse(&record.source, 0).is_ok_and(|parsed| parsed.plugins.iter().any(|known| known.plugin == *plugin)),
+        None => parse(&record.source, 0)
+            .is_ok_and(|parsed| parsed.plugins.iter().any(|known| known.is_uploaded() && known.plugin == *plugin)),
     }
 }
 

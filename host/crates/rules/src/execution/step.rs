@@ -30,6 +30,7 @@ pub(crate) type Read = fn(&mut Parser, &Node) -> Option<Box<dyn Kind>>;
 pub(crate) const KINDS: &[(&str, Read)] = &[
     ("trigger", trigger::read),
     ("plugin", plugin::read),
+    ("script", plugin::read_script),
     ("http", http::read),
     ("ticket", ticket::read),
     ("set", set::read),

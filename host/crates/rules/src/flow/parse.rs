@@ -2,6 +2,7 @@
 
 mod ids;
 mod names;
+mod script;
 mod trigger;
 
 pub(crate) use trigger::LONGEST;
@@ -39,7 +40,7 @@ pub fn parse(source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
 /// Reads a flow whose steps are of these kinds.
 pub(crate) fn parse_with(kinds: &[(&'static str, Read)], source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
     let document = Node::read(source).map_err(|mistake| vec![mistake])?;
-    let mut parser = Parser { kinds: kinds.to_vec(), ..Parser::default() };
+    let mut parser = Parser { kinds: kinds.to_vec(), source: source.to_owned(), ..Parser::default() };
     let flow = parser.flow(&document, version);
     parser.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     parser.mistakes.dedup();
@@ -55,6 +56,8 @@ pub(crate) fn parse_with(kinds: &[(&'static str, Read)], source: &str, version: 
 #[derive(Default)]
 pub(crate) struct Parser {
     kinds: Vec<(&'static str, Read)>,
+    /// The file, for the places in its texts.
+    source: String,
     pub(crate) mistakes: Vec<Mistake>,
     pub(crate) plugins: Vec<PluginMention>,
     pub(crate) secrets: Vec<String>,
@@ -184,7 +187,7 @@ impl Parser {
     }
 
     fn condition(&mut self, node: &Node, depth: usize) -> Option<Condition> {
-        let forms = [&["plugin"], &*keys("conditionForm")].concat();
+        let forms = [&["plugin", "script"], &*keys("conditionForm")].concat();
         if depth > NESTING_MAX {
             self.mistakes.push(node.mistake(format!("conditions may be nested {NESTING_MAX} deep")));
             return None;
@@ -192,11 +195,11 @@ impl Parser {
         if let Kind::Scalar(Value::String(source)) = &node.kind {
             return self.cel(node, source).map(Condition::Cel);
         }
-        if has(node, "plugin") {
-            return self.plugin_call(node, Role::Condition).map(Condition::Plugin);
+        if let Some(call) = self.call(node, Role::Condition) {
+            return call.map(Condition::Plugin);
         }
         let Kind::Object(list) = &node.kind else {
-            self.wrong(node, "a CEL expression in quotes, or one of plugin, jsonpath, all, any, not");
+            self.wrong(node, "a CEL expression in quotes, or one of plugin, script, jsonpath, all, any, not");
             return None;
         };
         let members = self.object(node, "a condition", &forms)?;
@@ -229,22 +232,27 @@ impl Parser {
     }
 
     fn reply(&mut self, node: &Node) -> Option<ReplySpec> {
-        if has(node, "plugin") {
-            return self.plugin_call(node, Role::Responder).map(ReplySpec::Plugin);
+        if let Some(call) = self.call(node, Role::Responder) {
+            return call.map(ReplySpec::Plugin);
         }
         let members = self.object(node, "a reply", &keys("reply"))?;
         self.reply_of(&members)
     }
 
     pub(crate) fn reply_of(&mut self, members: &Members<'_>) -> Option<ReplySpec> {
-        if members.get("plugin").is_some() {
-            for key in keys("reply") {
+        if let Some(maker) = ["plugin", "script"].into_iter().find(|maker| members.get(maker).is_some()) {
+            let of_the_other = if maker == "plugin" { ["script", "lang"].as_slice() } else { &["with"] };
+            for key in keys("reply").iter().chain(of_the_other) {
                 if let Some(member) = members.member(key) {
-                    self.mistakes
-                        .push(member.name_at.mistake(format!("with `plugin`, the plugin decides about `{key}`")));
+                    let detail = format!("with `{maker}`, the {maker} decides about `{key}`");
+                    self.mistakes.push(member.name_at.mistake(detail));
                 }
             }
-            return self.plugin_call_of(members, Role::Responder).map(ReplySpec::Plugin);
+            let call = match maker {
+                "plugin" => self.plugin_call_of(members, Role::Responder),
+                _ => self.script_of(members, Role::Responder),
+            };
+            return call.map(ReplySpec::Plugin);
         }
         let kind =
             members.get("type").and_then(|node| self.choice(node, "a type of answer", &["response", "redirect"]));
@@ -323,6 +331,17 @@ impl Parser {
         headers
     }
 
+    /// A plugin or a script, where there is one of them.
+    fn call(&mut self, node: &Node, role: Role) -> Option<Option<PluginCall>> {
+        if has(node, "plugin") {
+            return Some(self.plugin_call(node, role));
+        }
+        has(node, "script").then(|| {
+            let members = self.object(node, "a script", &keys("script"))?;
+            self.script_of(&members, role)
+        })
+    }
+
     fn plugin_call(&mut self, node: &Node, role: Role) -> Option<PluginCall> {
         let members = self.object(node, "a plugin", &keys("pluginCall"))?;
         self.plugin_call_of(&members, role)
@@ -343,6 +362,7 @@ impl Parser {
             config: with.constant(),
             name_at: name_node.at.clone(),
             config_at: with_node.map_or_else(|| members.node.at.clone(), |node| node.at.clone()),
+            script: None,
         });
         Some(PluginCall::new(plugin, with))
     }

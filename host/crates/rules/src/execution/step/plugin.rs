@@ -24,6 +24,16 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
     Some(Box::new(Plugin { call, result }))
 }
 
+/// A script is a plugin that is always there.
+pub(super) fn read_script(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
+    let members = parser.object(node, "a script step", &keys("scriptStep"))?;
+    let call = parser.script_of(&members, Role::Step);
+    let result = parser.name_of_result(&members);
+    let call = call?;
+    parser.result(result.as_ref(), None);
+    Some(Box::new(Plugin { call, result }))
+}
+
 impl Kind for Plugin {
     fn begin<'f>(&'f self, _at: &At<'_, 'f>) -> Result<Begin<'f>, Failure> {
         Ok(Begin::Ask(Effect::RunStep { call: &self.call }))

@@ -92,7 +92,14 @@ impl Parser {
                 if let Some(plugin) = self.name(&one.value) {
                     let config_at = with.map_or_else(|| node.at.clone(), |node| node.at.clone());
                     let name_at = one.value.at.clone();
-                    self.plugins.push(PluginMention { plugin, role: Role::Responder, config, name_at, config_at });
+                    self.plugins.push(PluginMention {
+                        plugin,
+                        role: Role::Responder,
+                        config,
+                        name_at,
+                        config_at,
+                        script: None,
+                    });
                 }
             }
             _ => drop(self.name(&one.value)),

@@ -98,10 +98,15 @@ impl Parser {
         }
     }
 
-    fn unknown(&self, name: &str) -> String {
+    /// The names that can be there.
+    pub(super) fn names_here(&self) -> Vec<&str> {
         let fixed = Scope::NAMES.iter().copied().filter(|name| self.stands.sees(name));
         let results = self.results.iter().filter(|_| self.stands.sees_results()).map(|result| result.name.as_str());
-        let known: Vec<&str> = fixed.chain(results).collect();
+        fixed.chain(results).collect()
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let known = self.names_here();
         let suggestion = suggest(name, known.iter().copied());
         format!("there is no `{name}` here{suggestion}; known are {}", known.join(", "))
     }

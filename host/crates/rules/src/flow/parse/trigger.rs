@@ -581,8 +581,8 @@ impl Parser {
     }
 
     fn body_parser(&mut self, node: &Node) -> Option<Parse> {
-        if has(node, "plugin") {
-            return self.plugin_call(node, Role::Parser).map(|call| Parse::Plugin(Box::new(call)));
+        if let Some(call) = self.call(node, Role::Parser) {
+            return call.map(|call| Parse::Plugin(Box::new(call)));
         }
         if has(node, "form") {
             let members = self.object(node, "a parser", &keys("formParser"))?;
@@ -605,7 +605,7 @@ impl Parser {
             };
             return Some(Parse::Json { any_type });
         }
-        let what = "a parser (or `{json: {any_type: true}}`, `{form: {json: […]}}`, `{plugin: …}`)";
+        let what = "a parser (or `{json: {any_type: true}}`, `{form: {json: […]}}`, `{plugin: …}`, `{script: …}`)";
         Some(match self.choice(node, what, PARSERS)? {
             "form" => Parse::Form { json: Vec::new() },
             "text" => Parse::Text,

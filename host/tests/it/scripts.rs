@@ -1,0 +1,293 @@
+//! Scripts in flow files: what they see, what they may, and what each wrong one gets.
+
+use crate::support::TestServer;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// A flow with a script as its condition.
+fn when(source: &str) -> String {
+    named("test", source)
+}
+
+fn named(flow: &str, source: &str) -> String {
+    let lines = source.lines().fold(String::new(), |mut lines, line| {
+        writeln!(lines, "        {line}").unwrap();
+        lines
+    });
+    format!("flow: {flow}\nsteps:\n  - trigger: Hook\n    when:\n      script: |\n{lines}")
+}
+
+async fn server() -> TestServer {
+    TestServer::start_with(|config| config.plugin_limits.call.decide_cpu = Duration::from_millis(200)).await
+}
+
+/// Sends a callback: the status, and what its record says of the condition.
+async fn send(server: &TestServer, url: &str, body: &Value) -> (StatusCode, Value) {
+    let response = server.post(url, body).await;
+    let record = server.callback(&response).await;
+    let condition = record["trace"].as_array().unwrap().iter().find(|entry| entry["stage"] == "condition");
+    (response.status(), condition.cloned().unwrap_or_default())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+async fn mistakes(server: &TestServer, source: &str) -> Value {
+    let (status, answer) = server.try_deploy(source).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{source}\n{answer}");
+    answer["errors"].clone()
+}
+
+#[tokio::test]
+async fn a_script_decides_which_callbacks_count_and_a_wrong_one_never_does() {
+    let server = server().await;
+    let url = server.deploy(&when("data.total > 100")).await;
+    let (status, entry) = send(&server, &url, &json!({ "total": 120 })).await;
+    assert_eq!((status, text(&entry["reason"])), (StatusCode::ACCEPTED, "the script says true"));
+    assert_eq!(entry["plugins"][0]["plugin"], "script");
+    let (status, entry) = send(&server, &url, &json!({ "total": 100 })).await;
+    assert_eq!((status, text(&entry["reason"])), (StatusCode::NO_CONTENT, "the script says false"));
+
+    for (source, code, sentence) in [
+        ("while (true) {}", "plugin_out_of_time", "200 ms of CPU time"),
+        ("const all = [];\nwhile (true) all.push('x'.repeat(1000));", "plugin_out_of_memory", "16777216 bytes"),
+        (
+            "const f = (n) => f(n + 1) + 1;\nreturn f(0)",
+            "plugin_failed",
+            "RangeError: Maximum call stack size exceeded",
+        ),
+        (
+            "const a = 1;\nreturn data.no.total > a",
+            "plugin_failed",
+            "cannot read property 'total' of undefined (line 7)",
+        ),
+        ("throw 'no'", "plugin_failed", "the script threw the text \"no\", which is no Error"),
+        ("throw { a: 1 }", "plugin_failed", "the script threw an object, which is no Error"),
+        ("return (async () => true)()", "plugin_failed", "returned a promise, which nobody waits for"),
+        ("import('x')", "plugin_failed", "returned a promise, which nobody waits for"),
+        (
+            "data.total > 1; 0",
+            "plugin_failed",
+            "returned nothing, where true or false is needed: is a `return` missing?",
+        ),
+        ("'yes'", "plugin_failed", "returned the text \"yes\", where true or false is needed"),
+        ("[]", "plugin_failed", "returned a list, where true or false is needed"),
+        ("fetch('https://example.org')", "plugin_failed", "ReferenceError: fetch is not defined (line 6)"),
+        ("data = 1; total = 2", "plugin_failed", "ReferenceError: total is not defined"),
+    ] {
+        let wrong = server.deploy(&named("wrong", source)).await;
+        for _ in 0..2 {
+            let (status, entry) = send(&server, &wrong, &json!({ "total": 1 })).await;
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{source}");
+            assert_eq!((text(&entry["verdict"]), text(&entry["plugins"][0]["failure"])), ("failed", code), "{source}");
+            assert!(text(&entry["reason"]).contains(sentence), "{source}: {entry}");
+            let (status, _) = send(&server, &url, &json!({ "total": 101 })).await;
+            assert_eq!(status, StatusCode::ACCEPTED, "the next callback works after {source}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn recursion_of_the_engine_itself_ends_with_the_call() {
+    let server = server().await;
+    let good = server.deploy(&when("true")).await;
+    for source in [
+        "let a = [];\nfor (let i = 0; i < 50000; i++) a = [a];\nreturn JSON.stringify(a) === ''",
+        "return JSON.parse('['.repeat(100000)) === 1",
+        "let a = {};\nfor (let i = 0; i < 50000; i++) a = { toString: () => `${a}` };\nreturn `${a}` === ''",
+        "return new RegExp('('.repeat(200) + 'a' + ')'.repeat(200)).test('b') && eval('('.repeat(20000))",
+        "const p = new Proxy({}, { get: (t, k, r) => r[k] });\nreturn p.x",
+        "return [1, 2].sort(function f() { return [1, 2].sort(f) })",
+    ] {
+        let url = server.deploy(&named("deep", source)).await;
+        let (status, entry) = send(&server, &url, &json!({})).await;
+        let failure = text(&entry["plugins"][0]["failure"]).to_owned();
+        let is_ended = status == StatusCode::NO_CONTENT
+            || ["plugin_failed", "plugin_trapped", "plugin_out_of_time", "plugin_out_of_memory"].contains(&&*failure);
+        assert!(is_ended, "{source}: {entry}");
+        assert_eq!(send(&server, &good, &json!({})).await.0, StatusCode::ACCEPTED, "after {source}");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_are_told_at_deployment_with_their_place_in_the_file() {
+    let server = server().await;
+    for (script, line, column, detail) in [
+        ("script: |\n        const a = 1;\n        return a b;\n", 7, 18, "expecting ';'"),
+        ("script: |\n        return [1, 2\n", 6, 21, "the script ends too early"),
+        ("script: |\n        import x from 'y';\n        return x\n", 6, 16, "imports and exports nothing"),
+        ("script: data.total >> > 1", 5, 30, ""),
+        ("script: 'data..total'", 5, 21, "expecting field name"),
+        ("script: \"data\\\n          ..total\"", 5, 15, "of the script)"),
+        ("script: ''", 5, 15, "the script is empty"),
+        ("script: 5", 5, 15, "expected a text"),
+        ("{ script: 'true', lang: lua }", 5, 31, "allowed: js"),
+        ("{ script: 'true', with: 1 }", 5, 25, "a script has no `with`"),
+        ("{ script: 'true', plugin: p }", 5, 9, ""),
+    ] {
+        let source = format!("flow: test\nsteps:\n  - trigger: Hook\n    when:\n      {script}");
+        let found = mistakes(&server, &source).await;
+        let first = &found[0];
+        assert!(text(&first["detail"]).contains(detail), "{source}\n{found}");
+        if !detail.is_empty() {
+            assert_eq!((&first["line"], &first["column"]), (&json!(line), &json!(column)), "{source}\n{found}");
+        }
+        assert!(text(&first["path"]).starts_with("steps[0].when"), "{found}");
+    }
+    let long = format!("return '{}' === ''", "x".repeat(33_000));
+    let found = mistakes(&server, &when(&long)).await;
+    assert!(text(&found[0]["detail"]).contains("more than 32768: what is longer is better a plugin"), "{found}");
+    let (status, _) = server.try_deploy(&when("true")).await;
+    assert_eq!(status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_script_sees_what_an_expression_sees_and_its_call_has_a_clock_dice_and_a_log() {
+    let server = server().await;
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n    fields: { total: $.order.total }\n    when:\n      script: |\n        \
+        console.log('seen', data, [1])\n        console.warn(typeof execution, typeof process, typeof crypto)\n        \
+        const user = callback.headers['x-user']\n        return fields.total === 12.5 && user === 'ann' && flow.name === 'test' &&\n          \
+        environment.name === 'default' && callback.method === 'POST' && typeof triggers === 'undefined'\n  \
+        - script: |\n      const { order } = data\n      return { sum: order.total * 2, at: Date.now(), dice: Math.random(), id: execution.id }\n    as: doubled\n  \
+        - script: '({ text: `${doubled.sum}`, is: triggers.Hook.fields.total })'\n    as: shown\n";
+    let url = server.deploy(source).await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let order = json!({ "order": { "total": 12.5 }, "__proto__": { "polluted": true }, "constructor": 1 });
+        let response = server.call(Method::POST, &url).header("x-user", "ann").json(&order).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::ACCEPTED, "{:?}", server.callback(&response).await);
+        let record = server.callback(&response).await;
+        let entries = record["trace"].as_array().unwrap();
+        let condition = entries.iter().find(|entry| entry["stage"] == "condition").unwrap();
+        let log = condition["plugins"][0]["log"].to_string();
+        assert!(log.contains("seen {") && log.contains("[1]"), "{log}");
+        assert!(log.contains("undefined undefined undefined"), "{log}");
+        let execution = server.ended(text(&record["execution"])).await;
+        let results = execution["journal"].to_string();
+        assert!(results.contains("\"sum\":25") && results.contains("\"text\":\"25\",\"is\":12.5"), "{results}");
+        let dice = results.split("\"dice\":").nth(1).and_then(|rest| rest.split([',', '}']).next()).unwrap();
+        seen.push(dice.parse::<f64>().unwrap());
+        let at = results.split("\"at\":").find_map(|rest| rest.split([',', '}']).next()?.parse::<u64>().ok()).unwrap();
+        assert!(at > 1_700_000_000_000, "{results}");
+    }
+    assert!(seen[0] != seen[1] && seen.iter().all(|dice| (0.0..1.0).contains(dice)), "{seen:?}");
+}
+
+/// No call leaves anything behind for the next one.
+#[tokio::test]
+async fn a_call_finds_nothing_of_earlier_ones() {
+    let server = server().await;
+    let source = "globalThis.count = (globalThis.count ?? 0) + 1\nArray.prototype.evil = 1\nObject.prototype.evil ??= data.n\n\
+                  return count === 1 && Object.prototype.evil === data.n";
+    let url = server.deploy(&when(source)).await;
+    for n in 0..3 {
+        let (status, entry) = send(&server, &url, &json!({ "n": n })).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{entry}");
+    }
+}
+
+#[tokio::test]
+async fn scripts_parse_bodies_and_make_answers() {
+    let server = server().await;
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n    parse:\n      script: |\n        \
+        const [sku, count] = callback.body.trim().split(';')\n        if (!count) throw new Error('no count')\n        \
+        return { sku, count: Number(count) }\n    when: \"data.count > 1\"\n    reply:\n      \
+        script: '({ status: 201, headers: { \"x-sku\": data.sku }, json: { got: data.count } })'\n";
+    let url = server.deploy(source).await;
+    let post = async |body: &'static str| server.call(Method::POST, &url).body(body).send().await.unwrap();
+    let response = post("a-1;3\n").await;
+    assert_eq!((response.status(), &response.headers()["x-sku"]), (StatusCode::CREATED, &"a-1".parse().unwrap()));
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({ "got": 3 }));
+    let response = post("a-1").await;
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let record = server.callback(&response).await;
+    assert!(record["trace"].to_string().contains("Error: no count (line 7)"), "{record}");
+
+    for (members, sentence) in [
+        ("script: '{}', status: 200", "with `script`, the script decides about `status`"),
+        ("script: '{}', with: {}", "with `script`, the script decides about `with`"),
+        ("script: '{}', plugin: p", "with `plugin`, the plugin decides about `script`"),
+    ] {
+        let source = format!("flow: both\nsteps:\n  - trigger: Hook\n    mode: sync\n  - respond: {{ {members} }}\n");
+        let found = mistakes(&server, &source).await;
+        assert!(found.to_string().contains(sentence), "{found}");
+    }
+    for (reply, sentence) in [
+        ("'text'", "where an answer is needed: an object with status, headers, json, text"),
+        ("{ body: 1 }", "an answer has no `body`"),
+        ("{ status: 99 }", "the status is the number 99, not a number from 200 to 599"),
+        ("{ headers: { a: {} } }", "the header `a` is an object, not a text"),
+        ("{ headers: { 'set-cookie': 'a' } }", "the host's to set"),
+        ("{ json: 1, text: 'a' }", "either `json` or `text`"),
+        ("undefined", "returned nothing, where an answer is needed"),
+    ] {
+        let source = format!("flow: reply\nsteps:\n  - trigger: Hook\n    reply: {{ script: \"{reply}\" }}\n");
+        let url = server.deploy(&source).await;
+        let response = server.post(&url, &json!({})).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{reply}");
+        let record = server.callback(&response).await;
+        assert!(record.to_string().contains(sentence), "{reply}: {record}");
+    }
+}
+
+/// One that fails again and again rests, and the others do not: those of its workspace no more than a neighbour's.
+#[tokio::test]
+async fn a_script_that_rests_is_in_the_way_of_no_other() {
+    let server = server().await;
+    let bad = server.deploy(&named("bad", "while (true) {}")).await;
+    let good = server.deploy(&named("good", "data.n === 1")).await;
+    for _ in 0..5 {
+        let (status, _) = send(&server, &bad, &json!({})).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert_eq!(server.post(&bad, &json!({})).await.headers()["ringback-outcome"], "kept", "it rests");
+    let (status, entry) = send(&server, &good, &json!({ "n": 1 })).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{entry}");
+}
+
+/// A plugin of this name is another one, and stays what it is.
+#[tokio::test]
+async fn a_plugin_may_be_called_script() {
+    let server = server().await;
+    let (status, answer) = server.upload("script", crate::support::plugin("field-match")).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let url = server.deploy(&when("data.n === 1")).await;
+    assert_eq!(send(&server, &url, &json!({ "n": 1 })).await.0, StatusCode::ACCEPTED);
+    let response = server.api(Method::DELETE, "/v1/plugins/script").send().await.unwrap();
+    assert!(response.status().is_success(), "no flow needs it: {}", response.status());
+    assert_eq!(send(&server, &url, &json!({ "n": 1 })).await.0, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn many_scripts_are_deployed_and_found_again_after_a_restart() {
+    let server = server().await;
+    let mut urls = Vec::new();
+    for n in 0..1000 {
+        urls.push(server.deploy(&named(&format!("flow-{n}"), &format!("data.n === {n}"))).await);
+    }
+    let server = server.restart().await;
+    for n in [0, 1, 500, 999] {
+        let url = server.here(&urls[n]);
+        assert_eq!(send(&server, &url, &json!({ "n": n })).await.0, StatusCode::ACCEPTED, "{n}");
+        assert_eq!(send(&server, &url, &json!({ "n": n + 1 })).await.0, StatusCode::NO_CONTENT, "{n}");
+    }
+}
+
+/// The engine that is kept is the one that its sources make, as far as that is seen without the tools that build it.
+#[test]
+fn the_engine_belongs_to_its_sources() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/script");
+    let recorded = std::fs::read_to_string(directory.join("engine.sha256")).unwrap();
+    let mut files = 0;
+    for line in recorded.lines() {
+        let (digest, file) = line.split_once("  ").unwrap();
+        let found = ringback_records::name::sha256_hex(&std::fs::read(directory.join(file)).unwrap());
+        assert_eq!(found, digest, "{file} was changed: build the engine again with plugins/script/build.sh");
+        files += 1;
+    }
+    assert!(files >= 9, "{recorded}");
+}

@@ -26,7 +26,7 @@ pub async fn condition_calls(
 ) -> Result<f64, Box<dyn std::error::Error>> {
     let data = std::env::temp_dir().join(format!("ringback-benchmark-{}", std::process::id()));
     let store = Store::open(&data, StoreOptions::default())?;
-    let secrets = Secrets::open(store.clone(), None, &KeySource::File(data.join("secret.key")))?;
+    let secrets = Secrets::open(store.clone(), None, &KeySource::File(data.join("secret.key"))).await?;
     let settings = Settings {
         data: data.clone(),
         compiler: compiler.to_owned(),

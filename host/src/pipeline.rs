@@ -114,7 +114,7 @@ impl Pipeline {
         if let Some((face, address)) = face::ticket(&request) {
             return self.handle_ticket(face, address, request).await;
         }
-        let route = match self.flows.route(&request.path) {
+        let route = match self.flows.route(&request.path).await {
             Ok(Some(route)) => route,
             Ok(None) => {
                 metrics::counter!("ringback_callbacks_total", "outcome" => "unknown").increment(1);
@@ -154,16 +154,16 @@ impl Pipeline {
     }
 
     /// The flow and the trigger of a record, as they are deployed now.
-    fn place_of(&self, workspace: &Name, record: &CallbackRecord) -> Result<Option<Place>, StoreError> {
+    async fn place_of(&self, workspace: &Name, record: &CallbackRecord) -> Result<Option<Place>, StoreError> {
         let found = match &record.flow {
             // Another one has its name by now, if any.
             Some(flow) if self.flows.is_gone(workspace, flow, record.flow_made_at) => None,
-            Some(flow) => self.flows.trigger(workspace, flow, &record.trigger)?,
+            Some(flow) => self.flows.trigger(workspace, flow, &record.trigger).await?,
             None => None,
         };
         let (Some((flow, trigger)), Some(face)) = (found, face::by_name(&record.face)) else { return Ok(None) };
         let ticket = match record.ticket {
-            Some(id) => self.tickets.get(workspace, id)?,
+            Some(id) => self.tickets.get(workspace, id).await?,
             None => None,
         };
         if ticket.as_ref().is_some_and(|ticket| self.tickets.is_gone(workspace, ticket)) {
@@ -265,7 +265,7 @@ impl Pipeline {
                 Ok(input)
             }
             // Those that wait may run a version that can.
-            Err(stop) if selector.is_some() && !stop.temporary && self.has_other_versions(passage)? => {
+            Err(stop) if selector.is_some() && !stop.temporary && self.has_other_versions(passage).await? => {
                 passage.passed(Stage::Parse, format!("the deployed version cannot read it: {}", stop.reason));
                 Err(stop)
             }
@@ -286,7 +286,10 @@ impl Pipeline {
             None => self.start(passage, trigger, input.map_err(|stop| (Stage::Parse, stop))?).await,
             Some(selector) => {
                 let end = self.select(passage, &selector, &Delivery::new(&verified, trigger, input)).await;
-                end.map_err(|stopped| self.gone_with_execution(passage, stopped))
+                match end {
+                    Ok(end) => Ok(end),
+                    Err(stopped) => Err(self.gone_with_execution(passage, stopped).await),
+                }
             }
         }
     }
@@ -302,7 +305,7 @@ impl Pipeline {
         let of_ticket = passage.ticket.as_ref().and_then(|call| call.execution());
         let selector = match of_ticket {
             Some(id) => Some(Selector::One(id.to_string())),
-            None if passage.is_first_trigger() => self.waits_at_first(passage, trigger)?,
+            None if passage.is_first_trigger() => self.waits_at_first(passage, trigger).await?,
             None => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
         };
 
@@ -546,6 +549,7 @@ impl Pipeline {
             Err(error) => return Err((Stage::Commit, Stop::from(&error))),
         }
         going.go_on(run);
+        passage.kept_as = Some(outcome);
         let Some(wait) = wait else { return Ok(reply.map(end)) };
         passage.passed(Stage::Commit, "the change is durable".to_owned());
         let reply = self.wait(passage, trigger, id, wait).await;
@@ -580,7 +584,8 @@ impl Pipeline {
             return;
         }
         let mut writes = passage.with.clone();
-        writes.push(Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) });
+        let before = passage.kept_as;
+        writes.push(Write::PutCallback { workspace: workspace.clone(), before, record: Box::new(record) });
         match self.store.commit(writes).await {
             Ok(()) | Err(StoreError::Conflict) => {}
             Err(error) => tracing::error!(callback.id = %passage.callback.id, %error, "a record could not be written"),

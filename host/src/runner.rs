@@ -311,7 +311,7 @@ impl Runner {
     /// Reads an execution that has a place now, and takes it as far as it goes.
     async fn run_job(&self, place: Place<Job>, job: Job) {
         let (workspace, id) = (place.workspace().clone(), job.hand.id());
-        match self.load(&workspace, id) {
+        match self.load(&workspace, id).await {
             // Somebody else took it further before it was read.
             Ok(Some(_)) if job.why == Why::Claimed && !job.hand.is_only_one(&workspace) => {}
             Ok(Some(run)) => {
@@ -365,10 +365,10 @@ impl Runner {
     /// # Errors
     ///
     /// Its flow is gone, or the store failed.
-    pub fn load(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Run>, ChangeError> {
+    pub async fn load(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Run>, ChangeError> {
         let Inner { store, flows, .. } = &*self.inner;
-        let Some((summary, journal)) = store.execution(workspace, id)? else { return Ok(None) };
-        let flow = flows.version(workspace, &summary.flow, summary.flow_version)?;
+        let Some((summary, journal)) = store.execution(workspace, id).await? else { return Ok(None) };
+        let flow = flows.version(workspace, &summary.flow, summary.flow_version).await?;
         let flow = flow.ok_or(ChangeError::FlowGone(summary.status))?;
         let mut execution = Execution::restore(&flow, summary, journal);
         execution.vars = self.inner.environments.vars(workspace, &execution.summary.environment);
@@ -382,10 +382,10 @@ impl Runner {
     /// # Errors
     ///
     /// The store failed.
-    pub fn resume_all(&self) -> Result<usize, StoreError> {
+    pub async fn resume_all(&self) -> Result<usize, StoreError> {
         let mut workspaces = BTreeSet::new();
         for claim in Claim::ALL {
-            for workspace in self.inner.store.claimable(claim)? {
+            for workspace in self.inner.store.claimable(claim).await? {
                 self.inner.working.leave(&workspace, claim, Instant::now());
                 workspaces.insert(workspace);
             }
@@ -411,7 +411,7 @@ impl Runner {
 
     /// Nothing else can happen to an execution whose flow is gone.
     async fn cancel_without_flow(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
-        let before = self.inner.store.summary(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+        let before = self.inner.store.summary(workspace, id).await?.ok_or(ChangeError::Missing(id))?;
         let status = before.status;
         let ended = Execution::cancelled_without_flow(&before, Timestamp::now());
         let (summary, entry) = ended.ok_or(ChangeError::WrongStatus(status))?;
@@ -423,8 +423,8 @@ impl Runner {
     /// cannot be read is left out until somebody can.
     async fn end_without_flow(&self, workspace: &Name, id: ExecutionId) -> Result<(), StoreError> {
         let store = &self.inner.store;
-        let Some(before) = store.summary(workspace, id)? else { return Ok(()) };
-        if store.flow_version(workspace, &before.flow, before.flow_version)?.is_some() {
+        let Some(before) = store.summary(workspace, id).await? else { return Ok(()) };
+        if store.flow_version(workspace, &before.flow, before.flow_version).await?.is_some() {
             let (flow, version) = (&before.flow, before.flow_version);
             tracing::error!(execution.id = %id, %flow, version, "an execution is left out: its flow cannot be read");
             self.inner.hands.take(id).keep();
@@ -461,7 +461,7 @@ impl Runner {
     /// It is not in such a state, its environment is gone, there is none, or the store failed.
     pub async fn retry(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
         let Inner { store, flows, environments, .. } = &*self.inner;
-        let before = store.summary(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+        let before = store.summary(workspace, id).await?.ok_or(ChangeError::Missing(id))?;
         let _kept = environments.keep_open(workspace, &before.environment).await;
         if !environments.has(workspace, &before) {
             return Err(ChangeError::EnvironmentGone(before.environment.clone()));
@@ -476,7 +476,7 @@ impl Runner {
 
     async fn change(&self, workspace: &Name, id: ExecutionId, event: impl Fn() -> Event) -> Result<Run, ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
-            let mut run = self.load(workspace, id)?.ok_or(ChangeError::Missing(id))?;
+            let mut run = self.load(workspace, id).await?.ok_or(ChangeError::Missing(id))?;
             let before = run.execution.summary.clone();
             let flow = Arc::clone(&run.flow);
             let Turn { entries, .. } = run.execution.handle(&flow, event(), Timestamp::now());

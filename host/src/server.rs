@@ -68,8 +68,8 @@ pub async fn run(
     let instance = instance::read_or_make(&config.data)
         .map_err(|error| OpenError::Unusable { path: config.data.clone(), problem: error.to_string() })?;
     store.renew().await?;
-    let environments = Environments::open(store.clone())?;
-    let secrets = Secrets::open(store.clone(), Some(environments.clone()), &config.secret_key)?;
+    let environments = Environments::open(store.clone()).await?;
+    let secrets = Secrets::open(store.clone(), Some(environments.clone()), &config.secret_key).await?;
     let tokens = Tokens::open(store.clone(), &config.data.join("admin-token")).await?;
     let users = Users::new(store.clone());
     let settings = Settings {
@@ -83,8 +83,8 @@ pub async fn run(
     let state = Arc::new(StoredState(store.clone()));
     let sandbox = Sandbox::open(settings, state, secrets.vault().clone(), outbound)?;
     let plugins = Plugins::open(store.clone(), sandbox.clone()).await?;
-    let flows = Flows::open(store.clone(), config.retention.flow_versions)?;
-    let redirects = Redirects::open(Arc::clone(&config.redirect_origins), store.clone())?;
+    let flows = Flows::open(store.clone(), config.retention.flow_versions).await?;
+    let redirects = Redirects::open(Arc::clone(&config.redirect_origins), store.clone()).await?;
     let tickets = Tickets::new(
         store.clone(),
         flows.clone(),
@@ -107,7 +107,7 @@ pub async fn run(
         execution_bytes_max: config.execution_bytes_max,
     };
     let runner = Runner::new(parts, config.executions_max);
-    let workspaces_to_resume = runner.resume_all()?;
+    let workspaces_to_resume = runner.resume_all().await?;
     let pipeline = Pipeline {
         store: store.clone(),
         flows: flows.clone(),

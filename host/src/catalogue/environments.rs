@@ -65,12 +65,12 @@ impl Environments {
     /// # Errors
     ///
     /// The store failed.
-    pub fn open(store: Store) -> Result<Self, StoreError> {
+    pub async fn open(store: Store) -> Result<Self, StoreError> {
         let mut table = ByName::new();
-        for (workspace, name, record) in store.environments()? {
+        for (workspace, name, record) in store.environments().await? {
             table.entry((workspace, name)).or_default().record = record;
         }
-        for (workspace, environment, name, record) in store.vars()? {
+        for (workspace, environment, name, record) in store.vars().await? {
             table.entry((workspace, environment)).or_default().own.insert(name, record);
         }
         let workspaces: BTreeSet<Name> = table.keys().map(|(workspace, _)| workspace.clone()).collect();
@@ -210,9 +210,7 @@ impl Environments {
 
     /// Refuses what would leave executions without their environment.
     async fn expect_ended(&self, workspace: &Name, name: &Name) -> Result<(), EnvironmentError> {
-        let (store, of, environment) = (self.store.clone(), workspace.clone(), name.clone());
-        let unended = tokio::task::spawn_blocking(move || store.unended_in(&of, &environment)).await;
-        match unended.map_err(|error| StoreError::Read(error.to_string()))?? {
+        match self.store.unended_in(workspace, name).await? {
             0 => Ok(()),
             unended => Err(EnvironmentError::Unended { name: name.clone(), unended }),
         }
@@ -319,7 +317,7 @@ mod tests {
     async fn b10_removals_of_others_do_not_hold_up_starts_in_default() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
-        let environments = Environments::open(store).unwrap();
+        let environments = Environments::open(store).await.unwrap();
         let workspace = Name::default_name();
         for (name, waits) in [("default", false), ("staging", true)] {
             let name = name.parse::<Name>().unwrap();

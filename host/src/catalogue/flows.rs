@@ -24,7 +24,7 @@ use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, PluginMention, T
 use ringback_rules::vault::Vault;
 use ringback_store::{Store, StoreError, Write};
 use routes::Routes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use versions::{Ready, Users};
 
@@ -121,19 +121,20 @@ impl Flows {
     /// # Errors
     ///
     /// The store failed.
-    pub fn open(store: Store, versions_kept: usize) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, versions_kept: usize) -> Result<Self, StoreError> {
         let mut table = Routes::default();
-        for (workspace, mut record) in store.flows()? {
+        for (workspace, mut record) in store.flows().await? {
             take_over_keys(&mut record);
-            let version = store.flow_version(&workspace, &record.name, record.version)?;
+            let version = store.flow_version(&workspace, &record.name, record.version).await?;
             match parse(&version.map(|version| version.source).unwrap_or_default(), record.version) {
                 Ok(Parsed { flow, .. }) => {
-                    find_gone(&store, &workspace, &mut record, &flow)?;
+                    find_gone(&store, &workspace, &mut record, &flow).await?;
                     table.put(&workspace, Deployed { record, flow: Arc::new(flow.into()) });
                 }
                 Err(mistakes) => {
                     let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
                     tracing::error!(flow.name = %record.name, mistake = first, "a deployed flow cannot be read; deploy it again");
+                    table.unreadable.insert((workspace, record.name), record.made_at);
                 }
             }
         }
@@ -162,11 +163,12 @@ impl Flows {
     /// Whether a flow that was made then was removed, also where another one has its name by now. One that cannot be read is
     /// there.
     pub fn is_gone(&self, workspace: &Name, name: &Name, made_at: Option<Timestamp>) -> bool {
-        let known = match self.find(workspace, name) {
-            Some(deployed) => Ok(Some(deployed.record.made_at)),
-            None => self.inner.store.flow(workspace, name).map(|found| found.map(|record| record.made_at)),
+        let table = self.inner.deployed.load();
+        let known = match table.find(workspace, name) {
+            Some(deployed) => Some(deployed.record.made_at),
+            None => table.unreadable.get(&(workspace.clone(), name.clone())).copied(),
         };
-        known.is_ok_and(|known| known != Some(made_at))
+        known != Some(made_at)
     }
 
     /// Deploys a flow file as the next version; a flow that was disabled stays so. No number comes again, also not after the
@@ -221,14 +223,14 @@ impl Flows {
         }
         let store = &self.inner.store;
         let before = self.find(workspace, name);
-        let mut current = store.flow(workspace, name)?;
+        let mut current = store.flow(workspace, name).await?;
         if let Some(record) = &mut current {
             take_over_keys(record);
         }
         let enabled = current.as_ref().is_none_or(|record| record.enabled) && !how.disabled;
         let is_new = current.is_none();
         if let (Some(record), Some(deployed)) = (&current, &before)
-            && store.flow_version(workspace, name, record.version)?.is_some_and(|known| known.source == source)
+            && store.flow_version(workspace, name, record.version).await?.is_some_and(|known| known.source == source)
         {
             let deployed = match enabled == record.enabled || how.dry_run {
                 true => Arc::clone(deployed),
@@ -239,17 +241,12 @@ impl Flows {
             };
             return Ok(Deployment { deployed, is_new, warnings, notes: parsed.notes });
         }
-        let last = current.as_ref().map(|record| record.version).max(store.removed_flow(workspace, name)?);
+        let last = current.as_ref().map(|record| record.version).max(store.removed_flow(workspace, name).await?);
         let version = last.unwrap_or(0) + 1;
         let flow = Arc::new(LoadedFlow::from(Flow { version, ..parsed.flow }));
         let known = current.as_ref().map(|record| record.ids.clone()).unwrap_or_default();
         let mut ids = known.clone();
-        let mut dropped = BTreeSet::new();
-        for signature in ids::brought(&flow) {
-            if store.is_signature_dropped(workspace, signature)? {
-                dropped.insert(signature.clone());
-            }
-        }
+        let dropped = store.dropped_signatures(workspace, ids::brought(&flow).cloned().collect()).await?;
         ids::complete(&mut ids, &flow, &dropped)?;
         let short = ids::short_keys(&ids, &flow);
         if !short.is_empty() {
@@ -258,10 +255,14 @@ impl Flows {
         warnings.extend(ids::dropped_again(&flow, &dropped));
         let gone = before.as_ref().map(|before| gone_after(before, &flow)).unwrap_or_default();
         if let Some(before) = &before {
-            warnings.extend(ended_urls(workspace, before, &flow, &ids, &|trigger, environment| {
-                let waiting = store.waiting_at(workspace, name, trigger, environment, WAITING_SAID_MAX);
-                waiting.unwrap_or_default()
-            }));
+            for Ended { mut what, where_others_wait } in ended_urls(workspace, before, &flow, &ids) {
+                if let Some((trigger, environment)) = where_others_wait {
+                    let environment = environment.as_ref();
+                    let waiting = store.waiting_at(workspace, name, &trigger, environment, WAITING_SAID_MAX).await;
+                    what.push_str(&waiting_said(waiting.unwrap_or_default()));
+                }
+                warnings.push(what);
+            }
         }
         let (name, updated_at) = (name.clone(), Timestamp::now());
         let first_version = current.as_ref().map_or(version, |record| record.first_version);
@@ -313,7 +314,7 @@ impl Flows {
         plugins: &Plugins,
         secrets: &Vault,
     ) -> Result<Deployment, FlowError> {
-        let source = self.one_version(workspace, name, version)?.record.source;
+        let source = self.one_version(workspace, name, version).await?.record.source;
         self.deploy(workspace, name, &source, How::default(), plugins, secrets).await
     }
 
@@ -414,7 +415,7 @@ impl Flows {
     /// Executions of it have not ended, or the store failed.
     pub async fn remove(&self, workspace: &Name, name: &Name) -> Result<bool, FlowError> {
         let _changing = self.inner.deployed.lock(workspace).await;
-        let Some(record) = self.inner.store.flow(workspace, name)? else { return Ok(false) };
+        let Some(record) = self.inner.store.flow(workspace, name).await? else { return Ok(false) };
         self.expect_ended(workspace, name).await?;
         // Who is about to start an execution has done so before it is asked again, or is refused.
         let _closed = self.inner.doors.close(workspace, name).await;
@@ -438,9 +439,7 @@ impl Flows {
 
     /// Refuses what would leave executions without their flow.
     async fn expect_ended(&self, workspace: &Name, name: &Name) -> Result<(), FlowError> {
-        let (store, of, flow) = (self.inner.store.clone(), workspace.clone(), name.clone());
-        let unended = tokio::task::spawn_blocking(move || store.unended(&of, &flow)).await;
-        match unended.map_err(|error| StoreError::Read(error.to_string()))?? {
+        match self.inner.store.unended(workspace, name).await? {
             0 => Ok(()),
             unended => Err(FlowError::Unended { name: name.clone(), unended }),
         }
@@ -474,15 +473,24 @@ fn gone_trigger(flow: &Flow, index: usize, trigger: &Trigger) -> GoneTrigger {
     GoneTrigger { version: flow.version, faces, starts: index == 0 }
 }
 
-/// What callers have to know of URLs that end when a flow is deployed in another version. `waiting` says how many executions wait at
-/// a trigger, in one environment or in all.
-fn ended_urls(
-    workspace: &Name,
-    before: &Deployed,
-    flow: &Flow,
-    ids: &BTreeMap<Name, Ids>,
-    waiting: &dyn Fn(&Name, Option<&Name>) -> usize,
-) -> Vec<String> {
+/// A URL that ends, in words for its callers.
+struct Ended {
+    what: String,
+    /// The trigger at which executions may wait for them, and the environment where it ends in one alone.
+    where_others_wait: Option<(Name, Option<Name>)>,
+}
+
+fn waiting_said(waiting: usize) -> String {
+    match waiting {
+        0 => String::new(),
+        1 => "; one execution waits there".to_owned(),
+        WAITING_SAID_MAX => format!("; {WAITING_SAID_MAX} executions or more wait there"),
+        waiting => format!("; {waiting} executions wait there"),
+    }
+}
+
+/// What callers have to know of URLs that end when a flow is deployed in another version.
+fn ended_urls(workspace: &Name, before: &Deployed, flow: &Flow, ids: &BTreeMap<Name, Ids>) -> Vec<Ended> {
     let is_new = |trigger: &&Trigger| ids::position(&before.flow, &trigger.id).is_none();
     let new: Vec<&str> = flow.triggers.iter().filter(is_new).map(|trigger| trigger.name.as_str()).collect();
     let mut ended = Vec::new();
@@ -497,20 +505,14 @@ fn ended_urls(
             } else if !new.is_empty() {
                 text.push_str(&format!("; if one of the new ones is the same under another name, give it `id: {id}`"));
             }
-            ended.push(text);
+            ended.push(Ended { what: text, where_others_wait: None });
             continue;
         };
         let (Some(old), Some(new)) = (before.record.ids.get(id), ids.get(id)) else { continue };
         for (what, environment) in ended_of(workspace, trigger, still, old, new) {
             // Nobody waits at the first.
-            let count = if index == 0 { 0 } else { waiting(id, environment) };
-            let waiting = match count {
-                0 => String::new(),
-                1 => "; one execution waits there".to_owned(),
-                WAITING_SAID_MAX => format!("; {WAITING_SAID_MAX} executions or more wait there"),
-                waiting => format!("; {waiting} executions wait there"),
-            };
-            ended.push(what + &waiting);
+            let where_others_wait = (index > 0).then(|| (id.clone(), environment.cloned()));
+            ended.push(Ended { what, where_others_wait });
         }
     }
     ended
@@ -552,14 +554,14 @@ fn ended_of<'t>(
 }
 
 /// Finds the triggers that are gone in a record of before they were kept there: for each, the last version that had it.
-fn find_gone(store: &Store, workspace: &Name, record: &mut FlowRecord, flow: &Flow) -> Result<(), StoreError> {
+async fn find_gone(store: &Store, workspace: &Name, record: &mut FlowRecord, flow: &Flow) -> Result<(), StoreError> {
     let is_known = |id: &Name| record.gone.contains_key(id) || ids::position(flow, id).is_some();
     let mut unknown: Vec<Name> = record.ids.keys().filter(|id| !is_known(id)).cloned().collect();
     if unknown.is_empty() {
         return Ok(());
     }
-    for version in store.flow_versions(workspace, &record.name)?.into_iter().rev() {
-        let source = store.flow_version(workspace, &record.name, version)?.map(|version| version.source);
+    for version in versions::kept_versions(store, workspace, &record.name).await?.into_iter().rev() {
+        let source = store.flow_version(workspace, &record.name, version).await?.map(|version| version.source);
         let Ok(earlier) = parse(&source.unwrap_or_default(), version) else { continue };
         unknown.retain(|id| {
             let Some(index) = ids::position(&earlier.flow, id) else { return true };

@@ -76,7 +76,7 @@ impl Plugins {
     /// The store failed.
     pub async fn open(store: Store, sandbox: Sandbox) -> Result<Self, StoreError> {
         let mut table = ByName::new();
-        for (workspace, record) in store.plugins()? {
+        for (workspace, record) in store.plugins().await? {
             let active = load(&sandbox, &workspace, &record).await;
             if let Err(reason) = &active {
                 tracing::error!(plugin.name = %record.name, reason, "a plugin could not be loaded; its calls fail");

@@ -79,9 +79,9 @@ impl Redirects {
     /// # Errors
     ///
     /// The store failed.
-    pub fn open(settings: Arc<RedirectOrigins>, store: Store) -> Result<Self, StoreError> {
-        let added: Added =
-            store.redirect_origins()?.into_iter().map(|(owner, origin, record)| ((owner, origin), record)).collect();
+    pub async fn open(settings: Arc<RedirectOrigins>, store: Store) -> Result<Self, StoreError> {
+        let stored = store.redirect_origins().await?;
+        let added: Added = stored.into_iter().map(|(owner, origin, record)| ((owner, origin), record)).collect();
         Ok(Self { settings, store, added: Arc::new(Table::new(added)) })
     }
 

@@ -88,8 +88,8 @@ impl Secrets {
     /// # Errors
     ///
     /// The key cannot be used, or a secret was stored with another key.
-    pub fn open(store: Store, environments: Option<Environments>, key: &KeySource) -> Result<Self, SecretError> {
-        let stored = store.secrets()?;
+    pub async fn open(store: Store, environments: Option<Environments>, key: &KeySource) -> Result<Self, SecretError> {
+        let stored = store.secrets().await?;
         let key = key.open(!stored.is_empty())?;
         let has_environment = environments.map(|known| -> HasEnvironment {
             Arc::new(move |workspace, environment| known.exists(workspace, environment))
@@ -244,7 +244,7 @@ mod tests {
         let key = KeySource::File(directory.path().join("secret.key"));
         let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
         let (workspace, environment) = (Name::default_name(), Name::default_name());
-        let secrets = Secrets::open(store.clone(), None, &key).unwrap();
+        let secrets = Secrets::open(store.clone(), None, &key).await.unwrap();
         let set = |value: &'static str, keep: Duration| {
             let value = value.as_bytes().to_vec();
             secrets.set(&workspace, &environment, "S", value, keep)
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(counting(&secrets, Duration::ZERO), ["three", "two", "one"]);
         assert_eq!(counting(&secrets, HOUR + HOUR / 2), ["three", "two"]);
         assert_eq!(counting(&secrets, 3 * HOUR), ["three"]);
-        let opened = Secrets::open(store.clone(), None, &key).unwrap();
+        let opened = Secrets::open(store.clone(), None, &key).await.unwrap();
         assert_eq!(counting(&opened, Duration::ZERO), ["three", "two", "one"], "also after a restart");
         set("four", HOUR).await.unwrap();
         assert_eq!(counting(&secrets, Duration::ZERO).len(), VERSIONS_MAX);

@@ -27,6 +27,8 @@ const USERS_PAGE: usize = 100;
 const LIST_PAGES_MAX: usize = 20;
 /// How often a ticket is closed again that was called at the same moment.
 const ATTEMPTS_MAX: usize = 20;
+/// Tickets that are looked at together when useless ones are forgotten.
+const FORGOTTEN_PAGE: usize = 500;
 
 /// Why a ticket could not be made or closed.
 #[derive(Debug, thiserror::Error)]
@@ -133,8 +135,10 @@ impl Tickets {
             Some(state) if state.get_version_num() != 4 || !looks_random(&state.simple().to_string()) => {
                 return Err(TicketError::State);
             }
-            Some(state) if self.store.ticket_of_state(state)?.is_some() => return Err(TicketError::StateTaken(state)),
-            Some(state) => state,
+            Some(state) => match self.store.ticket_of_state(state).await? {
+                Some(_) => return Err(TicketError::StateTaken(state)),
+                None => state,
+            },
         };
         let alternative_domain = request.alternative_domain.filter(|domain| !domain.is_empty());
         let alternative_domain = alternative_domain.map(|domain| check_domain(&domain)).transpose()?;
@@ -189,7 +193,7 @@ impl Tickets {
                 Ok(Handler::Flow { flow })
             }
             HandlerRequest { flow: None, execution: Some(id), trigger: Some(trigger), plugin: None, with: None } => {
-                self.waiting(workspace, id, trigger, environment)
+                self.waiting(workspace, id, trigger, environment).await
             }
             HandlerRequest { flow: None, execution: None, trigger: None, plugin: Some(plugin), with } => {
                 let with = with.unwrap_or_default();
@@ -204,21 +208,21 @@ impl Tickets {
         }
     }
 
-    fn waiting(
+    async fn waiting(
         &self,
         workspace: &Name,
         id: ExecutionId,
         trigger: String,
         environment: &mut Option<Name>,
     ) -> Result<Handler, TicketError> {
-        let summary = self.store.summary(workspace, id)?.ok_or(TicketError::NoExecution(id))?;
+        let summary = self.store.summary(workspace, id).await?.ok_or(TicketError::NoExecution(id))?;
         if let Some(other) = environment.take_if(|environment| *environment != summary.environment) {
             return Err(TicketError::OtherEnvironment(id, other));
         }
         if summary.status.is_ended() {
             return Err(TicketError::Ended(id, summary.status));
         }
-        let flow = self.flows.version(workspace, &summary.flow, summary.flow_version)?;
+        let flow = self.flows.version(workspace, &summary.flow, summary.flow_version).await?;
         let flow = flow.ok_or_else(|| TicketError::NoFlow(summary.flow.clone()))?;
         let waited_at = flow.triggers.get(1..).unwrap_or_default();
         match waited_at.iter().find(|known| known.id.as_str() == trigger || known.name == trigger) {
@@ -249,14 +253,31 @@ impl Tickets {
     ///
     /// The store failed.
     pub async fn forget_gone(&self, cutoff: Timestamp) -> Result<usize, StoreError> {
-        let is_useless = |workspace: &Name, ticket: &TicketRecord| {
-            let has_execution_gone = match &ticket.handler {
-                Some(Handler::Trigger { execution, .. }) => !self.store.has_execution(workspace, *execution)?,
-                None | Some(Handler::Flow { .. } | Handler::Plugin { .. }) => false,
-            };
-            Ok(has_execution_gone || self.is_gone(workspace, ticket))
+        let (mut after, mut forgotten) = (None, 0);
+        loop {
+            let Page { items, next } = self.store.tickets_made_before(cutoff, after, FORGOTTEN_PAGE).await?;
+            let mut useless = Vec::new();
+            for (workspace, ticket) in items {
+                if self.is_useless(&workspace, &ticket).await? {
+                    let TicketRecord { id, state, revision, .. } = ticket;
+                    useless.push(Write::DeleteTicket { workspace, id, state, revision });
+                }
+            }
+            forgotten += self.store.commit_each(useless).await?;
+            after = next;
+            if after.is_none() {
+                return Ok(forgotten);
+            }
+        }
+    }
+
+    /// Whether nothing can come of a ticket any more.
+    async fn is_useless(&self, workspace: &Name, ticket: &TicketRecord) -> Result<bool, StoreError> {
+        let has_execution_gone = match &ticket.handler {
+            Some(Handler::Trigger { execution, .. }) => !self.store.has_execution(workspace, *execution).await?,
+            None | Some(Handler::Flow { .. } | Handler::Plugin { .. }) => false,
         };
-        self.store.forget_tickets(cutoff, &is_useless).await
+        Ok(has_execution_gone || self.is_gone(workspace, ticket))
     }
 
     /// The absolute URL of a ticket (GX-12, GX-13, GX-16).
@@ -279,16 +300,15 @@ impl Tickets {
     /// # Errors
     ///
     /// The store failed.
-    pub fn of_state(&self, state: Uuid) -> Result<Option<(Name, TicketRecord)>, StoreError> {
-        let Some((workspace, id)) = self.store.ticket_of_state(state)? else { return Ok(None) };
-        Ok(self.store.ticket(&workspace, id)?.map(|ticket| (workspace, ticket)))
+    pub async fn of_state(&self, state: Uuid) -> Result<Option<(Name, TicketRecord)>, StoreError> {
+        self.store.ticket_of_state(state).await
     }
 
     /// # Errors
     ///
     /// The store failed.
-    pub fn get(&self, workspace: &Name, id: TicketId) -> Result<Option<TicketRecord>, StoreError> {
-        self.store.ticket(workspace, id)
+    pub async fn get(&self, workspace: &Name, id: TicketId) -> Result<Option<TicketRecord>, StoreError> {
+        self.store.ticket(workspace, id).await
     }
 
     /// Tickets that are wanted, newest first, older than `before`; with `gone`, those that are, or those that are not. A page may
@@ -297,7 +317,7 @@ impl Tickets {
     /// # Errors
     ///
     /// The store failed.
-    pub fn list(
+    pub async fn list(
         &self,
         workspace: &Name,
         before: Option<[u8; 16]>,
@@ -307,7 +327,8 @@ impl Tickets {
     ) -> Result<Page<TicketRecord>, StoreError> {
         let mut page = Page { items: Vec::new(), next: before };
         for _ in 0..LIST_PAGES_MAX {
-            let Page { items, next } = self.store.tickets(workspace, page.next, limit - page.items.len(), wanted)?;
+            let left = limit - page.items.len();
+            let Page { items, next } = self.store.tickets(workspace, page.next, left, wanted).await?;
             let is_wanted = |ticket: &TicketRecord| gone.is_none_or(|gone| self.is_gone(workspace, ticket) == gone);
             page.items.extend(items.into_iter().filter(is_wanted));
             page.next = next;
@@ -324,23 +345,19 @@ impl Tickets {
     ///
     /// The store failed.
     pub async fn users_of_plugin(&self, workspace: &Name, plugin: &Name) -> Result<Option<String>, StoreError> {
-        let (tickets, workspace) = (self.clone(), workspace.clone());
         let can_be_called = (Timestamp::now(), vec![TicketStanding::Open, TicketStanding::Called]);
         let wanted = TicketFilter { standing: Some(can_be_called), plugin: Some(plugin.clone()) };
-        let count = move || {
-            let (mut first, mut count, mut before) = (None, 0, None);
-            loop {
-                let Page { items, next } = tickets.list(&workspace, before, USERS_PAGE, &wanted, Some(false))?;
-                first = first.or(items.first().map(|ticket| ticket.id));
-                count += items.len();
-                before = next;
-                if before.is_none() {
-                    return Ok((first, count));
-                }
+        let (mut first, mut count, mut before) = (None, 0, None);
+        loop {
+            let Page { items, next } = self.list(workspace, before, USERS_PAGE, &wanted, Some(false)).await?;
+            first = first.or(items.first().map(|ticket| ticket.id));
+            count += items.len();
+            before = next;
+            if before.is_none() {
+                break;
             }
-        };
-        let counted = tokio::task::spawn_blocking(count).await;
-        Ok(match counted.map_err(|error| StoreError::Read(error.to_string()))?? {
+        }
+        Ok(match (first, count) {
             (None, _) => None,
             (Some(first), 1) => Some(format!("the ticket {first}")),
             (Some(first), count) => Some(format!("the ticket {first} and {} more", count - 1)),
@@ -354,7 +371,7 @@ impl Tickets {
     /// The store failed.
     pub async fn close(&self, workspace: &Name, id: TicketId) -> Result<bool, StoreError> {
         for _ in 0..ATTEMPTS_MAX {
-            let Some(ticket) = self.store.ticket(workspace, id)? else { return Ok(false) };
+            let Some(ticket) = self.store.ticket(workspace, id).await? else { return Ok(false) };
             if matches!(ticket.status, TicketStatus::Closed { .. }) {
                 return Ok(true);
             }

@@ -35,7 +35,7 @@ impl Tokens {
     ///
     /// The store or the file failed.
     pub async fn open(store: Store, file: &Path) -> Result<Self, TokenError> {
-        let tokens = Self { by_id: Arc::new(Table::new(store.tokens()?.into_iter().collect())), store };
+        let tokens = Self { by_id: Arc::new(Table::new(store.tokens().await?.into_iter().collect())), store };
         if tokens.by_id.load().is_empty() {
             tokens.make_admin(file, "admin").await?;
         }

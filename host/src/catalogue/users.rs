@@ -3,7 +3,7 @@
 use ringback_records::name::{Name, random_key, sha256_hex};
 use ringback_records::time::Timestamp;
 use ringback_records::user::{User, UserRecord, UserTokenRecord};
-use ringback_store::{Store, StoreError, Write};
+use ringback_store::{Page, Store, StoreError, Write};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ const PROPERTIES_BYTES_MAX: usize = 64 << 10;
 /// Most roles of a user, and most characters of one.
 const ROLES_MAX: usize = 64;
 const ROLE_MAX: usize = 128;
+/// Tokens of a user that are read together.
+const TOKENS_PAGE: usize = 500;
 
 /// Why users could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +68,7 @@ impl Users {
             return Err(UserError::Roles);
         }
         let now = Timestamp::now();
-        let before = self.store.user(workspace, id)?;
+        let before = self.store.user(workspace, id).await?;
         let created_at = before.as_ref().map_or(now, |before| before.created_at);
         let record = UserRecord { properties, roles, created_at, updated_at: now };
         let put = Write::PutUser { workspace: workspace.clone(), id: id.to_owned(), record: record.clone() };
@@ -77,8 +79,8 @@ impl Users {
     /// # Errors
     ///
     /// The store failed.
-    pub fn get(&self, workspace: &Name, id: &str) -> Result<Option<UserRecord>, StoreError> {
-        self.store.user(workspace, id)
+    pub async fn get(&self, workspace: &Name, id: &str) -> Result<Option<UserRecord>, StoreError> {
+        self.store.user(workspace, id).await
     }
 
     /// Users by their ids, from the one after `after` on.
@@ -86,13 +88,13 @@ impl Users {
     /// # Errors
     ///
     /// The store failed.
-    pub fn list(
+    pub async fn list(
         &self,
         workspace: &Name,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, UserRecord)>, StoreError> {
-        self.store.users(workspace, after, limit)
+        self.store.users(workspace, after, limit).await
     }
 
     /// Removes a user and its tokens: whether there was one.
@@ -101,12 +103,20 @@ impl Users {
     ///
     /// The store failed.
     pub async fn remove(&self, workspace: &Name, id: &str) -> Result<bool, StoreError> {
-        let existed = self.store.user(workspace, id)?.is_some();
-        let mut writes = vec![Write::DeleteUser { workspace: workspace.clone(), id: id.to_owned() }];
-        let tokens = self.store.user_tokens(workspace, id)?;
-        writes.extend(tokens.into_iter().map(|hash| delete_token(workspace, id, hash)));
-        self.store.commit(writes).await?;
-        Ok(existed)
+        let existed = self.store.user(workspace, id).await?.is_some();
+        let mut after = None;
+        loop {
+            let Page { items, next } = self.store.user_tokens(workspace, id, after.as_deref(), TOKENS_PAGE).await?;
+            let mut writes: Vec<Write> = items.into_iter().map(|(hash, _)| delete_token(workspace, id, hash)).collect();
+            if next.is_none() {
+                writes.push(Write::DeleteUser { workspace: workspace.clone(), id: id.to_owned() });
+            }
+            self.store.commit(writes).await?;
+            after = next;
+            if after.is_none() {
+                return Ok(existed);
+            }
+        }
     }
 
     /// Makes a token, which cannot be read again: it, its id, and when it expires.
@@ -120,7 +130,7 @@ impl Users {
         id: &str,
         expires_at: Option<Timestamp>,
     ) -> Result<(String, String), UserError> {
-        let user = self.store.user(workspace, id)?.ok_or_else(|| UserError::Missing(id.to_owned()))?;
+        let user = self.store.user(workspace, id).await?.ok_or_else(|| UserError::Missing(id.to_owned()))?;
         let token = format!("rbu_{}", random_key().map_err(|_| UserError::Random)?);
         let hash = hash(&token);
         let record = UserTokenRecord {
@@ -139,12 +149,16 @@ impl Users {
     /// # Errors
     ///
     /// The store failed.
-    pub fn tokens(&self, workspace: &Name, id: &str) -> Result<Vec<(String, UserTokenRecord)>, StoreError> {
-        let mut tokens = Vec::new();
-        for hash in self.store.user_tokens(workspace, id)? {
-            tokens.extend(self.store.user_token(workspace, &hash)?.map(|record| (hash, record)));
+    pub async fn tokens(&self, workspace: &Name, id: &str) -> Result<Vec<(String, UserTokenRecord)>, StoreError> {
+        let (mut tokens, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.user_tokens(workspace, id, after.as_deref(), TOKENS_PAGE).await?;
+            tokens.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(tokens);
+            }
         }
-        Ok(tokens)
     }
 
     /// Revokes a token of a user: whether there was one with this id.
@@ -153,8 +167,9 @@ impl Users {
     ///
     /// The store failed.
     pub async fn remove_token(&self, workspace: &Name, user: &str, id: &str) -> Result<bool, StoreError> {
-        let tokens = self.store.user_tokens(workspace, user)?;
-        let Some(hash) = tokens.into_iter().find(|hash| token_id(hash) == id) else { return Ok(false) };
+        // The id is the beginning of the hash.
+        let found = self.store.user_tokens(workspace, user, Some(id), 1).await?.items.pop();
+        let Some((hash, _)) = found.filter(|(hash, _)| token_id(hash) == id) else { return Ok(false) };
         self.store.commit(vec![delete_token(workspace, user, hash)]).await?;
         Ok(true)
     }
@@ -164,12 +179,12 @@ impl Users {
     /// # Errors
     ///
     /// The store failed.
-    pub fn find(&self, workspace: &Name, token: &str, now: Timestamp) -> Result<Option<User>, StoreError> {
-        let Some(record) = self.store.user_token(workspace, &hash(token))? else { return Ok(None) };
+    pub async fn find(&self, workspace: &Name, token: &str, now: Timestamp) -> Result<Option<User>, StoreError> {
+        let Some((record, user)) = self.store.user_of_token(workspace, &hash(token)).await? else { return Ok(None) };
         if record.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Ok(None);
         }
-        let Some(user) = self.store.user(workspace, &record.user)? else { return Ok(None) };
+        let Some(user) = user else { return Ok(None) };
         if record.user_created_at.is_some_and(|created_at| created_at != user.created_at) {
             return Ok(None);
         }
@@ -214,9 +229,9 @@ mod tests {
         let put = async || users.put(&workspace, "jane", serde_json::Map::new(), Vec::new()).await.unwrap().0;
         let first = put().await;
         let (token, _) = users.create_token(&workspace, "jane", None).await.unwrap();
-        let known = |token: &str| users.find(&workspace, token, Timestamp::now()).unwrap().is_some();
+        let known = async |token: &str| users.find(&workspace, token, Timestamp::now()).await.unwrap().is_some();
         put().await;
-        assert!(known(&token), "who is changed is the same");
+        assert!(known(&token).await, "who is changed is the same");
         users.remove(&workspace, "jane").await.unwrap();
         // It was under way when the user was removed.
         let record = UserTokenRecord {
@@ -227,13 +242,13 @@ mod tests {
         };
         let late = Write::PutUserToken { workspace: workspace.clone(), hash: hash("late"), record };
         store.commit(vec![late]).await.unwrap();
-        assert!(!known("late"));
+        assert!(!known("late").await);
         while Timestamp::now() <= first.created_at {
             tokio::task::yield_now().await;
         }
         put().await;
-        assert!(!known("late") && !known(&token), "another user has the id now");
+        assert!(!known("late").await && !known(&token).await, "another user has the id now");
         let (token, _) = users.create_token(&workspace, "jane", None).await.unwrap();
-        assert!(known(&token));
+        assert!(known(&token).await);
     }
 }

@@ -26,7 +26,6 @@ use axum::middleware::map_response;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use ringback_records::time::{Timestamp, parse_lifetime};
-use ringback_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,12 +136,6 @@ impl PageQuery {
         })?;
         Ok(Some(*id.as_bytes()))
     }
-}
-
-/// What may read much of the disk happens on threads that answer nobody.
-async fn read<T: Send + 'static>(look: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, Problem> {
-    let read = tokio::task::spawn_blocking(look).await.map_err(|error| Problem::internal(&error))?;
-    read.map_err(Problem::from)
 }
 
 /// A page of a list, newest first.

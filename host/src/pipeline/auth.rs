@@ -26,7 +26,7 @@ pub async fn check_user(
         (None, _) => Err("there is no user token".to_owned()),
         (Some(token), Some(jwt)) => jwt_users.find(jwt, callback, &token).await?,
         (Some(token), None) => {
-            let found = users.find(&callback.workspace, &token, Timestamp::now());
+            let found = users.find(&callback.workspace, &token, Timestamp::now()).await;
             let found = found.map_err(|error| Stop::from(&error))?;
             found.ok_or_else(|| "the user token is unknown or has expired".to_owned())
         }

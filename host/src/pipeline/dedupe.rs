@@ -159,31 +159,37 @@ fn body_hash(passage: &Passage) -> String {
 
 impl Pipeline {
     /// Whether a delivery came to a flow of the same name that was removed.
-    fn is_of_removed_flow(&self, workspace: &Name, flow: &Name, known: &Delivery) -> Result<bool, StoreError> {
+    async fn is_of_removed_flow(
+        &self,
+        workspace: &Name,
+        flow: &Name,
+        first: Option<&CallbackRecord>,
+    ) -> Result<bool, StoreError> {
         let first_version = self.flows.find(workspace, flow).map_or(0, |deployed| deployed.record.first_version);
         if first_version <= 1 {
             return Ok(false);
         }
-        let callback = self.store.callback(workspace, known.callback)?;
-        let Some(execution) = callback.and_then(|record| record.execution) else { return Ok(false) };
-        let execution = self.store.summary(workspace, execution)?;
+        let Some(execution) = first.and_then(|record| record.execution) else { return Ok(false) };
+        let execution = self.store.summary(workspace, execution).await?;
         Ok(execution.is_some_and(|summary| summary.flow_version < first_version))
     }
 
     /// What a delivery gets that came before; `None` for a new one, and for one that cannot be told from others.
     pub(super) async fn known(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Option<End>, Stopped> {
-        self.still_good(passage)?;
+        self.still_good(passage).await?;
         let failed = |error| (Stage::Dedupe, Stop::from(&error));
         let Some(identity) = &passage.identity else { return Ok(None) };
         let (workspace, flow) = (passage.callback.workspace.clone(), &passage.flow.name);
-        let known = self.store.delivery(&workspace, flow, &identity.trigger, &identity.hash).map_err(failed)?;
-        let Some(known) = known else { return Ok(None) };
+        let known = self.store.delivery(&workspace, flow, &identity.trigger, &identity.hash).await.map_err(failed)?;
+        let Some((known, first)) = known else { return Ok(None) };
         if known.callback == passage.callback.id {
             // It was kept for later, and is known since then.
             passage.identity = None;
             return Ok(None);
         }
-        if known.expires_at <= Timestamp::now() || self.is_of_removed_flow(&workspace, flow, &known).map_err(failed)? {
+        if known.expires_at <= Timestamp::now()
+            || self.is_of_removed_flow(&workspace, flow, first.as_ref()).await.map_err(failed)?
+        {
             return Ok(in_place_of(passage, known));
         }
         let same = identity.same;
@@ -194,7 +200,6 @@ impl Pipeline {
             let detail = "Another callback had the same delivery id.";
             return Err((Stage::Dedupe, Stop::refused(409, "delivery_id_reused", detail, reason)));
         }
-        let first = self.store.callback(&workspace, known.callback).map_err(failed)?;
         // What was kept and came to nothing, since it expired or did not count, is as if it had not come.
         if first.as_ref().is_some_and(|first| first.outcome == Outcome::Ignored) {
             return Ok(in_place_of(passage, known));
@@ -231,11 +236,15 @@ impl Pipeline {
         let unchanged = |first: CallbackRecord| Ok(first.reply.map(Reply::from));
         let failed = |error| (Stage::Dedupe, Stop::from(&error));
         let workspace = passage.callback.workspace.clone();
-        let run = match first.execution.map(|id| self.runner.load(&workspace, id)) {
-            Some(Ok(Some(run))) => run,
-            Some(Err(ChangeError::Store(error))) => return Err(failed(error)),
-            Some(Ok(None) | Err(_)) | None if passage.is_first_trigger() => return Ok(None),
-            _ => return unchanged(first),
+        let run = match first.execution {
+            Some(id) => match self.runner.load(&workspace, id).await {
+                Err(ChangeError::Store(error)) => return Err(failed(error)),
+                run => run.ok().flatten(),
+            },
+            None => None,
+        };
+        let Some(run) = run else {
+            return if passage.is_first_trigger() { Ok(None) } else { unchanged(first) };
         };
         let Summary { id, status, .. } = run.execution.summary;
         let said = run.execution.reply().is_some_and(|reply| reply.status >= 500);
@@ -255,7 +264,8 @@ impl Pipeline {
             Status::Running | Status::Waiting | Status::Completed => {}
         }
         let first = CallbackRecord { reply: None, ..first };
-        let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(first.clone()) };
+        let (before, record) = (Some(first.outcome), Box::new(first.clone()));
+        let put = Write::PutCallback { workspace: workspace.clone(), before, record };
         self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, Stop::from(&error)))?;
         self.answer_in_time(&workspace, trigger, first).await.map(Some).map_err(failed)
     }

@@ -1,7 +1,6 @@
 //! Callbacks that are kept until the plugin that could not be asked is back.
 
 use super::passage::{Origin, Passage};
-use super::select::done_with;
 use super::{End, Pipeline};
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::outcome::Outcome;
@@ -57,7 +56,7 @@ impl Pipeline {
         let mut rounds: HashMap<Name, JoinHandle<Option<CallbackId>>> = HashMap::new();
         loop {
             tokio::time::sleep(DEFERRED_INTERVAL).await;
-            let workspaces = match self.store.deferring() {
+            let workspaces = match self.store.deferring().await {
                 Ok(workspaces) => workspaces,
                 Err(error) => {
                     tracing::error!(%error, "deferred callbacks could not be read");
@@ -86,7 +85,7 @@ impl Pipeline {
 
     /// Tries those of one workspace again that came after one of them: where the next round goes on.
     async fn try_all_deferred(&self, workspace: &Name, after: Option<CallbackId>) -> Option<CallbackId> {
-        let page = self.store.deferred(workspace, after, DEFERRED_PAGE).unwrap_or_else(|error| {
+        let page = self.store.deferred(workspace, after, DEFERRED_PAGE).await.unwrap_or_else(|error| {
             tracing::error!(%error, "deferred callbacks could not be read");
             Vec::new()
         });
@@ -103,12 +102,12 @@ impl Pipeline {
             return Ok(());
         }
         let taken = Write::TakeDeferred { workspace: workspace.clone(), id };
-        let Some(mut record) = self.store.callback(workspace, id)? else {
+        let Some(mut record) = self.store.callback(workspace, id).await? else {
             return self.store.commit(vec![taken]).await;
         };
         let is_late = record.received_at.saturating_add(self.deferred_for_max) < Timestamp::now();
         let has_gone = !self.environments.is_same(workspace, &record.environment, record.environment_made_at);
-        let Some(place) = self.place_of(workspace, &record)?.filter(|_| !is_late && !has_gone) else {
+        let Some(place) = self.place_of(workspace, &record).await?.filter(|_| !is_late && !has_gone) else {
             let (outcome, verdict, reason) = match is_late {
                 true => (
                     Outcome::Failed,
@@ -118,10 +117,11 @@ impl Pipeline {
                 false if has_gone => (Outcome::Rejected, Verdict::Refused, "its environment was removed"),
                 false => (Outcome::Rejected, Verdict::Refused, "its trigger is not deployed any more"),
             };
+            let before = Some(record.outcome);
             record.decide(outcome, verdict, reason.to_owned());
-            let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
-            let resumed = self.store.resumed_by(workspace, id)?;
-            return self.store.commit(done_with(workspace, id, &resumed).chain([taken, put]).collect()).await;
+            let put = Write::PutCallback { workspace: workspace.clone(), before, record: Box::new(record) };
+            let done = Write::DeleteResumed { workspace: workspace.clone(), callback: id };
+            return self.store.commit(vec![done, taken, put]).await;
         };
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let mut passage = self.passage(callback, place, Origin::Deferred { record: Box::new(record) });

@@ -90,6 +90,8 @@ pub(super) struct Passage {
     pub(super) resumed_count: Option<u64>,
     /// What tells it from other deliveries, while it is not known to have come before.
     pub(super) identity: Option<Identity>,
+    /// What has come of it, as its record says that is kept so far.
+    pub(super) kept_as: Option<Outcome>,
     /// What has to be written with whatever becomes of it.
     pub(super) with: Vec<Write>,
     stage_started: Instant,
@@ -100,6 +102,10 @@ impl Passage {
         let Place { flow, trigger, face, ticket } = place;
         let of = flow.triggers.get(trigger);
         let lists = Lists { of_server: hidden, of_trigger: of.map(|trigger| &trigger.redact) };
+        let kept_as = match &origin {
+            Origin::Deferred { record } => Some(record.outcome),
+            Origin::Caller | Origin::Replay { .. } => None,
+        };
         Self {
             callback: lists
                 .callback(&received, of.and_then(|trigger| trigger.verify.body_without_proof(&received.request))),
@@ -119,6 +125,7 @@ impl Passage {
             repeats: None,
             resumed_count: None,
             identity: None,
+            kept_as,
             with: Vec::new(),
             stage_started: Instant::now(),
         }
@@ -216,7 +223,7 @@ impl Passage {
 
     pub(super) fn put_record(&self, outcome: Outcome, execution: Option<ExecutionId>, reply: Option<&Reply>) -> Write {
         let record = Box::new(self.record(outcome, execution, reply));
-        Write::PutCallback { workspace: self.callback.workspace.clone(), record }
+        Write::PutCallback { workspace: self.callback.workspace.clone(), before: self.kept_as, record }
     }
 
     pub(super) fn record(

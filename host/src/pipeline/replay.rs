@@ -49,7 +49,7 @@ impl Pipeline {
     ///
     /// There is no such callback, it was not genuine, its environment or its trigger is gone, or the store failed.
     pub async fn replay(&self, workspace: &Name, id: CallbackId, dry_run: bool) -> Result<Replay, ReplayError> {
-        let record = self.store.callback(workspace, id)?.ok_or(ReplayError::Missing(id))?;
+        let record = self.store.callback(workspace, id).await?.ok_or(ReplayError::Missing(id))?;
         let flow = record.flow.clone().ok_or(ReplayError::NoFlow)?;
         if !record.was_verified() {
             return Err(ReplayError::NotVerified);
@@ -57,7 +57,7 @@ impl Pipeline {
         if !self.environments.is_same(workspace, &record.environment, record.environment_made_at) {
             return Err(ReplayError::EnvironmentGone(record.environment));
         }
-        let place = self.place_of(workspace, &record)?;
+        let place = self.place_of(workspace, &record).await?;
         let place = place.ok_or_else(|| ReplayError::TriggerGone { flow, trigger: record.trigger.clone() })?;
         let callback = record.clone().into_callback(workspace.clone(), self.public_url.clone());
         let callback = Callback { id: CallbackId::new(), ..callback };

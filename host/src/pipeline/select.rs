@@ -28,6 +28,8 @@ use tokio::sync::OnceCell;
 const ATTEMPTS_MAX: usize = 20;
 /// Waits that are looked at together.
 const PAGE: usize = 64;
+/// Executions that a callback for all has resumed, of which the ids are read together.
+const RESUMED_PAGE: usize = 1000;
 /// After so many executions that are not meant, others have their turn.
 const EXAMINED_AT_ONCE: usize = 8;
 /// The record says of so many executions why they are not meant.
@@ -103,20 +105,6 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// What forgets whom a callback has resumed, once its answer is kept.
-pub(super) fn done_with(
-    workspace: &Name,
-    callback: CallbackId,
-    resumed: &[ExecutionId],
-) -> impl Iterator<Item = Write> {
-    let delete = move |execution: &ExecutionId| Write::DeleteResumed {
-        workspace: workspace.clone(),
-        callback,
-        execution: *execution,
-    };
-    resumed.iter().map(delete)
-}
-
 impl Pipeline {
     pub(super) async fn select(
         &self,
@@ -137,10 +125,14 @@ impl Pipeline {
     }
 
     /// Which execution is meant at a trigger that starts executions: one of an earlier version, in which it did not, that waits here.
-    pub(super) fn waits_at_first(&self, passage: &Passage, trigger: &Trigger) -> Result<Option<Selector>, Stopped> {
+    pub(super) async fn waits_at_first(
+        &self,
+        passage: &Passage,
+        trigger: &Trigger,
+    ) -> Result<Option<Selector>, Stopped> {
         let Ok(Selector::One(text)) = selector(&passage.callback.request) else { return Ok(None) };
         let Ok(id) = text.parse::<ExecutionId>() else { return Ok(None) };
-        let summary = self.store.summary(&passage.callback.workspace, id);
+        let summary = self.store.summary(&passage.callback.workspace, id).await;
         let summary = summary.map_err(|error| (Stage::Select, Stop::from(&error)))?;
         let waits = summary.is_some_and(|summary| {
             summary.flow == passage.flow.name && summary.waits_at(&trigger.id) && self.is_here(passage, &summary)
@@ -149,8 +141,8 @@ impl Pipeline {
     }
 
     /// Whether executions may run another version than the deployed one.
-    pub(super) fn has_other_versions(&self, passage: &Passage) -> Result<bool, Stopped> {
-        Ok(!self.is_only_version(passage, passage.flow.version)?)
+    pub(super) async fn has_other_versions(&self, passage: &Passage) -> Result<bool, Stopped> {
+        Ok(!self.is_only_version(passage, passage.flow.version).await?)
     }
 
     async fn select_one(&self, passage: &mut Passage, id: &str, delivery: &Delivery<'_>) -> Result<End, Stopped> {
@@ -162,7 +154,8 @@ impl Pipeline {
             if let Some(end) = self.known(passage, trigger).await? {
                 return Ok(end);
             }
-            let run = self.load(passage, id)?.filter(|run| run.flow.name == passage.flow.name).ok_or_else(unknown)?;
+            let run = self.load(passage, id).await?;
+            let run = run.filter(|run| run.flow.name == passage.flow.name).ok_or_else(unknown)?;
             match run.execution.standing(&run.flow, &trigger.id) {
                 Standing::Ended => {
                     let status = run.execution.summary.status.as_str();
@@ -210,7 +203,7 @@ impl Pipeline {
         let (mut after, mut declined, mut gone, mut asked) = (None, 0_usize, 0_usize, 0_usize);
         let (mut failed, mut failure) = (0_usize, None);
         'pages: loop {
-            let mut page = self.waits(passage, trigger, after)?;
+            let mut page = self.waits(passage, trigger, after).await?;
             if is_planted(Fault::AnyTakesTheYoungest) {
                 page.reverse();
             }
@@ -221,12 +214,12 @@ impl Pipeline {
                     tokio::task::yield_now().await;
                 }
                 if !declining.is_empty()
-                    && self.version_of(passage, *id)?.is_some_and(|version| declining.contains(&version))
+                    && self.version_of(passage, *id).await?.is_some_and(|version| declining.contains(&version))
                 {
                     declined += 1;
                     continue;
                 }
-                let run = self.load(passage, *id)?;
+                let run = self.load(passage, *id).await?;
                 let waits = |run: &Run| run.execution.standing(&run.flow, &trigger.id) == Standing::WaitsHere;
                 let Some(run) = run.filter(waits) else {
                     gone += 1;
@@ -245,7 +238,7 @@ impl Pipeline {
                             passage.note(Stage::Condition, Verdict::Ignored, reason);
                         }
                         if !depends {
-                            if self.is_only_version(passage, version)? {
+                            if self.is_only_version(passage, version).await? {
                                 break 'pages;
                             }
                             declining.insert(version);
@@ -301,7 +294,7 @@ impl Pipeline {
         let mut resumed: Vec<ExecutionId> = Vec::new();
         let (mut failed, mut failure, mut is_known) = (0_usize, None, false);
         loop {
-            let page = self.waits(passage, delivery.trigger, after)?;
+            let page = self.waits(passage, delivery.trigger, after).await?;
             after = page.last().copied().or(after);
             let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<OneOfAll, Stopped>>> = Vec::new();
             // Who begins to wait later waits for another one.
@@ -335,12 +328,13 @@ impl Pipeline {
         // One that was deferred has that with it already.
         if is_claimed && !is_deferred {
             passage.identity = None;
+            passage.kept_as = Some(Outcome::Kept);
             passage.with.push(Write::TakeDeferred { workspace: workspace.clone(), id: callback });
         }
         if is_claimed || is_deferred {
-            let all = self.store.resumed_by(&workspace, callback);
+            let all = self.all_resumed_by(&workspace, callback).await;
             resumed = all.map_err(|error| (Stage::Select, Stop::from(&error)))?;
-            passage.with.extend(done_with(&workspace, callback, &resumed));
+            passage.with.push(Write::DeleteResumed { workspace: workspace.clone(), callback });
         }
         // How many could not be decided, and why the first of them.
         let left_out = match failure {
@@ -369,6 +363,19 @@ impl Pipeline {
         Ok(End { outcome, execution, reply, recorded: true })
     }
 
+    /// Whom a callback for all has resumed so far, also before a restart.
+    async fn all_resumed_by(&self, workspace: &Name, callback: CallbackId) -> Result<Vec<ExecutionId>, StoreError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.resumed_by(workspace, callback, after, RESUMED_PAGE).await?;
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Makes a callback for all known, before the first execution goes on: false when the same delivery was faster.
     async fn claim(&self, passage: &Passage) -> Result<bool, Stopped> {
         if passage.origin.is_dry_run() || matches!(passage.origin, Origin::Deferred { .. }) {
@@ -379,7 +386,7 @@ impl Pipeline {
         let reason = "it is for all that wait, and is being handed to one after the other".to_owned();
         let verdict = Verdict::Passed;
         record.trace.push(TraceEntry { stage: Stage::Select, verdict, reason, duration_us: 0, plugins: Vec::new() });
-        let put = Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) };
+        let put = Write::PutCallback { workspace: workspace.clone(), before: None, record: Box::new(record) };
         let known = passage.identity.as_ref().map(|identity| identity.write(passage));
         let writes = known.into_iter().chain([put, Write::PutDeferred { workspace, id }]).collect();
         match self.store.commit(writes).await {
@@ -389,8 +396,8 @@ impl Pipeline {
         }
     }
 
-    fn load(&self, passage: &Passage, id: ExecutionId) -> Result<Option<Run>, Stopped> {
-        let run = match self.runner.load(&passage.callback.workspace, id) {
+    async fn load(&self, passage: &Passage, id: ExecutionId) -> Result<Option<Run>, Stopped> {
+        let run = match self.runner.load(&passage.callback.workspace, id).await {
             Ok(run) => run,
             // Nothing comes of it any more.
             Err(ChangeError::FlowGone(_)) => None,
@@ -409,29 +416,29 @@ impl Pipeline {
         of.environment == *environment && self.environments.has(workspace, of)
     }
 
-    fn waits(
+    async fn waits(
         &self,
         passage: &Passage,
         trigger: &Trigger,
         after: Option<(Timestamp, ExecutionId)>,
     ) -> Result<Vec<(Timestamp, ExecutionId)>, Stopped> {
         let Callback { workspace, environment, .. } = &*passage.callback;
-        let waits = self.store.waits(workspace, environment, &passage.flow.name, &trigger.id, after, PAGE);
+        let waits = self.store.waits(workspace, environment, &passage.flow.name, &trigger.id, after, PAGE).await;
         waits.map_err(|error| (Stage::Select, Stop::from(&error)))
     }
 
     /// The version that an execution runs.
-    fn version_of(&self, passage: &Passage, id: ExecutionId) -> Result<Option<u32>, Stopped> {
-        let summary = self.store.summary(&passage.callback.workspace, id);
+    async fn version_of(&self, passage: &Passage, id: ExecutionId) -> Result<Option<u32>, Stopped> {
+        let summary = self.store.summary(&passage.callback.workspace, id).await;
         let summary = summary.map_err(|error| (Stage::Select, Stop::from(&error)))?;
         Ok(summary.map(|summary| summary.flow_version))
     }
 
     /// Whether no execution can run another version.
-    fn is_only_version(&self, passage: &Passage, version: u32) -> Result<bool, Stopped> {
-        let versions = self.store.flow_versions(&passage.callback.workspace, &passage.flow.name);
-        let versions = versions.map_err(|error| (Stage::Select, Stop::from(&error)))?;
-        Ok(versions.iter().all(|kept| *kept == version))
+    async fn is_only_version(&self, passage: &Passage, version: u32) -> Result<bool, Stopped> {
+        let (workspace, flow) = (&passage.callback.workspace, &passage.flow.name);
+        let others = self.store.has_other_version(workspace, flow, version).await;
+        Ok(!others.map_err(|error| (Stage::Select, Stop::from(&error)))?)
     }
 
     /// What the callback says by the version of the flow that an execution runs.
@@ -522,7 +529,7 @@ impl Pipeline {
         id: ExecutionId,
     ) -> Result<OneOfAll, Stopped> {
         for _ in 0..ATTEMPTS_MAX {
-            let Some(mut run) = self.load(passage, id)? else { return Ok(OneOfAll::Gone) };
+            let Some(mut run) = self.load(passage, id).await? else { return Ok(OneOfAll::Gone) };
             if run.execution.standing(&run.flow, &delivery.trigger.id) != Standing::WaitsHere {
                 return Ok(OneOfAll::Gone);
             }
@@ -600,7 +607,7 @@ impl Pipeline {
         let end = End { outcome: Outcome::Kept, execution: Some(id), reply, recorded: true };
         let mail = Mail { callback: passage.callback.id, input, expires_at };
         let (workspace, limits) = (&passage.callback.workspace, self.mailbox);
-        let no_room = self.store.no_room_for_mail(workspace, id, &trigger.id, &mail, limits);
+        let no_room = self.store.no_room_for_mail(workspace, id, &trigger.id, &mail, limits).await;
         if let Some(why) = no_room.map_err(|error| (Stage::Select, Stop::from(&error)))? {
             passage.trace.truncate(marks);
             return Err((Stage::Select, not_kept(id, why, limits)));

@@ -44,7 +44,7 @@ impl Pipeline {
         let Some((id, workspace)) = reference.split_first_chunk::<16>() else { return Ok(None) };
         let workspace = std::str::from_utf8(workspace).ok().and_then(|name| name.parse::<Name>().ok());
         let (Some(workspace), id) = (workspace, CallbackId::from_bytes(*id)) else { return Ok(None) };
-        let Some(record) = self.store.callback(&workspace, id)? else { return Ok(None) };
+        let Some(record) = self.store.callback(&workspace, id).await? else { return Ok(None) };
         self.answer_by_now(&workspace, record).await
     }
 
@@ -54,7 +54,7 @@ impl Pipeline {
             return Ok(Some(reply.into()));
         }
         let Some(execution) = record.execution else { return Ok(None) };
-        let Ok(Some(run)) = self.runner.load(workspace, execution) else { return Ok(None) };
+        let Ok(Some(run)) = self.runner.load(workspace, execution).await else { return Ok(None) };
         match Answer::of(&run.execution, awaited(&record)) {
             Some(answer) => self.answer_later(workspace, record, answer).await.map(Some),
             None => {
@@ -77,18 +77,18 @@ impl Pipeline {
             while self.is_delivering(id) && tokio::time::Instant::now() < over {
                 tokio::time::sleep(DELIVERING_INTERVAL).await;
             }
-            record = self.store.callback(workspace, id)?.unwrap_or(record);
+            record = self.store.callback(workspace, id).await?.unwrap_or(record);
         }
         if let Some(execution) = execution.filter(|_| trigger.mode == Mode::Sync) {
             let until = awaited(&record);
             let wait = self.runner.wait_for_answer(execution, until);
             // It may be there already, and then nobody is told.
-            let now = self.runner.load(workspace, execution).ok().flatten();
+            let now = self.runner.load(workspace, execution).await.ok().flatten();
             if now.is_some_and(|run| Answer::of(&run.execution, until).is_none()) {
                 // What came of it is looked up in either case.
                 let _ = tokio::time::timeout(trigger.respond_within, wait.answer()).await;
             }
-            record = self.store.callback(workspace, id)?.unwrap_or(record);
+            record = self.store.callback(workspace, id).await?.unwrap_or(record);
         }
         let reply = self.answer_by_now(workspace, record).await?;
         Ok(reply.unwrap_or_else(|| face::pending(id, execution, &self.status_url(workspace, id))))
@@ -103,7 +103,7 @@ impl Pipeline {
     ) -> Result<Reply, StoreError> {
         // What builds an answer sees the variables of the environment: not those of another one.
         let is_there = self.environments.is_same(workspace, &record.environment, record.environment_made_at);
-        let place = self.place_of(workspace, &record)?.filter(|_| is_there);
+        let place = self.place_of(workspace, &record).await?.filter(|_| is_there);
         let (outcome, execution) = (record.outcome, record.execution);
         let Some(place) = place else {
             return Ok(match answer {

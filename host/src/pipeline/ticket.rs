@@ -157,7 +157,7 @@ impl Pipeline {
             Err(problem) => return problem.reply(None),
         };
         for _ in 0..ATTEMPTS_MAX {
-            let (workspace, ticket) = match self.tickets.of_state(address.state) {
+            let (workspace, ticket) = match self.tickets.of_state(address.state).await {
                 Ok(Some(found)) if found.1.state_parameter == address.parameter => found,
                 Ok(_) => return unknown(),
                 Err(error) => return unavailable(id, &error),
@@ -229,7 +229,7 @@ impl Pipeline {
         };
         let found = match (deployed.filter(|deployed| deployed.record.enabled), &ticket.handler) {
             (Some(_), Some(Handler::Trigger { flow, trigger, .. })) => {
-                self.flows.trigger(&workspace, flow, trigger.as_str())?
+                self.flows.trigger(&workspace, flow, trigger.as_str()).await?
             }
             (Some(deployed), _) => Some((Arc::clone(&deployed.flow), 0)),
             (None, _) => None,
@@ -266,7 +266,8 @@ impl Pipeline {
         let entry = TraceEntry { stage: Stage::Respond, verdict, reason, duration_us, plugins: uses };
         let record = record(face, &ticket, &callback, outcome, &reply, entry);
         let workspace = &callback.workspace;
-        let mut writes = vec![Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) }];
+        let mut writes =
+            vec![Write::PutCallback { workspace: workspace.clone(), before: None, record: Box::new(record) }];
         if !ticket.allow_multiple && (!ticket.retryable || is_success(&reply)) {
             writes.push(becomes(&ticket, workspace, closed_by(callback.id)));
         }
@@ -322,7 +323,7 @@ impl Pipeline {
         by: CallbackId,
     ) -> Result<bool, StoreError> {
         let wait = self.runner.wait_for_answer(id, Until::Rested);
-        let Ok(run) = self.runner.load(workspace, id) else { return Ok(false) };
+        let Ok(run) = self.runner.load(workspace, id).await else { return Ok(false) };
         let answer = match run {
             // It has ended long ago, and was forgotten.
             None => None,
@@ -379,9 +380,9 @@ impl Pipeline {
     }
 
     /// Whether the ticket is still as it was when the call came; `Err` when another call was faster.
-    pub(super) fn still_good(&self, passage: &mut Passage) -> Result<(), Stopped> {
+    pub(super) async fn still_good(&self, passage: &mut Passage) -> Result<(), Stopped> {
         let Some(call) = passage.ticket.as_mut().filter(|call| call.may_close()) else { return Ok(()) };
-        let now = self.tickets.get(&passage.callback.workspace, call.ticket.id);
+        let now = self.tickets.get(&passage.callback.workspace, call.ticket.id).await;
         let now = now.map_err(|error| (Stage::Face, Stop::from(&error)))?;
         if now.is_some_and(|now| now.revision == call.ticket.revision) {
             return Ok(());
@@ -391,14 +392,15 @@ impl Pipeline {
     }
 
     /// Where the execution is gone that a ticket is for, the ticket has no use any more.
-    pub(super) fn gone_with_execution(&self, passage: &Passage, (stage, stop): Stopped) -> Stopped {
+    pub(super) async fn gone_with_execution(&self, passage: &Passage, (stage, stop): Stopped) -> Stopped {
         let gone = matches!(stop.problem.code, "unknown_execution" | "execution_ended" | "trigger_passed");
         let Some(call) = passage.ticket.as_ref().filter(|_| gone) else { return (stage, stop) };
-        let execution = call.execution().map(|id| self.store.summary(&passage.callback.workspace, id));
+        let execution = match call.execution() {
+            Some(id) => self.store.summary(&passage.callback.workspace, id).await.ok().flatten(),
+            None => None,
+        };
         // Who tries the execution again may want the ticket, too.
-        let may_go_on = execution
-            .and_then(|found| found.ok().flatten())
-            .is_some_and(|summary| matches!(summary.status, Status::Failed | Status::TimedOut));
+        let may_go_on = execution.is_some_and(|summary| matches!(summary.status, Status::Failed | Status::TimedOut));
         let problem = if may_go_on { ENDED } else { GONE };
         (stage, Stop { problem, ..stop })
     }

@@ -56,7 +56,7 @@ impl Runner {
             }
             Effect::BuildReply { call } => {
                 // A responder that does not see its callback would answer something else: better nothing.
-                let record = self.inner.store.callback(workspace, execution.summary.callback)?;
+                let record = self.inner.store.callback(workspace, execution.summary.callback).await?;
                 let base_url = || self.inner.public_url.clone();
                 let callback = record.map(|record| Arc::new(record.into_callback(workspace.clone(), base_url())));
                 let subject = Subject { callback, ..Subject::of_execution(workspace, execution) };
@@ -123,7 +123,7 @@ impl Runner {
         let tickets = &self.inner.tickets;
         let parsed = id.as_str().and_then(|id| id.parse::<TicketId>().ok());
         let found = match parsed {
-            Some(id) => tickets.get(workspace, id)?,
+            Some(id) => tickets.get(workspace, id).await?,
             None => None,
         };
         // What belongs to another environment is as what is not there.

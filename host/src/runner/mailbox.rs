@@ -37,9 +37,8 @@ impl Runner {
         let (store, id) = (&self.inner.store, execution.summary.id);
         let mut after = None;
         // One at a time: a mailbox may hold much.
-        while let Some(mail) = store.next_mail(workspace, id, trigger, after)? {
+        while let Some((mail, record)) = store.next_mail(workspace, id, trigger, after).await? {
             after = Some(mail.callback);
-            let record = store.callback(workspace, mail.callback)?;
             let Mail { callback, input, .. } = mail.clone();
             let mut uses = Vec::new();
             let seen = record
@@ -61,12 +60,12 @@ impl Runner {
             if let Some(mut record) = record {
                 let entry = TraceEntry { stage: Stage::Condition, verdict, reason, duration_us: 0, plugins: uses };
                 record.trace.push(entry);
-                record.outcome = outcome;
+                let before = Some(std::mem::replace(&mut record.outcome, outcome));
                 if outcome == Outcome::Resumed {
                     let reason = "the execution got to the trigger, and took it from the mailbox".to_owned();
                     record.decide(outcome, Verdict::Passed, reason);
                 }
-                writes.push(Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) });
+                writes.push(Write::PutCallback { workspace: workspace.clone(), before, record: Box::new(record) });
             }
             if outcome == Outcome::Resumed {
                 return Ok(Look::Found(Event::Resumed { callback, input }, writes));

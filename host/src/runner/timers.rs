@@ -4,7 +4,7 @@ use super::mailbox::take;
 use super::{Job, Runner, Why};
 use futures_util::StreamExt as _;
 use ringback_records::name::{CallbackId, ExecutionId, Name};
-use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::outcome::Outcome;
 use ringback_records::time::Timestamp;
 use ringback_records::trace::Verdict;
 use ringback_store::{Due, DueKey, StoreError, Write};
@@ -96,27 +96,18 @@ impl Runner {
         callback: CallbackId,
     ) -> Result<(), StoreError> {
         let store = &self.inner.store;
-        let Some(mail) = store.mail(workspace, execution, trigger, callback)? else { return Ok(()) };
+        let Some((mail, record)) = store.mail(workspace, execution, trigger, callback).await? else { return Ok(()) };
         let reason = "it expired in the mailbox: the execution did not get to the trigger in time".to_owned();
         let mut writes = vec![take(workspace, execution, trigger, mail)];
-        let change = |record: &mut CallbackRecord| record.decide(Outcome::Ignored, Verdict::Ignored, reason);
-        writes.extend(self.changed(workspace, callback, change)?);
+        if let Some(mut record) = record {
+            let before = Some(record.outcome);
+            record.decide(Outcome::Ignored, Verdict::Ignored, reason);
+            writes.push(Write::PutCallback { workspace: workspace.clone(), before, record: Box::new(record) });
+        }
         match store.commit(writes).await {
             // It was taken in the last moment.
             Err(StoreError::Conflict) => Ok(()),
             result => result,
         }
-    }
-
-    /// The record of a callback with a change, to be written.
-    fn changed(
-        &self,
-        workspace: &Name,
-        id: CallbackId,
-        change: impl FnOnce(&mut CallbackRecord),
-    ) -> Result<Option<Write>, StoreError> {
-        let Some(mut record) = self.inner.store.callback(workspace, id)? else { return Ok(None) };
-        change(&mut record);
-        Ok(Some(Write::PutCallback { workspace: workspace.clone(), record: Box::new(record) }))
     }
 }

@@ -13,7 +13,7 @@ use ringback_records::outcome::Outcome;
 use ringback_records::random::Random;
 use ringback_records::ticket::{Handler, TicketStanding, TicketStatus};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use tempfile::TempDir;
@@ -183,12 +183,12 @@ pub(super) async fn of_changes_that_start_from_the_same_state_one_holds(open: Op
         });
         let results = all.collect::<tokio::task::JoinSet<_>>().join_all().await;
         let held = results.iter().filter(|result| result.is_ok()).count();
-        assert_eq!((held, marks(&store)), (1, 2), "{what}");
+        assert_eq!((held, marks(&store).await), (1, 2), "{what}");
         let others = results.iter().filter(|result| matches!(result, Err(StoreError::Conflict))).count();
         assert_eq!(others, 63, "{what}");
         let again = [&[mark(200)], &change(&first)[..]].concat();
         assert!(matches!(store.commit(again).await, Err(StoreError::Conflict)), "{what}, later");
-        assert_eq!(marks(&store), 2, "{what}");
+        assert_eq!(marks(&store).await, 2, "{what}");
     }
 }
 
@@ -222,13 +222,13 @@ pub(super) async fn what_conflicts_changes_nothing(open: Open) {
     for (what, write) in cases {
         let change = vec![mark(0), write, mark(1)];
         assert!(matches!(store.commit(change).await, Err(StoreError::Conflict)), "{what}");
-        assert_eq!(marks(&store), 0, "{what}");
+        assert_eq!(marks(&store).await, 0, "{what}");
     }
     let at_once = vec![start(&missing), put_mail(&missing, &mail(1), ROOM)];
     assert!(matches!(store.commit(at_once).await, Err(StoreError::Conflict)), "it was not there before the change");
-    assert!(store.summary(&here(), missing.id).unwrap().is_none());
-    assert_eq!(store.execution(&here(), run.id).unwrap().unwrap(), (run, vec![entry(0)]));
-    assert_eq!(store.delivery(&here(), &here(), &here(), &[7; 32]).unwrap(), Some(known));
+    assert!(store.summary(&here(), missing.id).await.unwrap().is_none());
+    assert_eq!(store.execution(&here(), run.id).await.unwrap().unwrap(), (run, vec![entry(0)]));
+    assert_eq!(store.delivery(&here(), &here(), &here(), &[7; 32]).await.unwrap(), Some((known, None)));
 }
 
 /// Mail that is put while its execution goes on is seen there, or refused and nowhere.
@@ -242,16 +242,16 @@ pub(super) async fn mail_is_seen_or_refused(open: Open) {
         let put = store.commit(vec![put_mail(&run, &mail, ROOM)]);
         let gone_on = async {
             store.commit(vec![go_on(&run, &run).1]).await.unwrap();
-            store.next_mail(&here(), run.id, &name("paid"), None).unwrap()
+            store.next_mail(&here(), run.id, &name("paid"), None).await.unwrap()
         };
         let (put, looked) = tokio::join!(put, gone_on);
         match put {
             Ok(()) => {
-                assert_eq!(looked, Some(mail), "who puts mail first is seen");
+                assert_eq!(looked, Some((mail, None)), "who puts mail first is seen");
                 seen += 1;
             }
             Err(StoreError::Conflict) => {
-                assert_eq!(store.next_mail(&here(), run.id, &name("paid"), None).unwrap(), None);
+                assert_eq!(store.next_mail(&here(), run.id, &name("paid"), None).await.unwrap(), None);
                 refused += 1;
             }
             Err(error) => panic!("{error}"),
@@ -273,10 +273,10 @@ pub(super) async fn a_journal_comes_back_whole_and_in_order(open: Open) {
         store.commit(vec![Write::Advance { workspace: here(), before, summary, entries }]).await.unwrap();
         run = after;
     }
-    let (found, journal) = store.execution(&here(), run.id).unwrap().unwrap();
+    let (found, journal) = store.execution(&here(), run.id).await.unwrap().unwrap();
     assert_eq!(journal.len(), run.entries as usize);
     assert!(journal.iter().enumerate().all(|(number, line)| line.step == format!("steps[{number}]")));
-    assert_eq!((Some(&found), store.summary(&here(), run.id).unwrap()), (Some(&run), Some(run.clone())));
+    assert_eq!((Some(&found), store.summary(&here(), run.id).await.unwrap()), (Some(&run), Some(run.clone())));
 }
 
 pub(super) async fn texts_and_numbers_come_back_as_they_were_written(open: Open) {
@@ -288,14 +288,14 @@ pub(super) async fn texts_and_numbers_come_back_as_they_were_written(open: Open)
     let run = summary(Status::Running);
     store.commit(vec![start(&run)]).await.unwrap();
     store.commit(vec![put_mail(&run, &mail, ROOM)]).await.unwrap();
-    let found = store.next_mail(&here(), run.id, &name("paid"), None).unwrap().unwrap();
+    let (found, _) = store.next_mail(&here(), run.id, &name("paid"), None).await.unwrap().unwrap();
     assert_eq!(serde_json::to_string(&found.input.data).unwrap(), serde_json::to_string(&mail.input.data).unwrap());
     assert_eq!(found, mail);
     for size in [0, 1, 5000, 1 << 20] {
         let value: Vec<u8> = (0..size).map(|number: u32| number.to_le_bytes()[0]).collect();
         let put = Write::PutState { workspace: here(), plugin: here(), key: "a\u{0}b".into(), value: value.clone() };
         store.commit(vec![put]).await.unwrap();
-        assert_eq!(store.state(&here(), &here(), "a\u{0}b").unwrap(), Some(value));
+        assert_eq!(store.state(&here(), &here(), "a\u{0}b").await.unwrap(), Some(value));
     }
 }
 
@@ -339,7 +339,7 @@ pub(super) async fn what_is_due_is_never_early_and_each_is_seen(open: Open) {
         let by_then: HashSet<_> = expected.iter().filter(|(until, _)| *until <= 104).map(|(_, id)| *id).collect();
         assert_eq!(executions, by_then);
         assert_eq!(due.len(), by_then.len() + 1, "each once, and the mail");
-        assert!(store.delivery(&here(), &here(), &here(), &[7; 32]).unwrap().is_none(), "it is over");
+        assert!(store.delivery(&here(), &here(), &here(), &[7; 32]).await.unwrap().is_none(), "it is over");
     }
     let (until, id) = expected[0];
     let over = waiting("paid", 1, Some(until));
@@ -389,10 +389,11 @@ pub(super) async fn lists_are_in_their_order_from_where_they_were_left(open: Ope
         let index = usize::try_from(random.below(all.len() as u64)).unwrap();
         store.commit(vec![all.swap_remove(index)]).await.unwrap();
     }
-    assert_eq!(store.deferring().unwrap(), [here(), name("there")]);
+    assert_eq!(store.deferring().await.unwrap(), [here(), name("there")]);
     for limit in [1, 7, 1000] {
         let mut seen = Vec::new();
-        while let next = store.waits(&here(), &here(), &here(), &name("paid"), seen.last().copied(), limit).unwrap()
+        while let next =
+            store.waits(&here(), &here(), &here(), &name("paid"), seen.last().copied(), limit).await.unwrap()
             && !next.is_empty()
         {
             assert!(next.len() <= limit);
@@ -400,7 +401,7 @@ pub(super) async fn lists_are_in_their_order_from_where_they_were_left(open: Ope
         }
         assert!(seen.iter().eq(&waits), "those who wait longest are in front");
         let mut seen = Vec::new();
-        while let next = store.deferred(&here(), seen.last().copied(), limit).unwrap()
+        while let next = store.deferred(&here(), seen.last().copied(), limit).await.unwrap()
             && !next.is_empty()
         {
             assert!(next.len() <= limit);
@@ -408,7 +409,7 @@ pub(super) async fn lists_are_in_their_order_from_where_they_were_left(open: Ope
         }
         assert!(seen.iter().eq(&deferred));
         let mut seen: Vec<String> = Vec::new();
-        while let next = store.users(&here(), seen.last().map(String::as_str), limit).unwrap()
+        while let next = store.users(&here(), seen.last().map(String::as_str), limit).await.unwrap()
             && !next.is_empty()
         {
             assert!(next.len() <= limit);
@@ -417,12 +418,12 @@ pub(super) async fn lists_are_in_their_order_from_where_they_were_left(open: Ope
         assert!(seen.len() == 60 && seen.is_sorted());
     }
     let mut seen: Vec<CallbackId> = Vec::new();
-    while let Some(next) = store.next_mail(&here(), owner.id, &name("paid"), seen.last().copied()).unwrap() {
+    while let Some((next, _)) = store.next_mail(&here(), owner.id, &name("paid"), seen.last().copied()).await.unwrap() {
         seen.push(next.callback);
     }
     assert!(seen.iter().eq(&mails), "the oldest is in front");
-    let waiting_at = |max| store.waiting_at(&here(), &here(), &name("paid"), None, max).unwrap();
-    assert_eq!((waiting_at(10), waiting_at(1000)), (10, 60), "counted no further than that");
+    let waiting_at = async |max| store.waiting_at(&here(), &here(), &name("paid"), None, max).await.unwrap();
+    assert_eq!((waiting_at(10).await, waiting_at(1000).await), (10, 60), "counted no further than that");
 }
 
 /// Every filter that a list may have, on records that differ in everything: what is found is what a filter accepts.
@@ -455,7 +456,7 @@ pub(super) async fn a_filter_finds_what_it_accepts(open: Open) {
         .clone();
         let expires_at = [None, Some(at(5)), Some(at(50))][pick(3)];
         let ticket = TicketRecord { handler, status, expires_at, ..self::ticket(number) };
-        let put = Write::PutCallback { workspace: here(), record: Box::new(record.clone()) };
+        let put = Write::PutCallback { workspace: here(), before: None, record: Box::new(record.clone()) };
         store.commit(vec![put, start(&run), put_ticket(ticket.clone(), None)]).await.unwrap();
         callbacks.push(record);
         executions.push(run);
@@ -473,7 +474,7 @@ pub(super) async fn a_filter_finds_what_it_accepts(open: Open) {
                     outcomes: outcomes.clone(),
                     ..CallbackFilter::default()
                 };
-                let found = store.callbacks(&here(), None, 1000, &wanted).unwrap().items;
+                let found = store.callbacks(&here(), None, 1000, &wanted).await.unwrap().items;
                 let expected = callbacks.iter().rev().filter(|record| wanted.accepts(record)).map(|record| record.id);
                 assert!(found.iter().map(|record| record.id).eq(expected), "{wanted:?}");
             }
@@ -485,7 +486,7 @@ pub(super) async fn a_filter_finds_what_it_accepts(open: Open) {
                 trigger: trigger.clone(),
                 ..ExecutionFilter::default()
             };
-            let found = store.executions(&here(), None, 1000, &wanted).unwrap().items;
+            let found = store.executions(&here(), None, 1000, &wanted).await.unwrap().items;
             assert!(found.iter().eq(executions.iter().rev().filter(|run| wanted.accepts(run))), "{wanted:?}");
         }
     }
@@ -494,7 +495,7 @@ pub(super) async fn a_filter_finds_what_it_accepts(open: Open) {
     for plugin in [None, Some(name("a")), Some(name("none"))] {
         for standing in standings {
             let wanted = TicketFilter { standing: Some((at(10), vec![standing])), plugin: plugin.clone() };
-            let found = store.tickets(&here(), None, 1000, &wanted).unwrap().items;
+            let found = store.tickets(&here(), None, 1000, &wanted).await.unwrap().items;
             assert!(found.iter().eq(tickets.iter().rev().filter(|ticket| wanted.accepts(ticket))), "{wanted:?}");
             found_in_all += if plugin.is_none() { found.len() } else { 0 };
         }
@@ -532,7 +533,7 @@ pub(super) async fn walking_all_pages_shows_everything_once(open: Open) {
         let limit = 1 + usize::try_from(random.below(9)).unwrap();
         let (mut seen, mut before) = (Vec::new(), None);
         loop {
-            let page = store.executions(&workspace, before, limit, &ExecutionFilter::default()).unwrap();
+            let page = store.executions(&workspace, before, limit, &ExecutionFilter::default()).await.unwrap();
             assert!(page.items.len() <= limit);
             seen.extend(page.items.iter().map(|run| run.id));
             before = page.next;
@@ -557,7 +558,7 @@ pub(super) async fn b22_walking_all_pages_shows_every_callback_once(open: Open) 
         let record = CallbackRecord { outcome, ..CallbackRecord::for_testing() };
         let id = record.id;
         if is_promised {
-            let put = Write::PutCallback { workspace: here(), record: Box::new(record) };
+            let put = Write::PutCallback { workspace: here(), before: None, record: Box::new(record) };
             store.commit(vec![put]).await.unwrap();
         } else {
             assert!(store.keep_recent(&here(), &record));
@@ -568,11 +569,11 @@ pub(super) async fn b22_walking_all_pages_shows_every_callback_once(open: Open) 
     for _ in 0..7 {
         all.push(write(Outcome::Failed, false).await);
     }
-    let walked = |limit: usize, outcome: Outcome| {
+    let walked = async |limit: usize, outcome: Outcome| {
         let (mut before, mut seen) = (None, Vec::new());
         loop {
             let wanted = CallbackFilter { outcomes: vec![outcome], ..CallbackFilter::default() };
-            let page = store.callbacks(&here(), before, limit, &wanted).unwrap();
+            let page = store.callbacks(&here(), before, limit, &wanted).await.unwrap();
             assert!(page.items.len() <= limit);
             seen.extend(page.items.iter().map(|record| record.id));
             before = page.next;
@@ -582,7 +583,7 @@ pub(super) async fn b22_walking_all_pages_shows_every_callback_once(open: Open) 
         }
     };
     for limit in 1..=8 {
-        let failed = walked(limit, Outcome::Failed);
+        let failed = walked(limit, Outcome::Failed).await;
         assert!(failed.iter().rev().eq(&all[2..]), "{limit} a page: {failed:?}");
     }
     for _ in 0..12_000 {
@@ -596,7 +597,7 @@ pub(super) async fn b22_walking_all_pages_shows_every_callback_once(open: Open) 
         for pages in 0.. {
             assert!(pages < 1000, "it does not end");
             let wanted = CallbackFilter { outcomes: outcome.into_iter().collect(), ..CallbackFilter::default() };
-            let page = store.callbacks(&here(), before, limit, &wanted).unwrap();
+            let page = store.callbacks(&here(), before, limit, &wanted).await.unwrap();
             assert!(page.items.len() <= limit);
             seen.extend(page.items.iter().map(|record| record.id));
             before = page.next;
@@ -637,7 +638,7 @@ pub(super) async fn claims_show_each_execution_once_by_workspace(open: Open) {
     }
     for _ in 0..2 {
         for claim in Claim::ALL {
-            assert_eq!(store.claimable(claim).unwrap(), workspaces);
+            assert_eq!(store.claimable(claim).await.unwrap(), workspaces);
             for workspace in &workspaces {
                 for limit in [1, 3, 1000] {
                     let (mut seen, mut after) = (Vec::new(), None);
@@ -669,31 +670,36 @@ pub(super) async fn what_is_larger_than_a_limit_changes_nothing(open: Open) {
     for too_large in [state("a".into(), CHANGE_BYTES_MAX), state("k".repeat(70_000), 1)] {
         let refused = store.commit(vec![mark(0), too_large]).await;
         assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
-        assert_eq!(marks(&store), 0);
+        assert_eq!(marks(&store).await, 0);
     }
     store.commit(vec![state("a".into(), CHANGE_BYTES_MAX / 2)]).await.unwrap();
-    assert_eq!(store.state(&here(), &here(), "a").unwrap().unwrap().len(), CHANGE_BYTES_MAX / 2, "the next is taken");
+    assert_eq!(
+        store.state(&here(), &here(), "a").await.unwrap().unwrap().len(),
+        CHANGE_BYTES_MAX / 2,
+        "the next is taken"
+    );
 
     let run = summary(Status::Running);
     store.commit(vec![start(&run)]).await.unwrap();
-    let no_room = |mail: &Mail, limits| store.no_room_for_mail(&here(), run.id, &name("paid"), mail, limits).unwrap();
+    let no_room =
+        async |mail: &Mail, limits| store.no_room_for_mail(&here(), run.id, &name("paid"), mail, limits).await.unwrap();
     let (two, small) = (MailboxLimits { count_max: 2, ..ROOM }, MailboxLimits { bytes_max: 10, ..ROOM });
-    assert_eq!(no_room(&mail(1), small), Some(NoRoom::TooSmall));
+    assert_eq!(no_room(&mail(1), small).await, Some(NoRoom::TooSmall));
     for _ in 0..2 {
-        assert_eq!(no_room(&mail(1), two), None);
+        assert_eq!(no_room(&mail(1), two).await, None);
         store.commit(vec![put_mail(&run, &mail(1), two)]).await.unwrap();
     }
-    assert_eq!(no_room(&mail(1), two), Some(NoRoom::Full));
+    assert_eq!(no_room(&mail(1), two).await, Some(NoRoom::Full));
     assert!(matches!(store.commit(vec![put_mail(&run, &mail(1), two)]).await, Err(StoreError::Conflict)));
-    let first = store.next_mail(&here(), run.id, &name("paid"), None).unwrap().unwrap();
+    let (first, _) = store.next_mail(&here(), run.id, &name("paid"), None).await.unwrap().unwrap();
     let take = Write::TakeMail { workspace: here(), execution: run.id, trigger: name("paid"), mail: Box::new(first) };
     store.commit(vec![take]).await.unwrap();
     store.commit(vec![put_mail(&run, &mail(1), two)]).await.unwrap();
 }
 
 /// How many executions of a workspace are there.
-fn kept(store: &Store, workspace: &Name) -> Vec<Summary> {
-    store.executions(workspace, None, 5000, &ExecutionFilter::default()).unwrap().items
+async fn kept(store: &Store, workspace: &Name) -> Vec<Summary> {
+    store.executions(workspace, None, 5000, &ExecutionFilter::default()).await.unwrap().items
 }
 
 /// Only what has ended goes, with its journal and its callbacks; what waits stays however old it is.
@@ -705,17 +711,17 @@ pub(super) async fn what_is_old_and_over_is_forgotten(open: Open) {
         store.commit(vec![start(&run)]).await.unwrap();
         runs.push(run);
     }
-    let left = || {
-        let kept = kept(&store, &here());
+    let left = async || {
+        let kept = kept(&store, &here()).await;
         (kept.iter().filter(|run| run.status == Status::Waiting).count(), kept.len())
     };
     assert_eq!(store.forget(at(999), None).await.unwrap(), Forgotten::default(), "nothing is that old");
     store.forget(at(0), Some(1100)).await.unwrap();
-    assert_eq!(left(), (400, 1100), "the oldest that are over");
-    assert!(store.execution(&here(), runs[1].id).unwrap().is_none());
-    assert!(store.execution(&here(), runs[0].id).unwrap().is_some());
+    assert_eq!(left().await, (400, 1100), "the oldest that are over");
+    assert!(store.execution(&here(), runs[1].id).await.unwrap().is_none());
+    assert!(store.execution(&here(), runs[0].id).await.unwrap().is_some());
     let forgotten = store.forget(later(), None).await.unwrap();
-    assert_eq!((forgotten.executions, left()), (700, (400, 400)));
+    assert_eq!((forgotten.executions, left().await), (700, (400, 400)));
 }
 
 /// Tickets whose time is over are forgotten, with the way to find them; the others stay, however old.
@@ -738,9 +744,11 @@ pub(super) async fn tickets_are_forgotten_when_they_have_no_use(open: Open) {
             .unwrap();
     }
     assert_eq!(store.forget(later(), None).await.unwrap().tickets, 2);
-    assert_eq!(store.tickets(&here(), None, 9, &TicketFilter::default()).unwrap().items.len(), 2);
-    let found = |number| store.ticket_of_state(Uuid::from_u128(number)).unwrap().is_some();
-    assert_eq!([0, 1, 2, 3].map(found), [false, false, true, true]);
+    assert_eq!(store.tickets(&here(), None, 9, &TicketFilter::default()).await.unwrap().items.len(), 2);
+    for (number, stays) in [false, false, true, true].into_iter().enumerate() {
+        let found = store.ticket_of_state(Uuid::from_u128(number as u128)).await.unwrap();
+        assert_eq!(found.is_some(), stays, "{number}");
+    }
 }
 
 /// R7, C3: what was just tried again is not forgotten, although it had ended when that was decided; the rest of the batch is.
@@ -752,7 +760,7 @@ pub(super) async fn r7_c3_an_execution_that_goes_on_is_not_forgotten(open: Open)
     store.commit(vec![go_on(&failed, &again).1]).await.unwrap();
     let delete = Write::DeleteExecution { workspace: here(), id: failed.id, entries: failed.entries };
     assert!(matches!(store.commit(vec![delete]).await, Err(StoreError::Conflict)));
-    assert!(store.execution(&here(), failed.id).unwrap().is_some());
+    assert!(store.execution(&here(), failed.id).await.unwrap().is_some());
 }
 
 /// B9: of too many executions the oldest of all workspaces go, wherever they stand in the alphabet.
@@ -766,7 +774,9 @@ pub(super) async fn b9_the_oldest_of_all_workspaces_go(open: Open) {
         }
     }
     store.forget(at(0), Some(7)).await.unwrap();
-    assert_eq!(names.each_ref().map(|workspace| kept(&store, workspace).len()), [0, 2, 5]);
+    for (workspace, left) in names.iter().zip([0, 2, 5]) {
+        assert_eq!(kept(&store, workspace).await.len(), left, "{workspace}");
+    }
 }
 
 /// Also what nobody waited for, when the store was closed; and after it, nothing is taken.
@@ -780,9 +790,9 @@ pub(super) async fn what_was_acknowledged_is_there_after_a_restart(open: Open) {
     assert!(matches!(store.commit(vec![mark(1)]).await, Err(StoreError::Stopped(_))));
     drop(store);
     let store = open(directory.path().to_owned()).await;
-    assert_eq!(marks(&store), 1);
+    assert_eq!(marks(&store).await, 1);
     let claimed = store.claim(&here(), Claim::Running, None, 9).await.unwrap();
     assert_eq!(claimed.ids, [running.id]);
-    assert_eq!(store.waits(&here(), &here(), &here(), &name("paid"), None, 9).unwrap(), [(at(3), waits.id)]);
-    assert_eq!(kept(&store, &here()), [waits, ended, running]);
+    assert_eq!(store.waits(&here(), &here(), &here(), &name("paid"), None, 9).await.unwrap(), [(at(3), waits.id)]);
+    assert_eq!(kept(&store, &here()).await, [waits, ended, running]);
 }

@@ -5,7 +5,7 @@ use ringback_records::environment::{EnvironmentRecord, VarRecord};
 use ringback_records::flow::{FlowRecord, FlowVersionRecord};
 use ringback_records::journal::{Entry, Summary};
 use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
-use ringback_records::outcome::CallbackRecord;
+use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::plugin::PluginRecord;
 use ringback_records::redirect::OriginRecord;
 use ringback_records::secret::SecretRecord;
@@ -103,6 +103,8 @@ pub enum Write {
     },
     PutCallback {
         workspace: Name,
+        /// What came of it as it is kept so far; `None` when it is new. Its flow stays the same.
+        before: Option<Outcome>,
         record: Box<CallbackRecord>,
     },
     /// The next lines of an execution's journal and what they make of its summary. Conflicts when the journal does not
@@ -155,11 +157,10 @@ pub enum Write {
         callback: CallbackId,
         execution: ExecutionId,
     },
-    /// It is done.
+    /// It is done: whom it has resumed is forgotten.
     DeleteResumed {
         workspace: Name,
         callback: CallbackId,
-        execution: ExecutionId,
     },
     DeleteCallback {
         workspace: Name,
@@ -235,10 +236,12 @@ pub enum Write {
         before: Option<u32>,
         record: Box<TicketRecord>,
     },
+    /// Conflicts when it has another revision, or is gone.
     DeleteTicket {
         workspace: Name,
         id: TicketId,
         state: Uuid,
+        revision: u32,
     },
     PutToken {
         id: String,
@@ -315,15 +318,15 @@ impl Delivery {
     }
 }
 
-/// A page of a list, newest first.
+/// A page of a list, in the order of the list. It may have fewer items than were asked for, and others behind them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Page<T> {
+pub struct Page<T, K = [u8; 16]> {
     pub items: Vec<T>,
     /// Where the next page goes on; `None` at the end.
-    pub next: Option<[u8; 16]>,
+    pub next: Option<K>,
 }
 
-impl<T> Default for Page<T> {
+impl<T, K> Default for Page<T, K> {
     fn default() -> Self {
         Self { items: Vec::new(), next: None }
     }

@@ -1,11 +1,11 @@
 //! The log and its index behind the contract: reads here, writes through the one writer.
 
-use super::index::{Index, Scan};
+use super::index::{Index, Scan, Slot};
 use super::journal::{self, Advanced};
 use super::log::{KEY_BYTES_MAX, Log};
 use super::open::Lock;
 use super::writer::{Operation, Writer};
-use super::{ClaimPage, Due, DueKey, DuePage, StoreError, Write, key};
+use super::{ClaimPage, Due, DueKey, DuePage, Page, StoreError, Write, key};
 use crate::planted::{Fault, is_planted};
 use base64::Engine as _;
 use ringback_records::flow::FlowRecord;
@@ -17,8 +17,23 @@ use ringback_records::time::Timestamp;
 use ringback_records::user::UserTokenRecord;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
+
+/// What a change depends on, as it is when the change is made: where it is and what it says.
+pub(super) type Seen = BTreeMap<Vec<u8>, (Slot, Vec<u8>)>;
+
+/// The keys of what has to be seen before a change can be made.
+pub(super) fn needed(writes: &[Write]) -> Vec<Vec<u8>> {
+    let needed = |write: &Write| match write {
+        Write::Advance { workspace, before: Some(_), summary, .. } => Some(key::execution(workspace, summary.id)),
+        Write::DeleteExecution { workspace, id, .. } => Some(key::execution(workspace, *id)),
+        Write::DeleteCallback { workspace, id } => Some(key::callback(workspace, *id)),
+        _ => None,
+    };
+    writes.iter().filter_map(needed).collect()
+}
 
 /// The open engine.
 pub(super) struct Engine {
@@ -34,15 +49,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        let operations = self.operations(writes)?;
+    /// What a change is made of, to be given to the writer.
+    pub(super) fn change(&self, writes: &[Write], seen: &Seen) -> Result<Vec<Operation>, StoreError> {
+        let operations = self.operations(writes, seen)?;
         self.check_size(&operations)?;
-        self.writer.commit(operations).await
-    }
-
-    pub(super) fn write_behind(&self, writes: &[Write]) -> bool {
-        let operations = self.operations(writes);
-        operations.is_ok_and(|operations| self.check_size(&operations).is_ok() && self.writer.write_behind(operations))
+        Ok(operations)
     }
 
     /// Whether what a change writes can be read again. Blocks of a journal do not count: they were in it before, so that an
@@ -140,6 +151,22 @@ impl Engine {
             read_key(&key).ok_or_else(|| StoreError::damaged(&key, "its key is not one".to_owned()))
         })
         .collect()
+    }
+
+    /// What `read_key` makes of the keys from `start` on under a prefix, at most so many.
+    pub(super) fn page_of_keys<K: Clone>(
+        &self,
+        start: Vec<u8>,
+        prefix: &[u8],
+        limit: usize,
+        read_key: impl Fn(&[u8]) -> Option<K>,
+    ) -> Result<Page<K, K>, StoreError> {
+        // One more says that there are others.
+        let mut items = self.scan_keys(start, key::after_prefix(prefix), limit.saturating_add(1), read_key)?;
+        let has_others = items.len() > limit;
+        items.truncate(limit);
+        let next = if has_others { items.last().cloned() } else { None };
+        Ok(Page { items, next })
     }
 
     /// What is due behind a key, and what removes the deliveries that are over.
@@ -242,6 +269,7 @@ impl Engine {
         before: Option<&Summary>,
         summary: &Summary,
         entries: &[Entry],
+        seen: &Seen,
     ) -> Result<(), StoreError> {
         let key = key::execution(workspace, summary.id);
         operations.push(Operation::Expect { key: key.clone(), revision: before.map(|before| before.entries) });
@@ -259,18 +287,18 @@ impl Engine {
         }
         let old = match before {
             None => None,
-            Some(before) => match self.index.get(&key)? {
-                Some(slot)
+            Some(before) => match seen.get(&key) {
+                Some((slot, value))
                     if slot.revision == before.entries
                         || is_planted(Fault::TwoWinners)
                         || (is_planted(Fault::TimeoutAndCallback) && is_timeout(entries)) =>
                 {
-                    self.index.value_at(&key, slot)?
+                    Some(value)
                 }
                 _ => return Err(StoreError::Conflict),
             },
         };
-        let Advanced { value, block } = journal::advance(&key, old.as_deref(), summary, entries)?;
+        let Advanced { value, block } = journal::advance(&key, old.map(Vec::as_slice), summary, entries)?;
         if let Some((first, value)) = block {
             let key = key::journal_entries(workspace, summary.id, first);
             operations.push(Operation::Put { key, revision: 0, value });
@@ -279,16 +307,47 @@ impl Engine {
         Ok(())
     }
 
-    /// The key by which a stored callback is found by its outcome and flow.
-    fn callback_by(&self, workspace: &Name, id: CallbackId) -> Result<Option<Vec<u8>>, StoreError> {
-        #[derive(Deserialize)]
-        struct Known {
-            #[serde(default)]
-            flow: Option<Name>,
-            outcome: Outcome,
+    /// Executions of a flow that have not ended: those that wait for a callback; when there are none, the others.
+    pub(super) fn unended(&self, workspace: &Name, flow: &Name) -> Result<usize, StoreError> {
+        let waits = self.index.scan_prefix(&key::waits_of_flow(workspace, flow)).count();
+        if waits > 0 {
+            return Ok(waits);
         }
-        let known: Option<Known> = self.get(&key::callback(workspace, id))?;
-        Ok(known.map(|Known { flow, outcome }| callback_by(workspace, id, flow.as_ref(), outcome)))
+        let running = self.index.scan_prefix(&key::running_of(workspace));
+        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
+        // Those that wait for a time have a timer.
+        let due = self.index.scan_prefix(&[key::DUE]);
+        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
+        let mut unended = 0;
+        for id in running.chain(due) {
+            let summary = self.value_as(&key::execution(workspace, id?), journal::summary)?;
+            unended += usize::from(summary.is_some_and(|summary| summary.flow == *flow));
+        }
+        Ok(unended)
+    }
+
+    /// How many executions of an environment have not ended.
+    pub(super) fn unended_in(&self, workspace: &Name, environment: &Name) -> Result<usize, StoreError> {
+        let mut unended = BTreeSet::new();
+        for found in self.index.scan_prefix(&key::waits_of(workspace)) {
+            let of_wait = key::environment_of_wait(&found?.0);
+            unended.extend(of_wait.filter(|(of, _)| of == environment).map(|(_, id)| id));
+        }
+        let running = self.index.scan_prefix(&key::running_of(workspace));
+        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
+        let due = self.index.scan_prefix(&[key::DUE]);
+        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
+        for id in running.chain(due) {
+            let id = id?;
+            if unended.contains(&id) {
+                continue;
+            }
+            let summary = self.value_as(&key::execution(workspace, id), journal::summary)?;
+            if summary.is_some_and(|summary| summary.environment == *environment) {
+                unended.insert(id);
+            }
+        }
+        Ok(unended.len())
     }
 
     /// What gives waits their environment that were written before waits had one.
@@ -334,7 +393,7 @@ impl Engine {
     }
 
     /// A change as operations on records. Encoding happens in the caller's thread: the writer only writes.
-    fn operations(&self, writes: &[Write]) -> Result<Vec<Operation>, StoreError> {
+    fn operations(&self, writes: &[Write], seen: &Seen) -> Result<Vec<Operation>, StoreError> {
         let mut operations = Vec::with_capacity(writes.len() + 2);
         for write in writes {
             match write {
@@ -367,16 +426,15 @@ impl Engine {
                     operations.push(Operation::Delete(key::plugin(workspace, name)));
                     operations.push(Operation::DeletePrefix(key::states(workspace, name)));
                 }
-                Write::PutCallback { workspace, record } => {
-                    let callback_key = key::callback(workspace, record.id);
-                    let by = callback_by(workspace, record.id, record.flow.as_ref(), record.outcome);
-                    let before = self.callback_by(workspace, record.id)?;
-                    operations.extend(before.filter(|before| *before != by).map(Operation::Delete));
-                    put(&mut operations, by, &())?;
-                    put(&mut operations, callback_key, record)?;
+                Write::PutCallback { workspace, before, record } => {
+                    let by = |outcome| callback_by(workspace, record.id, record.flow.as_ref(), outcome);
+                    let before = before.filter(|before| *before != record.outcome);
+                    operations.extend(before.map(by).map(Operation::Delete));
+                    put(&mut operations, by(record.outcome), &())?;
+                    put(&mut operations, key::callback(workspace, record.id), record)?;
                 }
                 Write::Advance { workspace, before, summary, entries } => {
-                    self.advance(&mut operations, workspace, before.as_deref(), summary, entries)?;
+                    self.advance(&mut operations, workspace, before.as_deref(), summary, entries, seen)?;
                 }
                 Write::PutMail { .. } if is_planted(Fault::LostEarlyCallback) => {}
                 Write::PutMail { workspace, execution, entries, trigger, mail, limits } => {
@@ -423,19 +481,24 @@ impl Engine {
                 Write::PutResumed { workspace, callback, execution } => {
                     put(&mut operations, key::resumed(workspace, *callback, *execution), &())?;
                 }
-                Write::DeleteResumed { workspace, callback, execution } => {
-                    operations.push(Operation::Delete(key::resumed(workspace, *callback, *execution)));
+                Write::DeleteResumed { workspace, callback } => {
+                    operations.push(Operation::DeletePrefix(key::all_resumed(workspace, *callback)));
                 }
                 Write::DeleteCallback { workspace, id } => {
-                    operations.extend(self.callback_by(workspace, *id)?.map(Operation::Delete));
-                    operations.push(Operation::Delete(key::callback(workspace, *id)));
+                    let key = key::callback(workspace, *id);
+                    if let Some((_, value)) = seen.get(&key) {
+                        let Known { flow, outcome } = parse(&key, value)?;
+                        operations.push(Operation::Delete(callback_by(workspace, *id, flow.as_ref(), outcome)));
+                    }
+                    operations.push(Operation::Delete(key));
                 }
                 Write::DeleteExecution { workspace, id, entries } => {
                     let key = key::execution(workspace, *id);
                     operations.push(Operation::Expect { key: key.clone(), revision: Some(*entries) });
-                    let summary = self.value_as(&key, journal::summary)?;
-                    let marks = summary.iter().flat_map(|summary| marks(workspace, summary));
-                    operations.extend(marks.map(Operation::Delete));
+                    if let Some((_, value)) = seen.get(&key) {
+                        let summary = journal::summary(&key, value)?;
+                        operations.extend(marks(workspace, &summary).into_iter().map(Operation::Delete));
+                    }
                     operations.push(Operation::Delete(key));
                     operations.push(Operation::DeletePrefix(key::journal(workspace, *id)));
                 }
@@ -478,8 +541,10 @@ impl Engine {
                     let value = to_json(&ticket_key, record)?;
                     operations.push(Operation::Put { key: ticket_key, revision: record.revision, value });
                 }
-                Write::DeleteTicket { workspace, id, state } => {
-                    operations.push(Operation::Delete(key::ticket(workspace, *id)));
+                Write::DeleteTicket { workspace, id, state, revision } => {
+                    let key = key::ticket(workspace, *id);
+                    operations.push(Operation::Expect { key: key.clone(), revision: Some(*revision) });
+                    operations.push(Operation::Delete(key));
                     operations.push(Operation::Delete(key::ticket_state(*state)));
                 }
                 Write::PutUserToken { workspace, hash, record } => {
@@ -503,6 +568,14 @@ impl Engine {
         }
         Ok(operations)
     }
+}
+
+/// By what a stored callback is found.
+#[derive(Deserialize)]
+struct Known {
+    #[serde(default)]
+    flow: Option<Name>,
+    outcome: Outcome,
 }
 
 fn callback_by(workspace: &Name, id: CallbackId, flow: Option<&Name>, outcome: Outcome) -> Vec<u8> {

@@ -1,52 +1,172 @@
 //! Flows: what is deployed, the versions that are kept, and the executions that need them.
 
-use super::{Store, StoreError, journal, key};
+use super::engine::Engine;
+use super::{Page, Store, StoreError, behind, journal, key};
 use ringback_records::flow::{FlowRecord, FlowVersionRecord};
 use ringback_records::name::{ExecutionId, Name, sha256_hex};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Store {
-    pub fn flows(&self) -> Result<Vec<(Name, FlowRecord)>, StoreError> {
-        self.engine
-            .list_all(key::FLOW, key::workspace_and_name)
-            .map(|flows| flows.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
+    /// The flows of all workspaces, each with its workspace: by workspace and name.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn flows(&self) -> Result<Vec<(Name, FlowRecord)>, StoreError> {
+        let flows = self.read_much(|store| store.engine.list_all(key::FLOW, key::workspace_and_name)).await?;
+        Ok(flows.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
     }
 
-    pub fn flow(&self, workspace: &Name, name: &Name) -> Result<Option<FlowRecord>, StoreError> {
-        self.engine.get(&key::flow(workspace, name))
+    /// One flow.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the record is damaged.
+    pub async fn flow(&self, workspace: &Name, name: &Name) -> Result<Option<FlowRecord>, StoreError> {
+        self.get(key::flow(workspace, name)).await
     }
 
     /// The last version of a flow that was removed.
-    pub fn removed_flow(&self, workspace: &Name, name: &Name) -> Result<Option<u32>, StoreError> {
-        self.engine.get(&key::flow_removed(workspace, name))
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the record is damaged.
+    pub async fn removed_flow(&self, workspace: &Name, name: &Name) -> Result<Option<u32>, StoreError> {
+        self.get(key::flow_removed(workspace, name)).await
     }
 
-    /// Whether a signature of a callback was dropped.
-    pub fn is_signature_dropped(&self, workspace: &Name, signature: &str) -> Result<bool, StoreError> {
-        let key = key::dropped_signature(workspace, &sha256_hex(signature.as_bytes()));
-        Ok(self.engine.index.get(&key)?.is_some())
+    /// Those of some signatures of callbacks that were dropped.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn dropped_signatures(
+        &self,
+        workspace: &Name,
+        signatures: BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let workspace = workspace.clone();
+        self.look(move |look| {
+            let mut dropped = BTreeSet::new();
+            for signature in &signatures {
+                let key = key::dropped_signature(&workspace, &sha256_hex(signature.as_bytes()));
+                dropped.extend(look.slot(&key)?.map(|_| signature.clone()));
+            }
+            Ok(dropped)
+        })
+        .await
     }
 
-    pub fn flow_version(
+    /// One version of a flow.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the record is damaged.
+    pub async fn flow_version(
         &self,
         workspace: &Name,
         name: &Name,
         version: u32,
     ) -> Result<Option<FlowVersionRecord>, StoreError> {
-        self.engine.get(&key::flow_version(workspace, name, version))
+        self.get(key::flow_version(workspace, name, version)).await
     }
 
-    /// The versions of a flow that are kept, oldest first.
-    pub fn flow_versions(&self, workspace: &Name, name: &Name) -> Result<Vec<u32>, StoreError> {
-        let prefix = key::flow_versions(workspace, name);
-        self.engine.scan_keys(prefix.clone(), key::after_prefix(&prefix), usize::MAX, |key| {
-            key.get(prefix.len()..).and_then(key::version)
+    /// The numbers of the versions of a flow that are kept, oldest first, behind one of them, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn flow_versions(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        after: Option<u32>,
+        limit: usize,
+    ) -> Result<Page<u32, u32>, StoreError> {
+        let (prefix, start) = versions_behind(workspace, name, after);
+        self.read(move |store| {
+            store.engine.page_of_keys(start, &prefix, limit, |key| key.get(prefix.len()..).and_then(key::version))
         })
+        .await
     }
 
-    /// For each of these versions of a flow that an execution began with, one that did. Blocks: it may look at every execution
-    /// of the workspace.
-    pub fn users_of_versions(
+    /// The same with what is kept of each.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or a record is damaged.
+    pub async fn flow_version_records(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        after: Option<u32>,
+        limit: usize,
+    ) -> Result<Page<(u32, FlowVersionRecord), u32>, StoreError> {
+        let (workspace, name) = (workspace.clone(), name.clone());
+        let (prefix, start) = versions_behind(&workspace, &name, after);
+        self.read(move |store| {
+            let version = |key: &[u8]| key.get(prefix.len()..).and_then(key::version);
+            let Page { items, next } = store.engine.page_of_keys(start, &prefix, limit, version)?;
+            let mut records = Vec::with_capacity(items.len());
+            for version in items {
+                let record = store.engine.get(&key::flow_version(&workspace, &name, version))?;
+                records.extend(record.map(|record| (version, record)));
+            }
+            Ok(Page { items: records, next })
+        })
+        .await
+    }
+
+    /// Whether a flow is kept in another version than this one.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn has_other_version(&self, workspace: &Name, name: &Name, version: u32) -> Result<bool, StoreError> {
+        let Page { items, .. } = self.flow_versions(workspace, name, None, 2).await?;
+        Ok(items.iter().any(|kept| *kept != version))
+    }
+
+    /// For each of these versions of a flow that an execution began with, one that did. It may look at every execution of the
+    /// workspace.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn users_of_versions(
+        &self,
+        workspace: &Name,
+        flow: &Name,
+        versions: BTreeSet<u32>,
+    ) -> Result<BTreeMap<u32, ExecutionId>, StoreError> {
+        let (workspace, flow) = (workspace.clone(), flow.clone());
+        self.read(move |store| store.engine.users_of_versions(&workspace, &flow, &versions)).await
+    }
+
+    /// Those of the given versions of a flow that executions run which have not ended. It may look at all of these.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn living_versions(
+        &self,
+        workspace: &Name,
+        flow: &Name,
+        versions: BTreeSet<u32>,
+    ) -> Result<BTreeSet<u32>, StoreError> {
+        let (workspace, flow) = (workspace.clone(), flow.clone());
+        self.read(move |store| store.engine.living_versions(&workspace, &flow, &versions)).await
+    }
+}
+
+fn versions_behind(workspace: &Name, name: &Name, after: Option<u32>) -> (Vec<u8>, Vec<u8>) {
+    let prefix = key::flow_versions(workspace, name);
+    let start = after.map_or_else(|| prefix.clone(), |after| behind(&key::flow_version(workspace, name, after)));
+    (prefix, start)
+}
+
+impl Engine {
+    fn users_of_versions(
         &self,
         workspace: &Name,
         flow: &Name,
@@ -55,8 +175,8 @@ impl Store {
         let mut users = BTreeMap::new();
         let prefix = key::executions(workspace);
         // The newest stay longest.
-        let scan = self.engine.index.scan(prefix.clone(), key::after_prefix(&prefix), true);
-        for found in self.engine.values(scan, journal::summary) {
+        let scan = self.index.scan(prefix.clone(), key::after_prefix(&prefix), true);
+        for found in self.values(scan, journal::summary) {
             let (_, summary) = found?;
             if summary.flow == *flow && versions.contains(&summary.flow_version) {
                 users.entry(summary.flow_version).or_insert(summary.id);
@@ -68,23 +188,22 @@ impl Store {
         Ok(users)
     }
 
-    /// Those of the given versions of a flow that executions run which have not ended. Blocks: it may look at all of these.
-    pub fn living_versions(
+    fn living_versions(
         &self,
         workspace: &Name,
         flow: &Name,
         versions: &BTreeSet<u32>,
     ) -> Result<BTreeSet<u32>, StoreError> {
-        let waits = self.engine.index.scan_prefix(&key::waits_of_flow(workspace, flow));
+        let waits = self.index.scan_prefix(&key::waits_of_flow(workspace, flow));
         let waits = waits.filter_map(|found| found.map(|(key, _)| key::last_id(&key)).transpose());
-        let running = self.engine.index.scan_prefix(&key::running_of(workspace));
+        let running = self.index.scan_prefix(&key::running_of(workspace));
         let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
         // Those that wait for a time have a timer.
-        let due = self.engine.index.scan_prefix(&[key::DUE]);
+        let due = self.index.scan_prefix(&[key::DUE]);
         let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
         let mut living = BTreeSet::new();
         for id in waits.chain(running).chain(due) {
-            let summary = self.engine.value_as(&key::execution(workspace, id?), journal::summary)?;
+            let summary = self.value_as(&key::execution(workspace, id?), journal::summary)?;
             let summary = summary.filter(|summary| summary.flow == *flow && !summary.status.is_ended());
             living.extend(summary.map(|summary| summary.flow_version).filter(|version| versions.contains(version)));
             if living.len() == versions.len() {
@@ -92,9 +211,5 @@ impl Store {
             }
         }
         Ok(living)
-    }
-
-    pub fn has_execution(&self, workspace: &Name, id: ExecutionId) -> Result<bool, StoreError> {
-        Ok(self.engine.index.get(&key::execution(workspace, id))?.is_some())
     }
 }

@@ -357,13 +357,16 @@ impl Index {
         self.db.size_on_disk().unwrap_or_default()
     }
 
+    /// The slot of a key as memory has it: `None` where it was not changed lately, and only sled knows.
+    pub(super) fn changed(&self, key: &[u8]) -> Option<Option<Slot>> {
+        let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
+        let frozen = || waiting.frozen.as_ref().and_then(|frozen| frozen.get(key));
+        waiting.active.get(key).or_else(frozen).copied()
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Slot>, StoreError> {
-        {
-            let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
-            let frozen = || waiting.frozen.as_ref().and_then(|frozen| frozen.get(key));
-            if let Some(slot) = waiting.active.get(key).or_else(frozen) {
-                return Ok(*slot);
-            }
+        if let Some(slot) = self.changed(key) {
+            return Ok(slot);
         }
         let bytes = self.db.get(key).map_err(|error| StoreError::Read(error.to_string()))?;
         bytes.map(|bytes| Slot::decode(key, &bytes).map_err(|problem| StoreError::damaged(key, problem))).transpose()
@@ -441,32 +444,37 @@ impl Scan<'_> {
         self.keys = (2 * keys).min(SCAN_KEYS);
         let mut merged: BTreeMap<Vec<u8>, Option<Slot>> = BTreeMap::new();
         let mut limits: Vec<Vec<u8>> = Vec::new();
-        {
-            // Held over all sources: what leaves memory is in sled before.
+        // Memory first: what leaves it in the meantime is in sled before, and nobody waits for a lock while a disk is read.
+        let changed: Vec<Vec<(Vec<u8>, Option<Slot>)>> = {
             let waiting = self.index.waiting.read().unwrap_or_else(PoisonError::into_inner);
-            let range = self.start.clone()..self.end.clone();
-            let sled = self.index.db.range(range);
-            let take = |rows: &mut dyn Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>| {
-                rows.take(keys).collect::<sled::Result<Vec<_>>>()
-            };
-            let sled = if self.backwards { take(&mut sled.rev()) } else { take(&mut { sled }) };
-            let sled = sled.map_err(|error| StoreError::Read(error.to_string()))?;
-            if sled.len() == keys {
-                limits.extend(sled.last().map(|(key, _)| key.to_vec()));
-            }
-            for (key, bytes) in sled {
-                let slot = Slot::decode(&key, &bytes).map_err(|problem| StoreError::damaged(&key, problem))?;
-                merged.insert(key.to_vec(), Some(slot));
-            }
-            for changes in waiting.frozen.as_deref().into_iter().chain([&waiting.active]) {
+            let of = |changes: &Changes| {
                 let range = changes.range(self.start.clone()..self.end.clone());
-                let taken: Vec<_> =
-                    if self.backwards { range.rev().take(keys).collect() } else { range.take(keys).collect() };
-                if taken.len() == keys {
-                    limits.extend(taken.last().map(|(key, _)| (*key).clone()));
+                let copied = |(key, slot): (&Vec<u8>, &Option<Slot>)| (key.clone(), *slot);
+                match self.backwards {
+                    true => range.rev().take(keys).map(copied).collect(),
+                    false => range.take(keys).map(copied).collect(),
                 }
-                merged.extend(taken.into_iter().map(|(key, slot)| (key.clone(), *slot)));
+            };
+            waiting.frozen.as_deref().into_iter().chain([&waiting.active]).map(of).collect()
+        };
+        let sled = self.index.db.range(self.start.clone()..self.end.clone());
+        let take = |rows: &mut dyn Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>| {
+            rows.take(keys).collect::<sled::Result<Vec<_>>>()
+        };
+        let sled = if self.backwards { take(&mut sled.rev()) } else { take(&mut { sled }) };
+        let sled = sled.map_err(|error| StoreError::Read(error.to_string()))?;
+        if sled.len() == keys {
+            limits.extend(sled.last().map(|(key, _)| key.to_vec()));
+        }
+        for (key, bytes) in sled {
+            let slot = Slot::decode(&key, &bytes).map_err(|problem| StoreError::damaged(&key, problem))?;
+            merged.insert(key.to_vec(), Some(slot));
+        }
+        for changes in changed {
+            if changes.len() == keys {
+                limits.extend(changes.last().map(|(key, _)| key.clone()));
             }
+            merged.extend(changes);
         }
         let limit = if self.backwards { limits.into_iter().max() } else { limits.into_iter().min() };
         let within = |key: &Vec<u8>| match &limit {

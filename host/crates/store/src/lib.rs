@@ -16,6 +16,7 @@ mod journal;
 mod key;
 mod lists;
 mod log;
+mod look;
 mod open;
 pub mod planted;
 mod recent;
@@ -34,6 +35,7 @@ pub use verify::Findings;
 
 use base64::Engine as _;
 use engine::Engine;
+use look::{Look, Readers};
 use recent::Recent;
 use ringback_records::environment::{EnvironmentRecord, VarRecord};
 use ringback_records::journal::{Entry, Summary};
@@ -48,7 +50,6 @@ use ringback_records::token::TokenRecord;
 use ringback_records::user::{UserRecord, UserTokenRecord};
 #[cfg(fuzzing)]
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
@@ -93,6 +94,7 @@ pub struct Store {
     engine: Arc<Engine>,
     recent: Arc<Recent>,
     directory: Arc<Path>,
+    readers: Arc<Readers>,
 }
 
 impl Store {
@@ -105,7 +107,7 @@ impl Store {
         let engine = Arc::new(open::open(directory, options)?);
         let recent = Recent::open(directory.join(RECENT))
             .map_err(|error| OpenError::Unusable { path: directory.join(RECENT), problem: error.to_string() })?;
-        Ok(Self { engine, recent: Arc::new(recent), directory: directory.into() })
+        Ok(Self { engine, recent: Arc::new(recent), directory: directory.into(), readers: Arc::default() })
     }
 
     /// Keeps the record of a callback that nobody was promised: soon, and possibly lost in a crash. False when too many
@@ -120,13 +122,18 @@ impl Store {
     ///
     /// [`StoreError::Conflict`] and nothing has changed; [`StoreError::Stopped`] and nothing is known.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        self.engine.commit(&writes).await
+        let needed = engine::needed(&writes);
+        let seen =
+            if needed.is_empty() { engine::Seen::new() } else { self.look(move |look| look.seen(&needed)).await? };
+        let change = self.engine.change(&writes, &seen)?;
+        self.engine.writer.commit(change).await
     }
 
-    /// Writes something that nobody was promised: soon, but possibly lost in a crash. False when the store is too busy
-    /// and the change was dropped.
+    /// Writes something that nobody was promised: soon, but possibly lost in a crash. False when it was dropped: the store is too
+    /// busy, or has to see first what is there.
     pub fn write_behind(&self, writes: &[Write]) -> bool {
-        self.engine.write_behind(writes)
+        let change = engine::needed(writes).is_empty().then(|| self.engine.change(writes, &engine::Seen::new()));
+        change.is_some_and(|change| change.is_ok_and(|operations| self.engine.writer.write_behind(operations)))
     }
 
     /// Waits until the store has failed: why.
@@ -162,84 +169,97 @@ impl Store {
         let _ = tokio::task::spawn_blocking(move || recent.close()).await;
     }
 
-    pub fn plugins(&self) -> Result<Vec<(Name, PluginRecord)>, StoreError> {
-        self.engine
-            .list_all(key::PLUGIN, key::workspace_and_name)
-            .map(|plugins| plugins.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
+    /// The plugins of all workspaces, each with its workspace: by workspace and name.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn plugins(&self) -> Result<Vec<(Name, PluginRecord)>, StoreError> {
+        let plugins = self.read_much(|store| store.engine.list_all(key::PLUGIN, key::workspace_and_name)).await?;
+        Ok(plugins.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
     }
 
-    pub fn callback(&self, workspace: &Name, id: CallbackId) -> Result<Option<CallbackRecord>, StoreError> {
-        match self.engine.get(&key::callback(workspace, id))? {
-            Some(record) => Ok(Some(record)),
-            None => self.recent.find(workspace, id),
-        }
+    /// The record of a callback, whether anybody was promised it or not.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the record is damaged.
+    pub async fn callback(&self, workspace: &Name, id: CallbackId) -> Result<Option<CallbackRecord>, StoreError> {
+        let workspace = workspace.clone();
+        self.look(move |look| look.callback(&workspace, id)).await
     }
 
     /// An execution, with its journal in order.
-    pub fn execution(&self, workspace: &Name, id: ExecutionId) -> Result<Option<(Summary, Vec<Entry>)>, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the execution is damaged.
+    pub async fn execution(
+        &self,
+        workspace: &Name,
+        id: ExecutionId,
+    ) -> Result<Option<(Summary, Vec<Entry>)>, StoreError> {
         let (key, prefix) = (key::execution(workspace, id), key::journal(workspace, id));
-        loop {
-            let Some(value) = self.engine.index.value(&key)? else { return Ok(None) };
+        let look = move |look: &Look<'_>| loop {
+            let Some(value) = look.value(&key)? else { return Ok(None) };
             let (summary, tail) = journal::summary_and_tail(&key, &value)?;
-            let blocks = self.engine.list_as(&prefix, journal::entries)?;
+            // Most journals are short.
+            if tail.len() == summary.entries as usize {
+                return Ok(Some((summary, tail)));
+            }
+            let engine = &look.on_disk()?.engine;
+            let blocks = engine.list_as(&prefix, journal::entries)?;
             let entries: Vec<Entry> = blocks.into_iter().flatten().chain(tail).collect();
             // They were read one after the other: what was the tail may have become a block in between.
             if entries.len() == summary.entries as usize {
                 return Ok(Some((summary, entries)));
             }
-            if self.engine.index.value(&key)?.as_ref() == Some(&value) {
+            if engine.index.value(&key)?.as_ref() == Some(&value) {
                 let problem = format!("its journal has {} of {} entries", entries.len(), summary.entries);
-                return Err(StoreError::damaged(&key, problem));
+                return Err(StoreError::damaged(&key, problem).into());
             }
-        }
+        };
+        self.look(look).await
     }
 
     /// An execution without its journal.
-    pub fn summary(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Summary>, StoreError> {
-        self.engine.value_as(&key::execution(workspace, id), journal::summary)
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the execution is damaged.
+    pub async fn summary(&self, workspace: &Name, id: ExecutionId) -> Result<Option<Summary>, StoreError> {
+        let key = key::execution(workspace, id);
+        self.look(move |look| look.value_as(&key, journal::summary)).await
+    }
+
+    /// Whether there is an execution, ended or not.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn has_execution(&self, workspace: &Name, id: ExecutionId) -> Result<bool, StoreError> {
+        let key = key::execution(workspace, id);
+        self.look(move |look| Ok(look.slot(&key)?.is_some())).await
     }
 
     /// Executions of a flow that have not ended: those that wait for a callback; when there are none, the others.
-    pub fn unended(&self, workspace: &Name, flow: &Name) -> Result<usize, StoreError> {
-        let waits = self.engine.index.scan_prefix(&key::waits_of_flow(workspace, flow)).count();
-        if waits > 0 {
-            return Ok(waits);
-        }
-        let running = self.engine.index.scan_prefix(&key::running_of(workspace));
-        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
-        // Those that wait for a time have a timer.
-        let due = self.engine.index.scan_prefix(&[key::DUE]);
-        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
-        let mut unended = 0;
-        for id in running.chain(due) {
-            let summary = self.engine.value_as(&key::execution(workspace, id?), journal::summary)?;
-            unended += usize::from(summary.is_some_and(|summary| summary.flow == *flow));
-        }
-        Ok(unended)
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn unended(&self, workspace: &Name, flow: &Name) -> Result<usize, StoreError> {
+        let (workspace, flow) = (workspace.clone(), flow.clone());
+        self.read(move |store| store.engine.unended(&workspace, &flow)).await
     }
 
     /// How many executions of an environment have not ended.
-    pub fn unended_in(&self, workspace: &Name, environment: &Name) -> Result<usize, StoreError> {
-        let mut unended = BTreeSet::new();
-        for found in self.engine.index.scan_prefix(&key::waits_of(workspace)) {
-            let of_wait = key::environment_of_wait(&found?.0);
-            unended.extend(of_wait.filter(|(of, _)| of == environment).map(|(_, id)| id));
-        }
-        let running = self.engine.index.scan_prefix(&key::running_of(workspace));
-        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
-        let due = self.engine.index.scan_prefix(&[key::DUE]);
-        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
-        for id in running.chain(due) {
-            let id = id?;
-            if unended.contains(&id) {
-                continue;
-            }
-            let summary = self.engine.value_as(&key::execution(workspace, id), journal::summary)?;
-            if summary.is_some_and(|summary| summary.environment == *environment) {
-                unended.insert(id);
-            }
-        }
-        Ok(unended.len())
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn unended_in(&self, workspace: &Name, environment: &Name) -> Result<usize, StoreError> {
+        let (workspace, environment) = (workspace.clone(), environment.clone());
+        self.read(move |store| store.engine.unended_in(&workspace, &environment)).await
     }
 
     /// Brings what an earlier version wrote into the form of this one, before anything else is done.
@@ -248,8 +268,11 @@ impl Store {
     ///
     /// The store failed.
     pub async fn renew(&self) -> Result<(), StoreError> {
-        let (waits, tokens) = (self.engine.old_waits()?, self.engine.old_user_tokens()?);
-        let signatures = self.engine.old_dropped_signatures()?;
+        let old = |store: &Self| {
+            let engine = &store.engine;
+            Ok((engine.old_waits()?, engine.old_user_tokens()?, engine.old_dropped_signatures()?))
+        };
+        let (waits, tokens, signatures) = self.read_much(old).await?;
         if !signatures.is_empty() {
             tracing::info!(
                 signatures = signatures.len(),
@@ -257,7 +280,7 @@ impl Store {
             );
             self.engine.writer.commit(signatures).await?;
         }
-        let unordered = self.engine.unordered()?;
+        let unordered = self.read_much(|store| store.engine.unordered()).await?;
         if !unordered.is_empty() {
             self.engine.writer.commit(unordered).await?;
         }
@@ -272,8 +295,12 @@ impl Store {
         Ok(())
     }
 
-    /// Who waits for a callback of a trigger in an environment, longest first, from `after` on.
-    pub fn waits(
+    /// Who waits for a callback of a trigger in an environment, longest first, from `after` on, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn waits(
         &self,
         workspace: &Name,
         environment: &Name,
@@ -283,17 +310,24 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Timestamp, ExecutionId)>, StoreError> {
         let prefix = key::waits(workspace, environment, flow, trigger);
-        let start = match after {
-            Some((since, id)) => [&key::wait(&prefix, since, id)[..], &[0]].concat(),
-            None => prefix.clone(),
-        };
-        self.engine.scan_keys(start, key::after_prefix(&prefix), limit, |key| {
-            key.get(prefix.len()..).and_then(key::since_and_id)
+        self.read(move |store| {
+            let start = match after {
+                Some((since, id)) => behind(&key::wait(&prefix, since, id)),
+                None => prefix.clone(),
+            };
+            store.engine.scan_keys(start, key::after_prefix(&prefix), limit, |key| {
+                key.get(prefix.len()..).and_then(key::since_and_id)
+            })
         })
+        .await
     }
 
     /// How many executions wait for a callback of a trigger, in one environment or in all; counted no further than `max`.
-    pub fn waiting_at(
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn waiting_at(
         &self,
         workspace: &Name,
         flow: &Name,
@@ -305,27 +339,40 @@ impl Store {
             Some(environment) => key::waits(workspace, environment, flow, trigger),
             None => key::waits_at(workspace, flow, trigger),
         };
-        self.engine.count(&prefix, max)
+        self.read(move |store| store.engine.count(&prefix, max)).await
     }
 
-    /// The oldest mail of an execution for a trigger that came after a callback.
-    pub fn next_mail(
+    /// The oldest mail of an execution for a trigger that came after a callback, with the record of its own.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or what is kept is damaged.
+    pub async fn next_mail(
         &self,
         workspace: &Name,
         execution: ExecutionId,
         trigger: &Name,
         after: Option<CallbackId>,
-    ) -> Result<Option<Mail>, StoreError> {
+    ) -> Result<Option<(Mail, Option<CallbackRecord>)>, StoreError> {
         let prefix = key::mailbox(workspace, execution, trigger);
         let start = match after {
-            Some(callback) => [&key::mail(workspace, execution, trigger, callback)[..], &[0]].concat(),
+            Some(callback) => behind(&key::mail(workspace, execution, trigger, callback)),
             None => prefix.clone(),
         };
-        self.engine.first(start, key::after_prefix(&prefix))
+        let workspace = workspace.clone();
+        self.look(move |look| {
+            let mail = look.on_disk()?.engine.first(start.clone(), key::after_prefix(&prefix))?;
+            look.with_callback(&workspace, mail, |mail: &Mail| mail.callback)
+        })
+        .await
     }
 
     /// Why another piece of mail has no room in a mailbox; `None` when it has.
-    pub fn no_room_for_mail(
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn no_room_for_mail(
         &self,
         workspace: &Name,
         execution: ExecutionId,
@@ -337,113 +384,218 @@ impl Store {
         let Some(bytes) = limits.bytes_max.checked_sub(bytes) else { return Ok(Some(NoRoom::TooSmall)) };
         let Some(count) = limits.count_max.checked_sub(1) else { return Ok(Some(NoRoom::Full)) };
         let prefix = key::mailbox(workspace, execution, trigger);
-        let has_room = writer::is_below(&self.engine.index, &prefix, &index::Changes::new(), count, bytes)?;
-        Ok((!has_room).then_some(NoRoom::Full))
+        let has_room =
+            move |store: &Self| writer::is_below(&store.engine.index, &prefix, &index::Changes::new(), count, bytes);
+        Ok((!self.read(has_room).await?).then_some(NoRoom::Full))
     }
 
-    /// One piece of mail.
-    pub fn mail(
+    /// One piece of mail, with the record of its callback.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or what is kept is damaged.
+    pub async fn mail(
         &self,
         workspace: &Name,
         execution: ExecutionId,
         trigger: &Name,
         callback: CallbackId,
-    ) -> Result<Option<Mail>, StoreError> {
-        self.engine.get(&key::mail(workspace, execution, trigger, callback))
+    ) -> Result<Option<(Mail, Option<CallbackRecord>)>, StoreError> {
+        let (key, workspace) = (key::mail(workspace, execution, trigger, callback), workspace.clone());
+        self.look(move |look| look.with_callback(&workspace, look.get(&key)?, |mail: &Mail| mail.callback)).await
     }
 
-    /// What is known of a delivery.
-    pub fn delivery(
+    /// What is known of a delivery, with the record of its callback.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or what is kept is damaged.
+    pub async fn delivery(
         &self,
         workspace: &Name,
         flow: &Name,
         trigger: &Name,
         identity: &[u8; 32],
-    ) -> Result<Option<Delivery>, StoreError> {
-        let key = key::delivery(workspace, flow, trigger, identity);
-        let Some(slot) = self.engine.index.get(&key)? else { return Ok(None) };
-        let Some(value) = self.engine.index.value_at(&key, slot)? else { return Ok(None) };
-        Ok(Some(Delivery { revision: slot.revision, ..engine::parse(&key, &value)? }))
+    ) -> Result<Option<(Delivery, Option<CallbackRecord>)>, StoreError> {
+        let (key, workspace) = (key::delivery(workspace, flow, trigger, identity), workspace.clone());
+        self.look(move |look| {
+            let Some((slot, value)) = look.found(&key)? else { return Ok(None) };
+            let delivery = Delivery { revision: slot.revision, ..engine::parse(&key, &value)? };
+            look.with_callback(&workspace, Some(delivery), |delivery| delivery.callback)
+        })
+        .await
     }
 
-    pub fn secrets(&self) -> Result<Vec<(Name, String, SecretRecord)>, StoreError> {
-        self.engine
-            .list_all(key::SECRET, key::workspace_and_text)
-            .map(|secrets| secrets.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
+    /// The secrets of all workspaces, encrypted: workspace, name, record.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn secrets(&self) -> Result<Vec<(Name, String, SecretRecord)>, StoreError> {
+        let secrets = self.read_much(|store| store.engine.list_all(key::SECRET, key::workspace_and_text)).await?;
+        Ok(secrets.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
     }
 
-    pub fn environments(&self) -> Result<Vec<(Name, Name, EnvironmentRecord)>, StoreError> {
-        let list = self.engine.list_all(key::ENVIRONMENT, key::workspace_and_name)?;
+    /// The environments of all workspaces that have a record: workspace, name, record.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn environments(&self) -> Result<Vec<(Name, Name, EnvironmentRecord)>, StoreError> {
+        let list = self.read_much(|store| store.engine.list_all(key::ENVIRONMENT, key::workspace_and_name)).await?;
         Ok(list.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
     }
 
-    /// All variables: workspace, environment, name.
-    pub fn vars(&self) -> Result<Vec<(Name, Name, String, VarRecord)>, StoreError> {
-        let list = self.engine.list_all(key::VAR, key::workspace_name_and_text)?;
+    /// The variables of all workspaces: workspace, environment, name, record.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn vars(&self) -> Result<Vec<(Name, Name, String, VarRecord)>, StoreError> {
+        let list = self.read_much(|store| store.engine.list_all(key::VAR, key::workspace_name_and_text)).await?;
         Ok(list
             .into_iter()
             .map(|((workspace, environment, name), record)| (workspace, environment, name, record))
             .collect())
     }
 
-    /// Origins that callers may be sent to, of all workspaces.
-    pub fn redirect_origins(&self) -> Result<Vec<(Name, String, OriginRecord)>, StoreError> {
-        let list = self.engine.list_all(key::REDIRECT_ORIGIN, key::workspace_and_text)?;
+    /// Origins that callers may be sent to, of all workspaces: workspace, origin, record.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn redirect_origins(&self) -> Result<Vec<(Name, String, OriginRecord)>, StoreError> {
+        let list = self.read_much(|store| store.engine.list_all(key::REDIRECT_ORIGIN, key::workspace_and_text)).await?;
         Ok(list.into_iter().map(|((workspace, origin), record)| (workspace, origin, record)).collect())
     }
 
-    pub fn user(&self, workspace: &Name, id: &str) -> Result<Option<UserRecord>, StoreError> {
-        self.engine.get(&key::user(workspace, id))
+    /// One user.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the record is damaged.
+    pub async fn user(&self, workspace: &Name, id: &str) -> Result<Option<UserRecord>, StoreError> {
+        self.get(key::user(workspace, id)).await
     }
 
-    /// Users by their ids, from the one after `after` on.
-    pub fn users(
+    /// Users by their ids, from the one after `after` on, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn users(
         &self,
         workspace: &Name,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, UserRecord)>, StoreError> {
         let prefix = key::users(workspace);
-        let start = after.map_or_else(|| prefix.clone(), |after| [&key::user(workspace, after)[..], &[0]].concat());
-        self.engine.range(start, key::after_prefix(&prefix), prefix.len(), limit)
+        let start = after.map_or_else(|| prefix.clone(), |after| behind(&key::user(workspace, after)));
+        self.read(move |store| store.engine.range(start, key::after_prefix(&prefix), prefix.len(), limit)).await
     }
 
-    pub fn user_token(&self, workspace: &Name, hash: &str) -> Result<Option<UserTokenRecord>, StoreError> {
-        self.engine.get(&key::user_token(workspace, hash))
-    }
-
-    /// The hashes of a user's tokens.
-    pub fn user_tokens(&self, workspace: &Name, user: &str) -> Result<Vec<String>, StoreError> {
-        let prefix = key::tokens_of_user(workspace, user);
-        self.engine.scan_keys(prefix.clone(), key::after_prefix(&prefix), usize::MAX, |key| {
-            key.get(prefix.len()..).and_then(key::text)
+    /// The token with a hash, and its user as far as that is there.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or a record is damaged.
+    pub async fn user_of_token(
+        &self,
+        workspace: &Name,
+        hash: &str,
+    ) -> Result<Option<(UserTokenRecord, Option<UserRecord>)>, StoreError> {
+        let (workspace, key) = (workspace.clone(), key::user_token(workspace, hash));
+        self.look(move |look| {
+            let Some(token) = look.get::<UserTokenRecord>(&key)? else { return Ok(None) };
+            let user = look.get(&key::user(&workspace, &token.user))?;
+            Ok(Some((token, user)))
         })
+        .await
     }
 
-    pub fn ticket(&self, workspace: &Name, id: TicketId) -> Result<Option<TicketRecord>, StoreError> {
-        self.engine.get(&key::ticket(workspace, id))
+    /// The tokens of a user by their hashes, from the one after `after` on, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn user_tokens(
+        &self,
+        workspace: &Name,
+        user: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(String, UserTokenRecord), String>, StoreError> {
+        let (workspace, prefix) = (workspace.clone(), key::tokens_of_user(workspace, user));
+        let start = after.map_or_else(|| prefix.clone(), |after| behind(&[&prefix[..], after.as_bytes()].concat()));
+        self.read(move |store| {
+            let hash = |key: &[u8]| key.get(prefix.len()..).and_then(key::text);
+            let Page { items, next } = store.engine.page_of_keys(start, &prefix, limit, hash)?;
+            let mut tokens = Vec::with_capacity(items.len());
+            for hash in items {
+                let token = store.engine.get(&key::user_token(&workspace, &hash))?;
+                tokens.extend(token.map(|token| (hash, token)));
+            }
+            Ok(Page { items: tokens, next })
+        })
+        .await
     }
 
-    /// The workspace and the id of the ticket with this state.
-    pub fn ticket_of_state(&self, state: Uuid) -> Result<Option<(Name, TicketId)>, StoreError> {
-        self.engine.get(&key::ticket_state(state))
+    /// One ticket.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the record is damaged.
+    pub async fn ticket(&self, workspace: &Name, id: TicketId) -> Result<Option<TicketRecord>, StoreError> {
+        self.get(key::ticket(workspace, id)).await
     }
 
-    pub fn tokens(&self) -> Result<Vec<(String, TokenRecord)>, StoreError> {
-        self.engine.list_all(key::TOKEN, key::text)
+    /// The ticket with this state, and its workspace.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or a record is damaged.
+    pub async fn ticket_of_state(&self, state: Uuid) -> Result<Option<(Name, TicketRecord)>, StoreError> {
+        let key = key::ticket_state(state);
+        self.look(move |look| {
+            let Some((workspace, id)) = look.get::<(Name, TicketId)>(&key)? else { return Ok(None) };
+            let ticket = look.get(&key::ticket(&workspace, id))?;
+            Ok(ticket.map(|ticket| (workspace, ticket)))
+        })
+        .await
+    }
+
+    /// The tokens of administrators by their ids.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn tokens(&self) -> Result<Vec<(String, TokenRecord)>, StoreError> {
+        self.read_much(|store| store.engine.list_all(key::TOKEN, key::text)).await
     }
 
     /// A value of a plugin's own state.
-    pub fn state(&self, workspace: &Name, plugin: &Name, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the value is damaged.
+    pub async fn state(&self, workspace: &Name, plugin: &Name, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let key = key::state(workspace, plugin, key);
-        let Some(text) = self.engine.get::<String>(&key)? else { return Ok(None) };
-        let decoded = base64::engine::general_purpose::STANDARD_NO_PAD.decode(text);
-        decoded.map(Some).map_err(|error| StoreError::damaged(&key, error.to_string()))
+        self.look(move |look| {
+            let Some(text) = look.get::<String>(&key)? else { return Ok(None) };
+            let decoded = base64::engine::general_purpose::STANDARD_NO_PAD.decode(text);
+            Ok(Some(decoded.map_err(|error| StoreError::damaged(&key, error.to_string()))?))
+        })
+        .await
     }
 
     /// How many keys a plugin's state has, counted no further than `max`.
-    pub fn state_count(&self, workspace: &Name, plugin: &Name, max: usize) -> Result<usize, StoreError> {
-        self.engine.count(&key::states(workspace, plugin), max)
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn state_count(&self, workspace: &Name, plugin: &Name, max: usize) -> Result<usize, StoreError> {
+        let prefix = key::states(workspace, plugin);
+        self.read(move |store| store.engine.count(&prefix, max)).await
     }
 
     /// Forgets executions that ended before `cutoff`, the oldest of those that have ended while there are more than
@@ -453,19 +605,11 @@ impl Store {
     ///
     /// The store failed.
     pub async fn forget(&self, cutoff: Timestamp, executions_max: Option<usize>) -> Result<Forgotten, StoreError> {
-        retention::forget(&self.engine, cutoff, executions_max).await
+        retention::forget(self, cutoff, executions_max).await
     }
 
-    /// Forgets tickets made before `cutoff` that `is_useless` says nothing can come of: how many.
-    pub async fn forget_tickets(
-        &self,
-        cutoff: Timestamp,
-        is_useless: &(dyn Fn(&Name, &TicketRecord) -> Result<bool, StoreError> + Send + Sync),
-    ) -> Result<usize, StoreError> {
-        retention::forget_tickets(&self.engine, cutoff, is_useless).await
-    }
-
-    /// Writes a backup while changes go on, line by line: everything as it is at the end, and `files`. Blocks.
+    /// Writes a backup while changes go on, line by line: everything as it is at the end, and `files`. Blocks. What it reads and
+    /// writes through are functions: this is no part of what another engine has to do, but of what this one is kept in.
     ///
     /// # Errors
     ///
@@ -478,7 +622,8 @@ impl Store {
         backup::write(&self.engine, files, out)
     }
 
-    /// Reads a backup into this store, which must be empty: how many lines it had.
+    /// Reads a backup into this store, which must be empty: how many lines it had. As with [`Store::backup`], another engine need not
+    /// have it.
     ///
     /// # Errors
     ///
@@ -491,7 +636,11 @@ impl Store {
         backup::restore(&self.engine, lines, file).await
     }
 
-    /// Reads every record and checks it.
+    /// Reads every record and checks it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Something could not be read at all.
     pub fn verify(&self) -> Result<Findings, StoreError> {
         verify::verify(&self.engine)
     }
@@ -505,6 +654,11 @@ impl Store {
     pub fn size_bytes(&self) -> u64 {
         self.engine.size_bytes() + recent::size_bytes(&self.directory.join(RECENT))
     }
+}
+
+/// The first key behind one.
+fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
 }
 
 #[cfg(test)]

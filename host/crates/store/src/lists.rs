@@ -27,7 +27,22 @@ const ROWS_MAX: usize = 4096;
 impl Store {
     /// Callbacks that are wanted, newest first, older than `before`. A page may have fewer than there are, or none: where `next`
     /// says, the others are.
-    pub fn callbacks(
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or a record is damaged.
+    pub async fn callbacks(
+        &self,
+        workspace: &Name,
+        before: Option<Id>,
+        limit: usize,
+        wanted: &CallbackFilter,
+    ) -> Result<Page<CallbackSummary>, StoreError> {
+        let (workspace, wanted) = (workspace.clone(), wanted.clone());
+        self.read_much(move |store| store.page_of_callbacks(&workspace, before, limit, &wanted)).await
+    }
+
+    fn page_of_callbacks(
         &self,
         workspace: &Name,
         before: Option<Id>,
@@ -57,40 +72,57 @@ impl Store {
     }
 
     /// Executions that are wanted, newest first, older than `before`. A page may have fewer than there are, as above.
-    pub fn executions(
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or an execution is damaged.
+    pub async fn executions(
         &self,
         workspace: &Name,
         before: Option<Id>,
         limit: usize,
         wanted: &ExecutionFilter,
     ) -> Result<Page<Summary>, StoreError> {
-        let Some(ids) = before_and(before, wanted.time.ids()) else { return Ok(Page::default()) };
-        let rows = self.engine.rows_of_executions(workspace, wanted)?;
-        let key_of = |id| key::execution(workspace, ExecutionId::from_bytes(id));
-        page(
-            limit,
-            self.engine.places(key::executions(workspace), rows, &ids)?,
-            |id, slot| self.engine.value_of(&key_of(id), slot),
-            |id, value| Ok(Some(journal::summary(&key_of(id), value)?).filter(|summary| wanted.accepts(summary))),
-        )
+        let (workspace, wanted) = (workspace.clone(), wanted.clone());
+        self.read_much(move |store| {
+            let Some(ids) = before_and(before, wanted.time.ids()) else { return Ok(Page::default()) };
+            let engine = &store.engine;
+            let rows = engine.rows_of_executions(&workspace, &wanted)?;
+            let key_of = |id| key::execution(&workspace, ExecutionId::from_bytes(id));
+            page(
+                limit,
+                engine.places(key::executions(&workspace), rows, &ids)?,
+                |id, slot| engine.value_of(&key_of(id), slot),
+                |id, value| Ok(Some(journal::summary(&key_of(id), value)?).filter(|summary| wanted.accepts(summary))),
+            )
+        })
+        .await
     }
 
     /// Tickets that are wanted, newest first, older than `before`. A page may have fewer than there are, as above.
-    pub fn tickets(
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or a record is damaged.
+    pub async fn tickets(
         &self,
         workspace: &Name,
         before: Option<Id>,
         limit: usize,
         wanted: &TicketFilter,
     ) -> Result<Page<TicketRecord>, StoreError> {
-        let Some(ids) = before_and(before, [0; 16]..=[0xff; 16]) else { return Ok(Page::default()) };
-        let key_of = |id| key::ticket(workspace, TicketId::from_bytes(id));
-        page(
-            limit,
-            self.engine.newest(key::tickets(workspace), &ids),
-            |id, slot| self.engine.index.value_at(&key_of(id), slot),
-            |id, value| Ok(Some(parse(&key_of(id), value)?).filter(|ticket| wanted.accepts(ticket))),
-        )
+        let (workspace, wanted) = (workspace.clone(), wanted.clone());
+        self.read_much(move |store| {
+            let Some(ids) = before_and(before, [0; 16]..=[0xff; 16]) else { return Ok(Page::default()) };
+            let (engine, key_of) = (&store.engine, |id| key::ticket(&workspace, TicketId::from_bytes(id)));
+            page(
+                limit,
+                engine.newest(key::tickets(&workspace), &ids),
+                |id, slot| engine.index.value_at(&key_of(id), slot),
+                |id, value| Ok(Some(parse(&key_of(id), value)?).filter(|ticket| wanted.accepts(ticket))),
+            )
+        })
+        .await
     }
 }
 

@@ -28,9 +28,10 @@
 //! time of making a file longer. Zeros are where no frame was written yet.
 
 use ringback_records::file::sync_directory;
+use rustix::io::ReadWriteFlags;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -48,6 +49,8 @@ const EXTENSION: &str = "log";
 const PREPARED: &str = "next";
 /// Bytes that are read or written at a time where there are only zeros.
 const ZEROS: usize = 1 << 20;
+/// Longest value that is copied on a thread that answers callers, in bytes.
+const AT_ONCE_BYTES_MAX: u32 = 64 << 10;
 
 /// A place in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +127,16 @@ impl Record<'_> {
         };
         Ok((Record { key, revision: u32::from_be_bytes([r0, r1, r2, r3]), value }, rest))
     }
+}
+
+/// The value of the record that some bytes are.
+fn value_of(mut bytes: Vec<u8>, key: &[u8]) -> Result<Vec<u8>, String> {
+    let (record, _) = Record::decode(&bytes)?;
+    if record.key != key {
+        return Err("another record is here than the index says".to_owned());
+    }
+    let value_length = record.value.map(<[u8]>::len).ok_or("the key is gone")?;
+    Ok(bytes.split_off(bytes.len() - value_length))
 }
 
 /// A group of records on its way to the log.
@@ -260,12 +273,23 @@ impl Log {
         };
         let mut bytes = vec![0; RECORD_HEADER + key.len() + value_length as usize];
         file.read_exact_at(&mut bytes, at.offset)?;
-        let (record, _) = Record::decode(&bytes).map_err(damaged)?;
-        if record.key != key {
-            return Err(damaged("another record is here than the index says".to_owned()));
+        value_of(bytes, key).map(Some).map_err(damaged)
+    }
+
+    /// The same without waiting for a disk: `None` where the system does not have it in memory, or does not say so. What is wrong
+    /// with it says who reads it.
+    pub(super) fn read_at_once(&self, at: Position, key: &[u8], value_length: u32) -> Option<Vec<u8>> {
+        if value_length > AT_ONCE_BYTES_MAX {
+            return None;
         }
-        let value_length = record.value.map(<[u8]>::len).ok_or_else(|| damaged("the key is gone".to_owned()))?;
-        Ok(Some(bytes.split_off(bytes.len() - value_length)))
+        let file = self.segment(at.segment)?;
+        let mut bytes = vec![0; RECORD_HEADER + key.len() + value_length as usize];
+        let into = &mut [IoSliceMut::new(&mut bytes)];
+        let read = rustix::io::preadv2(&file, into, at.offset, ReadWriteFlags::NOWAIT).ok()?;
+        if read < bytes.len() {
+            return None;
+        }
+        value_of(bytes, key).ok()
     }
 
     /// The beginning of the oldest segment.

@@ -4,6 +4,7 @@ use super::{Deployed, Flows, ids};
 use crate::weight::LoadedFlow;
 use ringback_records::flow::CallbackIds;
 use ringback_records::name::Name;
+use ringback_records::time::Timestamp;
 use ringback_rules::face::{self, Address, Face, Target};
 use ringback_rules::flow::Flow;
 use ringback_store::StoreError;
@@ -38,6 +39,8 @@ type Place = (&'static str, String);
 #[derive(Clone, Default)]
 pub(super) struct Routes {
     pub(super) flows: BTreeMap<(Name, Name), Arc<Deployed>>,
+    /// Those that this version cannot read, with when they were made.
+    pub(super) unreadable: BTreeMap<(Name, Name), Option<Timestamp>>,
     urls: HashMap<Place, Url>,
 }
 
@@ -76,7 +79,9 @@ impl Routes {
     }
 
     pub(super) fn remove(&mut self, workspace: &Name, name: &Name) {
-        self.flows.remove(&(workspace.clone(), name.clone()));
+        let key = (workspace.clone(), name.clone());
+        self.flows.remove(&key);
+        self.unreadable.remove(&key);
         self.urls.retain(|_, url| url.workspace != *workspace || url.flow != *name);
     }
 
@@ -174,28 +179,43 @@ impl Flows {
     /// # Errors
     ///
     /// The store failed.
-    pub fn route(&self, path: &str) -> Result<Option<Route>, StoreError> {
-        let table = self.inner.deployed.load();
-        let found = face::addresses(path).find_map(|(face, Address { key, prefix })| {
-            let url = table.urls.get(&(face.name(), key))?;
-            Some((face, url, prefix))
-        });
-        let Some((face, url, prefix)) = found else { return Ok(None) };
-        match &url.leads {
-            Leads::Nowhere => Ok(None),
-            Leads::Here(route) => Ok(Some(Route { prefix, ..route.clone() })),
-            Leads::Back { trigger, version, callback } => {
-                let Some(flow) = self.version(&url.workspace, &url.flow, *version)? else { return Ok(None) };
-                let Some(index) = ids::position(&flow, trigger) else { return Ok(None) };
-                let deployed = table.find(&url.workspace, &url.flow);
-                let of = callback.as_ref().map(|name| deployed.and_then(|known| routed(known, &flow, index, name)));
-                let callback = match of {
-                    None => None,
-                    Some(Some(routed)) => Some(routed),
-                    Some(None) => return Ok(None),
-                };
-                Ok(Some(Route { workspace: url.workspace.clone(), flow, trigger: index, face, callback, prefix }))
+    pub async fn route(&self, path: &str) -> Result<Option<Route>, StoreError> {
+        let (face, back, prefix) = {
+            let table = self.inner.deployed.load();
+            let found = face::addresses(path).find_map(|(face, Address { key, prefix })| {
+                let url = table.urls.get(&(face.name(), key))?;
+                Some((face, url, prefix))
+            });
+            let Some((face, url, prefix)) = found else { return Ok(None) };
+            match &url.leads {
+                Leads::Nowhere => return Ok(None),
+                Leads::Here(route) => return Ok(Some(Route { prefix, ..route.clone() })),
+                Leads::Back { .. } => (face, url.clone(), prefix),
             }
-        }
+        };
+        // On the heap: what is rare must not make the work of every callback larger.
+        Box::pin(self.route_back(face, back, prefix)).await
+    }
+
+    /// Where a URL leads that only an earlier version had.
+    async fn route_back(
+        &self,
+        face: &'static dyn Face,
+        url: Url,
+        prefix: Option<String>,
+    ) -> Result<Option<Route>, StoreError> {
+        let Url { workspace, flow: name, leads: Leads::Back { trigger, version, callback }, .. } = url else {
+            return Ok(None);
+        };
+        let Some(flow) = self.version(&workspace, &name, version).await? else { return Ok(None) };
+        let Some(index) = ids::position(&flow, &trigger) else { return Ok(None) };
+        let deployed = self.find(&workspace, &name);
+        let of = callback.map(|name| deployed.and_then(|known| routed(&known, &flow, index, &name)));
+        let callback = match of {
+            None => None,
+            Some(Some(routed)) => Some(routed),
+            Some(None) => return Ok(None),
+        };
+        Ok(Some(Route { workspace, flow, trigger: index, face, callback, prefix }))
     }
 }

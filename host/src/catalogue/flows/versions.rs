@@ -6,12 +6,16 @@ use ringback_records::flow::{FlowRecord, FlowVersionRecord};
 use ringback_records::name::{ExecutionId, Name};
 use ringback_records::sync::lock;
 use ringback_rules::flow::parse;
-use ringback_store::{StoreError, Write};
+use ringback_store::{Store, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Most bytes of source of the earlier versions that stay ready to run in memory.
 const READY_BYTES_MAX: usize = 4 << 20;
+
+/// Versions that are read together: with their sources, and by their numbers alone.
+const PAGE: usize = 32;
+const NUMBERS_PAGE: usize = 1000;
 
 /// A flow of a workspace in one version.
 type Key = (Name, Name, u32);
@@ -66,7 +70,12 @@ impl Flows {
     /// # Errors
     ///
     /// The store failed.
-    pub fn version(&self, workspace: &Name, name: &Name, version: u32) -> Result<Option<Arc<LoadedFlow>>, StoreError> {
+    pub async fn version(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        version: u32,
+    ) -> Result<Option<Arc<LoadedFlow>>, StoreError> {
         if let Some(deployed) = self.inner.deployed.load().find(workspace, name)
             && deployed.flow.version == version
         {
@@ -76,7 +85,7 @@ impl Flows {
         if let Some(flow) = lock(&self.inner.ready).get(&key) {
             return Ok(Some(flow));
         }
-        let Some(record) = self.inner.store.flow_version(workspace, name, version)? else { return Ok(None) };
+        let Some(record) = self.inner.store.flow_version(workspace, name, version).await? else { return Ok(None) };
         let Ok(parsed) = parse(&record.source, version) else { return Ok(None) };
         let flow = Arc::new(LoadedFlow::from(parsed.flow));
         lock(&self.inner.ready).put(key, Arc::clone(&flow), record.source.len());
@@ -88,7 +97,7 @@ impl Flows {
     /// # Errors
     ///
     /// The store failed.
-    pub fn trigger(
+    pub async fn trigger(
         &self,
         workspace: &Name,
         name: &Name,
@@ -100,7 +109,7 @@ impl Flows {
             return Ok(Some((Arc::clone(&deployed.flow), index)));
         }
         let Some(gone) = deployed.record.gone.get(&id) else { return Ok(None) };
-        let flow = self.version(workspace, name, gone.version)?;
+        let flow = self.version(workspace, name, gone.version).await?;
         Ok(flow.and_then(|flow| ids::position(&flow, &id).map(|index| (flow, index))))
     }
 
@@ -109,15 +118,19 @@ impl Flows {
     /// # Errors
     ///
     /// There is no such flow, or the store failed.
-    pub fn versions(&self, workspace: &Name, name: &Name) -> Result<Vec<Version>, FlowError> {
+    pub async fn versions(&self, workspace: &Name, name: &Name) -> Result<Vec<Version>, FlowError> {
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
-        let mut versions = Vec::new();
-        for version in self.inner.store.flow_versions(workspace, name)? {
-            let record = self.inner.store.flow_version(workspace, name, version)?;
-            let active = version == deployed.record.version;
-            versions.extend(record.map(|record| Version { version, active, record }));
+        let active = deployed.record.version;
+        let (mut versions, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.inner.store.flow_version_records(workspace, name, after, PAGE).await?;
+            let version = |(version, record)| Version { version, active: version == active, record };
+            versions.extend(page.items.into_iter().map(version));
+            after = page.next;
+            if after.is_none() {
+                return Ok(versions);
+            }
         }
-        Ok(versions)
     }
 
     /// One version of a flow.
@@ -125,12 +138,12 @@ impl Flows {
     /// # Errors
     ///
     /// There is no such flow or version, or the store failed.
-    pub fn one_version(&self, workspace: &Name, name: &Name, version: u32) -> Result<Version, FlowError> {
+    pub async fn one_version(&self, workspace: &Name, name: &Name, version: u32) -> Result<Version, FlowError> {
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
-        match self.inner.store.flow_version(workspace, name, version)? {
+        match self.inner.store.flow_version(workspace, name, version).await? {
             Some(record) => Ok(Version { version, active: version == deployed.record.version, record }),
             None => {
-                let kept = self.inner.store.flow_versions(workspace, name)?;
+                let kept = kept_versions(&self.inner.store, workspace, name).await?;
                 let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
                 Err(FlowError::NoVersion { name: name.clone(), version, kept: kept.join(", ") })
             }
@@ -143,7 +156,7 @@ impl Flows {
     /// # Errors
     ///
     /// There is no such flow or version, or the store failed.
-    pub fn difference(
+    pub async fn difference(
         &self,
         workspace: &Name,
         name: &Name,
@@ -152,7 +165,8 @@ impl Flows {
     ) -> Result<(u32, String), FlowError> {
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
         let to = to.unwrap_or(deployed.record.version);
-        let (before, after) = (self.one_version(workspace, name, from)?, self.one_version(workspace, name, to)?);
+        let before = self.one_version(workspace, name, from).await?;
+        let after = self.one_version(workspace, name, to).await?;
         Ok((to, difference::between(&before.record.source, &after.record.source)))
     }
 
@@ -171,24 +185,25 @@ impl Flows {
         let mut users = Vec::new();
         for deployed in self.list(workspace) {
             let FlowRecord { name, version, .. } = &deployed.record;
-            let mut earlier = BTreeSet::new();
-            for known in self.inner.store.flow_versions(workspace, name)? {
-                let Some(record) = self.inner.store.flow_version(workspace, name, known)? else { continue };
-                if !names_plugin(&record, plugin) {
-                    continue;
+            let (mut earlier, mut after) = (BTreeSet::new(), None);
+            loop {
+                let page = self.inner.store.flow_version_records(workspace, name, after, PAGE).await?;
+                for (known, _) in page.items.into_iter().filter(|(_, record)| names_plugin(record, plugin)) {
+                    if known == *version {
+                        users.push(format!("the flow {name}"));
+                    } else {
+                        earlier.insert(known);
+                    }
                 }
-                if known == *version {
-                    users.push(format!("the flow {name}"));
-                } else {
-                    earlier.insert(known);
+                after = page.next;
+                if after.is_none() {
+                    break;
                 }
             }
             if earlier.is_empty() {
                 continue;
             }
-            let (store, workspace, flow) = (self.inner.store.clone(), workspace.clone(), name.clone());
-            let living = tokio::task::spawn_blocking(move || store.living_versions(&workspace, &flow, &earlier));
-            let living = living.await.map_err(|error| StoreError::Read(error.to_string()))??;
+            let living = self.inner.store.living_versions(workspace, name, earlier).await?;
             users.extend(living.iter().map(|version| format!("executions of the flow {name} in version {version}")));
         }
         Ok(users)
@@ -214,22 +229,20 @@ impl Flows {
         if (deployed.record.version as usize) <= self.inner.versions_kept {
             return Ok(0);
         }
-        let mut old = self.inner.store.flow_versions(workspace, name)?;
+        let mut old = kept_versions(&self.inner.store, workspace, name).await?;
         old.truncate(old.len().saturating_sub(self.inner.versions_kept));
         let mut unneeded: BTreeSet<u32> =
             old.into_iter().filter(|version| *version < deployed.record.version).collect();
         let users = lock(&self.inner.users).get(&(workspace.clone(), name.clone())).cloned().unwrap_or_default();
         for (version, user) in users {
-            if unneeded.contains(&version) && self.inner.store.has_execution(workspace, user)? {
+            if unneeded.contains(&version) && self.inner.store.has_execution(workspace, user).await? {
                 unneeded.remove(&version);
             }
         }
         if unneeded.is_empty() {
             return Ok(0);
         }
-        let (store, scanned) = (self.inner.store.clone(), (workspace.clone(), name.clone(), unneeded.clone()));
-        let found = tokio::task::spawn_blocking(move || store.users_of_versions(&scanned.0, &scanned.1, &scanned.2));
-        let found = found.await.map_err(|error| StoreError::Read(error.to_string()))??;
+        let found = self.inner.store.users_of_versions(workspace, name, unneeded.clone()).await?;
         unneeded.retain(|version| !found.contains_key(version));
         lock(&self.inner.users).entry((workspace.clone(), name.clone())).or_default().extend(found);
         if unneeded.is_empty() {
@@ -247,6 +260,19 @@ impl Flows {
         self.commit(vec![delete, put], |routes| routes.put(&workspace, changed.clone())).await?;
         lock(&self.inner.ready).forget(&workspace, &name);
         Ok(count)
+    }
+}
+
+/// The numbers of the versions of a flow that are kept, oldest first.
+pub(super) async fn kept_versions(store: &Store, workspace: &Name, name: &Name) -> Result<Vec<u32>, StoreError> {
+    let (mut kept, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.flow_versions(workspace, name, after, NUMBERS_PAGE).await?;
+        kept.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return Ok(kept);
+        }
     }
 }
 

@@ -20,7 +20,7 @@ impl State for StoredState {
         plugin: &'a Name,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<Vec<u8>>, StateError>> {
-        Box::pin(async move { self.0.state(workspace, plugin, key).map_err(unavailable) })
+        Box::pin(async move { self.0.state(workspace, plugin, key).await.map_err(unavailable) })
     }
 
     fn set<'a>(
@@ -33,8 +33,8 @@ impl State for StoredState {
         dry_run: bool,
     ) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move {
-            let is_new = self.0.state(workspace, plugin, &key).map_err(unavailable)?.is_none();
-            if is_new && self.0.state_count(workspace, plugin, keys_max).map_err(unavailable)? >= keys_max {
+            let is_new = self.0.state(workspace, plugin, &key).await.map_err(unavailable)?.is_none();
+            if is_new && self.0.state_count(workspace, plugin, keys_max).await.map_err(unavailable)? >= keys_max {
                 return Err(StateError::TooManyKeys);
             }
             if dry_run {

@@ -2,7 +2,7 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Path, Query};
-use super::{List, PageQuery, answer, filters, read};
+use super::{List, PageQuery, answer, filters};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::pipeline::{Replay, ReplayError};
@@ -77,7 +77,7 @@ async fn list_callbacks(
         reason: filters::text("reason", filter.reason.as_deref())?,
         text: filters::text("text", filter.text.as_deref())?,
     };
-    let page = read(move || app.store.callbacks(&caller.workspace, before, limit, &wanted)).await?;
+    let page = app.store.callbacks(&caller.workspace, before, limit, &wanted).await?;
     Ok(answer(StatusCode::OK, List::page(page, |callback| callback)))
 }
 
@@ -93,7 +93,7 @@ async fn show_callback(
 ) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no callback {id}"));
     let id: CallbackId = id.parse().map_err(|_| missing())?;
-    let record = read(move || app.store.callback(&caller.workspace, id)).await?.ok_or_else(missing)?;
+    let record = app.store.callback(&caller.workspace, id).await?.ok_or_else(missing)?;
     Ok(answer(StatusCode::OK, record))
 }
 

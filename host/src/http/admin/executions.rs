@@ -2,7 +2,7 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Path, Query};
-use super::{List, PageQuery, answer, filters, read};
+use super::{List, PageQuery, answer, filters};
 use crate::app::App;
 use crate::http::error::Problem;
 use crate::runner::ChangeError;
@@ -117,7 +117,7 @@ async fn list_executions(
         time: filters::time(filter.since.as_deref(), filter.until.as_deref())?,
         reason: filters::text("reason", filter.reason.as_deref())?,
     };
-    let page = read(move || app.store.executions(&caller.workspace, before, limit, &wanted)).await?;
+    let page = app.store.executions(&caller.workspace, before, limit, &wanted).await?;
     Ok(answer(StatusCode::OK, List::page(page, |summary| view(summary, None))))
 }
 
@@ -129,7 +129,7 @@ async fn show_execution(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = parse(&id)?;
-    let found = read(move || app.store.execution(&caller.workspace, id)).await?;
+    let found = app.store.execution(&caller.workspace, id).await?;
     let (summary, journal) = found.ok_or_else(|| missing(id))?;
     Ok(answer(StatusCode::OK, view(summary, Some(journal))))
 }

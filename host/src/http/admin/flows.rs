@@ -293,7 +293,7 @@ async fn list_versions(
     caller: Viewer,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let versions = app.flows.versions(&caller.workspace, &parse_name(&name)?)?;
+    let versions = app.flows.versions(&caller.workspace, &parse_name(&name)?).await?;
     let views = versions.into_iter().map(|version| FlowVersionView { source: None, ..version_view(version) });
     Ok(answer(StatusCode::OK, List::whole(views.collect())))
 }
@@ -305,7 +305,7 @@ async fn show_version(
     caller: Viewer,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let version = app.flows.one_version(&caller.workspace, &parse_name(&name)?, parse_version(&version)?)?;
+    let version = app.flows.one_version(&caller.workspace, &parse_name(&name)?, parse_version(&version)?).await?;
     Ok(answer(StatusCode::OK, version_view(version)))
 }
 
@@ -318,7 +318,7 @@ async fn compare_versions(
     Query(query): Query<CompareQuery>,
 ) -> Result<Response, Problem> {
     let from = parse_version(&version)?;
-    let (to, diff) = app.flows.difference(&caller.workspace, &parse_name(&name)?, from, query.to)?;
+    let (to, diff) = app.flows.difference(&caller.workspace, &parse_name(&name)?, from, query.to).await?;
     Ok(answer(StatusCode::OK, DifferenceView { from, to, diff }))
 }
 

@@ -2,7 +2,7 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Json, Path, Query};
-use super::{List, PageQuery, answer, read};
+use super::{List, PageQuery, answer};
 use crate::app::App;
 use crate::catalogue::tickets::TicketError;
 use crate::http::error::Problem;
@@ -135,8 +135,7 @@ async fn list_tickets(
     let now = Timestamp::now();
     let wanted = TicketFilter { standing: wanted.map(|standing| (now, standing)), plugin: None };
     let (before, limit) = (page.before()?, page.limit()?);
-    let (tickets, workspace) = (app.tickets.clone(), caller.workspace.clone());
-    let page = read(move || tickets.list(&workspace, before, limit, &wanted, gone)).await?;
+    let page = app.tickets.list(&caller.workspace, before, limit, &wanted, gone).await?;
     Ok(answer(StatusCode::OK, List::page(page, |ticket| view(&app, &caller.workspace, ticket))))
 }
 
@@ -154,8 +153,8 @@ async fn create_ticket(
 /// Shows one ticket.
 #[utoipa::path(get, path = "/v1/tickets/{id}", tag = "tickets", params(("id" = String, Path)), responses((status = 200, body = TicketView), (status = "4XX", body = Problem)))]
 async fn show_ticket(State(app): State<Arc<App>>, caller: Viewer, Path(id): Path<String>) -> Result<Response, Problem> {
-    let found = id.parse::<TicketId>().ok().map(|id| app.tickets.get(&caller.workspace, id)).transpose()?.flatten();
-    let ticket = found.ok_or_else(|| missing(&id))?;
+    let parsed: TicketId = id.parse().map_err(|_| missing(&id))?;
+    let ticket = app.tickets.get(&caller.workspace, parsed).await?.ok_or_else(|| missing(&id))?;
     Ok(answer(StatusCode::OK, view(&app, &caller.workspace, ticket)))
 }
 

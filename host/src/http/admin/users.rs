@@ -94,7 +94,7 @@ async fn list_users(
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = query.limit()?;
-    let mut users = app.users.list(&caller.workspace, query.cursor.as_deref(), limit + 1)?;
+    let mut users = app.users.list(&caller.workspace, query.cursor.as_deref(), limit + 1).await?;
     let has_more = users.len() > limit;
     users.truncate(limit);
     let next_cursor = users.last().filter(|_| has_more).map(|(id, _)| id.clone());
@@ -105,7 +105,7 @@ async fn list_users(
 /// Shows one user.
 #[utoipa::path(get, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path)), responses((status = 200, body = UserView), (status = "4XX", body = Problem)))]
 async fn show_user(State(app): State<Arc<App>>, caller: Viewer, Path(id): Path<String>) -> Result<Response, Problem> {
-    let record = app.users.get(&caller.workspace, &id)?.ok_or_else(|| missing(&id))?;
+    let record = app.users.get(&caller.workspace, &id).await?.ok_or_else(|| missing(&id))?;
     Ok(answer(StatusCode::OK, view(id, record)))
 }
 
@@ -139,8 +139,8 @@ async fn list_user_tokens(
     caller: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    app.users.get(&caller.workspace, &id)?.ok_or_else(|| missing(&id))?;
-    let tokens = app.users.tokens(&caller.workspace, &id)?.into_iter();
+    app.users.get(&caller.workspace, &id).await?.ok_or_else(|| missing(&id))?;
+    let tokens = app.users.tokens(&caller.workspace, &id).await?.into_iter();
     let views = tokens.map(|(hash, record)| UserTokenView {
         id: token_id(&hash),
         created_at: record.created_at,
@@ -169,7 +169,7 @@ async fn remove_user_token(
     caller: Author,
     Path((id, token)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    app.users.get(&caller.workspace, &id)?.ok_or_else(|| missing(&id))?;
+    app.users.get(&caller.workspace, &id).await?.ok_or_else(|| missing(&id))?;
     if app.users.remove_token(&caller.workspace, &id, &token).await? {
         return Ok(StatusCode::NO_CONTENT);
     }

@@ -80,8 +80,8 @@ pub(super) fn mark(number: u32) -> Write {
     Write::PutState { workspace: here(), plugin: here(), key: format!("mark{number:03}"), value: vec![1] }
 }
 
-pub(super) fn marks(store: &Store) -> usize {
-    store.state_count(&here(), &here(), usize::MAX).unwrap()
+pub(super) async fn marks(store: &Store) -> usize {
+    store.state_count(&here(), &here(), usize::MAX).await.unwrap()
 }
 
 pub(super) fn input() -> Input {

@@ -57,16 +57,19 @@ fn callback(random: &mut Random, executions: &[ExecutionId]) -> CallbackRecord {
     }
 }
 
-/// Writes it where the server would.
-async fn write(store: &Store, record: &CallbackRecord) {
+/// Writes it where the server would, instead of what was there before.
+async fn write(store: &Store, before: Option<Outcome>, record: &CallbackRecord) {
     if matches!(record.outcome, Outcome::Ignored | Outcome::Rejected | Outcome::Failed)
         && !record.id.as_bytes()[15].is_multiple_of(4)
     {
         assert!(store.keep_recent(&workspace(), record));
     } else {
-        let put = Write::PutCallback { workspace: workspace(), record: Box::new(record.clone()) };
-        store.commit(vec![put]).await.unwrap();
+        store.commit(vec![put_callback(before, record)]).await.unwrap();
     }
+}
+
+fn put_callback(before: Option<Outcome>, record: &CallbackRecord) -> Write {
+    Write::PutCallback { workspace: workspace(), before, record: Box::new(record.clone()) }
 }
 
 /// The same as a version did that had no rows.
@@ -105,7 +108,7 @@ fn callback_filter(random: &mut Random, ids: &[Id], executions: &[ExecutionId]) 
 
 /// The ids of all pages; something happens between them.
 async fn walk<T>(
-    page: impl Fn(Option<Id>) -> Result<Page<T>, StoreError>,
+    page: impl AsyncFn(Option<Id>) -> Result<Page<T>, StoreError>,
     limit: usize,
     id: impl Fn(&T) -> Id,
     mut between: impl AsyncFnMut(),
@@ -113,7 +116,7 @@ async fn walk<T>(
     let (mut before, mut seen) = (None, Vec::new());
     for pages in 0.. {
         assert!(pages < 5000, "it does not end");
-        let page = page(before).unwrap();
+        let page = page(before).await.unwrap();
         assert!(page.items.len() <= limit);
         seen.extend(page.items.iter().map(&id));
         assert!(page.next.is_none_or(|next| before.is_none_or(|before| next < before)), "it goes on");
@@ -153,7 +156,7 @@ async fn walking_all_pages_shows_every_wanted_callback_once() {
             }
             match has_earlier_ones && number < 200 {
                 true => write_as_before(&store, &record).await,
-                false => write(&store, &record).await,
+                false => write(&store, None, &record).await,
             }
             all.insert(*record.id.as_bytes(), record);
             if random.below(10) == 0 {
@@ -163,21 +166,20 @@ async fn walking_all_pages_shows_every_wanted_callback_once() {
         // What was kept comes to something else.
         for record in all.values_mut().filter(|record| record.outcome == Outcome::Kept).step_by(2) {
             record.decide(Outcome::Resumed, Verdict::Passed, "later".to_owned());
-            let put = Write::PutCallback { workspace: workspace(), record: Box::new(record.clone()) };
-            store.commit(vec![put]).await.unwrap();
+            store.commit(vec![put_callback(Some(Outcome::Kept), record)]).await.unwrap();
         }
         let ids: Vec<Id> = all.keys().copied().collect();
         for _ in 0..60 {
             let wanted = callback_filter(&mut random, &ids, &executions);
             let limit = usize::try_from(1 + random.below(40)).unwrap();
             let mut touched = BTreeSet::new();
-            let page = |before| store.callbacks(&workspace(), before, limit, &wanted);
+            let page = async |before| store.callbacks(&workspace(), before, limit, &wanted).await;
             let seen = walk(
                 page,
                 limit,
                 |callback| *callback.id.as_bytes(),
                 async || {
-                    write(&store, &callback(&mut random, &executions)).await;
+                    write(&store, None, &callback(&mut random, &executions)).await;
                     let id = of(&mut random, &ids);
                     match random.below(4) {
                         0 => {
@@ -187,7 +189,7 @@ async fn walking_all_pages_shows_every_wanted_callback_once() {
                         }
                         1 if all[&id].outcome == Outcome::Kept => {
                             let record = CallbackRecord { outcome: Outcome::Started, ..all[&id].clone() };
-                            write(&store, &record).await;
+                            write(&store, Some(Outcome::Kept), &record).await;
                             touched.insert(id);
                         }
                         _ => {}
@@ -201,9 +203,10 @@ async fn walking_all_pages_shows_every_wanted_callback_once() {
             assert!(seen.clone().eq(expected.iter().copied()), "seed {seed}, {limit} a page: {wanted:?}");
             // Everything again as it was.
             for id in touched {
-                let put = Write::PutCallback { workspace: workspace(), record: Box::new(all[&id].clone()) };
-                if store.callback(&workspace(), CallbackId::from_bytes(id)).unwrap().as_ref() != Some(&all[&id]) {
-                    store.commit(vec![put]).await.unwrap();
+                let there = store.callback(&workspace(), CallbackId::from_bytes(id)).await.unwrap();
+                if there.as_ref() != Some(&all[&id]) {
+                    let before = there.map(|there| there.outcome);
+                    store.commit(vec![put_callback(before, &all[&id])]).await.unwrap();
                 }
             }
         }
@@ -299,7 +302,7 @@ async fn walking_all_pages_shows_every_wanted_execution_once() {
             };
             let limit = usize::try_from(1 + random.below(30)).unwrap();
             let mut touched = BTreeMap::new();
-            let page = |before| store.executions(&workspace(), before, limit, &wanted);
+            let page = async |before| store.executions(&workspace(), before, limit, &wanted).await;
             let seen = walk(
                 page,
                 limit,
@@ -335,10 +338,10 @@ async fn rows_have_what_is_stored_and_nothing_else() {
     let rows = || [key::CALLBACK_BY, key::EXECUTION_BY].map(|kind| store.engine.index.scan_prefix(&[kind]).count());
     let mut random = Random(1);
     let mut record = CallbackRecord { outcome: Outcome::Kept, ..callback(&mut random, &[ExecutionId::new()]) };
+    let mut before = None;
     for outcome in [Outcome::Kept, Outcome::Kept, Outcome::Failed] {
         record.outcome = outcome;
-        let put = Write::PutCallback { workspace: workspace(), record: Box::new(record.clone()) };
-        store.commit(vec![put]).await.unwrap();
+        store.commit(vec![put_callback(before.replace(outcome), &record)]).await.unwrap();
         assert_eq!(rows(), [1, 0], "{outcome}");
     }
     let mut run = Summary {
@@ -372,13 +375,13 @@ async fn a_page_reads_no_more_than_is_enough() {
     let mut all = Vec::new();
     for _ in 0..10 {
         let record = CallbackRecord { body: body.clone(), outcome: Outcome::Started, ..CallbackRecord::for_testing() };
-        write(&store, &record).await;
+        write(&store, None, &record).await;
         all.insert(0, *record.id.as_bytes());
     }
     let wanted = CallbackFilter::default();
-    let first = store.callbacks(&workspace(), None, 10, &wanted).unwrap();
+    let first = store.callbacks(&workspace(), None, 10, &wanted).await.unwrap();
     assert_eq!(first.items.len(), 8, "64 MiB are enough");
-    let page = |before| store.callbacks(&workspace(), before, 10, &wanted);
+    let page = async |before| store.callbacks(&workspace(), before, 10, &wanted).await;
     assert_eq!(walk(page, 10, |callback| *callback.id.as_bytes(), async || {}).await, all);
 }
 
@@ -430,8 +433,7 @@ async fn a_page_of_a_million() {
             middle = Timestamp::now();
         }
         if ids.len() == 1000 {
-            let writes =
-                ids.drain(..).map(|record| Write::PutCallback { workspace: workspace(), record: Box::new(record) });
+            let writes = ids.drain(..).map(|record| put_callback(None, &record));
             store.commit(writes.collect()).await.unwrap();
         }
     }
@@ -461,7 +463,7 @@ async fn a_page_of_a_million() {
             ("with a text that none has", CallbackFilter { text: Some(Text::new("y")), ..CallbackFilter::default() }),
         ] {
             let started = Instant::now();
-            let page = store.callbacks(&workspace(), None, 50, &wanted).unwrap();
+            let page = store.callbacks(&workspace(), None, 50, &wanted).await.unwrap();
             let (count, is_all) = (page.items.len(), page.next.is_none());
             eprintln!("{again}: {what}: {count}, the last page: {is_all}, {:?}", started.elapsed());
         }

@@ -71,6 +71,40 @@ fn rooms_know_those_below_alone() {
     }
 }
 
+/// Another engine may be elsewhere: what is asked of the store is asynchronous, and data. What is not is about this one's files, or is
+/// never waited for.
+#[test]
+fn the_contract_of_the_store_is_asynchronous_and_data() {
+    let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/store/src");
+    let of_this_engine = ["open", "keep_recent", "write_behind", "backup", "verify", "live_bytes"];
+    let with_functions = ["backup", "restore"];
+    let mut files = Vec::new();
+    sources(&store, &mut files);
+    let (mut reads, mut others) = (0, Vec::new());
+    for text in files.iter().map(|file| std::fs::read_to_string(file).unwrap()) {
+        for block in text.split("\nimpl Store {\n").skip(1) {
+            let block = block.split("\n}\n").next().unwrap();
+            for method in block.split("\n    pub ").skip(1) {
+                let signature = method.split(" {\n").next().unwrap();
+                let (kind, rest) = signature.split_once("fn ").unwrap();
+                let name = rest.split(['(', '<']).next().unwrap();
+                if kind == "async " {
+                    reads += 1;
+                } else {
+                    others.push(name.to_owned());
+                }
+                let has_function = ["Fn(", "FnMut(", "FnOnce(", "fn("].iter().any(|what| rest.contains(what));
+                assert!(!has_function || with_functions.contains(&name), "{name} takes a function");
+            }
+        }
+    }
+    others.sort_unstable();
+    let mut expected = of_this_engine.to_vec();
+    expected.sort_unstable();
+    assert!(reads > 40, "{reads}");
+    assert_eq!(others, expected);
+}
+
 #[test]
 fn a_file_can_be_read_at_once() {
     let host = Path::new(env!("CARGO_MANIFEST_DIR"));

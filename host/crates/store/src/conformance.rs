@@ -2,6 +2,7 @@
 //! engine is given as a function that opens it, and passes when every test of [`conformance!`] does.
 
 mod given;
+mod together;
 
 use super::*;
 use given::*;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use tempfile::TempDir;
+pub(super) use together::*;
 
 /// Most bytes of one change here.
 pub(super) const CHANGE_BYTES_MAX: usize = 4 << 20;
@@ -43,6 +45,8 @@ macro_rules! conformance {
             texts_and_numbers_come_back_as_they_were_written
             what_is_due_is_never_early_and_each_is_seen
             lists_are_in_their_order_from_where_they_were_left
+            each_page_says_where_the_next_goes_on
+            what_belongs_together_is_one_look
             a_filter_finds_what_it_accepts
             walking_all_pages_shows_everything_once
             b22_walking_all_pages_shows_every_callback_once
@@ -50,6 +54,7 @@ macro_rules! conformance {
             what_is_larger_than_a_limit_changes_nothing
             what_is_old_and_over_is_forgotten
             tickets_are_forgotten_when_they_have_no_use
+            of_changes_that_do_not_need_each_other_those_are_made_that_can
             r7_c3_an_execution_that_goes_on_is_not_forgotten
             b9_the_oldest_of_all_workspaces_go
             what_was_acknowledged_is_there_after_a_restart
@@ -199,7 +204,8 @@ pub(super) async fn what_conflicts_changes_nothing(open: Open) {
     let nowhere = Summary { environment: name("nowhere"), ..summary(Status::Running) };
     let (known, unknown) = (delivery(1), delivery(2));
     let missing = summary(Status::Running);
-    store.commit(vec![start(&run), put_delivery(&known, None), put_ticket(ticket(1), None)]).await.unwrap();
+    let known_ticket = ticket(1);
+    store.commit(vec![start(&run), put_delivery(&known, None), put_ticket(known_ticket.clone(), None)]).await.unwrap();
     let gap = Summary { entries: 4, ..run.clone() };
     let cases = [
         ("a gap in the journal", go_on(&gap, &gap).1),
@@ -215,6 +221,10 @@ pub(super) async fn what_conflicts_changes_nothing(open: Open) {
         ("a callback that was not deferred", Write::TakeDeferred { workspace: here(), id: CallbackId::new() }),
         ("a ticket of a state that another has", put_ticket(ticket(1), None)),
         ("a ticket of another revision", put_ticket(ticket(1), Some(7))),
+        (
+            "a ticket that has been called since",
+            Write::DeleteTicket { workspace: here(), id: known_ticket.id, state: known_ticket.state, revision: 7 },
+        ),
         ("a version that is not there", Write::ExpectFlowVersion { workspace: here(), name: here(), version: 1 }),
         ("another who begins the same execution", start(&run)),
         ("an execution that has gone on", Write::DeleteExecution { workspace: here(), id: run.id, entries: 7 }),
@@ -749,6 +759,22 @@ pub(super) async fn tickets_are_forgotten_when_they_have_no_use(open: Open) {
         let found = store.ticket_of_state(Uuid::from_u128(number as u128)).await.unwrap();
         assert_eq!(found.is_some(), stays, "{number}");
     }
+}
+
+/// What has gone on in the meantime is left out, and nothing else.
+pub(super) async fn of_changes_that_do_not_need_each_other_those_are_made_that_can(open: Open) {
+    let (_directory, store) = begin(open).await;
+    let runs: Vec<Summary> = (0..5).map(|_| summary(Status::Completed)).collect();
+    store.commit(runs.iter().map(start).collect()).await.unwrap();
+    let delete = |run: &Summary| Write::DeleteExecution { workspace: here(), id: run.id, entries: run.entries };
+    store.commit(vec![go_on(&runs[2], &runs[2]).1]).await.unwrap();
+    assert_eq!(store.commit_each(runs.iter().map(delete).collect()).await.unwrap(), 4);
+    assert_eq!(kept(&store, &here()).await.iter().map(|run| run.id).collect::<Vec<_>>(), [runs[2].id]);
+    assert_eq!(store.commit_each(Vec::new()).await.unwrap(), 0);
+    let gone = store.commit_each(runs[..2].iter().map(delete).collect()).await.unwrap();
+    assert_eq!(gone, 0, "they are gone already");
+    store.close().await;
+    assert!(matches!(store.commit_each(vec![mark(1)]).await, Err(StoreError::Stopped(_))));
 }
 
 /// R7, C3: what was just tried again is not forgotten, although it had ended when that was decided; the rest of the batch is.

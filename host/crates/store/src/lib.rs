@@ -1,8 +1,9 @@
 //! What is kept: one contract of domain operations, and the engine behind it.
 //!
 //! A change is a list of [`Write`]s that become durable together or not at all. [`Store::commit`] returns when the
-//! change is on disk; nothing is acknowledged to a caller before that. Nothing outside `store/` knows how records are
-//! laid out.
+//! change is on disk; nothing is acknowledged to a caller before that. Every read is asynchronous, and takes and gives values:
+//! what memory knows is answered at once, and what would read a disk is read on threads that answer nobody. Nothing outside
+//! `store/` knows how records are laid out.
 
 mod backup;
 mod cleaner;
@@ -651,8 +652,12 @@ impl Store {
     }
 
     /// Bytes on disk.
-    pub fn size_bytes(&self) -> u64 {
-        self.engine.size_bytes() + recent::size_bytes(&self.directory.join(RECENT))
+    ///
+    /// # Errors
+    ///
+    /// The process is about to end.
+    pub async fn size_bytes(&self) -> Result<u64, StoreError> {
+        self.read_much(|store| Ok(store.engine.size_bytes() + recent::size_bytes(&store.directory.join(RECENT)))).await
     }
 }
 

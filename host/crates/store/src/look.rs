@@ -11,19 +11,20 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Looks and short scans that wait for the disk at a time: others wait for one of them, and not each on a thread of its own.
-const LOOKS_MAX: usize = 32;
+pub(super) const LOOKS_MAX: u32 = 32;
 /// The same of what may read much.
-const SCANS_MAX: usize = 32;
+const SCANS_MAX: u32 = 32;
 
 /// The places of those that read. What is short does not stand behind what is long.
 pub(super) struct Readers {
-    looks: Arc<Semaphore>,
+    pub(super) looks: Arc<Semaphore>,
     scans: Arc<Semaphore>,
 }
 
 impl Default for Readers {
     fn default() -> Self {
-        Self { looks: Arc::new(Semaphore::new(LOOKS_MAX)), scans: Arc::new(Semaphore::new(SCANS_MAX)) }
+        let places = |max: u32| Arc::new(Semaphore::new(max as usize));
+        Self { looks: places(LOOKS_MAX), scans: places(SCANS_MAX) }
     }
 }
 

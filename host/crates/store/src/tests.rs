@@ -2,6 +2,7 @@ use super::writer::Operation;
 use super::{Delivery, OpenError, Store, StoreError, StoreOptions, Write, key};
 use ringback_records::journal::{Entry, EntryKind, Status, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::random::Random;
 use ringback_records::time::Timestamp;
 use serde_json::json;
@@ -693,6 +694,70 @@ mod conformance {
     }
 
     conformance!(open);
+}
+
+/// What was changed last is answered at once, on the thread that asks; what only the disk knows is not.
+#[tokio::test]
+async fn what_memory_knows_needs_no_other_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let run = summary(1, Status::Running);
+    let value = vec![7; 100 << 10];
+    store
+        .commit([advance(&run, 1), state("small", b"x"), state("large", &value), state("gone", b"x")].concat())
+        .await
+        .unwrap();
+    let gone = Write::DeleteState { workspace: workspace(), plugin: workspace(), key: "gone".into() };
+    store.commit(vec![gone]).await.unwrap();
+    // Whoever has to wait for the disk waits here.
+    let places = store.readers.looks.acquire_many(crate::look::LOOKS_MAX).await.unwrap();
+    let (here, context) = (workspace(), &mut std::task::Context::from_waker(std::task::Waker::noop()));
+    let mut at_once = |what: &str| {
+        let read = async {
+            match what {
+                "summary" => store.summary(&here, run.id).await.map(|found| found.is_some()),
+                "execution" => store.execution(&here, run.id).await.map(|found| found.is_some()),
+                "has" => store.has_execution(&here, run.id).await,
+                key => store.state(&here, &here, key).await.map(|found| found.is_some()),
+            }
+        };
+        match std::pin::pin!(read).poll(context) {
+            std::task::Poll::Ready(found) => Some(found.unwrap()),
+            std::task::Poll::Pending => None,
+        }
+    };
+    for (what, expected) in [
+        ("summary", Some(true)),
+        ("execution", Some(true)),
+        ("has", Some(true)),
+        ("small", Some(true)),
+        ("gone", Some(false)),
+        ("large", None),
+        ("unknown", None),
+    ] {
+        assert_eq!(at_once(what), expected, "{what}");
+    }
+    let index = std::sync::Arc::clone(&store.engine.index);
+    tokio::task::spawn_blocking(move || index.checkpoint()).await.unwrap().unwrap();
+    for what in ["summary", "execution", "has", "small", "gone"] {
+        assert_eq!(at_once(what), None, "{what} is in sled alone");
+    }
+    drop(places);
+    assert_eq!(store.state(&here, &here, "large").await.unwrap(), Some(value));
+    assert_eq!(store.summary(&here, run.id).await.unwrap(), Some(run));
+}
+
+/// Who starts an execution looks at nothing first; who changes one has to know what is there.
+#[test]
+fn a_start_depends_on_nothing() {
+    let (run, record) = (summary(1, Status::Running), CallbackRecord::for_testing());
+    let before = |before| Write::PutCallback { workspace: workspace(), before, record: Box::new(record.clone()) };
+    let start = [advance(&run, 1), vec![before(None), before(Some(Outcome::Kept))]].concat();
+    assert!(crate::engine::needed(&start).is_empty());
+    let delete = Write::DeleteCallback { workspace: workspace(), id: record.id };
+    let Write::Advance { workspace, summary, entries, .. } = advance(&run, 1).remove(0) else { unreachable!() };
+    let go_on = Write::Advance { workspace, before: Some(summary.clone()), summary, entries };
+    assert_eq!(crate::engine::needed(&[delete, go_on]).len(), 2);
 }
 
 /// B11, C2: of all that follow a delivery whose time is over one wins, also when it was forgotten in the meantime, and what forgets

@@ -48,7 +48,9 @@ async fn readiness(State(app): State<Arc<App>>) -> Response {
 /// Metrics in Prometheus' text form.
 #[utoipa::path(get, path = "/metrics", tag = "health", security(()), responses((status = 200, body = String)))]
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    metrics::gauge!("ringback_store_bytes").set(app.store.size_bytes() as f64);
+    if let Ok(bytes) = app.store.size_bytes().await {
+        metrics::gauge!("ringback_store_bytes").set(bytes as f64);
+    }
     metrics::gauge!("ringback_store_live_bytes").set(app.store.live_bytes() as f64);
     metrics::gauge!("ringback_executions_in_line").set(app.pipeline.runner.executions_in_line() as f64);
     metrics::gauge!("ringback_callers_waiting").set(app.pipeline.runner.callers_waiting() as f64);

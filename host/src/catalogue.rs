@@ -11,4 +11,5 @@ pub mod secrets;
 mod table;
 pub mod tickets;
 pub mod tokens;
+pub mod unended;
 pub mod users;

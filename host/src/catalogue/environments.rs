@@ -2,6 +2,7 @@
 //! values where it has them, and those of `default` where it has none.
 
 use super::table::Table;
+use super::unended::{self, Unended};
 use crate::catalogue::doors::Doors;
 use ringback_records::environment::{EnvironmentRecord, VarRecord};
 use ringback_records::journal::Summary;
@@ -36,7 +37,7 @@ pub enum EnvironmentError {
         "{unended} executions in the environment {name} have not ended, and could not go on without its variables and \
          secrets; wait for them, or cancel them"
     )]
-    Unended { name: Name, unended: usize },
+    Unended { name: Name, unended: Unended },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -210,9 +211,9 @@ impl Environments {
 
     /// Refuses what would leave executions without their environment.
     async fn expect_ended(&self, workspace: &Name, name: &Name) -> Result<(), EnvironmentError> {
-        match self.store.unended_in(workspace, name).await? {
-            0 => Ok(()),
-            unended => Err(EnvironmentError::Unended { name: name.clone(), unended }),
+        match unended::in_environment(&self.store, workspace, name).await? {
+            None => Ok(()),
+            Some(unended) => Err(EnvironmentError::Unended { name: name.clone(), unended }),
         }
     }
 

@@ -11,6 +11,7 @@ pub use versions::Version;
 
 use super::plugins::{MentionError, Plugins, ScriptMistake};
 use super::table::Table;
+use super::unended::{self, Unended};
 use crate::catalogue::doors::Doors;
 use crate::weight::LoadedFlow;
 use aws_lc_rs::error::Unspecified;
@@ -71,7 +72,7 @@ pub enum FlowError {
         "{unended} executions of the flow {name} have not ended, and could not go on without it; cancel them, or disable \
          the flow so that no more start"
     )]
-    Unended { name: Name, unended: usize },
+    Unended { name: Name, unended: Unended },
     #[error("there is no flow {0}")]
     Missing(Name),
     #[error("the flow {name} has no version {version} any more, or not yet; there are {kept}")]
@@ -439,9 +440,9 @@ impl Flows {
 
     /// Refuses what would leave executions without their flow.
     async fn expect_ended(&self, workspace: &Name, name: &Name) -> Result<(), FlowError> {
-        match self.inner.store.unended(workspace, name).await? {
-            0 => Ok(()),
-            unended => Err(FlowError::Unended { name: name.clone(), unended }),
+        match unended::of_flow(&self.inner.store, workspace, name).await? {
+            None => Ok(()),
+            Some(unended) => Err(FlowError::Unended { name: name.clone(), unended }),
         }
     }
 

@@ -452,7 +452,8 @@ pub(super) async fn a_filter_finds_what_it_accepts(open: Open) {
         let ticket = [Some(ids[0]), Some(ids[1]), None][pick(3)];
         let record =
             CallbackRecord { flow, trigger, ticket, outcome: outcomes[pick(3)], ..CallbackRecord::for_testing() };
-        let mut run = Summary { flow: name(names[pick(2)]), ..summary(statuses[pick(3)]) };
+        let flow_version = u32::try_from(pick(4)).unwrap();
+        let mut run = Summary { flow: name(names[pick(2)]), flow_version, ..summary(statuses[pick(3)]) };
         if run.status == Status::Waiting {
             run.waits = waiting(names[pick(2)], 1, None).waits;
         }
@@ -489,9 +490,16 @@ pub(super) async fn a_filter_finds_what_it_accepts(open: Open) {
                 assert!(found.iter().map(|record| record.id).eq(expected), "{wanted:?}");
             }
         }
-        for statuses in [vec![], vec![Status::Waiting, Status::Running], vec![Status::Cancelled]] {
+        for (statuses, versions) in [
+            (vec![], vec![]),
+            (vec![], vec![1, 3, 7]),
+            (vec![Status::Waiting, Status::Running], vec![0]),
+            (vec![Status::Waiting, Status::Running], vec![]),
+            (vec![Status::Cancelled], vec![]),
+        ] {
             let wanted = ExecutionFilter {
                 flow: flow.clone(),
+                versions: versions.into_iter().collect(),
                 statuses,
                 trigger: trigger.clone(),
                 ..ExecutionFilter::default()

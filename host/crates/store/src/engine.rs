@@ -17,7 +17,7 @@ use ringback_records::time::Timestamp;
 use ringback_records::user::UserTokenRecord;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -305,49 +305,6 @@ impl Engine {
         }
         operations.push(Operation::Put { key, revision: summary.entries, value });
         Ok(())
-    }
-
-    /// Executions of a flow that have not ended: those that wait for a callback; when there are none, the others.
-    pub(super) fn unended(&self, workspace: &Name, flow: &Name) -> Result<usize, StoreError> {
-        let waits = self.index.scan_prefix(&key::waits_of_flow(workspace, flow)).count();
-        if waits > 0 {
-            return Ok(waits);
-        }
-        let running = self.index.scan_prefix(&key::running_of(workspace));
-        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
-        // Those that wait for a time have a timer.
-        let due = self.index.scan_prefix(&[key::DUE]);
-        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
-        let mut unended = 0;
-        for id in running.chain(due) {
-            let summary = self.value_as(&key::execution(workspace, id?), journal::summary)?;
-            unended += usize::from(summary.is_some_and(|summary| summary.flow == *flow));
-        }
-        Ok(unended)
-    }
-
-    /// How many executions of an environment have not ended.
-    pub(super) fn unended_in(&self, workspace: &Name, environment: &Name) -> Result<usize, StoreError> {
-        let mut unended = BTreeSet::new();
-        for found in self.index.scan_prefix(&key::waits_of(workspace)) {
-            let of_wait = key::environment_of_wait(&found?.0);
-            unended.extend(of_wait.filter(|(of, _)| of == environment).map(|(_, id)| id));
-        }
-        let running = self.index.scan_prefix(&key::running_of(workspace));
-        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
-        let due = self.index.scan_prefix(&[key::DUE]);
-        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
-        for id in running.chain(due) {
-            let id = id?;
-            if unended.contains(&id) {
-                continue;
-            }
-            let summary = self.value_as(&key::execution(workspace, id), journal::summary)?;
-            if summary.is_some_and(|summary| summary.environment == *environment) {
-                unended.insert(id);
-            }
-        }
-        Ok(unended.len())
     }
 
     /// What gives waits their environment that were written before waits had one.

@@ -9,6 +9,7 @@ use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
 use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::ticket::{Handler, TicketRecord, TicketStanding};
 use ringback_records::time::Timestamp;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 /// Text that is looked for: the case of the letters a to z does not count.
@@ -104,6 +105,8 @@ fn is_in_request(text: &Text, record: &CallbackRecord) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExecutionFilter {
     pub flow: Option<Name>,
+    /// The version of the flow that it runs: one of these; any when there are none.
+    pub versions: BTreeSet<u32>,
     /// The id of the trigger that it waits at.
     pub trigger: Option<String>,
     /// The callback that started it.
@@ -119,9 +122,10 @@ pub struct ExecutionFilter {
 impl ExecutionFilter {
     /// Whether an execution is among them, the time aside, which is that of its id.
     pub(super) fn accepts(&self, summary: &Summary) -> bool {
-        let Self { flow, trigger, callback, environment, statuses, time: _, reason } = self;
+        let Self { flow, versions, trigger, callback, environment, statuses, time: _, reason } = self;
         let mut waits_at = summary.waits.iter().filter_map(|wait| wait.trigger.as_ref());
         flow.as_ref().is_none_or(|flow| summary.flow == *flow)
+            && (versions.is_empty() || versions.contains(&summary.flow_version))
             && trigger.as_ref().is_none_or(|trigger| waits_at.any(|at| at.as_str() == trigger))
             && callback.is_none_or(|callback| summary.callback == callback)
             && environment.as_ref().is_none_or(|environment| summary.environment == *environment)

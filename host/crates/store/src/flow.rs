@@ -1,10 +1,9 @@
-//! Flows: what is deployed, the versions that are kept, and the executions that need them.
+//! Flows: what is deployed, and the versions that are kept.
 
-use super::engine::Engine;
-use super::{Page, Store, StoreError, behind, journal, key};
+use super::{Page, Store, StoreError, behind, key};
 use ringback_records::flow::{FlowRecord, FlowVersionRecord};
-use ringback_records::name::{ExecutionId, Name, sha256_hex};
-use std::collections::{BTreeMap, BTreeSet};
+use ringback_records::name::{Name, sha256_hex};
+use std::collections::BTreeSet;
 
 impl Store {
     /// The flows of all workspaces, each with its workspace: by workspace and name.
@@ -126,90 +125,10 @@ impl Store {
         let Page { items, .. } = self.flow_versions(workspace, name, None, 2).await?;
         Ok(items.iter().any(|kept| *kept != version))
     }
-
-    /// For each of these versions of a flow that an execution began with, one that did. It may look at every execution of the
-    /// workspace.
-    ///
-    /// # Errors
-    ///
-    /// The store failed.
-    pub async fn users_of_versions(
-        &self,
-        workspace: &Name,
-        flow: &Name,
-        versions: BTreeSet<u32>,
-    ) -> Result<BTreeMap<u32, ExecutionId>, StoreError> {
-        let (workspace, flow) = (workspace.clone(), flow.clone());
-        self.read(move |store| store.engine.users_of_versions(&workspace, &flow, &versions)).await
-    }
-
-    /// Those of the given versions of a flow that executions run which have not ended. It may look at all of these.
-    ///
-    /// # Errors
-    ///
-    /// The store failed.
-    pub async fn living_versions(
-        &self,
-        workspace: &Name,
-        flow: &Name,
-        versions: BTreeSet<u32>,
-    ) -> Result<BTreeSet<u32>, StoreError> {
-        let (workspace, flow) = (workspace.clone(), flow.clone());
-        self.read(move |store| store.engine.living_versions(&workspace, &flow, &versions)).await
-    }
 }
 
 fn versions_behind(workspace: &Name, name: &Name, after: Option<u32>) -> (Vec<u8>, Vec<u8>) {
     let prefix = key::flow_versions(workspace, name);
     let start = after.map_or_else(|| prefix.clone(), |after| behind(&key::flow_version(workspace, name, after)));
     (prefix, start)
-}
-
-impl Engine {
-    fn users_of_versions(
-        &self,
-        workspace: &Name,
-        flow: &Name,
-        versions: &BTreeSet<u32>,
-    ) -> Result<BTreeMap<u32, ExecutionId>, StoreError> {
-        let mut users = BTreeMap::new();
-        let prefix = key::executions(workspace);
-        // The newest stay longest.
-        let scan = self.index.scan(prefix.clone(), key::after_prefix(&prefix), true);
-        for found in self.values(scan, journal::summary) {
-            let (_, summary) = found?;
-            if summary.flow == *flow && versions.contains(&summary.flow_version) {
-                users.entry(summary.flow_version).or_insert(summary.id);
-                if users.len() == versions.len() {
-                    break;
-                }
-            }
-        }
-        Ok(users)
-    }
-
-    fn living_versions(
-        &self,
-        workspace: &Name,
-        flow: &Name,
-        versions: &BTreeSet<u32>,
-    ) -> Result<BTreeSet<u32>, StoreError> {
-        let waits = self.index.scan_prefix(&key::waits_of_flow(workspace, flow));
-        let waits = waits.filter_map(|found| found.map(|(key, _)| key::last_id(&key)).transpose());
-        let running = self.index.scan_prefix(&key::running_of(workspace));
-        let running = running.filter_map(|found| found.map(|(key, _)| key::after_workspace(&key)).transpose());
-        // Those that wait for a time have a timer.
-        let due = self.index.scan_prefix(&[key::DUE]);
-        let due = due.filter_map(|found| found.map(|(key, _)| key::due_execution(workspace, &key)).transpose());
-        let mut living = BTreeSet::new();
-        for id in waits.chain(running).chain(due) {
-            let summary = self.value_as(&key::execution(workspace, id?), journal::summary)?;
-            let summary = summary.filter(|summary| summary.flow == *flow && !summary.status.is_ended());
-            living.extend(summary.map(|summary| summary.flow_version).filter(|version| versions.contains(version)));
-            if living.len() == versions.len() {
-                break;
-            }
-        }
-        Ok(living)
-    }
 }

@@ -201,25 +201,9 @@ pub(super) fn running_of(workspace: &Name) -> Vec<u8> {
     key(RUNNING, workspace, &[])
 }
 
-/// The id at the end of a key of a workspace.
-pub(super) fn after_workspace(key: &[u8]) -> Option<ExecutionId> {
-    workspace_and_id(key.get(1..)?).map(|(_, id)| id)
-}
-
-/// The id at the end of a key of a wait.
-pub(super) fn last_id(key: &[u8]) -> Option<ExecutionId> {
-    key.last_chunk::<16>().map(|id| ExecutionId::from_bytes(*id))
-}
-
 /// The id that a part of a key begins with.
 pub(super) fn first_id(rest: &[u8]) -> Option<ExecutionId> {
     rest.first_chunk::<16>().map(|id| ExecutionId::from_bytes(*id))
-}
-
-/// The execution of a workspace that a timer is for.
-pub(super) fn due_execution(workspace: &Name, due: &[u8]) -> Option<ExecutionId> {
-    let (owner, id) = about(due)?.strip_prefix(&[EXECUTION]).and_then(workspace_and_id)?;
-    (owner == *workspace).then_some(id)
 }
 
 pub(super) fn journal(workspace: &Name, id: ExecutionId) -> Vec<u8> {
@@ -321,24 +305,8 @@ pub(super) fn waits_at(workspace: &Name, flow: &Name, trigger: &Name) -> Vec<u8>
     key(WAIT, workspace, &[flow, &[0], trigger, &[ENVIRONMENT_FOLLOWS]].concat())
 }
 
-/// The waits for all triggers of a flow.
-pub(super) fn waits_of_flow(workspace: &Name, flow: &Name) -> Vec<u8> {
-    key(WAIT, workspace, &[flow.as_str().as_bytes(), &[0]].concat())
-}
-
-/// The waits of a workspace.
-pub(super) fn waits_of(workspace: &Name) -> Vec<u8> {
-    key(WAIT, workspace, &[])
-}
-
 pub(super) fn wait(waits: &[u8], since: Timestamp, id: ExecutionId) -> Vec<u8> {
     [waits, &since.as_millis().to_be_bytes(), id.as_bytes()].concat()
-}
-
-/// The environment of a wait, and who waits.
-pub(super) fn environment_of_wait(key: &[u8]) -> Option<(Name, ExecutionId)> {
-    let (environment, rest) = parts(after_trigger(key)?.strip_prefix(&[ENVIRONMENT_FOLLOWS])?)?;
-    Some((environment, since_and_id(rest)?.1))
 }
 
 /// The workspace and the execution of a wait that was written before waits had environments.

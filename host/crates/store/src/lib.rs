@@ -243,26 +243,6 @@ impl Store {
         self.look(move |look| Ok(look.slot(&key)?.is_some())).await
     }
 
-    /// Executions of a flow that have not ended: those that wait for a callback; when there are none, the others.
-    ///
-    /// # Errors
-    ///
-    /// The store failed.
-    pub async fn unended(&self, workspace: &Name, flow: &Name) -> Result<usize, StoreError> {
-        let (workspace, flow) = (workspace.clone(), flow.clone());
-        self.read(move |store| store.engine.unended(&workspace, &flow)).await
-    }
-
-    /// How many executions of an environment have not ended.
-    ///
-    /// # Errors
-    ///
-    /// The store failed.
-    pub async fn unended_in(&self, workspace: &Name, environment: &Name) -> Result<usize, StoreError> {
-        let (workspace, environment) = (workspace.clone(), environment.clone());
-        self.read(move |store| store.engine.unended_in(&workspace, &environment)).await
-    }
-
     /// Brings what an earlier version wrote into the form of this one, before anything else is done.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The versions of flows: kept while somebody may need them.
 
 use super::{FlowError, Flows, difference, ids};
+use crate::catalogue::unended;
 use crate::weight::LoadedFlow;
 use ringback_records::flow::{FlowRecord, FlowVersionRecord};
 use ringback_records::name::{ExecutionId, Name};
@@ -203,7 +204,7 @@ impl Flows {
             if earlier.is_empty() {
                 continue;
             }
-            let living = self.inner.store.living_versions(workspace, name, earlier).await?;
+            let living = unended::versions_of(&self.inner.store, workspace, name, earlier).await?;
             users.extend(living.iter().map(|version| format!("executions of the flow {name} in version {version}")));
         }
         Ok(users)
@@ -242,7 +243,7 @@ impl Flows {
         if unneeded.is_empty() {
             return Ok(0);
         }
-        let found = self.inner.store.users_of_versions(workspace, name, unneeded.clone()).await?;
+        let found = unended::users_of_versions(&self.inner.store, workspace, name, unneeded.clone()).await?;
         unneeded.retain(|version| !found.contains_key(version));
         lock(&self.inner.users).entry((workspace.clone(), name.clone())).or_default().extend(found);
         if unneeded.is_empty() {

@@ -14,6 +14,7 @@ use ringback_records::name::{CallbackId, ExecutionId};
 use ringback_records::time::Timestamp;
 use ringback_store::ExecutionFilter;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -110,6 +111,7 @@ async fn list_executions(
     let (before, limit) = (page.before()?, page.limit()?);
     let wanted = ExecutionFilter {
         flow: filters::name(filter.flow.as_deref())?,
+        versions: BTreeSet::new(),
         trigger: filter.trigger,
         callback: filters::id("callback", filter.callback.as_deref())?,
         environment: filters::name(filter.environment.as_deref())?,

@@ -9,6 +9,7 @@ mod condition;
 mod instance;
 mod pipeline;
 mod retention;
+mod retry;
 mod runner;
 mod weight;
 

@@ -17,6 +17,7 @@ use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::Flows;
 use crate::catalogue::plugins::Plugins;
 use crate::catalogue::tickets::Tickets;
+use crate::retry::retry_on_conflict;
 use crate::weight::LoadedFlow;
 use effects::Performed;
 use futures_util::future::BoxFuture;
@@ -43,8 +44,6 @@ use waiters::Waiter;
 
 /// How long a step waits before it asks a busy or resting plugin again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How often a change is tried again that someone else was faster than.
-const ATTEMPTS_MAX: usize = 20;
 
 /// Why an execution could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -475,7 +474,7 @@ impl Runner {
     }
 
     async fn change(&self, workspace: &Name, id: ExecutionId, event: impl Fn() -> Event) -> Result<Run, ChangeError> {
-        for _ in 0..ATTEMPTS_MAX {
+        for _ in retry_on_conflict() {
             let mut run = self.load(workspace, id).await?.ok_or(ChangeError::Missing(id))?;
             let before = run.execution.summary.clone();
             let flow = Arc::clone(&run.flow);

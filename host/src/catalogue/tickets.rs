@@ -7,6 +7,7 @@ use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::Flows;
 use crate::catalogue::plugins::Plugins;
 use crate::catalogue::redirects::Redirects;
+use crate::retry::retry_on_conflict;
 use ringback_records::journal::Status;
 use ringback_records::name::{ExecutionId, Name, TicketId, looks_random, random_id};
 use ringback_records::plugin::Role;
@@ -25,8 +26,6 @@ const WITH_BYTES_MAX: usize = 64 << 10;
 const USERS_PAGE: usize = 100;
 /// Pages of the store that one page is made of at most, when few of them are wanted.
 const LIST_PAGES_MAX: usize = 20;
-/// How often a ticket is closed again that was called at the same moment.
-const ATTEMPTS_MAX: usize = 20;
 /// Tickets that are looked at together when useless ones are forgotten.
 const FORGOTTEN_PAGE: usize = 500;
 
@@ -370,7 +369,7 @@ impl Tickets {
     ///
     /// The store failed.
     pub async fn close(&self, workspace: &Name, id: TicketId) -> Result<bool, StoreError> {
-        for _ in 0..ATTEMPTS_MAX {
+        for _ in retry_on_conflict() {
             let Some(ticket) = self.store.ticket(workspace, id).await? else { return Ok(false) };
             if matches!(ticket.status, TicketStatus::Closed { .. }) {
                 return Ok(true);

@@ -3,6 +3,7 @@
 
 use super::passage::{Origin, Passage};
 use super::{Change, End, Pipeline, Stopped};
+use crate::retry::retry_on_conflict;
 use crate::runner::{ChangeError, Next, Run, advance, subject_for};
 use ringback_plugin::Subject;
 use ringback_records::callback::{Callback, Input};
@@ -24,8 +25,6 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 
-/// How often a change is tried again that someone else was faster than.
-const ATTEMPTS_MAX: usize = 20;
 /// Waits that are looked at together.
 const PAGE: usize = 64;
 /// Executions that a callback for all has resumed, of which the ids are read together.
@@ -150,7 +149,7 @@ impl Pipeline {
         let unknown =
             || refused("unknown_execution", "There is no such execution.", format!("there is no execution {id}"));
         let Ok(id) = id.parse::<ExecutionId>() else { return Err(unknown()) };
-        for _ in 0..ATTEMPTS_MAX {
+        for _ in retry_on_conflict() {
             if let Some(end) = self.known(passage, trigger).await? {
                 return Ok(end);
             }
@@ -186,7 +185,7 @@ impl Pipeline {
 
     /// The execution that has waited longest and whose condition is true.
     async fn select_any(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<End, Stopped> {
-        for _ in 0..ATTEMPTS_MAX {
+        for _ in retry_on_conflict() {
             // Others may have begun to wait while someone else was faster.
             if let Some(end) = self.try_any(passage, delivery).await? {
                 return Ok(end);
@@ -528,7 +527,7 @@ impl Pipeline {
         delivery: &Delivery<'_>,
         id: ExecutionId,
     ) -> Result<OneOfAll, Stopped> {
-        for _ in 0..ATTEMPTS_MAX {
+        for _ in retry_on_conflict() {
             let Some(mut run) = self.load(passage, id).await? else { return Ok(OneOfAll::Gone) };
             if run.execution.standing(&run.flow, &delivery.trigger.id) != Standing::WaitsHere {
                 return Ok(OneOfAll::Gone);

@@ -6,6 +6,7 @@
 use super::passage::{Origin, Passage, Place};
 use super::{End, Pipeline, Stopped, respond};
 use crate::catalogue::tickets::becomes;
+use crate::retry::retry_on_conflict;
 use crate::runner::{Answer, Until};
 use http::Method;
 use ringback_plugin::{CallError, Subject};
@@ -28,8 +29,6 @@ use ringback_store::{StoreError, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a call is tried again that someone else was faster than.
-const ATTEMPTS_MAX: usize = 20;
 /// How long a call waits for the one before it, which may leave the ticket open.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -156,7 +155,7 @@ impl Pipeline {
             Err(problem) if problem == face::UNKNOWN => return unknown(),
             Err(problem) => return problem.reply(None),
         };
-        for _ in 0..ATTEMPTS_MAX {
+        for _ in retry_on_conflict() {
             let (workspace, ticket) = match self.tickets.of_state(address.state).await {
                 Ok(Some(found)) if found.1.state_parameter == address.parameter => found,
                 Ok(_) => return unknown(),

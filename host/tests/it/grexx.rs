@@ -398,13 +398,13 @@ async fn s2_a_response_step_answers_a_ticket_by_a_redirect() {
     let server = TestServer::start().await;
     let flow = |target: &str| {
         format!(
-            "flow: back\nsteps:\n  - trigger: Call\n    face: grexx\n  - respond: {{ type: redirect, redirect_url: '{target}' }}\n  - delay: 1s\n  - set: {{ went: on }}\n"
+            "flow: back\nsteps:\n  - trigger: Call\n    face: grexx\n  - respond: {{ type: redirect, redirect_url: \"{target}\" }}\n  - delay: 1s\n  - set: {{ went: on }}\n"
         )
     };
     for (target, status, location) in [
         ("/orders/${{ data.requestQuery.order }}", StatusCode::SEE_OTHER, Some("/orders/7")),
         ("https://elsewhere.example/", StatusCode::BAD_GATEWAY, None),
-        ("//elsewhere.example/", StatusCode::BAD_GATEWAY, None),
+        ("//${{ 'elsewhere' }}.example/", StatusCode::BAD_GATEWAY, None),
     ] {
         assert!(server.try_deploy(&flow(target)).await.0.is_success());
         let ticket = server.ticket(&json!({ "handler": { "flow": "back" } })).await;

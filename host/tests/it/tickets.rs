@@ -350,7 +350,7 @@ async fn a_wrong_ticket_is_refused() {
         ("{ handler: { flow: f, with: {} } }", "`with` is for a `plugin`"),
         ("{ handler: { plugin: nope } }", "there is no plugin `nope`"),
         ("{ respons: {} }", "did you mean `response`"),
-        ("{ response: { code: many } }", "invalid type"),
+        ("{ response: { code: many } }", "expected a status from 200 to 599, found the text"),
     ] {
         let (status, problem) = server.try_deploy(&steps(ticket)).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{ticket}");
@@ -552,7 +552,10 @@ async fn s8_a_flow_makes_a_ticket_for_another_execution_and_closes_it() {
     let server = TestServer::start().await;
     let wrong = |step: &str| format!("flow: wrong\nsteps:\n  - trigger: A\n  - {step}\n");
     for (step, why) in [
-        ("ticket: { close: x, retryable: true }", "a step closes a ticket or makes one"),
+        (
+            "ticket: { close: 0199aaaa-0000-7000-8000-000000000000, retryable: true }",
+            "a step closes a ticket or makes one",
+        ),
         ("ticket: { handler: { execution: x, flow: a } }", "`execution` is for a `trigger`"),
         ("ticket: { handler: { execution: x } }", "exactly one of"),
     ] {

@@ -51,21 +51,6 @@ pub async fn read_body(response: &mut Response) -> Result<Vec<u8>, BodyError> {
     Ok(body)
 }
 
-/// Whether a URL can be asked at all.
-///
-/// # Errors
-///
-/// Why not, in words.
-pub fn check_url(url: &Url) -> Result<(), String> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("the scheme is neither http nor https".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a URL must not carry a user name".to_owned());
-    }
-    Ok(())
-}
-
 /// The host of a URL in lower case, and the same with its port.
 pub fn host_and_port(url: &Url) -> (String, String) {
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();

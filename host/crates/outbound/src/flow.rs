@@ -4,7 +4,7 @@
 //! The address is checked where it is resolved, and the connection goes to the checked address: a name that resolves to
 //! something else a moment later gains nothing by it.
 
-use crate::client::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
+use crate::client::{BODY_BYTES_MAX, BodyError, LazyClient, host_and_port, read_body, why};
 use crate::ssrf::{LookUp, NotPublic, Resolver, is_public, look_up_in_the_system};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -12,7 +12,7 @@ use ringback_records::journal::PreparedRequest;
 use ringback_records::json;
 use ringback_records::name::Name;
 use ringback_records::time::{Timestamp, parse_http_date};
-use ringback_rules::execution::{Event, HTTP_FAILED, HttpCall, render};
+use ringback_rules::execution::{Event, HTTP_FAILED, HttpCall, check_url, render};
 use ringback_rules::expression::{EvaluationError, Problem, Scope, ScopeOfSecrets, Template};
 use ringback_rules::flow::BodySpec;
 use ringback_rules::redact::{Lists, MARK, Names, Values};

@@ -3,8 +3,9 @@
 //! A name on the list is an operator's word that plugins may reach it, wherever it resolves to; nothing else is reached,
 //! so a URL cannot lead into the operator's network.
 
-use crate::client::{BODY_BYTES_MAX, BodyError, LazyClient, check_url, host_and_port, read_body, why};
+use crate::client::{BODY_BYTES_MAX, BodyError, LazyClient, host_and_port, read_body, why};
 use http::{HeaderName, HeaderValue};
+use ringback_rules::execution::check_url;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ pub(crate) mod step;
 
 pub use http::{Rendered, is_same, prepare, render};
 
-pub use step::http::{HTTP_FAILED, HttpCall};
+pub use step::http::{HTTP_FAILED, HttpCall, check_url};
 pub(crate) use step::{KINDS, Kind, Read};
 
 use crate::expression::{Budget, Scope, ScopeOfExecution, Template};

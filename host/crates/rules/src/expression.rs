@@ -10,7 +10,7 @@ mod secrets;
 mod template;
 
 pub use budget::Budget;
-pub use cel::{Cel, Reference, Truth, is_type_name};
+pub use cel::{Cel, Reference, Truth, is_keyword, is_type_name};
 pub use jsonpath::JsonPath;
 pub use scope::{Scope, ScopeOfExecution};
 pub use secrets::ScopeOfSecrets;

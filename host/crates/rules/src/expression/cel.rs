@@ -13,6 +13,7 @@ mod value;
 
 pub use compile::Reference;
 pub(super) use meter::Meter;
+pub use syntax::is_keyword;
 pub(super) use syntax::length_before_braces;
 pub(super) use value::{Val, compare};
 

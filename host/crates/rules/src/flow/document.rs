@@ -5,7 +5,7 @@ use ringback_records::json;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -97,6 +97,19 @@ impl Node {
 
     pub fn mistake(&self, detail: impl Into<String>) -> Mistake {
         self.at.mistake(detail)
+    }
+
+    /// Its value, when nothing in it depends on an execution.
+    pub fn constant(&self) -> Option<Value> {
+        match &self.kind {
+            Kind::Scalar(Value::String(text)) if text.contains("${{") => None,
+            Kind::Scalar(value) => Some(value.clone()),
+            Kind::List(items) => items.iter().map(Self::constant).collect(),
+            Kind::Object(members) => {
+                let members = members.iter().map(|member| Some((member.name.clone(), member.value.constant()?)));
+                members.collect::<Option<Map<_, _>>>().map(Value::Object)
+            }
+        }
     }
 }
 

@@ -8,12 +8,13 @@ mod trigger;
 pub(crate) use trigger::LONGEST;
 
 use super::document::{Kind, Member, Node};
-use super::schema::keys;
+use super::schema::{keys, within};
 use super::{BodySpec, Flow, Mistake, Parsed, Place, PluginMention, ReplySpec, Step, Trigger};
 use crate::condition::Condition;
 use crate::execution::{KINDS, Read};
-use crate::expression::{Cel, CompileError, JsonPath, Scope, Template};
+use crate::expression::{Cel, CompileError, JsonPath, Scope, Template, as_text, is_keyword};
 use crate::plugin_call::PluginCall;
+use crate::redirect::origin_of;
 use crate::reply;
 use crate::suggest::suggest;
 use names::{ResultName, Stands};
@@ -42,15 +43,23 @@ pub(crate) fn parse_with(kinds: &[(&'static str, Read)], source: &str, version: 
     let document = Node::read(source).map_err(|mistake| vec![mistake])?;
     let mut parser = Parser { kinds: kinds.to_vec(), source: source.to_owned(), ..Parser::default() };
     let flow = parser.flow(&document, version);
-    parser.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
-    parser.mistakes.dedup();
+    let Parser { mut mistakes, plugins, secrets, mut refused, notes, .. } = parser;
     match flow {
-        Some(flow) if parser.mistakes.is_empty() => {
-            let Parser { plugins, secrets, refused, notes, .. } = parser;
+        Some(flow) if mistakes.is_empty() => {
+            in_order(&mut refused);
             Ok(Parsed { flow, plugins, secrets, refused, notes })
         }
-        _ => Err(parser.mistakes),
+        _ => {
+            mistakes.append(&mut refused);
+            in_order(&mut mistakes);
+            Err(mistakes)
+        }
     }
+}
+
+fn in_order(mistakes: &mut Vec<Mistake>) {
+    mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
+    mistakes.dedup();
 }
 
 #[derive(Default)]
@@ -61,7 +70,8 @@ pub(crate) struct Parser {
     pub(crate) mistakes: Vec<Mistake>,
     pub(crate) plugins: Vec<PluginMention>,
     pub(crate) secrets: Vec<String>,
-    refused: Vec<Mistake>,
+    /// Mistakes that refuse a deployment: a flow that was deployed by an earlier version goes on as it is.
+    pub(crate) refused: Vec<Mistake>,
     pub(crate) notes: Vec<String>,
     pub(crate) triggers: Vec<Trigger>,
     /// Those of the block that is read.
@@ -289,7 +299,15 @@ impl Parser {
         self.no_body(members, "a redirect has no body");
         let url = self.required(members, "redirect_url")?;
         self.text(url)?;
+        self.redirect(url);
         Some(ReplySpec::Redirect { status, headers, url: self.template(url)? })
+    }
+
+    /// Where to is checked for what every workspace asks; what its settings allow may change.
+    pub(crate) fn redirect(&mut self, node: &Node) {
+        if let Some(Value::String(target)) = node.constant() {
+            self.refused.extend(origin_of(&target).err().map(|detail| node.mistake(detail)));
+        }
     }
 
     fn no_body(&mut self, members: &Members<'_>, why: &str) {
@@ -325,6 +343,11 @@ impl Parser {
             if let Err(reason) = check(&name) {
                 self.mistakes.push(member.name_at.mistake(reason));
             } else if let Some(template) = self.template(&member.value) {
+                let constant = template.constant().map(as_text);
+                if constant.is_some_and(|text| ::http::HeaderValue::try_from(text).is_err()) {
+                    let detail = format!("the header `{name}` cannot have this value: a header is one line of text");
+                    self.refused.push(member.value.mistake(detail));
+                }
                 headers.push((name, template));
             }
         }
@@ -417,6 +440,11 @@ impl Parser {
         } else if Scope::is_reserved(name) {
             self.mistakes.push(node.mistake(format!("`{name}` has a meaning of its own; use another name")));
         } else {
+            if is_keyword(name) {
+                let detail =
+                    format!("`{name}` is a word of CEL, by which no expression finds a result; use another name");
+                self.refused.push(node.mistake(detail));
+            }
             return true;
         }
         false
@@ -439,9 +467,12 @@ impl Parser {
         };
         for member in members {
             if !allowed.contains(&member.name.as_str()) {
-                let suggestion = suggest(&member.name, allowed.iter().copied());
+                let hint = match within(allowed, &member.name) {
+                    Some(key) => format!(" (it belongs within `{key}`)"),
+                    None => suggest(&member.name, allowed.iter().copied()),
+                };
                 self.mistakes.push(member.name_at.mistake(format!(
-                    "{what} has no `{}`{suggestion}; allowed: {}",
+                    "{what} has no `{}`{hint}; allowed: {}",
                     member.name,
                     allowed.join(", ")
                 )));

@@ -2,18 +2,41 @@
 //! them, and tests hold the manual to it.
 
 use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// The JSON Schema of flow files, for editors.
 pub const SCHEMA: &str = include_str!("schema.json");
 
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(SCHEMA).unwrap_or_default());
+
 /// The keys of an object, by its name among the schema's definitions; of the whole file for `flow`.
 pub(crate) fn keys(object: &str) -> Vec<&'static str> {
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(SCHEMA).unwrap_or_default());
     let definition = if object == "flow" { Some(&*DOCUMENT) } else { DOCUMENT["$defs"].get(object) };
     let properties = definition.and_then(|definition| definition["properties"].as_object());
     debug_assert!(properties.is_some(), "the schema has no object `{object}`");
     properties.into_iter().flat_map(Map::keys).map(String::as_str).collect()
+}
+
+/// Which of some keys has an object in which a key would be right.
+pub(crate) fn within<'k>(keys: &[&'k str], key: &str) -> Option<&'k str> {
+    static INNER: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
+        let mut inner: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let definitions = DOCUMENT["$defs"].as_object().into_iter().flat_map(Map::values);
+        for (name, value) in definitions.filter_map(|definition| definition["properties"].as_object()).flatten() {
+            inner.entry(name.clone()).or_default().extend(members(value));
+        }
+        inner
+    });
+    keys.iter().copied().find(|outer| INNER.get(*outer).is_some_and(|members| members.contains(key)))
+}
+
+/// The keys of the object that a value may be.
+fn members(value: &Value) -> Vec<String> {
+    let referred = value["$ref"].as_str().and_then(|place| DOCUMENT.pointer(place.trim_start_matches('#')));
+    let choices = value["oneOf"].as_array().into_iter().flatten();
+    let own = value["properties"].as_object().into_iter().flat_map(Map::keys).cloned();
+    own.chain(referred.into_iter().chain(choices).flat_map(members)).collect()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 /// The members of the result of a request.
 const RESULT: &[&str] = &["status", "headers", "body", "note", "error"];
@@ -197,7 +198,8 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
     let request = parser.object(value, "an http step", &keys("request"))?;
     parser.secrets_allowed = true;
     let url = parser.required(&request, "url").and_then(|node| {
-        parser.text(node)?;
+        let text = parser.text(node)?;
+        parser.refused.extend(wrong_url(text).map(|detail| node.mistake(detail)));
         parser.template(node)
     });
     let headers = request.get("headers").map_or_else(Vec::new, |node| parser.headers(node, check_header));
@@ -224,6 +226,36 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
     parser.result(result.as_ref(), Some(RESULT));
     let call = HttpCall { method, url, headers, body, timeout, retry, on_error, secrets };
     Some(Box::new(Http { call, result }))
+}
+
+/// What is wrong with a URL, as far as it is the same for every execution.
+fn wrong_url(text: &str) -> Option<String> {
+    match text.split_once("${{") {
+        None => text
+            .parse()
+            .map_or_else(|error| Some(format!("`{text}` is not a URL: {error}")), |url| check_url(&url).err()),
+        // The rest is there for the form alone.
+        Some((before, _)) => {
+            let (scheme, _) = before.split_once("://")?;
+            let url = format!("{scheme}://host.example/").parse().ok();
+            url.map_or_else(|| Some(format!("`{scheme}` is not the scheme of a URL")), |url| check_url(&url).err())
+        }
+    }
+}
+
+/// Whether a URL can be asked at all.
+///
+/// # Errors
+///
+/// Why not, in words.
+pub fn check_url(url: &Url) -> Result<(), String> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("the scheme is neither http nor https".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a URL must not carry a user name".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether a flow may set a header of a request.

@@ -104,6 +104,11 @@ impl Operator {
     }
 }
 
+/// Whether a word cannot be a name.
+pub fn is_keyword(word: &str) -> bool {
+    KEYWORDS.contains(&word)
+}
+
 /// Words that cannot be names.
 const KEYWORDS: [&str; 21] = [
     "true",

@@ -308,3 +308,102 @@ fn s2_a_redirect_is_checked() {
     }
     parsed(&steps("- respond: { redirect_url: 'https://shop.example/${{ data.id }}', headers: { x-a: b } }"));
 }
+
+/// The one mistake that refuses a deployment, and no flow that is deployed.
+fn refused(source: &str) -> String {
+    let refused = parsed(source).refused;
+    assert_eq!(refused.len(), 1, "{source}: {refused:#?}");
+    refused[0].to_string()
+}
+
+/// What is the same in every execution is a mistake now, at its place, and not when the step runs.
+#[test]
+fn what_a_ticket_and_a_request_always_are_is_checked() {
+    for (step, expected) in [
+        ("ticket: {}", "ticket: give a `handler`, a `response`, or both"),
+        ("ticket: { retryable: true }", "ticket: give a `handler`"),
+        (
+            "ticket: { response: {}, retryable: 'yes' }",
+            "ticket.retryable: expected true or false, found the text \"yes\"",
+        ),
+        ("ticket: { response: {}, confirm: 1 }", "ticket.confirm: expected true or false, found `1`"),
+        ("ticket: { response: {}, expires_in: 4000000d }", "ticket.expires_in: `4000000d` is too long"),
+        ("ticket: { response: {}, expires_in: 0s }", "is no time at all"),
+        ("ticket: { response: {}, expires_in: 60 }", "ticket.expires_in: expected a duration, like 1h, found `60`"),
+        ("ticket: { response: {}, state_parameter: 'a b' }", "ticket.state_parameter: `a b` cannot name"),
+        ("ticket: { response: {}, alternative_domain: 'http://a.example' }", "ticket.alternative_domain: "),
+        ("ticket: { close: 7 }", "ticket.close: expected the `id` of a ticket, found `7`"),
+        (
+            "ticket: { handler: { execution: x, trigger: t } }",
+            "ticket.handler.execution: expected the id of an execution",
+        ),
+        ("ticket: { response: { type: page } }", "response.type: expected `redirect` or `response`, found the text"),
+        ("ticket: { response: { code: '200' } }", "response.code: expected a status from 200 to 599, found the text"),
+        ("ticket: { response: { code: 99 } }", "ticket.response: "),
+        ("ticket: { response: { code: 204, body: x } }", "ticket.response: "),
+        ("ticket: { response: { headers: [] } }", "response.headers: expected an object"),
+        ("ticket: { response: { headers: { set-cookie: a } } }", "ticket.response: "),
+        ("ticket: { response: { type: redirect } }", "a redirect needs `redirect_url`"),
+        (
+            "ticket: { response: { type: redirect, redirect_url: 'ftp://a' } }",
+            "redirect_url: `ftp://a` is neither a path",
+        ),
+        ("ticket: { response: { redirect_url: 1 } }", "redirect_url: expected a text, found `1`"),
+        ("respond: { redirect_url: 'ftp://a' }", "respond.redirect_url: `ftp://a` is neither a path"),
+        ("respond: { headers: { x-a: \"a\\nb\" } }", "headers.x-a: the header `x-a` cannot have this value"),
+        ("http: { url: 'ftp://a.example/' }", "http.url: the scheme is neither http nor https"),
+        ("http: { url: 'ftp://${{ data.host }}/' }", "http.url: the scheme is neither http nor https"),
+        ("http: { url: 'https://user:word@a.example/' }", "must not carry a user name"),
+        ("http: { url: a.example/hook }", "http.url: `a.example/hook` is not a URL"),
+        ("http: { url: 'https://a.example', headers: { x-a: \"a\\nb\" } }", "headers.x-a: the header `x-a` cannot"),
+    ] {
+        let found = refused(&steps(&format!("- {step}")));
+        assert!(found.contains(expected), "{step}: {found}");
+    }
+    for right in [
+        "ticket: { response: {}, expires_in: '${{ data.time }}', retryable: '${{ data.again }}' }",
+        "ticket: { response: {}, expires_in: null, state_parameter: '', alternative_domain: null }",
+        "ticket: { response: { type: '${{ data.type }}', code: 99 } }",
+        "ticket: { response: { type: redirect, redirect_url: '${{ data.url }}', code: 200 } }",
+        "ticket: { response: { code: 301, headers: { x-a: '${{ data.a }}', x-b: 1 }, body: [1] } }",
+        "ticket: { close: '${{ data.id }}' }",
+        "http: { url: '${{ data.url }}' }",
+        "http: { url: 'HTTPS://${{ data.host }}/' }",
+    ] {
+        assert_eq!(parsed(&steps(&format!("- {right}"))).refused, [], "{right}");
+    }
+    // What refuses a deployment is said together with what nobody can run.
+    let both = mistakes(&steps("- ticket: {}\n- http: { url: 'https://a.example', body: 1 }"));
+    assert!(both[0].contains("give a `handler`") && both[1].contains("has no `body`"), "{both:#?}");
+}
+
+#[test]
+fn a_key_that_stands_too_high_is_told_where_it_belongs() {
+    for (lines, within) in [
+        ("- ticket: { response: {} }\n  expires_in: 1h", "`ticket`"),
+        ("- http: { url: 'https://a.example' }\n  retry: { attempts: 2 }", "`http`"),
+        ("- http: { url: 'https://a.example', attempts: 2 }", "`retry`"),
+        ("- ticket: { body: x, response: {} }", "`response`"),
+        ("- trigger: Second\n  status: 200", "`reply`"),
+        ("- trigger: Second\n  scheme: github", "`verify`"),
+    ] {
+        let found = only(&steps(lines));
+        assert!(found.contains(&format!("(it belongs within {within})")), "{lines}: {found}");
+    }
+    let elsewhere = only(&steps("- set: { a: 1 }\n  expires_in: 1h"));
+    assert!(!elsewhere.contains("belongs"), "{elsewhere}");
+}
+
+#[test]
+fn a_result_is_named_by_no_word_of_cel() {
+    for (step, word) in [
+        ("set: { 'true': 1 }", "true"),
+        ("set: { in: 1 }", "in"),
+        ("plugin: x, as: 'null'", "null"),
+        ("plugin: x, as: if", "if"),
+    ] {
+        let found = refused(&steps(&format!("- {{ {step} }}")));
+        assert!(found.contains(&format!("`{word}` is a word of CEL")), "{step}: {found}");
+    }
+    assert!(only(&steps("- { plugin: x, as: true }")).contains("expected a text, found `true`"));
+}

@@ -10,6 +10,7 @@ mod extract;
 mod filters;
 mod flows;
 mod health;
+mod parameters;
 mod plugins;
 mod redirects;
 mod samples;
@@ -22,7 +23,7 @@ use super::error::Problem;
 use crate::app::App;
 use axum::Router;
 use axum::http::{HeaderValue, Method, Response, StatusCode, Uri, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use ringback_records::time::{Timestamp, parse_lifetime};
@@ -84,8 +85,11 @@ pub(super) fn document() -> serde_json::Value {
 
 pub(super) fn router(app: Arc<App>) -> Router {
     let (router, document) = documented().split_for_parts();
-    let document = document::publish(&document).to_string();
+    let document = document::publish(&document);
+    let parameters = parameters::Parameters::of(&document);
+    let document = document.to_string();
     router
+        .route_layer(from_fn_with_state(parameters, parameters::refuse_unknown))
         .route(
             "/v1/openapi.json",
             get(move || async move { ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document) }),
@@ -113,20 +117,19 @@ async fn identify<B>(mut response: Response<B>) -> Response<B> {
 #[into_params(parameter_in = Query)]
 struct PageQuery {
     /// Most items, 1 to 200; 50 when absent.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
 impl PageQuery {
     fn limit(&self) -> Result<usize, Problem> {
-        match self.limit {
-            None => Ok(PAGE_DEFAULT),
-            Some(limit) if (1..=PAGE_MAX).contains(&limit) => Ok(limit),
-            Some(limit) => {
-                Err(Problem::bad_request("invalid_limit", format!("limit must be 1 to {PAGE_MAX}, not {limit}")))
-            }
-        }
+        let Some(text) = &self.limit else { return Ok(PAGE_DEFAULT) };
+        text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or_else(|| {
+            let detail = format!("`limit` must be a whole number from 1 to {PAGE_MAX}, not `{}`", filters::shown(text));
+            Problem::bad_request("invalid_limit", detail)
+        })
     }
 
     fn before(&self) -> Result<Option<[u8; 16]>, Problem> {

@@ -82,7 +82,7 @@ async fn wrong_calls_get_problem_documents() {
         (Method::GET, "/v1/flows/Wrong", "", StatusCode::BAD_REQUEST, "invalid_name"),
         (Method::GET, "/v1/executions/x", "", StatusCode::NOT_FOUND, "not_found"),
         (Method::GET, "/v1/executions?limit=0", "", StatusCode::BAD_REQUEST, "invalid_limit"),
-        (Method::GET, "/v1/executions?limit=x", "", StatusCode::BAD_REQUEST, "invalid_query"),
+        (Method::GET, "/v1/executions?limit=x", "", StatusCode::BAD_REQUEST, "invalid_limit"),
         (Method::GET, "/v1/executions?status=done", "", StatusCode::BAD_REQUEST, "invalid_status"),
         (Method::GET, "/v1/callbacks?outcome=done", "", StatusCode::BAD_REQUEST, "invalid_outcome"),
         (Method::GET, "/v1/callbacks?cursor=x", "", StatusCode::BAD_REQUEST, "invalid_cursor"),
@@ -183,7 +183,7 @@ async fn a_wrong_body_is_told_which_member_is_wrong() {
             "`handler.execution`: invalid value: a string, expected a UUID",
         ),
         (Method::POST, "/v1/tokens", "{", "the body is not JSON: EOF"),
-        (Method::GET, "/v1/executions?limit=x", "", "the query is not what this call takes: limit: invalid digit"),
+        (Method::GET, "/v1/executions?limit=x", "", "`limit` must be a whole number from 1 to 200, not `x`"),
     ] {
         let request = server.api(method, path).header("content-type", "application/json").body(body);
         let problem: Value = request.send().await.unwrap().json().await.unwrap();

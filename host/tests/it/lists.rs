@@ -34,6 +34,19 @@ async fn what_cannot_be_asked_for_is_refused_with_what_can() {
         ("callbacks?execution=x", 400, "invalid_id", "`execution` is not an id"),
         ("executions?callback=x", 400, "invalid_id", "`callback` is not an id"),
         ("callbacks?flow=A", 400, "invalid_name", "`A` is not a name"),
+        (
+            "callbacks?trigger=Order%20received",
+            400,
+            "invalid_name",
+            "`trigger` is the id of a trigger: `Order received`",
+        ),
+        ("executions?trigger=", 400, "invalid_name", "`trigger` is the id of a trigger"),
+        ("callbacks?until=9999-12-31T23:59:59Z", 400, "invalid_time", "30d ("),
+        ("callbacks?limit=0", 400, "invalid_limit", "`limit` must be a whole number from 1 to 200, not `0`"),
+        ("executions?limit=201", 400, "invalid_limit", "from 1 to 200, not `201`"),
+        ("tickets?limit=ten", 400, "invalid_limit", "from 1 to 200, not `ten`"),
+        ("users?limit=-1", 400, "invalid_limit", "from 1 to 200, not `-1`"),
+        ("callbacks?limit=", 400, "invalid_limit", "from 1 to 200, not ``"),
         ("callbacks?outcomes=failed", 400, "invalid_query", "unknown parameter `outcomes`, expected one of `flow`"),
         (
             "executions?outcome=failed",
@@ -49,6 +62,34 @@ async fn what_cannot_be_asked_for_is_refused_with_what_can() {
         assert_eq!(problem["code"], code, "{query}");
         assert!(problem["detail"].as_str().unwrap().contains(expected), "{query}: {problem}");
     }
+}
+
+/// The document says which parameters a call takes, and what it does not say nobody reads.
+#[tokio::test]
+async fn an_unknown_parameter_is_refused_by_every_call_and_changes_nothing() {
+    let server = TestServer::start().await;
+    let document = server.get("/v1/openapi.json").await;
+    let mut calls = 0;
+    for (path, item) in document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/v1/")) {
+        for method in item.as_object().unwrap().keys() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let path = path.replace(['{', '}'], "");
+            let response = server.api(method.clone(), &format!("{path}?%66orce=1")).send().await.unwrap();
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{method} {path}");
+            let problem: Value = response.json().await.unwrap();
+            assert_eq!(problem["code"], "invalid_query", "{method} {path}");
+            assert!(problem["detail"].as_str().unwrap().contains("unknown parameter `force`"), "{problem}");
+            calls += 1;
+        }
+    }
+    assert!(calls > 40, "{calls}");
+    server.deploy(OTHERS).await;
+    let remove = |query| server.api(Method::DELETE, &format!("/v1/flows/others{query}")).send();
+    assert_eq!(remove("?dry_run=true").await.unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(server.get("/v1/flows/others?").await["name"], "others");
+    // Probes add what they like.
+    assert_eq!(server.api(Method::GET, "/healthz?probe=1").send().await.unwrap().status(), StatusCode::OK);
+    assert!(remove("").await.unwrap().status().is_success());
 }
 
 #[tokio::test]

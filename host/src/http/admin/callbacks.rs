@@ -51,7 +51,8 @@ struct Filter {
     /// Only where this text is in the path, the query, the headers or the body, as they are kept; case does not count.
     text: Option<String>,
     /// Most items, 1 to 200; 50 when absent.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
@@ -68,7 +69,7 @@ async fn list_callbacks(
     let (before, limit) = (page.before()?, page.limit()?);
     let wanted = CallbackFilter {
         flow: filters::name(filter.flow.as_deref())?,
-        trigger: filter.trigger,
+        trigger: filters::trigger(filter.trigger.as_deref())?,
         ticket: filters::id("ticket", filter.ticket.as_deref())?,
         execution: filters::id("execution", filter.execution.as_deref())?,
         environment: filters::name(filter.environment.as_deref())?,

@@ -72,7 +72,7 @@ fn describe(path: &str, parameter: &mut Value) {
         ("query", _, "cursor") => json!({ "format": "uuid" }),
         ("query", "callbacks", "outcome") => one_or_more(Outcome::ALL.map(Outcome::as_str).as_slice()),
         ("query", "executions", "status") => one_or_more(Status::ALL.map(Status::as_str).as_slice()),
-        ("query", "callbacks" | "executions", "flow") => is_name,
+        ("query", "callbacks" | "executions", "flow" | "trigger") => is_name,
         ("query", "callbacks" | "executions", "ticket" | "execution" | "callback") => json!({ "format": "uuid" }),
         ("query", _, "since" | "until") => {
             json!({ "anyOf": [{ "format": "date-time" }, { "pattern": "^[0-9]{1,5}(ms|s|m|h|d)$" }] })

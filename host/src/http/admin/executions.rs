@@ -77,7 +77,8 @@ struct Filter {
     /// Only where this text is in the code or the message of the error; case does not count.
     reason: Option<String>,
     /// Most items, 1 to 200; 50 when absent.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
 }
@@ -112,7 +113,7 @@ async fn list_executions(
     let wanted = ExecutionFilter {
         flow: filters::name(filter.flow.as_deref())?,
         versions: BTreeSet::new(),
-        trigger: filter.trigger,
+        trigger: filters::trigger(filter.trigger.as_deref())?,
         callback: filters::id("callback", filter.callback.as_deref())?,
         environment: filters::name(filter.environment.as_deref())?,
         statuses: filters::statuses(filter.status.as_deref())?,

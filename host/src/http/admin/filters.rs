@@ -57,9 +57,11 @@ fn point(name: &str, text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
         return Ok(now.saturating_sub(ago));
     }
     // In a query, a plus sign that is not escaped is a space.
-    text.parse().or_else(|_| text.replace(' ', "+").parse()).map_err(|_| {
+    text.replace(' ', "+").parse().map_err(|error| {
+        // Of what begins like a time it is worth to know where it ends to be one.
+        let cause = if text.starts_with(|first: char| first.is_ascii_digit()) { format!(" ({error})") } else { String::new() };
         let detail = format!(
-            "`{name}`: `{}` is not a time; write one with its zone, 2026-01-31T08:00:00Z, or how long ago it is: 15m, 24h, 30d",
+            "`{name}`: `{}` is not a time; write one with its zone, 2026-01-31T08:00:00Z, or how long ago it is: 15m, 24h, 30d{cause}",
             shown(text)
         );
         Problem::bad_request("invalid_time", detail)
@@ -89,8 +91,15 @@ pub(super) fn name(text: Option<&str>) -> Result<Option<Name>, Problem> {
     text.map(super::parse_name).transpose()
 }
 
+/// The id of a trigger, which is not its name.
+pub(super) fn trigger(text: Option<&str>) -> Result<Option<String>, Problem> {
+    let wrong = |error| Problem::bad_request("invalid_name", format!("`trigger` is the id of a trigger: {error}"));
+    let id = text.map(|text| text.parse::<Name>().map_err(wrong)).transpose()?;
+    Ok(id.map(|id| id.to_string()))
+}
+
 /// As much of a text as belongs into a message.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
 

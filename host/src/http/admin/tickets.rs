@@ -71,7 +71,8 @@ struct TicketView {
 struct Filter {
     /// Only with this status: `open`, `called`, `closed`, `expired`, `gone`.
     status: Option<String>,
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<String>,
     cursor: Option<String>,
 }
 

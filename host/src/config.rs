@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
+use url::Host;
 
 /// How the server runs.
 #[derive(Clone, Debug)]
@@ -108,6 +109,20 @@ impl Wrong {
     fn together(settings: [&str; 2], problem: &str) -> Self {
         Self { settings: settings.map(str::to_owned).into(), problem: problem.to_owned() }
     }
+
+    /// With where the settings come from.
+    fn in_words(self, figment: &Figment) -> ConfigError {
+        let Self { settings, problem } = self;
+        let origin = |setting: &str| {
+            // A name with a dot in it is not found as a path.
+            let whole = setting.split('.').next().unwrap_or_default();
+            let metadata = figment.find_metadata(setting).or_else(|| figment.find_metadata(whole));
+            metadata.map_or(Origin::Default, Origin::of)
+        };
+        let names: Vec<String> = settings.iter().map(|setting| origin(setting).name(setting)).collect();
+        let file = settings.iter().map(|setting| origin(setting).to_string()).find(|file| !file.is_empty());
+        ConfigError(format!("{}{problem}{}", names.join(" and "), file.unwrap_or_default()))
+    }
 }
 
 /// Where a setting has its value from.
@@ -174,40 +189,33 @@ impl Config {
         if let Some(file) = file.filter(|file| !file.is_file()) {
             return Err(ConfigError(format!("there is no file {}", file.display())));
         }
-        let figment = Figment::from(Serialized::defaults(RawConfig::default()))
-            .merge(Toml::file(file.unwrap_or(Path::new("ringback.toml"))))
-            // These belong to the command line, not to the server.
-            .merge(Env::prefixed("RINGBACK_").ignore(&["token", "server", "config", "workspace", "data"]))
-            .merge(Serialized::defaults(flags));
-        let mut raw: RawConfig = figment.extract().map_err(|error| {
-            let lines: Vec<String> = error.into_iter().map(|one| describe(&one)).collect();
-            ConfigError(lines.join("\n"))
-        })?;
+        let file = Figment::from(Serialized::defaults(RawConfig::default()))
+            .merge(Toml::file(file.unwrap_or(Path::new("ringback.toml"))));
+        // Those left out belong to the command line, not to the server.
+        let variables = Env::prefixed("RINGBACK_").ignore(&["token", "server", "config", "workspace", "data"]);
+        let variables = file.clone().merge(variables);
+        let figment = variables.clone().merge(Serialized::defaults(flags));
+        // What a flag stands before is looked at as well: it counts as soon as the flag is left out.
+        for figment in [&file, &variables] {
+            addresses(&extract(figment)?).map_err(|wrong| wrong.in_words(figment))?;
+        }
+        let mut raw = extract(&figment)?;
         // It need not be text.
         if let Some(data) = &flags.data {
             raw.data.clone_from(data);
         }
-        Self::check(raw).map_err(|Wrong { settings, problem }| {
-            let origin = |setting: &str| {
-                // A name with a dot in it is not found as a path.
-                let whole = setting.split('.').next().unwrap_or_default();
-                let metadata = figment.find_metadata(setting).or_else(|| figment.find_metadata(whole));
-                metadata.map_or(Origin::Default, Origin::of)
-            };
-            let names: Vec<String> = settings.iter().map(|setting| origin(setting).name(setting)).collect();
-            let file = settings.iter().map(|setting| origin(setting).to_string()).find(|file| !file.is_empty());
-            ConfigError(format!("{}{problem}{}", names.join(" and "), file.unwrap_or_default()))
-        })
+        Self::check(raw).map_err(|wrong| wrong.in_words(&figment))
     }
 
     fn check(raw: RawConfig) -> Result<Self, Wrong> {
+        let Addresses { public, admin, public_url } = addresses(&raw)?;
         let RawConfig {
             data,
             secret_key,
             secret_key_file,
-            public,
-            admin,
-            public_url,
+            public: _,
+            admin: _,
+            public_url: _,
             body_bytes_max,
             header_read_timeout,
             keep_alive_timeout,
@@ -244,12 +252,6 @@ impl Config {
             log,
             log_filter,
         } = raw;
-        let address = |name: &str, text: &str| {
-            text.parse::<SocketAddr>().map_err(|_| {
-                let problem = format!(" = {text:?} is not an address; write an IP address and a port: 127.0.0.1:8080");
-                Wrong::new(name, problem)
-            })
-        };
         let duration = |name: &str, text: &str| {
             parse_duration(text).map_err(|message| Wrong::new(name, format!(": {message}"))).and_then(|duration| {
                 if duration.is_zero() { Err(Wrong::new(name, " must be longer than nothing")) } else { Ok(duration) }
@@ -262,11 +264,9 @@ impl Config {
                 Err(Wrong::new(name, format!(" = {value} must be from {min} to {max}")))
             }
         };
-        let (public, admin) = (address("public", &public)?, address("admin", &admin)?);
         if public == admin && public.port() != 0 {
             return Err(Wrong::together(["public", "admin"], " must not be the same address"));
         }
-        let public_url = public_url.map(|url| check_public_url(&url)).transpose()?;
         let secret_key = match (secret_key, secret_key_file) {
             (Some(_), Some(_)) => {
                 return Err(Wrong::together(
@@ -360,7 +360,7 @@ impl Config {
                 1 << 20,
             )?,
             store: StoreOptions {
-                cache_bytes: store_cache_bytes.max(8 << 20),
+                cache_bytes: between("store_cache_bytes", store_cache_bytes, 8 << 20, 1 << 40)? as u64,
                 segment_bytes: between("store_segment_bytes", store_segment_bytes, 1 << 20, 1 << 30)? as u64,
                 ..StoreOptions::default()
             },
@@ -374,8 +374,8 @@ impl Config {
                 interval: Duration::from_mins(1),
             },
             large_plugins,
-            plugin_http_hosts,
-            http_private_hosts,
+            plugin_http_hosts: hosts("plugin_http_hosts", &plugin_http_hosts)?,
+            http_private_hosts: hosts("http_private_hosts", &http_private_hosts)?,
             redirect_origins: Arc::new(redirect_origins),
             redact: Arc::new(names),
             plugin_limits: Limits {
@@ -455,6 +455,54 @@ impl Config {
             Err(error) => unreachable!("the settings for tests are wrong: {error:?}"),
         }
     }
+}
+
+fn extract(figment: &Figment) -> Result<RawConfig, ConfigError> {
+    figment.extract().map_err(|error| {
+        let lines: Vec<String> = error.into_iter().map(|one| describe(&one)).collect();
+        ConfigError(lines.join("\n"))
+    })
+}
+
+/// The settings that flags may stand before.
+struct Addresses {
+    public: SocketAddr,
+    admin: SocketAddr,
+    public_url: Option<String>,
+}
+
+fn addresses(raw: &RawConfig) -> Result<Addresses, Wrong> {
+    let address = |name: &str, text: &str| {
+        text.parse::<SocketAddr>().map_err(|_| {
+            let problem = format!(" = {text:?} is not an address; write an IP address and a port: 127.0.0.1:8080");
+            Wrong::new(name, problem)
+        })
+    };
+    Ok(Addresses {
+        public: address("public", &raw.public)?,
+        admin: address("admin", &raw.admin)?,
+        public_url: raw.public_url.as_deref().map(check_public_url).transpose()?,
+    })
+}
+
+/// Hosts as URLs have them, each with or without a port.
+fn hosts(setting: &str, texts: &[String]) -> Result<Vec<String>, Wrong> {
+    let read = |text: &String| {
+        let port = |port: &str| port.parse::<u16>().ok().filter(|known| *known > 0 && known.to_string() == port);
+        let (host, port) = match text.rsplit_once(':').filter(|_| !text.ends_with(']')) {
+            Some((host, after)) => (host, format!(":{}", port(after)?)),
+            None => (text.as_str(), String::new()),
+        };
+        let host = Host::parse(host).ok().filter(|host| !matches!(host, Host::Domain(name) if name.contains('*')))?;
+        Some(format!("{host}{port}"))
+    };
+    let wrong = |text: &String| {
+        let problem = format!(
+            ": {text:?} is not a host; write a name or an address, alone or with a port: intranet, 10.0.0.7:8080, [fd00::7]"
+        );
+        Wrong::new(setting, problem)
+    };
+    texts.iter().map(|text| read(text).ok_or_else(|| wrong(text))).collect()
 }
 
 fn check_public_url(url: &str) -> Result<String, Wrong> {

@@ -208,7 +208,8 @@ fn hash(token: &str) -> String {
 
 fn is_id(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
-    (1..=ID_MAX).contains(&id.len()) && id.bytes().all(allowed)
+    // No URL of the API can have the two that mean a place in a path.
+    (1..=ID_MAX).contains(&id.len()) && id.bytes().all(allowed) && !matches!(id, "." | "..")
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ settings! {
     /// of one address, or one IPv6 /64, per listener; behind a proxy, as many as `connections_max`
     connections_per_address_max: usize = 512;
     /// memory of the store's cache
-    store_cache_bytes: u64 = 128 << 20;
+    store_cache_bytes: usize = 128 << 20;
     /// size of a file of the store's log; space is given back a file at a time, and one more is prepared ahead
     store_segment_bytes: usize = 64 << 20;
     /// how long an execution is kept after its end, with its callbacks, and a ticket of which nothing can come any more; or

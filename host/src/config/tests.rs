@@ -37,9 +37,9 @@ fn a_setting_is_named_by_what_is_wrong_with_it() {
     let mut checked = 0;
     for (name, ..) in MANUAL {
         let wrong = match &defaults[name] {
-            // These take any number.
-            Value::Number(_) if ["store_cache_bytes", "keep_executions_max"].contains(name) => continue,
-            Value::Number(_) => json!(u32::MAX),
+            // It takes any number.
+            Value::Number(_) if *name == "keep_executions_max" => continue,
+            Value::Number(_) => json!(1_u64 << 50),
             Value::String(text) if parse_duration(text).is_ok() => json!("0s"),
             _ => continue,
         };
@@ -48,4 +48,45 @@ fn a_setting_is_named_by_what_is_wrong_with_it() {
         checked += 1;
     }
     assert!(checked > 20, "{checked}");
+}
+
+/// What no host is would never be reached, whoever writes it.
+#[test]
+fn hosts_are_hosts_with_or_without_a_port() {
+    for setting in ["http_private_hosts", "plugin_http_hosts"] {
+        for wrong in [
+            "",
+            "http://intranet",
+            "intranet/path",
+            "10.0.0.0/8",
+            "*.example.com",
+            "a b",
+            "user@intranet",
+            "intranet:",
+            "intranet:0",
+            "intranet:65536",
+            "intranet:+80",
+            "fd00::7",
+            "[fd00::7",
+            "10.0.0.300",
+        ] {
+            let error = Config::check(with(setting, json!(["right.example", wrong]))).unwrap_err();
+            assert_eq!(error.settings, [setting]);
+            assert!(error.problem.contains(&format!("{wrong:?} is not a host; write")), "{}", error.problem);
+        }
+        let written =
+            json!(["Intranet", "api.Example.com:8443", "10.0.0.7", "[FD00:0::7]:80", "localhost:9", "my_host"]);
+        let config = Config::check(with(setting, written)).unwrap();
+        let hosts = if setting == "http_private_hosts" { config.http_private_hosts } else { config.plugin_http_hosts };
+        assert_eq!(hosts, ["intranet", "api.example.com:8443", "10.0.0.7", "[fd00::7]:80", "localhost:9", "my_host"]);
+    }
+}
+
+#[test]
+fn the_cache_of_the_store_has_bounds() {
+    for wrong in [0, (8 << 20) - 1, (1_u64 << 40) + 1] {
+        let error = Config::check(with("store_cache_bytes", json!(wrong))).unwrap_err();
+        assert!(error.problem.contains("must be from 8388608 to 1099511627776"), "{}", error.problem);
+    }
+    assert!(Config::check(with("store_cache_bytes", json!(8 << 20))).is_ok());
 }

@@ -260,6 +260,31 @@ fn a_wrong_setting_stops_the_start_and_is_named() {
     }
     let url = serve(directory.path(), &["--public-url", "x"], &[("RINGBACK_PUBLIC_URL", "https://right.example")]);
     fails(&url, 78, "--public-url = \"x\" must be like");
+    // What a flag stands before is wrong nevertheless: it counts as soon as the flag is left out.
+    for (settings, variables, expected) in [
+        (
+            "public = \"x\"",
+            &[][..],
+            "public = \"x\" is not an address; write an IP address and a port: 127.0.0.1:8080 (from ",
+        ),
+        ("admin = \"localhost\"", &[], "admin = \"localhost\" is not an address"),
+        ("public = 8080", &[], "public must be a text, in quotes (from "),
+        ("", &[("RINGBACK_PUBLIC", "x")], "RINGBACK_PUBLIC = \"x\" is not an address"),
+        (
+            "http_private_hosts = [\"10.0.0.0/8\"]",
+            &[],
+            "http_private_hosts: \"10.0.0.0/8\" is not a host; write a name",
+        ),
+        ("store_cache_bytes = 1", &[], "store_cache_bytes = 1 must be from 8388608"),
+    ] {
+        std::fs::write(directory.path().join("ringback.toml"), settings).unwrap();
+        fails(&serve(&directory.path().join("d"), &[], variables), 78, expected);
+    }
+    // Flags may give each other's address to another listener.
+    std::fs::write(directory.path().join("ringback.toml"), "admin = \"0.0.0.0:8080\"").unwrap();
+    std::fs::write(directory.path().join("d"), "no directory").unwrap();
+    let started = serve(&directory.path().join("d"), &[], &[]);
+    assert!(!text(&started.stderr).contains("same address") && !started.status.success(), "{started:?}");
 }
 
 #[test]

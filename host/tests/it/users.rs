@@ -3,6 +3,8 @@
 use crate::support::TestServer;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 fn flow(face: &str, auth: &str) -> String {
     format!(
@@ -346,5 +348,23 @@ async fn r21_the_tokens_of_a_user_are_found_by_the_user() {
         let url = format!("{}{path}", server.public);
         let expected = if *name == "jane" { StatusCode::UNAUTHORIZED } else { StatusCode::ACCEPTED };
         assert_eq!(call(&server, &url, Some(token)).await.status(), expected, "{name}");
+    }
+}
+
+/// Whoever sends them as they are reaches another place; this one writes the request by hand.
+#[tokio::test]
+async fn no_user_is_named_like_a_place_in_a_path() {
+    let server = TestServer::start().await;
+    for (id, status) in [(".", "400"), ("%2E", "400"), ("..", "400"), ("%2e.", "400"), ("...", "201"), (".a", "201")] {
+        let mut stream = TcpStream::connect(server.admin.trim_start_matches("http://")).await.unwrap();
+        let token = &server.token;
+        let request = format!(
+            "PUT /v1/users/{id} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{id}: {answer}");
     }
 }

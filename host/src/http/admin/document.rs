@@ -62,7 +62,10 @@ fn describe(path: &str, parameter: &mut Value) {
     let form = match (place.as_str(), of, name.as_str()) {
         ("path", "secrets", "name") => json!({ "pattern": "^[A-Za-z0-9_]{1,64}$" }),
         ("path", "vars", "name") => json!({ "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$" }),
-        ("path", "users", "id") => json!({ "pattern": "^[A-Za-z0-9._@+-]{1,128}$" }),
+        // Neither `.` nor `..`.
+        ("path", "users", "id") => {
+            json!({ "pattern": r"^(\.?[A-Za-z0-9_@+-]|[A-Za-z0-9_@+-][A-Za-z0-9._@+-]|[A-Za-z0-9._@+-]{3,128})$" })
+        }
         ("path", "callbacks" | "executions" | "tickets", "id") => json!({ "format": "uuid" }),
         ("path", _, "name" | "trigger" | "callback") | ("query", _, "environment") => is_name,
         ("path", _, "signature" | "token_id" | "id") => json!({ "pattern": "^[A-Za-z0-9_-]{1,64}$" }),

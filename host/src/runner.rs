@@ -155,7 +155,7 @@ impl Going {
         let Self { runner, next, hand } = self;
         match (next, hand) {
             (Next::Nothing, _) | (_, None) => {
-                runner.settle(&run.execution);
+                runner.settle(&run.workspace, &run.flow, &run.execution);
                 runner.answer(&run.execution, Until::Rested);
             }
             (Next::Effect, Some(hand)) => runner.spawn(run, hand),
@@ -400,7 +400,7 @@ impl Runner {
     pub async fn cancel(&self, workspace: &Name, id: ExecutionId) -> Result<Summary, ChangeError> {
         match self.change(workspace, id, || Event::Cancelled).await {
             Ok(run) => {
-                self.settle(&run.execution);
+                self.settle(workspace, &run.flow, &run.execution);
                 Ok(run.execution.summary)
             }
             Err(ChangeError::FlowGone(_)) => self.cancel_without_flow(workspace, id).await,
@@ -537,7 +537,7 @@ impl Runner {
                     }
                     Err(error) => return Err(error),
                 }
-                self.settle(&execution);
+                self.settle(&workspace, &flow, &execution);
             } else {
                 self.answer(&execution, Until::Answered);
             }
@@ -573,7 +573,7 @@ impl Runner {
     async fn overflow(&self, workspace: &Name, id: ExecutionId, error: &StoreError) -> Result<(), StoreError> {
         match self.change(workspace, id, || Event::TooLarge { message: error.to_string() }).await {
             Ok(run) => {
-                self.settle(&run.execution);
+                self.settle(workspace, &run.flow, &run.execution);
                 Ok(())
             }
             Err(ChangeError::Store(error)) => Err(error),
@@ -587,12 +587,22 @@ impl Runner {
         self.inner.working.in_line() + self.inner.requesting.in_line()
     }
 
-    /// Answers those who wait for an execution that does nothing now, and counts its end.
-    fn settle(&self, execution: &Execution) {
+    /// Answers those who wait for an execution that does nothing now, counts its end, and empties its mailboxes.
+    fn settle(&self, workspace: &Name, flow: &Arc<LoadedFlow>, execution: &Execution) {
         self.answer(execution, Until::Answered);
-        if execution.summary.status.is_ended() {
-            metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
-                .increment(1);
+        if !execution.summary.status.is_ended() {
+            return;
+        }
+        metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
+            .increment(1);
+        if flow.triggers.len() > 1 {
+            let (runner, workspace, flow) = (self.clone(), workspace.clone(), Arc::clone(flow));
+            let summary = execution.summary.clone();
+            tokio::spawn(async move {
+                if let Err(error) = runner.close_mailboxes(&workspace, &flow, &summary).await {
+                    tracing::error!(execution.id = %summary.id, %error, "mail of an execution that is over is left to expire");
+                }
+            });
         }
     }
 }

@@ -3,11 +3,13 @@
 use super::mailbox::take;
 use super::{Job, Runner, Why};
 use futures_util::StreamExt as _;
+use ringback_records::journal::{Status, Summary};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
-use ringback_records::outcome::Outcome;
+use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::time::Timestamp;
 use ringback_records::trace::Verdict;
-use ringback_store::{Due, DueKey, StoreError, Write};
+use ringback_rules::flow::Flow;
+use ringback_store::{Due, DueKey, Mail, StoreError, Write};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -97,17 +99,62 @@ impl Runner {
     ) -> Result<(), StoreError> {
         let store = &self.inner.store;
         let Some((mail, record)) = store.mail(workspace, execution, trigger, callback).await? else { return Ok(()) };
-        let reason = "it expired in the mailbox: the execution did not get to the trigger in time".to_owned();
+        let over = store.summary(workspace, execution).await?.as_ref().and_then(left_behind);
+        let reason = over.unwrap_or_else(|| {
+            "it expired in the mailbox: the execution did not get to the trigger in time".to_owned()
+        });
+        self.leave(workspace, execution, trigger, (mail, record), reason).await
+    }
+
+    /// Empties the mailboxes of an execution that is over: what is in them came to nothing. What a crash leaves there expires.
+    pub(super) async fn close_mailboxes(
+        &self,
+        workspace: &Name,
+        flow: &Flow,
+        summary: &Summary,
+    ) -> Result<(), StoreError> {
+        let Some(reason) = left_behind(summary) else { return Ok(()) };
+        for trigger in flow.triggers.iter().skip(1) {
+            let mut after = None;
+            while let Some(found) = self.inner.store.next_mail(workspace, summary.id, &trigger.id, after).await? {
+                after = Some(found.0.callback);
+                self.leave(workspace, summary.id, &trigger.id, found, reason.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes mail away that came to nothing.
+    async fn leave(
+        &self,
+        workspace: &Name,
+        execution: ExecutionId,
+        trigger: &Name,
+        (mail, record): (Mail, Option<CallbackRecord>),
+        reason: String,
+    ) -> Result<(), StoreError> {
         let mut writes = vec![take(workspace, execution, trigger, mail)];
         if let Some(mut record) = record {
             let before = Some(record.outcome);
             record.decide(Outcome::Ignored, Verdict::Ignored, reason);
             writes.push(Write::PutCallback { workspace: workspace.clone(), before, record: Box::new(record) });
         }
-        match store.commit(writes).await {
+        match self.inner.store.commit(writes).await {
             // It was taken in the last moment.
             Err(StoreError::Conflict) => Ok(()),
             result => result,
         }
     }
+}
+
+/// What became of mail of an execution that is over for good: none that can be tried again.
+fn left_behind(summary: &Summary) -> Option<String> {
+    let status = summary.status;
+    let is_over = matches!(status, Status::Completed | Status::Cancelled);
+    is_over.then(|| {
+        format!(
+            "it was kept in the mailbox, and the execution was {status} without taking it",
+            status = status.as_str()
+        )
+    })
 }

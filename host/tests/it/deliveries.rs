@@ -1,6 +1,7 @@
 //! The same delivery many times, at the moment at which its window ends and the next one begins.
 
 use crate::support::TestServer;
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -127,4 +128,47 @@ async fn what_was_taken_from_the_mailbox_says_so() {
     let said = &list["items"][0];
     assert_eq!(said["id"], callback.as_str());
     assert!(said["decided_by"].to_string().contains("took it from the mailbox"), "{said}");
+}
+
+/// What was kept for an execution that is over came to nothing, and says so; a failed one may be tried again, and keeps it.
+#[tokio::test]
+async fn mail_of_an_execution_that_is_over_is_ignored_and_can_come_again() {
+    let server = TestServer::start().await;
+    let source = "flow: done\nsteps:\n  - trigger: In\n  - delay: 1500ms\n  - if: data.fail\n    then:\n      - fail: on purpose\n  \
+                  - if: data.wait\n    then:\n      - trigger: Then\n        dedupe: { by: '${{ data.k }}' }\n";
+    let urls = server.deploy_all(source).await;
+    let start = async |data: Value| {
+        let started = server.post(&urls[0], &data).await.json::<Value>().await.unwrap();
+        started["execution"].as_str().unwrap().to_owned()
+    };
+    let send = async |id: &str| {
+        let answer = server.post(&format!("{}?execution={id}", urls[1]), &json!({ "k": 1 })).await;
+        (answer.status().as_u16(), answer.headers()["ringback-callback"].to_str().unwrap().to_owned())
+    };
+    let completed = start(json!({ "fail": false, "wait": false })).await;
+    let cancelled = start(json!({ "fail": false, "wait": true })).await;
+    let failed = start(json!({ "fail": true, "wait": true })).await;
+    let mut kept = Vec::new();
+    for id in [&completed, &cancelled, &failed] {
+        let (status, callback) = send(id).await;
+        assert_eq!(status, 202);
+        assert_eq!(server.get(&format!("/v1/callbacks/{callback}")).await["outcome"], "kept");
+        kept.push(callback);
+    }
+    let cancel = server.api(Method::POST, &format!("/v1/executions/{cancelled}/cancel")).send().await.unwrap();
+    assert!(cancel.status().is_success());
+    for (id, callback, status) in [(&cancelled, &kept[1], "cancelled"), (&completed, &kept[0], "completed")] {
+        assert_eq!(server.ended(id).await["status"], status);
+        let record =
+            server.eventually(&format!("/v1/callbacks/{callback}"), |record| record["outcome"] == "ignored").await;
+        let reason = format!("it was kept in the mailbox, and the execution was {status} without taking it");
+        assert!(record["trace"].to_string().contains(&reason), "{record:#}");
+        // As with one that expired, the delivery is as if it had not come.
+        let (again, second) = send(id).await;
+        assert!(again == 404 && second != *callback, "{again}");
+    }
+    assert_eq!(server.ended(&failed).await["status"], "failed");
+    let list = server.get("/v1/callbacks?outcome=kept").await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list:#}");
+    assert_eq!(list["items"][0]["id"], kept[2].as_str());
 }

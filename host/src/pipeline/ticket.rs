@@ -100,7 +100,9 @@ impl TicketCall {
     /// What a call does to the ticket that did not get through: one whose caller was not accepted does not count (A-GX-1).
     pub(super) fn spent_by(&self, passage: &Passage, stage: Stage, stop: &Stop) -> Option<Write> {
         let counts = matches!(stage, Stage::Parse | Stage::Condition | Stage::Select | Stage::Respond | Stage::Run);
-        let spent = (counts && !stop.temporary && !self.ticket.retryable) || stop.problem == GONE;
+        // Who tries the execution again that has failed, or timed out, waits for a call of this ticket.
+        let counts = counts && !stop.temporary && stop.problem != ENDED;
+        let spent = (counts && !self.ticket.retryable) || stop.problem == GONE;
         let status = closed_by(passage.callback.id);
         (spent && !self.lost && self.may_close()).then(|| becomes(&self.ticket, &passage.callback.workspace, status))
     }

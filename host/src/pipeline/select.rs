@@ -162,8 +162,11 @@ impl Pipeline {
                     return Err(refused("execution_ended", "The execution has ended.", reason));
                 }
                 Standing::Passed => {
-                    let reason = format!("the execution {id} does not wait here any more");
-                    return Err(refused("trigger_passed", "The execution does not wait here any more.", reason));
+                    let (detail, what) = match run.execution.has_been_at(&run.flow, &trigger.id) {
+                        true => ("The execution does not wait here any more.", "does not wait here any more"),
+                        false => ("The execution does not come here.", "has taken another way, and does not come here"),
+                    };
+                    return Err(refused("trigger_passed", detail, format!("the execution {id} {what}")));
                 }
                 Standing::NotYet => {
                     if let Some(end) = self.keep(passage, delivery, &run).await? {

@@ -352,6 +352,12 @@ impl Execution {
         }
     }
 
+    /// Whether it has waited at a trigger of its flow.
+    pub fn has_been_at(&self, flow: &Flow, id: &Name) -> bool {
+        let trigger = flow.triggers.iter().find(|trigger| trigger.id == *id);
+        trigger.is_some_and(|trigger| self.triggers.iter().any(|(name, _)| *name == trigger.name))
+    }
+
     fn empty(summary: Summary) -> Self {
         Self {
             summary,

@@ -7,6 +7,7 @@ use crate::catalogue::doors::Doors;
 use ringback_records::environment::{EnvironmentRecord, VarRecord};
 use ringback_records::journal::Summary;
 use ringback_records::name::Name;
+use ringback_records::summary::CallbackSummary;
 use ringback_records::time::Timestamp;
 use ringback_store::{Store, StoreError, Write};
 use serde_json::{Map, Value};
@@ -126,13 +127,23 @@ impl Environments {
     /// Whether an execution is of the environment that is there now, and not of one of the same name that was removed.
     pub fn has(&self, workspace: &Name, execution: &Summary) -> bool {
         let Summary { environment, environment_made_at, started_at, .. } = execution;
-        let made_at = self.made_at(workspace, environment);
-        let is_same = match environment_made_at {
-            Some(_) => made_at == *environment_made_at,
+        self.is_of(workspace, environment, *environment_made_at, *started_at)
+    }
+
+    /// The same of a callback.
+    pub fn has_callback(&self, workspace: &Name, callback: &CallbackSummary) -> bool {
+        let CallbackSummary { environment, environment_made_at, received_at, .. } = callback;
+        self.is_of(workspace, environment, *environment_made_at, *received_at)
+    }
+
+    fn is_of(&self, workspace: &Name, name: &Name, noted: Option<Timestamp>, began: Timestamp) -> bool {
+        let made_at = self.made_at(workspace, name);
+        let is_same = match noted {
+            Some(_) => made_at == noted,
             // Of those of before this was noted, the time tells.
-            None => made_at.is_none_or(|made_at| made_at <= *started_at),
+            None => made_at.is_none_or(|made_at| made_at <= began),
         };
-        self.exists(workspace, environment) && is_same
+        self.exists(workspace, name) && is_same
     }
 
     /// While this is held, the environment is not removed. It may have been before. `default` never is, and waits for nobody's

@@ -441,6 +441,19 @@ async fn a_callback_is_not_sent_again_into_an_environment_that_is_gone() {
         assert_eq!((status, &refused["code"]), (409, &json!("environment_gone")), "{refused}");
     }
     assert_eq!(server.get("/v1/executions").await, before, "nothing has started");
+    // Lists tell what was in the one that is gone from what is in another one of its name.
+    let list = server.get("/v1/executions").await;
+    let gone = |item: &Value| (item["environment"].clone(), item.get("environment_gone").cloned());
+    let mut found: Vec<_> = list["items"].as_array().unwrap().iter().map(gone).collect();
+    found.sort_by_key(|(environment, _)| environment.to_string());
+    assert_eq!(found, [(json!("default"), None), (json!("staging"), Some(json!(true))), (json!("test"), None)]);
+    assert_eq!(server.get(&format!("/v1/executions/{}", executions[1])).await["environment_gone"], true);
+    let list = server.get("/v1/callbacks?environment=staging").await;
+    let mut callbacks = list["items"].as_array().unwrap().iter();
+    assert!(callbacks.len() > 0 && callbacks.all(|item| item["environment_gone"] == true), "{list:#}");
+    let list = server.get("/v1/callbacks?environment=default").await;
+    let mut callbacks = list["items"].as_array().unwrap().iter();
+    assert!(callbacks.len() > 0 && callbacks.all(|item| item.get("environment_gone").is_none()), "{list:#}");
 }
 
 /// What ended in an environment that was removed is unknown at the URLs of another one of its name, as if it had never been.

@@ -27,6 +27,9 @@ pub struct CallbackSummary {
     pub ticket: Option<TicketId>,
     #[schema(value_type = String)]
     pub environment: Name,
+    /// When it was made, where that is known.
+    #[serde(skip)]
+    pub environment_made_at: Option<Timestamp>,
     pub method: String,
     pub path: String,
     /// The size of the body as received.
@@ -78,6 +81,7 @@ impl From<CallbackRecord> for CallbackSummary {
             trigger: record.trigger,
             ticket: record.ticket,
             environment: record.environment,
+            environment_made_at: record.environment_made_at,
             method: record.method,
             path: shortened(record.path),
             body_bytes: record.body_bytes,

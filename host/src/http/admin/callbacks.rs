@@ -24,6 +24,16 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list_callbacks)).routes(routes!(show_callback)).routes(routes!(replay_callback))
 }
 
+/// A callback as it is listed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct CallbackItem {
+    #[serde(flatten)]
+    callback: CallbackSummary,
+    /// Its environment was removed; another one may have the name by now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    environment_gone: bool,
+}
+
 /// Which callbacks are wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +69,7 @@ struct Filter {
 
 /// Lists callbacks as summaries, newest first. A page may have fewer items than there are; while it has a `next_cursor`, there may be
 /// others.
-#[utoipa::path(get, path = "/v1/callbacks", tag = "callbacks", params(Filter), responses((status = 200, body = List<CallbackSummary>), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/v1/callbacks", tag = "callbacks", params(Filter), responses((status = 200, body = List<CallbackItem>), (status = "4XX", body = Problem)))]
 async fn list_callbacks(
     State(app): State<Arc<App>>,
     caller: Viewer,
@@ -79,7 +89,11 @@ async fn list_callbacks(
         text: filters::text("text", filter.text.as_deref())?,
     };
     let page = app.store.callbacks(&caller.workspace, before, limit, &wanted).await?;
-    Ok(answer(StatusCode::OK, List::page(page, |callback| callback)))
+    let items = List::page(page, |callback| {
+        let environment_gone = !app.environments.has_callback(&caller.workspace, &callback);
+        CallbackItem { callback, environment_gone }
+    });
+    Ok(answer(StatusCode::OK, items))
 }
 
 /// Shows one callback with the trace of its stages.

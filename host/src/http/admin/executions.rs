@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use ringback_records::journal::{Entry, Status, StepError, Summary, Wait};
-use ringback_records::name::{CallbackId, ExecutionId};
+use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::time::Timestamp;
 use ringback_store::ExecutionFilter;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ struct ExecutionView {
     flow: String,
     flow_version: u32,
     environment: String,
+    /// Its environment was removed; another one may have the name by now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    environment_gone: bool,
     status: Status,
     /// The callback that started it.
     #[schema(value_type = String)]
@@ -83,8 +86,9 @@ struct Filter {
     cursor: Option<String>,
 }
 
-fn view(summary: Summary, journal: Option<Vec<Entry>>) -> ExecutionView {
+fn view(app: &App, workspace: &Name, summary: Summary, journal: Option<Vec<Entry>>) -> ExecutionView {
     ExecutionView {
+        environment_gone: !app.environments.has(workspace, &summary),
         id: summary.id,
         flow: summary.flow.to_string(),
         flow_version: summary.flow_version,
@@ -121,7 +125,7 @@ async fn list_executions(
         reason: filters::text("reason", filter.reason.as_deref())?,
     };
     let page = app.store.executions(&caller.workspace, before, limit, &wanted).await?;
-    Ok(answer(StatusCode::OK, List::page(page, |summary| view(summary, None))))
+    Ok(answer(StatusCode::OK, List::page(page, |summary| view(&app, &caller.workspace, summary, None))))
 }
 
 /// Shows one execution with its journal.
@@ -134,7 +138,7 @@ async fn show_execution(
     let id = parse(&id)?;
     let found = app.store.execution(&caller.workspace, id).await?;
     let (summary, journal) = found.ok_or_else(|| missing(id))?;
-    Ok(answer(StatusCode::OK, view(summary, Some(journal))))
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, summary, Some(journal))))
 }
 
 /// Ends an execution that has not ended. A step that is under way is not broken off, but its result no longer counts.
@@ -155,7 +159,7 @@ async fn cancel_execution(
             format!("the execution has ended: it is {}, and there is nothing to cancel{hint}", status.as_str())
         })
     })?;
-    Ok(answer(StatusCode::OK, view(summary, None)))
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, summary, None)))
 }
 
 /// Lets an execution that failed or timed out try its last step again.
@@ -175,7 +179,7 @@ async fn retry_execution(
             format!("the execution is {}: only one that failed or timed out can be retried; {hint}", status.as_str())
         })
     })?;
-    Ok(answer(StatusCode::OK, view(summary, None)))
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, summary, None)))
 }
 
 fn parse(id: &str) -> Result<ExecutionId, Problem> {

@@ -117,6 +117,9 @@ static bool threw(failure_t *failure) {
 // What stands before a script, on its first line.
 #define EXPRESSION "(function () { 'use strict'; return ("
 #define BODY "(function () { 'use strict'; "
+// The same between other brackets, which nothing closes that closes the first ones.
+#define OTHER_EXPRESSION "(function () { 'use strict'; return ["
+#define OTHER_BODY "[function () { 'use strict'; "
 
 static JSValue evaluate(const char *before, const char *source, size_t length, const char *after, int line, int flags) {
     size_t head = strlen(before), tail = strlen(after);
@@ -136,6 +139,16 @@ static JSValue compile(const char *source, size_t length, int line, int flags) {
     if (!JS_IsException(function)) return function;
     JS_FreeValue(context, JS_GetException(context));
     return evaluate(BODY, source, length, "\n})", line, flags);
+}
+
+// Whether the script is whole: one that ends what stands before it, and begins something of its own, is not.
+static JSValue compile_between_others(const char *source, size_t length, int line) {
+    size_t end = length;
+    while (end && strchr("; \t\r\n", source[end - 1])) end--;
+    JSValue function = evaluate(OTHER_EXPRESSION, source, end, "\n]; })", line, JS_EVAL_FLAG_COMPILE_ONLY);
+    if (!JS_IsException(function)) return function;
+    JS_FreeValue(context, JS_GetException(context));
+    return evaluate(OTHER_BODY, source, length, "\n}]", line, JS_EVAL_FLAG_COMPILE_ONLY);
 }
 
 // Takes the configuration apart.
@@ -168,6 +181,7 @@ static bool check(script_string_t *config, failure_t *failure) {
     if (!take(config, &parsed, &source, &length, &line, failure)) return false;
     while (length && strchr(" \t\r\n", source[length - 1])) length--;
     JSValue function = compile(source, length, line, JS_EVAL_FLAG_COMPILE_ONLY);
+    if (!JS_IsException(function)) function = compile_between_others(source, length, line);
     if (!JS_IsException(function)) return true;
     int lines = 1;
     for (size_t i = 0; i < length; i++) lines += source[i] == '\n';
@@ -178,7 +192,9 @@ static bool check(script_string_t *config, failure_t *failure) {
     const char *start = source, *end = source + length;
     for (long i = line; i < at && start < end; start++) i += *start == '\n';
     char message[2048];
-    if (at == line) column -= sizeof BODY - 1;
+    // Of some mistakes the engine knows the line alone, and says 1.
+    long head = sizeof BODY - 1;
+    if (at == line) column = column > head ? column - head : 1;
     if (at >= line + lines) {
         for (start = end; start > source && start[-1] != '\n';) start--;
         at = line + lines - 1;

@@ -5,7 +5,7 @@
   const { entries, keys } = Object;
 
   const show = (value) => {
-    if (typeof value === "string") return value;
+    if (value === null || typeof value !== "object") return String(value);
     if (value instanceof Error) return `${value}`;
     try {
       return stringify(value) ?? String(value);
@@ -30,15 +30,15 @@
     const text = show(value);
     const short = text.length > 40 ? `${text.slice(0, 40).toWellFormed()}…` : text.toWellFormed();
     if (kind === "string") return `the text ${stringify(short)}`;
-    return kind === "null" || kind === "a list" ? kind : `the ${kind} ${short}`;
+    return ["null", "undefined", "a list"].includes(kind) ? kind : `the ${kind} ${short}`;
   };
   const whole = (value, wanted) => {
     if (value === undefined) refuse("returned-nothing", `the script returned nothing, where ${wanted} is needed: is a \`return\` missing?`);
-    if (value instanceof Promise) refuse("returned-promise", "the script returned a promise, which nobody waits for: leave out `async` and `await`");
+    if (value instanceof Promise) refuse("returned-promise", "the script returned a promise, which nobody waits for: a script computes, and ends with its last line");
     return value;
   };
   const json = (value, wanted) => stringify(whole(value, wanted))
-    ?? refuse("not-json", `the script returned ${describe(value)}, which is no JSON`);
+    ?? refuse("not-json", `the script returned ${describe(value)}, which is no JSON${typeof value === "function" ? ": is it to be called?" : ""}`);
 
   const REPLY = ["status", "headers", "json", "text"];
   const reply = (value) => {
@@ -49,7 +49,7 @@
     const unknown = keys(value).find((key) => !REPLY.includes(key));
     if (unknown !== undefined) wrong(`an answer has no \`${unknown}\`; it may have ${REPLY.join(", ")}`);
     const { status = 200, headers = {}, text } = value;
-    if (!Number.isInteger(status) || status < 200 || status > 599) wrong(`the status is ${describe(status)}, not a number from 200 to 599`);
+    if (!Number.isInteger(status) || status < 200 || status > 599) wrong(`the status is ${describe(status)}, not a whole number from 200 to 599`);
     if (typeof headers !== "object" || headers === null || Array.isArray(headers)) wrong(`the headers are ${describe(headers)}, not an object`);
     if (text !== undefined && value.json !== undefined) wrong("an answer has either `json` or `text`");
     if (text !== undefined && typeof text !== "string") wrong(`\`text\` is ${describe(text)}, not a text`);

@@ -11,6 +11,7 @@ use ringback_records::name::Name;
 use ringback_records::plugin::Role;
 use ringback_records::reply::Reply;
 use ringback_records::trace::PluginUse;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -93,7 +94,7 @@ impl Version {
     /// As [`verify`](Self::verify), and when the answer is not JSON.
     pub async fn parse(&self, subject: &Subject, config: &str, uses: &mut Vec<PluginUse>) -> Result<Value, CallError> {
         match self.ask(Question::Parse, subject, config, uses).await? {
-            Answer::Json(text) => self.read_json(subject, &text, uses),
+            Answer::Json(text) => self.read_data(subject, &text, uses),
             _ => Err(self.wrong_answer()),
         }
     }
@@ -144,9 +145,10 @@ impl Version {
                 let max = self.result_bytes_max(subject);
                 if body.len() > max {
                     let reason = format!("the body has {} bytes, more than {max}", body.len());
-                    return Err(self.bad_output(reason, uses));
+                    return Err(self.bad_output(reason, subject, uses));
                 }
-                check(Reply { status, headers, body: body.into() }).map_err(|reason| self.bad_output(reason, uses))
+                check(Reply { status, headers, body: body.into() })
+                    .map_err(|reason| self.bad_output(reason, subject, uses))
             }
             _ => Err(self.wrong_answer()),
         }
@@ -172,16 +174,30 @@ impl Version {
         metrics::histogram!("ringback_plugin_call_seconds", "role" => role.as_str())
             .record(Duration::from_micros(usage.duration_us).as_secs_f64());
         uses.push(usage);
-        result.inspect_err(|error| self.note(error))
+        result.inspect_err(|error| self.note(error, subject))
     }
 
     fn read_json(&self, subject: &Subject, text: &str, uses: &mut [PluginUse]) -> Result<Value, CallError> {
+        self.json(subject, text).map_err(|reason| self.bad_output(reason, subject, uses))
+    }
+
+    /// What a parser made of a body is as large and as deep as its sender wants: JSON that is not taken is no fault of the plugin.
+    fn read_data(&self, subject: &Subject, text: &str, uses: &mut [PluginUse]) -> Result<Value, CallError> {
+        self.json(subject, text).map_err(|reason| {
+            if serde_json::from_str::<IgnoredAny>(text).is_err() {
+                return self.bad_output(reason, subject, uses);
+            }
+            let (plugin, code) = (self.ready.plugin.clone(), "not-taken".to_owned());
+            self.failed(CallError::Guest { plugin, code, message: reason, retryable: false }, subject, uses)
+        })
+    }
+
+    fn json(&self, subject: &Subject, text: &str) -> Result<Value, String> {
         let max = self.result_bytes_max(subject);
         if text.len() > max {
-            return Err(self.bad_output(format!("the result has {} bytes, more than {max}", text.len()), uses));
+            return Err(format!("the result has {} bytes, more than {max}", text.len()));
         }
-        json::from_slice(text.as_bytes())
-            .map_err(|error| self.bad_output(format!("the result is not JSON: {error}"), uses))
+        json::from_slice(text.as_bytes()).map_err(|error| format!("the result is not JSON: {error}"))
     }
 
     fn result_bytes_max(&self, subject: &Subject) -> usize {
@@ -189,12 +205,15 @@ impl Version {
     }
 
     /// What is wrong with an answer counts as well.
-    fn bad_output(&self, reason: String, uses: &mut [PluginUse]) -> CallError {
-        let error = CallError::BadOutput { plugin: self.ready.plugin.clone(), reason };
+    fn bad_output(&self, reason: String, subject: &Subject, uses: &mut [PluginUse]) -> CallError {
+        self.failed(CallError::BadOutput { plugin: self.ready.plugin.clone(), reason }, subject, uses)
+    }
+
+    fn failed(&self, error: CallError, subject: &Subject, uses: &mut [PluginUse]) -> CallError {
         if let Some(usage) = uses.last_mut() {
             usage.failure = Some(error.code().to_owned());
         }
-        self.note(&error);
+        self.note(&error, subject);
         error
     }
 
@@ -203,9 +222,12 @@ impl Version {
         CallError::Host(format!("the answer of {} belongs to another role", self.ready.plugin))
     }
 
-    fn note(&self, error: &CallError) {
+    /// Who only tries something out changes nothing, and lets nobody rest.
+    fn note(&self, error: &CallError, subject: &Subject) {
         tracing::warn!(plugin.name = %self.ready.plugin, code = error.code(), %error, "a plugin call failed");
         metrics::counter!("ringback_plugin_failures_total", "code" => error.code()).increment(1);
-        self.ready.circuit.note(error, Instant::now());
+        if !subject.dry_run {
+            self.ready.circuit.note(error, Instant::now());
+        }
     }
 }

@@ -106,12 +106,13 @@ impl Api {
     /// Every item of a list.
     pub async fn all(&self, path: &str) -> Vec<Value> {
         let mut items = Vec::new();
-        let mut cursor = String::new();
+        // Some lists have no pages, and take no limit.
+        let mut query = String::new();
         loop {
-            let page = self.get(&format!("{path}?limit=200{cursor}")).await.unwrap();
+            let page = self.get(&format!("{path}{query}")).await.unwrap();
             items.extend(page["items"].as_array().unwrap().iter().cloned());
             let Some(next) = page["next_cursor"].as_str() else { return items };
-            cursor = format!("&cursor={next}");
+            query = format!("?limit=200&cursor={next}");
         }
     }
 

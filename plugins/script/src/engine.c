@@ -114,12 +114,14 @@ static bool threw(failure_t *failure) {
     return fail(failure, "script-threw", said_by("thrown", error, "the script threw something that cannot be shown"));
 }
 
-// What stands before a script, on its first line.
-#define EXPRESSION "(function () { 'use strict'; return ("
+// What stands around a script, the first part on its first line: as an expression, and as the body of a function.
+struct brackets {
+    const char *expression, *expression_end, *body, *body_end;
+};
 #define BODY "(function () { 'use strict'; "
-// The same between other brackets, which nothing closes that closes the first ones.
-#define OTHER_EXPRESSION "(function () { 'use strict'; return ["
-#define OTHER_BODY "[function () { 'use strict'; "
+static const struct brackets ROUND = {"(function () { 'use strict'; return (", "\n); })", BODY, "\n})"};
+// Nothing closes these that closes the others: who ends what stands before him, and begins something of his own, fits into one of them alone.
+static const struct brackets SQUARE = {"(function () { 'use strict'; return [", "\n]; })", "[function () { 'use strict'; ", "\n}]"};
 
 static JSValue evaluate(const char *before, const char *source, size_t length, const char *after, int line, int flags) {
     size_t head = strlen(before), tail = strlen(after);
@@ -132,23 +134,13 @@ static JSValue evaluate(const char *before, const char *source, size_t length, c
 }
 
 // The script as a function: an expression, or what is between the braces of a function.
-static JSValue compile(const char *source, size_t length, int line, int flags) {
+static JSValue compile(const struct brackets *within, const char *source, size_t length, int line, int flags) {
     size_t end = length;
     while (end && strchr("; \t\r\n", source[end - 1])) end--;
-    JSValue function = evaluate(EXPRESSION, source, end, "\n); })", line, flags);
+    JSValue function = evaluate(within->expression, source, end, within->expression_end, line, flags);
     if (!JS_IsException(function)) return function;
     JS_FreeValue(context, JS_GetException(context));
-    return evaluate(BODY, source, length, "\n})", line, flags);
-}
-
-// Whether the script is whole: one that ends what stands before it, and begins something of its own, is not.
-static JSValue compile_between_others(const char *source, size_t length, int line) {
-    size_t end = length;
-    while (end && strchr("; \t\r\n", source[end - 1])) end--;
-    JSValue function = evaluate(OTHER_EXPRESSION, source, end, "\n]; })", line, JS_EVAL_FLAG_COMPILE_ONLY);
-    if (!JS_IsException(function)) return function;
-    JS_FreeValue(context, JS_GetException(context));
-    return evaluate(OTHER_BODY, source, length, "\n}]", line, JS_EVAL_FLAG_COMPILE_ONLY);
+    return evaluate(within->body, source, length, within->body_end, line, flags);
 }
 
 // Takes the configuration apart.
@@ -180,8 +172,8 @@ static bool check(script_string_t *config, failure_t *failure) {
     int line;
     if (!take(config, &parsed, &source, &length, &line, failure)) return false;
     while (length && strchr(" \t\r\n", source[length - 1])) length--;
-    JSValue function = compile(source, length, line, JS_EVAL_FLAG_COMPILE_ONLY);
-    if (!JS_IsException(function)) function = compile_between_others(source, length, line);
+    JSValue function = compile(&ROUND, source, length, line, JS_EVAL_FLAG_COMPILE_ONLY);
+    if (!JS_IsException(function)) function = compile(&SQUARE, source, length, line, JS_EVAL_FLAG_COMPILE_ONLY);
     if (!JS_IsException(function)) return true;
     int lines = 1;
     for (size_t i = 0; i < length; i++) lines += source[i] == '\n';
@@ -222,7 +214,7 @@ static bool run(script_string_t *config, const char *role, JSValue *answer, fail
         JSValue value = JS_GetProperty(context, scope, names[i].atom);
         JS_DefinePropertyValue(context, global, names[i].atom, value, JS_PROP_C_W_E);
     }
-    JSValue function = compile(source, length, line, 0);
+    JSValue function = compile(&ROUND, source, length, line, 0);
     if (JS_IsException(function)) return threw(failure);
     JSValue value = JS_Call(context, function, JS_UNDEFINED, 0, NULL);
     if (JS_IsException(value)) return threw(failure);

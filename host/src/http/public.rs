@@ -48,8 +48,7 @@ async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -
     };
     // A caller who hangs up must not stop a callback half way: what has begun goes on in a task of its own. It is
     // on the heap, since a task moves what it is made of, which is large here, several times.
-    let pipeline = app.pipeline.clone();
-    let mut response = match tokio::spawn(Box::pin(async move { pipeline.handle(request).await })).await {
+    let mut response = match tokio::spawn(Box::pin(async move { app.pipeline.handle(request).await })).await {
         Ok(reply) => response(reply),
         Err(error) => {
             tracing::error!(%error, "a callback broke off");

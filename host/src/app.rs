@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::pipeline::Pipeline;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ringback_store::Store;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// Everything that handlers share.
 pub struct App {
@@ -32,13 +32,22 @@ pub struct App {
     /// The id of the data directory.
     pub instance: String,
     pub metrics: Option<PrometheusHandle>,
-    pub(crate) stopping: AtomicBool,
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 impl App {
     /// Whether the server takes callbacks.
     pub fn is_ready(&self) -> bool {
-        !self.stopping.load(Ordering::Acquire)
+        !*self.stopping.borrow()
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Waits until the server stops.
+    pub async fn stopped(&self) {
+        drop(self.stopping.subscribe().wait_for(|stopping| *stopping).await);
     }
 }
 

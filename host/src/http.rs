@@ -5,6 +5,7 @@ mod connection;
 mod error;
 mod listener;
 mod public;
+mod stream;
 
 pub use admin::VERSION_HEADER;
 

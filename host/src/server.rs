@@ -22,7 +22,7 @@ use ringback_plugin::{Sandbox, SetUpError, Settings};
 use ringback_store::{OpenError, Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
 /// Why the server ended.
 #[derive(Debug, thiserror::Error)]
@@ -141,12 +141,12 @@ pub async fn run(
         public_url,
         instance,
         metrics,
-        stopping: AtomicBool::new(false),
+        stopping: watch::Sender::new(false),
     });
     tracing::info!(workspaces_to_resume, "ready");
     ready(&app);
     let result = tokio::select! {
-        result = http::serve(Arc::clone(&app), listeners, shutdown, || app.stopping.store(true, Ordering::Release)) => {
+        result = http::serve(Arc::clone(&app), listeners, shutdown, || app.stop()) => {
             result.map_err(RunError::from)
         }
         reason = store.failed() => Err(RunError::StoreFailed(reason)),

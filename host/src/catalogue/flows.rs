@@ -25,7 +25,7 @@ use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, PluginMention, T
 use ringback_rules::vault::Vault;
 use ringback_store::{Store, StoreError, Write};
 use routes::Routes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use versions::{Ready, Users};
 
@@ -159,6 +159,11 @@ impl Flows {
         let deployed = self.inner.deployed.load();
         let of_workspace = deployed.flows.iter().filter(|((owner, _), _)| owner == workspace);
         of_workspace.map(|(_, flow)| Arc::clone(flow)).collect()
+    }
+
+    /// The workspaces that have any.
+    pub fn workspaces(&self) -> BTreeSet<Name> {
+        self.inner.deployed.load().flows.keys().map(|(workspace, _)| workspace.clone()).collect()
     }
 
     /// Whether a flow that was made then was removed, also where another one has its name by now. One that cannot be read is

@@ -16,7 +16,7 @@ use ringback_rules::script;
 use ringback_store::{Store, StoreError, Write};
 use scripts::Scripts;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::RwLock;
 
@@ -92,6 +92,11 @@ impl Plugins {
         let table = self.table.load();
         let of_workspace = table.iter().filter(|((owner, _), _)| owner == workspace);
         of_workspace.map(|(_, plugin)| plugin.record.clone()).collect()
+    }
+
+    /// The workspaces that have any.
+    pub fn workspaces(&self) -> BTreeSet<Name> {
+        self.table.load().keys().map(|(workspace, _)| workspace.clone()).collect()
     }
 
     pub fn find(&self, workspace: &Name, name: &Name) -> Option<PluginRecord> {

@@ -80,9 +80,8 @@ impl Tokens {
         expires_at: Option<Timestamp>,
     ) -> Result<String, TokenError> {
         let hash = hash(token);
-        // The id is the beginning of the hash: it names the token in lists and tells nothing of it.
-        let id = hash.get(..12).unwrap_or_default().to_owned();
         let record = TokenRecord { hash, name, access, workspace, created_at: Timestamp::now(), expires_at };
+        let id = record.id().to_owned();
         let put = Write::PutToken { id: id.clone(), record: record.clone() };
         let change = |tokens: &mut BTreeMap<_, _>| drop(tokens.insert(id.clone(), record.clone()));
         self.by_id.commit(&self.store, vec![put], change).await?;
@@ -109,6 +108,14 @@ impl Tokens {
         let same = aws_lc_rs::constant_time::verify_slices_are_equal(record.hash.as_bytes(), hash.as_bytes()).is_ok();
         let expired = record.expires_at.is_some_and(|expires_at| expires_at <= now);
         (same && !expired).then(|| record.clone())
+    }
+
+    /// Whether the token of a record counts.
+    pub fn is_valid(&self, record: &TokenRecord, now: Timestamp) -> bool {
+        let tokens = self.by_id.load();
+        let known = tokens.get(record.id());
+        let is_over = |known: &TokenRecord| known.expires_at.is_some_and(|expires_at| expires_at <= now);
+        known.is_some_and(|known| known.hash == record.hash && !is_over(known))
     }
 
     pub fn list(&self) -> Vec<(String, TokenRecord)> {

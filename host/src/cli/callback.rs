@@ -1,17 +1,37 @@
 //! `ringback callback …`.
 
 use super::CliError;
-use super::client::{Client, segment, several};
-use super::output::{items, json, line, table, text};
-use ringback_records::outcome::CallbackRecord;
+use super::client::{Client, ClientError, ServerEvent, query, segment, several};
+use super::output::{announce, items, json, line, note, table, text};
+use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::trace::{PluginUse, Verdict};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Callback {
     /// List callbacks, newest first.
     #[command(after_help = LIST_EXAMPLES)]
     List(Box<Wanted>),
+    /// Show callbacks as they come, until it is interrupted.
+    #[command(after_help = TAIL_EXAMPLES)]
+    Tail(Box<Filters>),
+    /// Count callbacks over time, by outcome.
+    #[command(after_help = COUNT_EXAMPLES)]
+    Count {
+        /// Only this flow's.
+        #[arg(long, value_name = "NAME")]
+        flow: Option<String>,
+        /// Since when: 2026-01-31T08:00:00Z, or how long ago: 15m, 24h, 30d [default: 1h].
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only those that came before this time.
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// How long a line's part of the time is, such as 10s, 5m or 1h [default: a sixtieth, or a little more].
+        #[arg(long, value_name = "DURATION")]
+        step: Option<String>,
+    },
     /// Show a callback as it was received, with its answer and its trace.
     Show {
         /// As `ringback callback list` shows it, and the header Ringback-Callback of the answer.
@@ -36,6 +56,22 @@ pub(super) enum Callback {
 /// Which are listed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Wanted {
+    #[command(flatten)]
+    filters: Filters,
+    /// Only those that came at this time or later: 2026-01-31T08:00:00Z, or how long ago: 15m, 24h, 30d.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those that came before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Most callbacks, 1 to 200 [default: 50].
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u32>,
+}
+
+/// What they are about.
+#[derive(Debug, clap::Args)]
+pub(super) struct Filters {
     /// Only this flow's.
     #[arg(long, value_name = "NAME")]
     flow: Option<String>,
@@ -55,39 +91,50 @@ pub(super) struct Wanted {
     /// with commas between them.
     #[arg(long, value_name = "OUTCOMES")]
     outcome: Vec<String>,
-    /// Only those that came at this time or later: 2026-01-31T08:00:00Z, or how long ago: 15m, 24h, 30d.
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Only those that came before this time.
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
     /// Only where this is in the stage that decided or in its reason, whatever the case.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Only where this is in the path, the query, the headers or the body, as they are kept, whatever the case.
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
-    /// Most callbacks, 1 to 200 [default: 50].
-    #[arg(long, value_name = "NUMBER")]
-    limit: Option<u32>,
+    /// Only where this is in any of these, or in the id of the callback or of its execution, whatever the case.
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
 }
 
-impl Wanted {
-    fn filters(self) -> [(&'static str, Option<String>); 10] {
-        [
+impl Filters {
+    fn pairs(self) -> Vec<(&'static str, Option<String>)> {
+        vec![
             ("flow", self.flow),
             ("trigger", self.trigger),
             ("ticket", self.ticket),
             ("execution", self.execution),
             ("environment", self.environment),
             ("outcome", several(&self.outcome)),
-            ("since", self.since),
-            ("until", self.until),
             ("reason", self.reason),
             ("text", self.text),
+            ("search", self.search),
         ]
     }
 }
+
+impl Wanted {
+    fn filters(self) -> Vec<(&'static str, Option<String>)> {
+        let mut pairs = self.filters.pairs();
+        pairs.extend([("since", self.since), ("until", self.until)]);
+        pairs
+    }
+}
+
+const TAIL_EXAMPLES: &str = "\
+Examples:
+  ringback callback tail --outcome rejected,failed
+  ringback --json callback tail --flow orders | jq .decided_by.reason";
+
+const COUNT_EXAMPLES: &str = "\
+Examples:
+  ringback callback count --since 24h --step 1h
+  ringback callback count --flow orders";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -122,6 +169,15 @@ impl Callback {
                     .collect();
                 let header = ["CALLBACK", "FLOW", "TRIGGER", "METHOD", "OUTCOME", "ANSWER", "RECEIVED"];
                 table(&header, &rows, "no callbacks");
+            }
+            Self::Tail(filters) => tail(client, &format!("/v1/callbacks/tail{}", query(&filters.pairs()))).await?,
+            Self::Count { flow, since, until, step } => {
+                let pairs = [("flow", flow), ("since", since), ("until", until), ("step", step)];
+                let counts = client.get(&format!("/v1/callbacks/counts{}", query(&pairs))).await?;
+                match client.json {
+                    true => json(&counts),
+                    false => show_counts(&counts),
+                }
             }
             Self::Replay { id, dry_run } => {
                 let query = if dry_run { "?dry_run=true" } else { "" };
@@ -159,6 +215,92 @@ impl Callback {
             }
         }
         Ok(())
+    }
+}
+
+/// How long a server that has ended is waited for.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(30);
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// Prints callbacks as they come. A server that ends is waited for, and what came in between is not left out.
+async fn tail(client: &Client, path: &str) -> Result<(), CliError> {
+    let mut after = None;
+    let mut heard = Instant::now();
+    loop {
+        let told = listen(client, path, &mut after, &mut heard).await;
+        match told {
+            Ok(()) => {}
+            Err(error @ ClientError::Unreachable { .. }) if after.is_none() => return Err(error.into()),
+            Err(ClientError::Unreachable { .. }) if heard.elapsed() < COMES_BACK_WITHIN => {}
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(TRY_AGAIN_AFTER).await;
+    }
+}
+
+async fn listen(
+    client: &Client,
+    path: &str,
+    after: &mut Option<String>,
+    heard: &mut Instant,
+) -> Result<(), ClientError> {
+    let mut events = client.events(path, after.as_deref()).await?;
+    *heard = Instant::now();
+    while let Some(ServerEvent { kind, id, data }) = events.next().await? {
+        *heard = Instant::now();
+        if id.is_some() {
+            *after = id;
+        }
+        match kind.as_str() {
+            "callback" if client.json => announce(&data),
+            "callback" => announce_callback(&serde_json::from_str(&data).unwrap_or_default()),
+            "missed" => note("ringback: more came than could be told; `ringback callback list` has them all"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn announce_callback(callback: &Value) {
+    let status = callback.get("reply").map(|reply| text(reply, "status")).unwrap_or_default();
+    let decision = callback.get("decided_by").unwrap_or(&Value::Null);
+    let why = match text(decision, "stage") {
+        stage if stage.is_empty() => String::new(),
+        stage => format!("{stage}: {}", text(decision, "reason")),
+    };
+    let time = text(callback, "received_at");
+    let to = format!("{} {}", text(callback, "flow"), text(callback, "trigger"));
+    let (outcome, method, id) = (text(callback, "outcome"), text(callback, "method"), text(callback, "id"));
+    announce(&format!("{time}  {id}  {outcome:<9}  {method} {status}  {}  {why}", to.trim()));
+}
+
+/// A line for each part of the time that has any, and one for all.
+fn show_counts(counts: &Value) {
+    let all = counts.get("outcomes").unwrap_or(&Value::Null);
+    let columns: Vec<&str> =
+        Outcome::ALL.into_iter().map(Outcome::as_str).filter(|name| all.get(name).is_some()).collect();
+    let row = |from: String, outcomes: &Value| {
+        let cells = columns
+            .iter()
+            .map(|name| text(outcomes, name))
+            .map(|count| if count.is_empty() { "0".into() } else { count });
+        [from].into_iter().chain(cells).collect::<Vec<String>>()
+    };
+    let parts = counts.get("parts").and_then(Value::as_array).into_iter().flatten();
+    let parts = parts.filter_map(|part| Some((text(part, "from"), part.get("outcomes")?)));
+    let mut rows: Vec<Vec<String>> = parts
+        .filter(|(_, outcomes)| outcomes.as_object().is_some_and(|outcomes| !outcomes.is_empty()))
+        .map(|(from, outcomes)| row(from, outcomes))
+        .collect();
+    if !rows.is_empty() {
+        rows.push(row("all".to_owned(), all));
+    }
+    let upper: Vec<String> = columns.iter().map(|name| name.to_uppercase()).collect();
+    let header: Vec<&str> = ["FROM"].into_iter().chain(upper.iter().map(String::as_str)).collect();
+    table(&header, &rows, "no callbacks");
+    let from = text(counts, "counted_from");
+    if !from.is_empty() {
+        note(&format!("ringback: counted from {from} on; there is more before that, ask for a shorter time"));
     }
 }
 

@@ -306,6 +306,19 @@ impl Client {
         Ok(())
     }
 
+    /// Listens to what the server tells, from a place on.
+    pub(super) async fn events(&self, path: &str, after: Option<&str>) -> Result<Events<'_>, ClientError> {
+        let mut request = self.request(Method::GET, path)?.header("accept", "text/event-stream");
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let response = self.ask(request).await?;
+        match response.status().is_success() {
+            true => Ok(Events { client: self, response, read: Vec::new() }),
+            false => Err(accepted(self.read(response).await?).err().unwrap_or(NotRingback(self.base.clone()).into())),
+        }
+    }
+
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ClientError> {
         let names = path.split('?').next().unwrap_or_default();
         // They would make another path of it, and so ask for something else.
@@ -354,6 +367,55 @@ impl Client {
         }
         let reason = if is_refused(error) { "connection refused" } else { why(error) };
         ClientError::Unreachable { url: self.base.clone(), reason: reason.to_owned() }
+    }
+}
+
+/// Server-sent events.
+pub(super) struct Events<'c> {
+    client: &'c Client,
+    response: Response,
+    /// What is not yet a whole event.
+    read: Vec<u8>,
+}
+
+/// One of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ServerEvent {
+    pub(super) kind: String,
+    pub(super) id: Option<String>,
+    pub(super) data: String,
+}
+
+impl ServerEvent {
+    fn parse(text: &str) -> Self {
+        let mut event = Self::default();
+        for line in text.lines() {
+            match line.split_once(": ") {
+                Some(("event", kind)) => kind.clone_into(&mut event.kind),
+                Some(("id", id)) => event.id = Some(id.to_owned()),
+                Some(("data", data)) => event.data += data,
+                _ => {}
+            }
+        }
+        event
+    }
+}
+
+impl Events<'_> {
+    /// The next one; `None` when the server has ended.
+    pub(super) async fn next(&mut self) -> Result<Option<ServerEvent>, ClientError> {
+        loop {
+            if let Some(end) = self.read.windows(2).position(|two| two == b"\n\n") {
+                let rest = self.read.split_off(end + 2);
+                let text = std::mem::replace(&mut self.read, rest);
+                return Ok(Some(ServerEvent::parse(&String::from_utf8_lossy(&text))));
+            }
+            match self.response.chunk().await {
+                Ok(Some(chunk)) => self.read.extend_from_slice(&chunk),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.client.unheard(&error)),
+            }
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Token {
     },
     /// List the tokens, without themselves.
     List,
+    /// Say which token is used, and what it opens.
+    Show,
     /// Remove a token.
     Remove {
         /// As `ringback token list` shows it.
@@ -56,6 +58,16 @@ impl Token {
                 let rows: Vec<Vec<String>> =
                     items(&list).iter().map(|token| columns.iter().map(|name| text(token, name)).collect()).collect();
                 table(&["TOKEN", "NAME", "ACCESS", "CREATED", "EXPIRES"], &rows, "no tokens");
+            }
+            Self::Show => {
+                let session = client.get("/v1/session").await?;
+                if client.json {
+                    json(&session);
+                    return Ok(());
+                }
+                let columns = ["token", "name", "access", "workspace", "expires_at"];
+                let row = columns.iter().map(|name| text(&session, name)).collect();
+                table(&["TOKEN", "NAME", "ACCESS", "WORKSPACE", "EXPIRES"], &[row], "no token");
             }
             Self::Remove { id } => {
                 client.delete(&format!("/v1/tokens/{}", segment(&id))).await?;

@@ -2,7 +2,8 @@
 
 mod auth;
 mod backup;
-mod callbacks;
+pub(super) mod callbacks;
+mod counts;
 mod document;
 mod environments;
 mod executions;
@@ -15,6 +16,8 @@ mod plugins;
 mod redirects;
 mod samples;
 mod secrets;
+mod session;
+mod tail;
 mod tickets;
 mod tokens;
 mod users;
@@ -70,6 +73,9 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .merge(executions::router())
         .merge(backup::router())
         .merge(callbacks::router())
+        .merge(counts::router())
+        .merge(tail::router())
+        .merge(session::router())
         .merge(redirects::router())
         .merge(samples::router())
         .merge(secrets::router())
@@ -143,11 +149,11 @@ impl PageQuery {
 
 /// A page of a list, newest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct List<T> {
-    items: Vec<T>,
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
     /// Send it as `cursor` to get the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
 }
 
 impl<T> List<T> {

@@ -601,7 +601,7 @@ fn commands_of(arguments: &[&str]) -> Vec<String> {
 /// shows anything of them, as text and as JSON. JSON says all the same what it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_terminals_obey_is_shown_by_no_command() {
-    const OTHERS: [&str; 39] = [
+    const OTHERS: [&str; 40] = [
         "serve",
         "backup",
         "restore",
@@ -622,6 +622,8 @@ async fn what_terminals_obey_is_shown_by_no_command() {
         "plugin push",
         "plugin activate",
         "plugin remove",
+        // It does not end; `tails` has it.
+        "callback tail",
         "execution cancel",
         "execution retry",
         "secret set",
@@ -685,12 +687,14 @@ async fn what_terminals_obey_is_shown_by_no_command() {
         &["callback", "explain", &callback],
         &["callback", "explain", &unread],
         &["callback", "replay", &callback, "--dry-run"],
+        &["callback", "count"],
         &["sample", "parse", &example],
         &["secret", "list"],
         &["ticket", "list"],
         &["ticket", "show", &ticket],
         &["redirect-origin", "list"],
         &["token", "list"],
+        &["token", "show"],
         &["environment", "list"],
         &["var", "list"],
         &["user", "list"],

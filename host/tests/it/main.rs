@@ -42,6 +42,7 @@ mod restart;
 mod scripts;
 mod signers;
 mod support;
+mod tails;
 mod tickets;
 mod toolchains;
 mod upgrade;

@@ -70,26 +70,26 @@ pub struct Decision {
     pub reason: String,
 }
 
-impl From<CallbackRecord> for CallbackSummary {
-    fn from(record: CallbackRecord) -> Self {
+impl From<&CallbackRecord> for CallbackSummary {
+    fn from(record: &CallbackRecord) -> Self {
         let decided_by = record.deciding().map(|entry| Decision { stage: entry.stage, reason: entry.reason.clone() });
         Self {
             id: record.id,
             received_at: record.received_at,
-            face: record.face,
-            flow: record.flow,
-            trigger: record.trigger,
+            face: record.face.clone(),
+            flow: record.flow.clone(),
+            trigger: record.trigger.clone(),
             ticket: record.ticket,
-            environment: record.environment,
+            environment: record.environment.clone(),
             environment_made_at: record.environment_made_at,
-            method: record.method,
-            path: shortened(record.path),
+            method: record.method.clone(),
+            path: shortened(record.path.clone()),
             body_bytes: record.body_bytes,
             outcome: record.outcome,
             execution: record.execution,
             resumed_count: record.resumed_count,
             replay_of: record.replay_of,
-            reply: record.reply.map(|reply| ReplySummary { status: reply.status }),
+            reply: record.reply.as_ref().map(|reply| ReplySummary { status: reply.status }),
             decided_by,
             duration_us: record.trace.iter().map(|entry| entry.duration_us).sum(),
         }

@@ -29,3 +29,10 @@ pub struct TokenRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
+
+impl TokenRecord {
+    /// What names the token in lists: the beginning of its hash, which tells nothing of it.
+    pub fn id(&self) -> &str {
+        self.hash.get(..12).unwrap_or_default()
+    }
+}

@@ -7,8 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use ringback_records::journal::{Status, Summary};
 use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
 use ringback_records::outcome::{CallbackRecord, Outcome};
+use ringback_records::summary::CallbackSummary;
 use ringback_records::ticket::{Handler, TicketRecord, TicketStanding};
 use ringback_records::time::Timestamp;
+use ringback_records::trace::Stage;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -65,6 +67,53 @@ pub struct CallbackFilter {
     pub reason: Option<Text>,
     /// In the path, the query, the headers or the body, as they are kept.
     pub text: Option<Text>,
+    /// In any of these, or in its id or that of its execution.
+    pub anywhere: Option<Text>,
+}
+
+/// What is compared that a summary has, too.
+struct Known<'r> {
+    flow: Option<&'r Name>,
+    trigger: &'r str,
+    ticket: Option<TicketId>,
+    execution: Option<ExecutionId>,
+    environment: &'r Name,
+    outcome: Outcome,
+    decided: Option<(Stage, &'r str)>,
+}
+
+impl<'r> From<&'r CallbackRecord> for Known<'r> {
+    fn from(record: &'r CallbackRecord) -> Self {
+        Self {
+            flow: record.flow.as_ref(),
+            trigger: &record.trigger,
+            ticket: record.ticket,
+            execution: record.execution,
+            environment: &record.environment,
+            outcome: record.outcome,
+            decided: record.deciding().map(|entry| (entry.stage, &*entry.reason)),
+        }
+    }
+}
+
+impl<'r> From<&'r CallbackSummary> for Known<'r> {
+    fn from(summary: &'r CallbackSummary) -> Self {
+        Self {
+            flow: summary.flow.as_ref(),
+            trigger: &summary.trigger,
+            ticket: summary.ticket,
+            execution: summary.execution,
+            environment: &summary.environment,
+            outcome: summary.outcome,
+            decided: summary.decided_by.as_ref().map(|decision| (decision.stage, &*decision.reason)),
+        }
+    }
+}
+
+impl Known<'_> {
+    fn has_reason(&self, reason: &Text) -> bool {
+        self.decided.is_some_and(|(stage, said)| reason.is_in(&format!("{stage}: {said}")))
+    }
 }
 
 impl CallbackFilter {
@@ -76,16 +125,35 @@ impl CallbackFilter {
 
     /// Whether a callback is, the time aside, which is that of its id.
     pub(super) fn accepts(&self, record: &CallbackRecord) -> bool {
-        let Self { flow: _, trigger, ticket, execution, environment, outcomes: _, time: _, reason, text } = self;
-        self.may_accept(record.flow.as_ref(), record.outcome)
-            && trigger.as_ref().is_none_or(|trigger| record.trigger == *trigger)
-            && ticket.is_none_or(|ticket| record.ticket == Some(ticket))
-            && execution.is_none_or(|execution| record.execution == Some(execution))
-            && environment.as_ref().is_none_or(|environment| record.environment == *environment)
-            && reason.as_ref().is_none_or(|reason| {
-                record.deciding().is_some_and(|entry| reason.is_in(&format!("{}: {}", entry.stage, entry.reason)))
-            })
-            && text.as_ref().is_none_or(|text| is_in_request(text, record))
+        let known = Known::from(record);
+        let is_anywhere = |text: &Text| {
+            let is_id = text.is_in(&record.id.to_string())
+                || record.execution.is_some_and(|execution| text.is_in(&execution.to_string()));
+            is_id || known.has_reason(text) || is_in_request(text, record)
+        };
+        self.accepts_known(&known)
+            && self.text.as_ref().is_none_or(|text| is_in_request(text, record))
+            && self.anywhere.as_ref().is_none_or(is_anywhere)
+    }
+
+    /// Whether one may be of which this much is known.
+    pub(super) fn may_accept_summary(&self, summary: &CallbackSummary) -> bool {
+        self.accepts_known(&summary.into())
+    }
+
+    /// Whether a summary does not say it.
+    pub(super) fn needs_record(&self) -> bool {
+        self.text.is_some() || self.anywhere.is_some()
+    }
+
+    fn accepts_known(&self, known: &Known<'_>) -> bool {
+        let Self { flow: _, trigger, ticket, execution, environment, outcomes: _, time: _, reason, .. } = self;
+        self.may_accept(known.flow, known.outcome)
+            && trigger.as_ref().is_none_or(|trigger| known.trigger == trigger)
+            && ticket.is_none_or(|ticket| known.ticket == Some(ticket))
+            && execution.is_none_or(|execution| known.execution == Some(execution))
+            && environment.as_ref().is_none_or(|environment| known.environment == environment)
+            && reason.as_ref().is_none_or(|reason| known.has_reason(reason))
     }
 }
 

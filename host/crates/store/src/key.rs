@@ -188,6 +188,12 @@ pub(super) fn of_flow(mut with: Vec<u8>, flow: Option<&Name>) -> Vec<u8> {
     with
 }
 
+/// The flow of a row that begins like this.
+pub(super) fn flow_of(row: &[u8], with: &[u8]) -> Option<Name> {
+    let flow = row.strip_prefix(with)?.strip_suffix(&[0])?;
+    std::str::from_utf8(flow).ok()?.parse().ok()
+}
+
 /// What comes before the id at the end of a key, and the id.
 pub(super) fn before_id(key: &[u8]) -> Option<(&[u8], &[u8; 16])> {
     key.split_last_chunk::<16>()

@@ -8,6 +8,7 @@
 mod backup;
 mod cleaner;
 mod contract;
+mod counts;
 mod due;
 mod engine;
 mod filter;
@@ -22,6 +23,7 @@ mod open;
 pub mod planted;
 mod recent;
 mod retention;
+mod tail;
 mod verify;
 mod writer;
 
@@ -29,9 +31,11 @@ pub use backup::{BackupError, BackupFile};
 pub use contract::{
     Claim, ClaimPage, Delivery, Due, DueKey, DuePage, Mail, MailboxLimits, NoRoom, Page, StoreError, Write,
 };
+pub use counts::{Count, Counts};
 pub use filter::{CallbackFilter, ExecutionFilter, Text, TicketFilter, TimeRange};
 pub use open::{Lock, OpenError};
 pub use retention::Forgotten;
+pub use tail::{Heard, Tail};
 pub use verify::Findings;
 
 use base64::Engine as _;
@@ -96,6 +100,7 @@ pub struct Store {
     recent: Arc<Recent>,
     directory: Arc<Path>,
     readers: Arc<Readers>,
+    rows: Arc<tail::Rows>,
 }
 
 impl Store {
@@ -108,13 +113,18 @@ impl Store {
         let engine = Arc::new(open::open(directory, options)?);
         let recent = Recent::open(directory.join(RECENT))
             .map_err(|error| OpenError::Unusable { path: directory.join(RECENT), problem: error.to_string() })?;
-        Ok(Self { engine, recent: Arc::new(recent), directory: directory.into(), readers: Arc::default() })
+        let (recent, directory) = (Arc::new(recent), directory.into());
+        Ok(Self { engine, recent, directory, readers: Arc::default(), rows: Arc::default() })
     }
 
     /// Keeps the record of a callback that nobody was promised: soon, and possibly lost in a crash. False when too many
     /// wait, and it was dropped.
     pub fn keep_recent(&self, workspace: &Name, record: &CallbackRecord) -> bool {
-        self.recent.keep(workspace, record)
+        let is_kept = self.recent.keep(workspace, record);
+        if is_kept {
+            self.rows.tell(workspace, record);
+        }
+        is_kept
     }
 
     /// Makes a change durable: it is on disk when this returns.
@@ -127,14 +137,21 @@ impl Store {
         let seen =
             if needed.is_empty() { engine::Seen::new() } else { self.look(move |look| look.seen(&needed)).await? };
         let change = self.engine.change(&writes, &seen)?;
-        self.engine.writer.commit(change).await
+        self.engine.writer.commit(change).await?;
+        self.rows.tell_of(&writes);
+        Ok(())
     }
 
     /// Writes something that nobody was promised: soon, but possibly lost in a crash. False when it was dropped: the store is too
     /// busy, or has to see first what is there.
     pub fn write_behind(&self, writes: &[Write]) -> bool {
         let change = engine::needed(writes).is_empty().then(|| self.engine.change(writes, &engine::Seen::new()));
-        change.is_some_and(|change| change.is_ok_and(|operations| self.engine.writer.write_behind(operations)))
+        let is_kept =
+            change.is_some_and(|change| change.is_ok_and(|operations| self.engine.writer.write_behind(operations)));
+        if is_kept {
+            self.rows.tell_of(writes);
+        }
+        is_kept
     }
 
     /// Waits until the store has failed: why.

@@ -66,7 +66,7 @@ impl Store {
             },
             |id, value| {
                 let record: CallbackRecord = parse(&key_of(id), value)?;
-                Ok(wanted.accepts(&record).then(|| record.into()))
+                Ok(wanted.accepts(&record).then(|| (&record).into()))
             },
         )
     }
@@ -141,6 +141,15 @@ impl Engine {
         })
     }
 
+    /// The ids alone.
+    pub(super) fn ids(
+        &self,
+        prefix: Vec<u8>,
+        ids: &RangeInclusive<Id>,
+    ) -> impl Iterator<Item = Result<Id, StoreError>> + use<'_> {
+        self.newest(prefix, ids).map(|found| found.map(|(id, _)| id))
+    }
+
     /// Where what is wanted may be, newest first: in these rows, as far as what is in them is in order, and anywhere where there are none.
     fn places(
         &self,
@@ -154,10 +163,10 @@ impl Engine {
         };
         let (from, to) = (*ids.start(), *ids.end());
         let first = u128::from_be_bytes(last).saturating_add(1).to_be_bytes();
-        let in_order = rows.into_iter().map(|row| self.newest(row, &(from.max(first)..=to)));
+        let in_order = rows.into_iter().map(|row| self.ids(row, &(from.max(first)..=to)));
         let others = self.newest(prefix, &(from..=to.min(last)));
         // The value is not that of the key in the row.
-        let in_order = Merged::of(in_order).map(|found| found.map(|id| (id, None)));
+        let in_order = Merged::of(in_order).map(|found| found.map(|(id, _)| (id, None)));
         Ok(Box::new(in_order.chain(others.map(known))))
     }
 
@@ -192,7 +201,7 @@ impl Engine {
     }
 
     /// The rows of a flow, or of every flow that has one; `None` when there are too many.
-    fn rows(
+    pub(super) fn rows(
         &self,
         with: impl Iterator<Item = Vec<u8>>,
         flow: Option<&Name>,
@@ -218,7 +227,7 @@ impl Engine {
     }
 
     /// What has a higher id than this is in its row.
-    fn last_unordered(&self) -> Result<Option<Id>, StoreError> {
+    pub(super) fn last_unordered(&self) -> Result<Option<Id>, StoreError> {
         let last: Option<Uuid> = self.get(&[key::LAST_UNORDERED])?;
         Ok(last.map(Uuid::into_bytes))
     }
@@ -250,8 +259,8 @@ fn before_id(key: &[u8]) -> Result<(Vec<u8>, Id), StoreError> {
     Ok((before.to_vec(), *id))
 }
 
-/// Several rows of ids as one, newest first, each once.
-struct Merged<I> {
+/// Several rows of ids as one, newest first, each once, with the number of its row.
+pub(super) struct Merged<I> {
     rows: Vec<I>,
     /// The next of each row.
     next: BinaryHeap<(Id, usize)>,
@@ -259,8 +268,8 @@ struct Merged<I> {
     failure: Option<StoreError>,
 }
 
-impl<I: Iterator<Item = Result<(Id, Slot), StoreError>>> Merged<I> {
-    fn of(rows: impl Iterator<Item = I>) -> Self {
+impl<I: Iterator<Item = Result<Id, StoreError>>> Merged<I> {
+    pub(super) fn of(rows: impl Iterator<Item = I>) -> Self {
         let mut merged = Self { rows: rows.collect(), next: BinaryHeap::new(), last: None, failure: None };
         for row in 0..merged.rows.len() {
             merged.fetch(row);
@@ -270,15 +279,15 @@ impl<I: Iterator<Item = Result<(Id, Slot), StoreError>>> Merged<I> {
 
     fn fetch(&mut self, row: usize) {
         match self.rows.get_mut(row).and_then(Iterator::next) {
-            Some(Ok((id, _))) => self.next.push((id, row)),
+            Some(Ok(id)) => self.next.push((id, row)),
             Some(Err(error)) => self.failure = Some(error),
             None => {}
         }
     }
 }
 
-impl<I: Iterator<Item = Result<(Id, Slot), StoreError>>> Iterator for Merged<I> {
-    type Item = Result<Id, StoreError>;
+impl<I: Iterator<Item = Result<Id, StoreError>>> Iterator for Merged<I> {
+    type Item = Result<(Id, usize), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -288,7 +297,7 @@ impl<I: Iterator<Item = Result<(Id, Slot), StoreError>>> Iterator for Merged<I> 
             let (id, row) = self.next.pop()?;
             self.fetch(row);
             if self.last.replace(id) != Some(id) {
-                return Some(Ok(id));
+                return Some(Ok((id, row)));
             }
         }
     }

@@ -145,6 +145,9 @@ pub(super) enum Place {
     },
 }
 
+/// Ids of one flow and outcome.
+type OfKind = (Option<Name>, Outcome, Vec<Id>);
+
 pub(super) struct Recent {
     shared: Arc<Shared>,
 }
@@ -251,6 +254,36 @@ impl Recent {
             kin.workspace == *workspace && kin.outcome.is_none_or(|outcome| wanted(kin.flow.as_ref(), outcome))
         };
         Ok(self.shared.places(&wanted, ids, most))
+    }
+
+    /// The ids of a range, by flow and outcome, newest first; of one flow, or of all.
+    pub(super) fn ids(
+        &self,
+        workspace: &Name,
+        flow: Option<&Name>,
+        ids: &RangeInclusive<Id>,
+    ) -> Result<Vec<OfKind>, StoreError> {
+        self.shared.learn()?;
+        let is_wanted =
+            |kin: &Kin| kin.workspace == *workspace && flow.is_none_or(|flow| kin.flow.as_ref() == Some(flow));
+        let mut found: HashMap<(Option<Name>, Outcome), Vec<Id>> = HashMap::new();
+        let mut add = |contents: &Contents| {
+            for (kin, entries) in contents.entries.iter().filter(|(kin, _)| is_wanted(kin)) {
+                let Some(outcome) = kin.outcome else { continue };
+                let of_range = entries.iter().map(|entry| entry.id).filter(|id| ids.contains(id));
+                found.entry((kin.flow.clone(), outcome)).or_default().extend(of_range);
+            }
+        };
+        // What leaves memory is in a file before.
+        add(&lock(&self.shared.waiting).contents);
+        let files = lock(&self.shared.files);
+        files.iter().filter_map(|file| file.contents.as_ref()).filter(|contents| contents.may_have(ids)).for_each(add);
+        drop(files);
+        let sorted = found.into_iter().map(|((flow, outcome), mut ids)| {
+            ids.sort_unstable_by_key(|id| Reverse(*id));
+            (flow, outcome, ids)
+        });
+        Ok(sorted.collect())
     }
 
     pub(super) fn reader(&self) -> Reader<'_> {

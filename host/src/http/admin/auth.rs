@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use ringback_records::name::Name;
 use ringback_records::time::Timestamp;
-use ringback_records::token::Access;
+use ringback_records::token::{Access, TokenRecord};
 use std::sync::Arc;
 
 /// Chooses the workspace; only for tokens with admin access.
@@ -24,7 +24,7 @@ macro_rules! access {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-                authorize(parts, app, Access::$name).map(|workspace| Self { workspace })
+                authorize(parts, app, Access::$name).map(|(workspace, _)| Self { workspace })
             }
         }
     };
@@ -43,7 +43,21 @@ access!(
     Admin
 );
 
-fn authorize(parts: &Parts, app: &App, needed: Access) -> Result<Name, Problem> {
+/// May read, with what lets it.
+pub(super) struct Holder {
+    pub(super) workspace: Name,
+    pub(super) token: TokenRecord,
+}
+
+impl FromRequestParts<Arc<App>> for Holder {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        authorize(parts, app, Access::Viewer).map(|(workspace, token)| Self { workspace, token })
+    }
+}
+
+fn authorize(parts: &Parts, app: &App, needed: Access) -> Result<(Name, TokenRecord), Problem> {
     let unauthorized = |detail: &str| Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
     let Some(header) = parts.headers.get(header::AUTHORIZATION) else {
         return unauthorized(
@@ -59,10 +73,10 @@ fn authorize(parts: &Parts, app: &App, needed: Access) -> Result<Name, Problem> 
         let detail = format!("this needs a token with {needed:?} access; yours has {:?}", record.access).to_lowercase();
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
-    let Some(wanted) = parts.headers.get(WORKSPACE_HEADER) else { return Ok(record.workspace) };
+    let Some(wanted) = parts.headers.get(WORKSPACE_HEADER) else { return Ok((record.workspace.clone(), record)) };
     let wanted: Name = wanted.to_str().unwrap_or_default().parse()?;
     if wanted == record.workspace || record.access == Access::Admin {
-        return Ok(wanted);
+        return Ok((wanted, record));
     }
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "the token opens another workspace"))
 }

@@ -9,8 +9,8 @@ use crate::pipeline::{Replay, ReplayError};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use ringback_records::name::{CallbackId, ExecutionId};
-use ringback_records::outcome::Outcome;
+use ringback_records::name::{CallbackId, ExecutionId, Name};
+use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::reply::ReplyRecord;
 use ringback_records::summary::CallbackSummary;
 use ringback_records::trace::TraceEntry;
@@ -26,45 +26,65 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// A callback as it is listed.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct CallbackItem {
+pub(in crate::http) struct CallbackItem {
     #[serde(flatten)]
-    callback: CallbackSummary,
+    pub(in crate::http) callback: CallbackSummary,
     /// Its environment was removed; another one may have the name by now.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    environment_gone: bool,
+    pub(in crate::http) environment_gone: bool,
 }
 
 /// Which callbacks are wanted.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+pub(in crate::http) struct Filter {
     /// Only this flow's.
-    flow: Option<String>,
+    pub(in crate::http) flow: Option<String>,
     /// Only this trigger's, by its id.
-    trigger: Option<String>,
+    pub(in crate::http) trigger: Option<String>,
     /// Only this ticket's, by its id.
-    ticket: Option<String>,
+    pub(in crate::http) ticket: Option<String>,
     /// Only those that started or resumed this execution, or are about it, by its id.
-    execution: Option<String>,
+    pub(in crate::http) execution: Option<String>,
     /// Only those of this environment.
-    environment: Option<String>,
+    pub(in crate::http) environment: Option<String>,
     /// Only with one of these outcomes, separated by commas, or the parameter more than once.
     #[param(value_type = Option<Vec<String>>)]
-    outcome: Option<String>,
+    pub(in crate::http) outcome: Option<String>,
     /// Only those that came at this time or later: RFC 3339, or how long ago: `15m`, `24h`, `30d`.
-    since: Option<String>,
+    pub(in crate::http) since: Option<String>,
     /// Only those that came before this time.
-    until: Option<String>,
+    pub(in crate::http) until: Option<String>,
     /// Only where this text is in the stage that decided or in its reason; case does not count.
-    reason: Option<String>,
+    pub(in crate::http) reason: Option<String>,
     /// Only where this text is in the path, the query, the headers or the body, as they are kept; case does not count.
-    text: Option<String>,
+    pub(in crate::http) text: Option<String>,
+    /// Only where this text is in any of these, or in the id of the callback or of its execution; case does not count.
+    pub(in crate::http) search: Option<String>,
     /// Most items, 1 to 200; 50 when absent.
     #[param(value_type = Option<usize>)]
-    limit: Option<String>,
+    pub(in crate::http) limit: Option<String>,
     /// The `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub(in crate::http) cursor: Option<String>,
+}
+
+impl Filter {
+    /// What is wanted, whatever the page.
+    pub(in crate::http) fn wanted(&self) -> Result<CallbackFilter, Problem> {
+        Ok(CallbackFilter {
+            flow: filters::name(self.flow.as_deref())?,
+            trigger: filters::trigger(self.trigger.as_deref())?,
+            ticket: filters::id("ticket", self.ticket.as_deref())?,
+            execution: filters::id("execution", self.execution.as_deref())?,
+            environment: filters::name(self.environment.as_deref())?,
+            outcomes: filters::outcomes(self.outcome.as_deref())?,
+            time: filters::time(self.since.as_deref(), self.until.as_deref())?,
+            reason: filters::text("reason", self.reason.as_deref())?,
+            text: filters::text("text", self.text.as_deref())?,
+            anywhere: filters::text("search", self.search.as_deref())?,
+        })
+    }
 }
 
 /// Lists callbacks as summaries, newest first. A page may have fewer items than there are; while it has a `next_cursor`, there may be
@@ -75,25 +95,19 @@ async fn list_callbacks(
     caller: Viewer,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
+    Ok(answer(StatusCode::OK, list(&app, &caller.workspace, filter).await?))
+}
+
+pub(in crate::http) async fn list(app: &App, workspace: &Name, filter: Filter) -> Result<List<CallbackItem>, Problem> {
+    let wanted = filter.wanted()?;
     let page = PageQuery { limit: filter.limit, cursor: filter.cursor };
-    let (before, limit) = (page.before()?, page.limit()?);
-    let wanted = CallbackFilter {
-        flow: filters::name(filter.flow.as_deref())?,
-        trigger: filters::trigger(filter.trigger.as_deref())?,
-        ticket: filters::id("ticket", filter.ticket.as_deref())?,
-        execution: filters::id("execution", filter.execution.as_deref())?,
-        environment: filters::name(filter.environment.as_deref())?,
-        outcomes: filters::outcomes(filter.outcome.as_deref())?,
-        time: filters::time(filter.since.as_deref(), filter.until.as_deref())?,
-        reason: filters::text("reason", filter.reason.as_deref())?,
-        text: filters::text("text", filter.text.as_deref())?,
-    };
-    let page = app.store.callbacks(&caller.workspace, before, limit, &wanted).await?;
-    let items = List::page(page, |callback| {
-        let environment_gone = !app.environments.has_callback(&caller.workspace, &callback);
-        CallbackItem { callback, environment_gone }
-    });
-    Ok(answer(StatusCode::OK, items))
+    let page = app.store.callbacks(workspace, page.before()?, page.limit()?, &wanted).await?;
+    Ok(List::page(page, |callback| item(app, workspace, callback)))
+}
+
+pub(in crate::http) fn item(app: &App, workspace: &Name, callback: CallbackSummary) -> CallbackItem {
+    let environment_gone = !app.environments.has_callback(workspace, &callback);
+    CallbackItem { callback, environment_gone }
 }
 
 /// Shows one callback with the trace of its stages.
@@ -106,10 +120,20 @@ async fn show_callback(
     caller: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let missing = || Problem::not_found(format!("there is no callback {id}"));
-    let id: CallbackId = id.parse().map_err(|_| missing())?;
-    let record = app.store.callback(&caller.workspace, id).await?.ok_or_else(missing)?;
-    Ok(answer(StatusCode::OK, record))
+    Ok(answer(StatusCode::OK, find(&app, &caller.workspace, &id).await?))
+}
+
+pub(in crate::http) async fn find(app: &App, workspace: &Name, id: &str) -> Result<CallbackRecord, Problem> {
+    let record = app.store.callback(workspace, parse(id)?).await?;
+    record.ok_or_else(|| missing(id))
+}
+
+pub(in crate::http) fn parse(id: &str) -> Result<CallbackId, Problem> {
+    id.parse().map_err(|_| missing(id))
+}
+
+fn missing(id: &str) -> Problem {
+    Problem::not_found(format!("there is no callback {}", filters::shown(id)))
 }
 
 /// Whether it is only tried.
@@ -150,8 +174,7 @@ async fn replay_callback(
     Path(id): Path<String>,
     Query(ReplayQuery { dry_run }): Query<ReplayQuery>,
 ) -> Result<Response, Problem> {
-    let id: CallbackId = id.parse().map_err(|_| Problem::not_found(format!("there is no callback {id}")))?;
-    let replay = app.pipeline.replay(&caller.workspace, id, dry_run).await?;
+    let replay = app.pipeline.replay(&caller.workspace, parse(&id)?, dry_run).await?;
     let Replay { callback, replay_of, dry_run, outcome, execution, reply, trace } = replay;
     Ok(answer(StatusCode::OK, ReplayView { callback, replay_of, dry_run, outcome, execution, reply, trace }))
 }

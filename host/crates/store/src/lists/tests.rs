@@ -102,6 +102,7 @@ fn callback_filter(random: &mut Random, ids: &[Id], executions: &[ExecutionId]) 
         time: time_range(random, ids),
         reason: (random.below(6) == 0).then(|| Text::new(&of(random, &WORDS).to_uppercase())),
         text: (random.below(6) == 0).then(|| Text::new(&of(random, &WORDS)[2..4])),
+        anywhere: (random.below(6) == 0).then(|| Text::new(of(random, &WORDS))),
         ..CallbackFilter::default()
     }
 }

@@ -128,7 +128,7 @@ fn templates() -> Result<()> {
     for role in ["verifier", "parser", "condition", "step", "responder"] {
         let name = format!("new-{role}");
         let mut new = Command::new(target().join("debug/ringback"));
-        new.args(["plugin", "new", &name, "--role", role, "--sdk"]).arg(root().join("guest-sdk/rust"));
+        new.args(["plugin", "new", &name, "--role", role]);
         run_command(new.current_dir(&directory).stdout(std::process::Stdio::null()))?;
         let mut test = cargo();
         test.args(["test", "--quiet", "--lib"]).env("CARGO_TARGET_DIR", target().join("templates-target"));

@@ -15,6 +15,12 @@ pub(super) fn announce(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{}", shown(text, &[]));
 }
 
+/// Prints the beginning of a line, whose end comes when something is done.
+pub(super) fn begin(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = write!(out, "{}", shown(text, &[])).and_then(|()| out.flush());
+}
+
 /// Prints a text of several lines.
 pub(super) fn lines(text: &str) {
     print(&several(text));

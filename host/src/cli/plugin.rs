@@ -1,26 +1,32 @@
-//! `ringback plugin …`.
+//! `ringback plugin …`: what it needs no server for has a file each beside it.
+
+mod build;
+mod language;
+mod local;
+mod new;
+mod types;
 
 use super::client::{Client, query, segment};
-use super::output::{done, items, json, line, note, table, text};
+use super::output::{items, json, line, note, table, text};
 use super::{CliError, Connection, read};
-use ringback_records::name::Name;
 use ringback_records::plugin::Role;
 use serde_json::{Value, json as to_json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Plugin {
-    /// Write the crate of a new plugin into a new directory.
-    New {
-        /// The plugin's name, and the directory's.
-        name: Name,
-        /// What it does: condition, verifier, parser, step or responder.
-        #[arg(long, value_name = "ROLE", value_parser = parse_role, default_value = "condition")]
-        role: Role,
-        /// Directory of the ringback-guest crate [default: the released crate].
-        #[arg(long, value_name = "DIR")]
-        sdk: Option<PathBuf>,
+    /// Write a new plugin into a new directory: a project that builds, with a test.
+    #[command(after_help = NEW_EXAMPLES)]
+    New(new::New),
+    /// Build the plugin in a directory, and say what it is: its size, its roles, what it may do.
+    Build {
+        /// The directory of a project, as `ringback plugin new` writes it.
+        #[arg(default_value = ".")]
+        directory: PathBuf,
     },
+    /// Make types of the data of callbacks, from those that came and from files.
+    #[command(after_help = TYPES_EXAMPLES)]
+    Types(types::Types),
     /// Check a `.wasm` file as an upload would, and keep nothing.
     Check {
         /// A component, or a core module with its component type; `-` for standard input.
@@ -65,20 +71,34 @@ fn parse_role(text: &str) -> Result<Role, String> {
     })
 }
 
+const NEW_EXAMPLES: &str = "\
+Examples:
+  ringback plugin new large-orders
+  ringback plugin new shop-signature --lang rust --role verifier";
+
+const TYPES_EXAMPLES: &str = "\
+Examples:
+  ringback plugin types --flow orders > data.ts
+  ringback plugin types --lang python order.json";
+
 const PUSH_EXAMPLES: &str = "\
 Examples:
-  cargo build --release --target wasm32-unknown-unknown     in a crate of `ringback plugin new large-orders`
-  ringback plugin push large-orders target/wasm32-unknown-unknown/release/large_orders.wasm
+  ringback plugin build                                     in a project of `ringback plugin new large-orders`
+  ringback plugin push large-orders build/large-orders.wasm
 A flow calls it: `when: { plugin: large-orders, with: { minimum: 100 } }`.";
 
 impl Plugin {
     pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
-        if let Self::New { name, role, sdk } = self {
-            return new(&name, role, sdk.as_deref(), connection.json);
-        }
+        // Those of an author, who may have no server yet.
+        let this = match self {
+            Self::New(new) => return new.run(connection.json),
+            Self::Build { directory } => return build::build(&directory, connection.json).await,
+            Self::Types(types) => return types.run(connection).await,
+            other => other,
+        };
         let client = Client::new(connection)?;
-        match self {
-            Self::New { .. } => {}
+        match this {
+            Self::New(_) | Self::Build { .. } | Self::Types(_) => {}
             Self::Check { file } => {
                 let checked = client.upload(reqwest::Method::POST, "/v1/plugins/check", WASM, read(&file)?).await;
                 let version = checked.map_err(|error| error.about(&file))?;
@@ -169,63 +189,4 @@ fn show(client: &Client, plugin: &Value) {
         .collect();
     line(&text(plugin, "name"));
     table(&["VERSION", "ROLES", "DIGEST", "BYTES", "UPLOADED"], &rows, "no versions");
-}
-
-/// Writes a crate that builds, with a test that passes.
-fn new(name: &Name, role: Role, sdk: Option<&Path>, as_json: bool) -> Result<(), CliError> {
-    let directory = Path::new(name.as_str());
-    let file_error = |path: &Path| {
-        let path = path.to_owned();
-        move |error| CliError::File { path, error }
-    };
-    if directory.exists() {
-        return Err(CliError::Refused(format!("{name} is there already; choose another name or remove it")));
-    }
-    let dependency = match sdk {
-        Some(sdk) => {
-            let sdk = std::fs::canonicalize(sdk).map_err(file_error(sdk))?;
-            format!("{{ path = {:?} }}", sdk.display().to_string())
-        }
-        None => format!("\"{}\"", env!("CARGO_PKG_VERSION")),
-    };
-    let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\", \
-         \"rlib\"]\n\n[dependencies]\nringback-guest = {dependency}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n\
-         [profile.release]\nopt-level = \"s\"\nlto = true\npanic = \"abort\"\n\n# A crate of its own, wherever it is.\n[workspace]\n"
-    );
-    let function = name.as_str().replace('-', "_");
-    let source = template(role).replace("FUNCTION", &function);
-    let (sources, settings) = (directory.join("src"), directory.join(".cargo"));
-    for directory in [&sources, &settings] {
-        std::fs::create_dir_all(directory).map_err(file_error(directory))?;
-    }
-    for (path, text) in [
-        (directory.join("Cargo.toml"), manifest.as_str()),
-        (settings.join("config.toml"), CARGO_SETTINGS),
-        (sources.join("lib.rs"), source.as_str()),
-    ] {
-        std::fs::write(&path, text).map_err(file_error(&path))?;
-    }
-    let next = format!(
-        "  cd {name} && cargo test\n  cargo build --release --target wasm32-unknown-unknown\n  \
-         ringback plugin push {name} target/wasm32-unknown-unknown/release/{function}.wasm"
-    );
-    done(as_json, &format!("{name}/ is a {role} plugin. Next:\n{next}"));
-    Ok(())
-}
-
-const CARGO_SETTINGS: &str = "\
-# A small stack and some memory to begin with: a plugin that does not grow its memory is called faster.
-[target.wasm32-unknown-unknown]
-rustflags = [\"-Clink-arg=-zstack-size=65536\", \"-Clink-arg=--initial-memory=524288\"]
-";
-
-fn template(role: Role) -> &'static str {
-    match role {
-        Role::Condition => include_str!("plugin/condition.rs.txt"),
-        Role::Verifier => include_str!("plugin/verifier.rs.txt"),
-        Role::Parser => include_str!("plugin/parser.rs.txt"),
-        Role::Step => include_str!("plugin/step.rs.txt"),
-        Role::Responder => include_str!("plugin/responder.rs.txt"),
-    }
 }

@@ -97,20 +97,10 @@ async fn a_flow_is_deployed_and_its_callbacks_are_explained() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&listed).unwrap()["items"][0]["name"], "shop");
 }
 
+/// Where there is neither a server nor a token.
 #[test]
-fn a_new_plugin_is_a_crate_of_its_own() {
+fn what_concerns_no_server_needs_none() {
     let directory = tempfile::tempdir().unwrap();
-    let new = |role: &str| {
-        let arguments = ["plugin", "new", &format!("my-{role}"), "--role", role];
-        Command::new(BINARY).args(arguments).current_dir(directory.path()).output().unwrap()
-    };
-    for role in ["condition", "verifier", "parser", "step", "responder"] {
-        assert!(says(&new(role)).contains("Next:"));
-        let source = std::fs::read_to_string(directory.path().join(format!("my-{role}/src/lib.rs"))).unwrap();
-        assert!(source.contains(&format!("pub fn my_{role}(")), "{source}");
-        fails(&new(role), 1, "is there already");
-    }
-    // Where there is neither a server nor a token.
     let mut schema = Command::new(BINARY);
     schema.args(["flow", "schema"]).current_dir(directory.path()).env_remove("RINGBACK_TOKEN");
     assert!(says(&schema.output().unwrap()).contains("$defs"));
@@ -601,7 +591,7 @@ fn commands_of(arguments: &[&str]) -> Vec<String> {
 /// shows anything of them, as text and as JSON. JSON says all the same what it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_terminals_obey_is_shown_by_no_command() {
-    const OTHERS: [&str; 40] = [
+    const OTHERS: [&str; 42] = [
         "serve",
         "backup",
         "restore",
@@ -618,6 +608,8 @@ async fn what_terminals_obey_is_shown_by_no_command() {
         "flow remove",
         "flow schema",
         "plugin new",
+        "plugin build",
+        "plugin types",
         "plugin check",
         "plugin push",
         "plugin activate",

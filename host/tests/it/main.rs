@@ -5,6 +5,7 @@
 
 mod admin;
 mod ahead;
+mod authors;
 mod backups;
 mod boundaries;
 mod bounds;

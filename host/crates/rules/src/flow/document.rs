@@ -2,11 +2,13 @@
 
 use super::Place;
 use ringback_records::json;
-use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr::{MarkedYaml, Scalar, YamlData, YamlLoader};
+use saphyr_parser::{Parser, ScalarStyle, ScanError, Tag};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 /// Largest flow file, in bytes.
@@ -72,7 +74,7 @@ impl Node {
             return Err(mistake(1, 1, format!("the file is larger than {} KiB", SOURCE_BYTES_MAX / 1024)));
         }
         let source = whole_characters(source);
-        let documents = MarkedYaml::load_from_str(&source).map_err(|error| {
+        let documents = load(&source).map_err(|error| {
             mistake(error.marker().line(), error.marker().col() + 1, format!("not YAML: {}", error.info()))
         })?;
         let mut documents = documents.iter();
@@ -159,6 +161,41 @@ fn pair(text: &str) -> Option<char> {
     (character.len_utf16() == 2).then_some(character)
 }
 
+/// The documents of a file, in which every scalar is still as it is written.
+fn load(source: &str) -> Result<Vec<MarkedYaml<'_>>, ScanError> {
+    let mut loader = YamlLoader::<MarkedYaml<'_>>::default();
+    loader.early_parse(false);
+    Parser::new_from_iter(source.chars()).load(&mut loader, true)?;
+    match loader.error() {
+        Some(error) => Err(error.clone()),
+        None => Ok(loader.into_documents()),
+    }
+}
+
+/// What a scalar is; a number is as it is written, where JSON writes it so, too.
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>, at: &Place) -> Result<Value, Mistake> {
+    if tag.is_some_and(|tag| !tag.is_yaml_core_schema()) {
+        return Err(at.mistake(NO_TAGS));
+    }
+    let as_written = || json::from_slice(text.as_bytes()).ok().filter(Value::is_number);
+    match Scalar::parse_from_cow_and_metadata(Cow::Borrowed(text), style, tag) {
+        Some(Scalar::Null) => Ok(Value::Null),
+        Some(Scalar::Boolean(value)) => Ok(value.into()),
+        Some(Scalar::Integer(value)) => Ok(as_written().unwrap_or_else(|| value.into())),
+        Some(Scalar::FloatingPoint(value)) => {
+            let number = serde_json::Number::from_f64(value.into_inner()).map(Value::Number);
+            let number = number.ok_or_else(|| at.mistake("infinity and not-a-number cannot be written as JSON"))?;
+            Ok(as_written().unwrap_or(number))
+        }
+        Some(Scalar::String(text)) => Ok(Value::String(text.into_owned())),
+        None => Err(at.mistake(UNREADABLE)),
+    }
+}
+
+const NO_TAGS: &str = "tags (`!…`) are not used here";
+const UNREADABLE: &str = "this value cannot be read";
+const NO_NAME: &str = "a name must be a text";
+
 fn convert(node: &MarkedYaml<'_>, path: String, depth: usize) -> Result<Node, Mistake> {
     let start = node.span.start;
     let at = Place { line: start.line(), column: start.col() + 1, path };
@@ -166,15 +203,7 @@ fn convert(node: &MarkedYaml<'_>, path: String, depth: usize) -> Result<Node, Mi
         return Err(at.mistake(format!("nested deeper than {DEPTH_MAX}")));
     }
     let kind = match &node.data {
-        YamlData::Value(scalar) => Kind::Scalar(match scalar {
-            Scalar::Null => Value::Null,
-            Scalar::Boolean(value) => (*value).into(),
-            Scalar::Integer(value) => (*value).into(),
-            Scalar::FloatingPoint(value) => serde_json::Number::from_f64(value.into_inner())
-                .map(Value::Number)
-                .ok_or_else(|| at.mistake("infinity and not-a-number cannot be written as JSON"))?,
-            Scalar::String(text) => Value::String(text.to_string()),
-        }),
+        YamlData::Representation(text, style, tag) => Kind::Scalar(scalar(text, *style, tag.as_ref(), &at)?),
         YamlData::Sequence(items) => Kind::List(
             items
                 .iter()
@@ -183,16 +212,25 @@ fn convert(node: &MarkedYaml<'_>, path: String, depth: usize) -> Result<Node, Mi
                 .collect::<Result<_, _>>()?,
         ),
         YamlData::Mapping(members) => {
-            let mut converted = Vec::with_capacity(members.len());
+            let (mut converted, mut names) = (Vec::with_capacity(members.len()), HashSet::new());
             for (key, value) in members {
                 let key_start = key.span.start;
                 let name = match &key.data {
-                    YamlData::Value(Scalar::String(name)) => name.to_string(),
-                    // `on`, `yes` and numbers as names are texts here.
-                    YamlData::Value(Scalar::Integer(number)) => number.to_string(),
-                    YamlData::Value(Scalar::Boolean(value)) => value.to_string(),
-                    _ => return Err(at.mistake("a name must be a text")),
+                    YamlData::Representation(text, style, tag) => {
+                        match Scalar::parse_from_cow_and_metadata(Cow::Borrowed(text), *style, tag.as_ref()) {
+                            Some(Scalar::String(name)) => name.into_owned(),
+                            // `on`, `yes` and numbers as names are texts here.
+                            Some(Scalar::Integer(number)) => number.to_string(),
+                            Some(Scalar::Boolean(value)) => value.to_string(),
+                            _ => return Err(at.mistake(NO_NAME)),
+                        }
+                    }
+                    _ => return Err(at.mistake(NO_NAME)),
                 };
+                if !names.insert(name.clone()) {
+                    let at = Place { line: key_start.line(), column: key_start.col() + 1, path: at.path };
+                    return Err(at.mistake(format!("the name {name:?} is here twice")));
+                }
                 if json::is_reserved(&name) {
                     return Err(at.mistake(format!("the name {name:?} cannot be used")));
                 }
@@ -202,10 +240,8 @@ fn convert(node: &MarkedYaml<'_>, path: String, depth: usize) -> Result<Node, Mi
             }
             Kind::Object(converted)
         }
-        YamlData::Tagged(..) => return Err(at.mistake("tags (`!…`) are not used here")),
-        YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
-            return Err(at.mistake("this value cannot be read"));
-        }
+        YamlData::Tagged(..) => return Err(at.mistake(NO_TAGS)),
+        YamlData::Value(_) | YamlData::Alias(_) | YamlData::BadValue => return Err(at.mistake(UNREADABLE)),
     };
     Ok(Node { at, kind })
 }
@@ -260,6 +296,25 @@ mod tests {
         let block = Node::read("a: |\n  \"\\ud83d\\ude00\"\n").unwrap();
         let Kind::Object(members) = block.kind else { panic!() };
         assert_eq!(text(&members[0].value), "\"\\ud83d\\ude00\"\n", "no escape in YAML");
+    }
+
+    #[test]
+    fn numbers_are_as_they_are_written() {
+        let values = |source: &str| Node::read(source).unwrap().constant().unwrap().to_string();
+        for written in ["10.10", "12345678901234567890", "0.1000000000000000055", "-0.0", "7", "-3", "1.0"] {
+            assert_eq!(values(&format!("[{written}, '{written}']")), format!("[{written},\"{written}\"]"));
+        }
+        assert_eq!(values("a: &a 1.50\nb: *a"), "{\"a\":1.50,\"b\":1.50}");
+        // What JSON does not know is the same number in its words.
+        assert_eq!(
+            values("[007, +5, 0x1F, .5, 5., ~, yes, True, 1.2.3]"),
+            "[7,5,31,0.5,5.0,null,\"yes\",true,\"1.2.3\"]"
+        );
+        assert!(refused("a: 1e999").contains("infinity"));
+        assert_eq!(values("{10: a, 0x10: b, true: c}"), "{\"10\":\"a\",\"16\":\"b\",\"true\":\"c\"}");
+        for twice in ["a: 1\n'a': 2", "1: a\n'1': b"] {
+            assert!(refused(twice).starts_with("2:1: the name"), "{}", refused(twice));
+        }
     }
 
     #[test]

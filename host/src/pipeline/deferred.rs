@@ -8,11 +8,11 @@ use ringback_records::stop::Stop;
 use ringback_records::time::Timestamp;
 use ringback_records::trace::{Stage, Verdict};
 use ringback_rules::flow::Trigger;
+use ringback_share::Places;
 use ringback_store::{StoreError, Write};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// How often callbacks are tried again whose plugin rested.
@@ -52,7 +52,7 @@ impl Pipeline {
 
     /// Tries deferred callbacks again, for ever: each workspace by itself, so that none waits for the plugins of another.
     pub async fn run_deferred(&self) -> std::convert::Infallible {
-        let places = Arc::new(Semaphore::new(DEFERRING_MAX));
+        let places = Places::new(DEFERRING_MAX, 1, usize::MAX);
         let mut rounds: HashMap<Name, JoinHandle<Option<CallbackId>>> = HashMap::new();
         loop {
             tokio::time::sleep(DEFERRED_INTERVAL).await;
@@ -75,7 +75,7 @@ impl Pipeline {
                 };
                 let (pipeline, places, of) = (self.clone(), Arc::clone(&places), workspace.clone());
                 let round = async move {
-                    let _place = places.acquire().await;
+                    let _place = places.take(&of).await;
                     pipeline.try_all_deferred(&of, after).await
                 };
                 rounds.insert(workspace, tokio::spawn(round));

@@ -1,13 +1,15 @@
 //! Places for executions at work, shared by workspace.
 //!
 //! A workspace gets another place while it holds fewer than are free: one alone has half of them, two that want all have a third
-//! each, and whoever comes new finds one. Those without a place stand in line by workspace, and the workspaces take turns.
+//! each, and whoever comes new finds one. Those without a place stand in line by workspace, and the workspace is next that has had
+//! its places for the least time.
 //!
 //! A line has at most a page of those who came by themselves. Who finds it full is left in the store, where he is durable, and
 //! claimed from there: at most another page at a time, behind the last one, so that both stand in the same line.
 
 use ringback_records::name::{ExecutionId, Name};
 use ringback_records::sync::lock;
+use ringback_share::Ledger;
 use ringback_store::Claim;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -28,10 +30,9 @@ pub(super) struct Shares<T> {
 
 struct State<T> {
     free: usize,
-    held: HashMap<Name, usize>,
+    /// Which workspaces have how many places, and in whose line somebody stands.
+    ledger: Ledger,
     lines: HashMap<Name, Line<T>>,
-    /// The workspaces in whose line somebody stands, the next one in front.
-    turns: VecDeque<Name>,
     pausing: HashMap<Name, usize>,
 }
 
@@ -70,6 +71,7 @@ pub(super) struct Search {
 pub(super) struct Place<T> {
     shares: Arc<Shares<T>>,
     workspace: Name,
+    since: Instant,
 }
 
 /// One of those who pause. Dropping it ends that.
@@ -80,13 +82,7 @@ pub(super) struct Pausing<T> {
 
 impl<T> Shares<T> {
     pub(super) fn new(places: usize, freed: Arc<Notify>) -> Arc<Self> {
-        let state = State {
-            free: places,
-            held: HashMap::new(),
-            lines: HashMap::new(),
-            turns: VecDeque::new(),
-            pausing: HashMap::new(),
-        };
+        let state = State { free: places, ledger: Ledger::default(), lines: HashMap::new(), pausing: HashMap::new() };
         Arc::new(Self { state: Mutex::new(state), freed })
     }
 
@@ -94,10 +90,17 @@ impl<T> Shares<T> {
     pub(super) fn enter(self: &Arc<Self>, workspace: &Name) -> Option<Place<T>> {
         let mut state = lock(&self.state);
         let is_line = state.lines.get(workspace).is_some_and(|line| !line.waiting.is_empty());
-        if is_line || !state.take(workspace) {
+        if is_line || !may_take(state.ledger.holds(workspace), state.free) {
             return None;
         }
-        Some(Place { shares: Arc::clone(self), workspace: workspace.clone() })
+        state.free -= 1;
+        state.ledger.take(workspace);
+        drop(state);
+        Some(self.place(workspace.clone()))
+    }
+
+    fn place(self: &Arc<Self>, workspace: Name) -> Place<T> {
+        Place { shares: Arc::clone(self), workspace, since: Instant::now() }
     }
 
     /// Stands in line, or is left in the store, which knows that he runs.
@@ -147,23 +150,18 @@ impl<T> Shares<T> {
     /// Who is next, of the workspace whose turn it is, with a place.
     pub(super) fn next(self: &Arc<Self>) -> Option<(Place<T>, T)> {
         let mut state = lock(&self.state);
-        for _ in 0..state.turns.len() {
-            let workspace = state.turns.pop_front()?;
-            if !state.take(&workspace) {
-                state.turns.push_back(workspace);
-                continue;
-            }
-            let next = state.lines.get_mut(&workspace).and_then(Line::next);
-            match state.lines.get(&workspace) {
-                Some(line) if !line.waiting.is_empty() => state.turns.push_back(workspace.clone()),
-                Some(line) if line.backlog.is_none() => drop(state.lines.remove(&workspace)),
-                _ => {}
-            }
-            drop(state);
-            let place = Place { shares: Arc::clone(self), workspace };
-            return next.map(|who| (place, who));
+        let free = state.free;
+        let workspace = state.ledger.next(|holds| may_take(holds, free))?;
+        state.free -= 1;
+        let next = state.lines.get_mut(&workspace).and_then(Line::next);
+        match state.lines.get(&workspace) {
+            Some(line) if !line.waiting.is_empty() => state.ledger.stand(&workspace),
+            Some(line) if line.backlog.is_none() => drop(state.lines.remove(&workspace)),
+            _ => {}
         }
-        None
+        drop(state);
+        let place = self.place(workspace);
+        next.map(|who| (place, who))
     }
 
     /// What of those who were left in the store is to be searched for now; what is found is told to it.
@@ -216,16 +214,6 @@ impl<T> Shares<T> {
 }
 
 impl<T> State<T> {
-    fn take(&mut self, workspace: &Name) -> bool {
-        let held = self.held.get(workspace).copied().unwrap_or_default();
-        if held >= self.free {
-            return false;
-        }
-        self.free -= 1;
-        self.held.insert(workspace.clone(), held + 1);
-        true
-    }
-
     fn line(&mut self, workspace: &Name) -> &mut Line<T> {
         let empty = || Line { waiting: VecDeque::new(), claimed: 0, backlog: None };
         self.lines.entry(workspace.clone()).or_insert_with(empty)
@@ -235,9 +223,7 @@ impl<T> State<T> {
         let line = self.line(workspace);
         line.claimed += usize::from(who.is_claimed);
         line.waiting.push_back(who);
-        if line.waiting.len() == 1 {
-            self.turns.push_back(workspace.clone());
-        }
+        self.ledger.stand(workspace);
     }
 
     fn leave(&mut self, workspace: &Name, claim: Claim, not_before: Instant) {
@@ -272,8 +258,8 @@ impl<T> Drop for Place<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.shares.state);
         state.free += 1;
-        give_back(&mut state.held, &self.workspace);
-        let is_awaited = !state.turns.is_empty();
+        state.ledger.give_back(&self.workspace, self.since.elapsed());
+        let is_awaited = state.ledger.is_awaited();
         drop(state);
         if is_awaited {
             self.shares.freed.notify_one();
@@ -283,17 +269,19 @@ impl<T> Drop for Place<T> {
 
 impl<T> Drop for Pausing<T> {
     fn drop(&mut self) {
-        give_back(&mut lock(&self.shares.state).pausing, &self.workspace);
+        let mut state = lock(&self.shares.state);
+        if let Some(count) = state.pausing.get_mut(&self.workspace) {
+            *count -= 1;
+            if *count == 0 {
+                state.pausing.remove(&self.workspace);
+            }
+        }
     }
 }
 
-fn give_back(counts: &mut HashMap<Name, usize>, workspace: &Name) {
-    if let Some(count) = counts.get_mut(workspace) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(workspace);
-        }
-    }
+/// Whether one who holds so many places may have one of those that are free.
+fn may_take(holds: usize, free: usize) -> bool {
+    holds < free
 }
 
 #[cfg(test)]
@@ -319,7 +307,8 @@ mod tests {
         drop(greedy);
         assert_eq!(take_all(&name("b")).len(), 2, "what is given back is shared again");
         drop((second, third));
-        assert!(lock(&shares.state).held.is_empty(), "nobody is remembered");
+        let state = lock(&shares.state);
+        assert!(state.free == 12 && ["a", "b", "c", "d"].iter().all(|of| state.ledger.holds(&name(of)) == 0));
         let one = super::Shares::<u32>::new(1, Arc::default());
         assert!(one.enter(&name("a")).is_some(), "one place is one for all");
     }
@@ -345,6 +334,26 @@ mod tests {
         let order: Vec<u32> = std::iter::from_fn(|| shares.next().map(|(_, who)| who)).collect();
         assert_eq!(order, (0..100).collect::<Vec<_>>(), "in the order in which they came");
         assert!(shares.enter(&name("a")).is_some());
+    }
+
+    /// With one place there is nothing but turns: one whose work takes long has fewer of them.
+    #[test]
+    fn who_keeps_a_place_for_long_has_fewer_turns() {
+        let shares = shares(1);
+        let (long, short) = (name("long"), name("short"));
+        for who in 0..200 {
+            shares.line_up(&long, who);
+            shares.line_up(&short, who);
+        }
+        let mut turns = HashMap::from([(long.clone(), 0), (short.clone(), 0)]);
+        for _ in 0..100 {
+            let (place, _) = shares.next().unwrap();
+            *turns.get_mut(place.workspace()).unwrap() += 1;
+            if *place.workspace() == long {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+        assert!((1..10).contains(&turns[&long]), "{turns:?}");
     }
 
     fn search(shares: &Arc<Shares<u32>>, later: Duration) -> Option<Search> {

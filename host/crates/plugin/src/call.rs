@@ -13,7 +13,7 @@ use ringback_records::plugin::Role;
 use ringback_records::time::Timestamp;
 use ringback_records::trace::PluginUse;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
@@ -36,16 +36,32 @@ pub(super) struct Linked {
     pub(super) wants_wasi: bool,
     /// Whether its calls may leave something behind: in its state, or elsewhere.
     pub(super) has_effects: bool,
-    /// Whether its last call was a long one: then the next begins as one.
-    pub(super) is_slow: AtomicBool,
+    /// How many of its last calls were long ones, counted no further than [`SLOW`].
+    pub(super) long: AtomicU8,
 }
+
+/// After so many long calls the next begins as one. The first after a rest may be long since nothing is where it is needed.
+const SLOW: u8 = 2;
 
 impl Linked {
     /// The same, of whose calls nothing is known yet.
     pub(super) fn apart(&self) -> Self {
         let Self { pre, roles, digest, large, wants_wasi, has_effects, .. } = self;
-        let (pre, roles, digest, is_slow) = (pre.clone(), roles.clone(), digest.clone(), AtomicBool::new(false));
-        Self { pre, roles, digest, large: *large, wants_wasi: *wants_wasi, has_effects: *has_effects, is_slow }
+        let (pre, roles, digest, long) = (pre.clone(), roles.clone(), digest.clone(), AtomicU8::new(0));
+        Self { pre, roles, digest, large: *large, wants_wasi: *wants_wasi, has_effects: *has_effects, long }
+    }
+
+    /// Whether its next call is expected to be a long one.
+    pub(super) fn is_slow(&self) -> bool {
+        self.long.load(Ordering::Relaxed) >= SLOW
+    }
+
+    fn note(&self, is_long: bool) {
+        let before = self.long.load(Ordering::Relaxed);
+        let now = if is_long { before.saturating_add(1).min(SLOW) } else { 0 };
+        if now != before {
+            self.long.store(now, Ordering::Relaxed);
+        }
     }
 }
 
@@ -147,11 +163,9 @@ impl Caller {
         let store = self.store(state, limits, cpu, Arc::clone(&turns));
         let running = self.ticker.guard();
         let call = enter_in_time(running, store, Arc::clone(linked), question, config.to_owned(), Arc::clone(&turns));
-        let slow = linked.is_slow.load(Ordering::Relaxed);
+        let slow = linked.is_slow();
         let called = self.slow_lane.run(&subject.workspace, call, &turns, slow).await;
-        if slow != turns.is_long() {
-            linked.is_slow.store(turns.is_long(), Ordering::Relaxed);
-        }
+        linked.note(turns.is_long());
         let mut usage = PluginUse {
             plugin: plugin.clone(),
             digest: linked.digest.clone(),

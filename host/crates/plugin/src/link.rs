@@ -8,7 +8,7 @@ use super::interface::{check_import, is_role, other_version};
 use super::sandbox::Inner;
 use ringback_records::plugin::Role;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU8;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -58,8 +58,7 @@ pub(super) fn link(
         |prefixes: &[&str]| imports.iter().any(|import| prefixes.iter().any(|prefix| import.starts_with(prefix)));
     let wants_wasi = imports_any(&["wasi:"]);
     let has_effects = imports_any(&EFFECTS);
-    let is_slow = AtomicBool::new(false);
-    Ok(Arc::new(Linked { pre, roles, digest, large, wants_wasi, has_effects, is_slow }))
+    Ok(Arc::new(Linked { pre, roles, digest, large, wants_wasi, has_effects, long: AtomicU8::new(0) }))
 }
 
 pub(super) fn import_names(engine: &Engine, component: &Component) -> Vec<String> {

@@ -4,17 +4,18 @@ use super::cache::{Cache, deserialize};
 use super::call::Caller;
 use super::compile::{Compiled, compile, with_causes};
 use super::engine::{self, Calls, Ticker};
-use super::error::{CallError, UploadError};
+use super::error::UploadError;
 use super::host::{self, CallState, Paths, Services, State};
 use super::limits::Limits;
 use super::link::link;
-use super::share::{Places, SlowLane};
+use super::share::SlowLane;
 use super::version::Version;
 use bytes::Bytes;
 use ringback_outbound::plugin::Outbound;
 use ringback_records::name::{Name, sha256_hex};
 use ringback_records::plugin::VersionRecord;
 use ringback_rules::vault::Vault;
+use ringback_share::{Full, Places};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,9 +55,9 @@ pub(super) struct Inner {
     pub(super) cache: Cache,
     pub(super) settings: Settings,
     /// One compiler runs at a time, for a workspace after the other.
-    compiling: Places,
+    compiling: Arc<Places>,
     /// The places of calls.
-    pub(super) places: Places,
+    pub(super) places: Arc<Places>,
 }
 
 impl Sandbox {
@@ -182,10 +183,7 @@ impl Sandbox {
     /// The compiler starts where long calls run, and gives way as they do.
     pub(super) async fn compile(&self, workspace: &Name, bytes: Bytes, large: bool) -> Result<Compiled, UploadError> {
         let Inner { compiling, settings, caller, .. } = &*self.inner;
-        let _turn = compiling.take(workspace).await.map_err(|error| match error {
-            CallError::Busy => UploadError::Busy(UPLOADS_WAITING_MAX),
-            error => UploadError::Host(error.to_string()),
-        })?;
+        let _turn = compiling.take(workspace).await.map_err(|Full| UploadError::Busy(UPLOADS_WAITING_MAX))?;
         let compile = compile(settings.compiler.clone(), bytes, large, settings.limits.call);
         caller.slow_lane.spawn(compile).await.map_err(UploadError::Host)?
     }

@@ -1,4 +1,4 @@
-//! Fair shares: how many calls run at the same time, in all and of one workspace, and on which threads.
+//! On which threads calls run, and who has one next.
 //!
 //! A call begins on the thread that handles its callback: most are over in microseconds. One that takes longer goes on where
 //! it gives way to everything else, so that whoever burns processor time waits for others, and not others for it.
@@ -8,91 +8,29 @@ use super::error::CallError;
 use super::limits::NICENESS;
 use super::turns::Turns;
 use ringback_records::name::Name;
-use ringback_records::sync::lock;
-use std::collections::HashMap;
+use ringback_share::{Full, Places};
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Instant;
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-/// Places for calls: so many in all, and of one workspace.
-pub(super) struct Places {
-    all: Arc<Semaphore>,
-    lines: Mutex<HashMap<Name, Arc<Line>>>,
-    of_workspace: usize,
-    waiting_max: usize,
-}
-
-/// The places of one workspace, and who waits for one.
-struct Line {
-    places: Arc<Semaphore>,
-    waiting: AtomicUsize,
-}
-
-/// A place, given back when dropped.
-pub(super) struct Place {
-    _own: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
-}
-
-impl Places {
-    /// `waiting_max`: how many of a workspace may wait.
-    pub(super) fn new(all: usize, of_workspace: usize, waiting_max: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), lines: Mutex::default(), of_workspace, waiting_max }
-    }
-
-    /// Waits for a place, behind those of the same workspace.
-    ///
-    /// # Errors
-    ///
-    /// Too many of the workspace wait.
-    pub(super) async fn take(&self, workspace: &Name) -> Result<Place, CallError> {
-        let line = self.line(workspace);
-        let closed = |error: tokio::sync::AcquireError| CallError::Host(error.to_string());
-        let own = match Arc::clone(&line.places).try_acquire_owned() {
-            Ok(place) => place,
-            Err(_) => {
-                let waiting = Counted::enter(&line.waiting);
-                if waiting.position > self.waiting_max {
-                    return Err(CallError::Busy);
-                }
-                Arc::clone(&line.places).acquire_owned().await.map_err(closed)?
-            }
-        };
-        let of_all = Arc::clone(&self.all).acquire_owned().await.map_err(closed)?;
-        Ok(Place { _own: own, _of_all: of_all })
-    }
-
-    fn line(&self, workspace: &Name) -> Arc<Line> {
-        let mut lines = lock(&self.lines);
-        if let Some(line) = lines.get(workspace) {
-            return Arc::clone(line);
-        }
-        let line = Line { places: Arc::new(Semaphore::new(self.of_workspace)), waiting: AtomicUsize::new(0) };
-        Arc::clone(lines.entry(workspace.clone()).or_insert_with(|| Arc::new(line)))
-    }
-}
-
-/// A place in a line, given back when dropped.
-pub(super) struct Counted<'a> {
-    line: &'a AtomicUsize,
-    pub(super) position: usize,
-}
+/// One of so many, until it is dropped.
+struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
-    pub(super) fn enter(line: &'a AtomicUsize) -> Self {
-        Self { line, position: line.fetch_add(1, Ordering::Relaxed) + 1 }
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.line.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -119,7 +57,7 @@ impl SlowLane {
             })
             .build()?;
         // Who is here has a place among the calls already: these lines need no bound of their own.
-        let places = Arc::new(Places::new(threads, threads.div_ceil(2), usize::MAX));
+        let places = Places::new(threads, threads.div_ceil(2), usize::MAX);
         Ok(Self { runtime: Some(runtime), places, calls })
     }
 
@@ -161,7 +99,7 @@ impl SlowLane {
         let work = async move {
             let mut work = Box::pin(work);
             loop {
-                let place = places.take(&workspace).await.map_err(|error| error.to_string())?;
+                let place = places.take(&workspace).await.map_err(|Full| CallError::Busy.to_string())?;
                 let polled = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
                 drop(place);
                 match polled {
@@ -188,7 +126,16 @@ impl SlowLane {
     }
 }
 
-/// Runs a call to its end. It has a place while it runs, and none while it waits for the host.
+/// Why a call has no thread now.
+enum Stopped<T> {
+    Done(T),
+    /// It has had more time than others who wait for a thread.
+    OthersTurn,
+    /// It waits for the host.
+    Waits,
+}
+
+/// Runs a call to its end. It has a place while it runs, and none while it waits for the host or others have had less.
 async fn run_slowly<T>(
     mut call: Pin<Box<impl Future<Output = T>>>,
     turns: Arc<Turns>,
@@ -198,23 +145,27 @@ async fn run_slowly<T>(
 ) -> Result<T, CallError> {
     loop {
         let waiting = Instant::now();
-        let place = places.take(&workspace).await?;
+        let place = places.take(&workspace).await.map_err(|Full| CallError::Busy)?;
         turns.lengthen(waiting.elapsed());
         let running = Counted::enter(&calls.long);
         let stopped = poll_fn(|context| match turns.run(call.as_mut(), context) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Ready(result) => Poll::Ready(Stopped::Done(result)),
+            Poll::Pending if turns.wants_to_run() && place.is_others_turn() => Poll::Ready(Stopped::OthersTurn),
             // Its turn is over, and it comes to the next one at once: after those who have been waiting.
             Poll::Pending if turns.wants_to_run() => {
                 std::thread::yield_now();
                 Poll::Pending
             }
-            Poll::Pending => Poll::Ready(None),
+            Poll::Pending => Poll::Ready(Stopped::Waits),
         });
-        if let Some(result) = stopped.await {
-            return Ok(result);
+        match stopped.await {
+            Stopped::Done(result) => return Ok(result),
+            Stopped::OthersTurn => {}
+            Stopped::Waits => {
+                drop((running, place));
+                until_woken().await;
+            }
         }
-        drop((running, place));
-        until_woken().await;
     }
 }
 
@@ -243,8 +194,7 @@ impl<T> Drop for Aborting<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Calls, Places, SlowLane};
-    use crate::error::CallError;
+    use super::{Calls, SlowLane};
     use crate::limits::{LONG, NICENESS};
     use crate::turns::Turns;
     use futures_util::future::BoxFuture;
@@ -254,23 +204,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     const WALL: Duration = Duration::from_secs(10);
-
-    #[tokio::test]
-    async fn a_workspace_has_so_many_places_and_a_line_of_its_own() {
-        let places = Arc::new(Places::new(3, 2, 1));
-        let (greedy, other): (Name, Name) = ("greedy".parse().unwrap(), "other".parse().unwrap());
-        let held = [places.take(&greedy).await.unwrap(), places.take(&greedy).await.unwrap()];
-        let waiting = tokio::spawn({
-            let (places, greedy) = (Arc::clone(&places), greedy.clone());
-            async move { places.take(&greedy).await.map(drop) }
-        });
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(matches!(places.take(&greedy).await, Err(CallError::Busy)), "the line is full");
-        drop(places.take(&other).await.unwrap());
-        assert!(!waiting.is_finished());
-        drop(held);
-        waiting.await.unwrap().unwrap();
-    }
 
     /// Computes, in turns that the clock ends, until so much processor time is used: the thread that it ended on.
     async fn compute(turns: Arc<Turns>, time: Duration) -> String {
@@ -306,6 +239,31 @@ mod tests {
         while Arc::strong_count(&dropped) > 1 || calls.long.load(Ordering::Relaxed) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Without turns of its own in the middle of the long call, the short ones would wait for its end.
+    #[tokio::test]
+    async fn a_long_call_gives_way_to_a_workspace_that_has_had_less() {
+        let lane = SlowLane::start(1, Arc::default()).unwrap();
+        let (long, short): (Name, Name) = ("long".parse().unwrap(), "short".parse().unwrap());
+        let run = async |workspace: &Name, time: Duration| {
+            let turns = Turns::new(WALL);
+            lane.run(workspace, compute(Arc::clone(&turns), time), &turns, true).await.unwrap();
+        };
+        let began = Instant::now();
+        let short = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            for _ in 0..10 {
+                run(&short, 2 * LONG).await;
+            }
+            began.elapsed()
+        };
+        let long = async {
+            run(&long, Duration::from_millis(500)).await;
+            began.elapsed()
+        };
+        let (long, short) = tokio::join!(long, short);
+        assert!(short < long, "{short:?} and {long:?}");
     }
 
     #[tokio::test]

@@ -11,10 +11,10 @@ use ringback_records::name::Name;
 use ringback_records::plugin::Role;
 use ringback_records::reply::Reply;
 use ringback_records::trace::PluginUse;
+use ringback_share::Full;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A version that is ready to be called. Cloning it is cheap and shares it.
@@ -48,10 +48,10 @@ impl Version {
         self.ready.linked.roles.names()
     }
 
-    /// Whether its calls leave nothing behind and the last one was short: whoever asks it may well ask it once more.
+    /// Whether its calls leave nothing behind and the last ones were not all long: whoever asks it may well ask it once more.
     pub fn is_repeatable(&self) -> bool {
         let linked = &self.ready.linked;
-        !linked.has_effects && !linked.is_slow.load(Ordering::Relaxed)
+        !linked.has_effects && !linked.is_slow()
     }
 
     /// Asks whether a role accepts a configuration. What is only tried does not count against the version.
@@ -62,7 +62,7 @@ impl Version {
     pub async fn check(&self, role: Role, workspace: &Name, config: &str) -> Result<(), CallError> {
         let Ready { sandbox, plugin, linked, .. } = &*self.ready;
         let subject = Subject { dry_run: true, ..Subject::unseen(workspace, &Name::default_name()) };
-        let _place = sandbox.inner.places.take(workspace).await?;
+        let _place = sandbox.inner.places.take(workspace).await.map_err(|Full| CallError::Busy)?;
         sandbox.inner.caller.ask(plugin, linked, Question::Check(role), &subject, config).await.0.map(drop)
     }
 
@@ -169,7 +169,7 @@ impl Version {
         if let Some(failures) = circuit.is_open(Instant::now()) {
             return Err(CallError::Open { plugin: plugin.clone(), failures });
         }
-        let _place = sandbox.inner.places.take(&subject.workspace).await?;
+        let _place = sandbox.inner.places.take(&subject.workspace).await.map_err(|Full| CallError::Busy)?;
         let (result, usage) = sandbox.inner.caller.ask(plugin, linked, question, subject, config).await;
         metrics::histogram!("ringback_plugin_call_seconds", "role" => role.as_str())
             .record(Duration::from_micros(usage.duration_us).as_secs_f64());

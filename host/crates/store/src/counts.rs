@@ -43,8 +43,8 @@ impl Store {
         part: Duration,
         most: usize,
     ) -> Result<Counts, StoreError> {
-        let (workspace, flow) = (workspace.clone(), flow.cloned());
-        self.read_much(move |store| store.count(&workspace, flow.as_ref(), time, part, most)).await
+        let (of, flow) = (workspace.clone(), flow.cloned());
+        self.read_much(workspace, move |store| store.count(&of, flow.as_ref(), time, part, most)).await
     }
 
     fn count(

@@ -12,7 +12,7 @@ impl Store {
     ///
     /// The store failed.
     pub async fn flows(&self) -> Result<Vec<(Name, FlowRecord)>, StoreError> {
-        let flows = self.read_much(|store| store.engine.list_all(key::FLOW, key::workspace_and_name)).await?;
+        let flows = self.read_all(|store| store.engine.list_all(key::FLOW, key::workspace_and_name)).await?;
         Ok(flows.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
     }
 

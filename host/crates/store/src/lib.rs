@@ -193,7 +193,7 @@ impl Store {
     ///
     /// The store failed.
     pub async fn plugins(&self) -> Result<Vec<(Name, PluginRecord)>, StoreError> {
-        let plugins = self.read_much(|store| store.engine.list_all(key::PLUGIN, key::workspace_and_name)).await?;
+        let plugins = self.read_all(|store| store.engine.list_all(key::PLUGIN, key::workspace_and_name)).await?;
         Ok(plugins.into_iter().map(|((workspace, _), record)| (workspace, record)).collect())
     }
 
@@ -270,7 +270,7 @@ impl Store {
             let engine = &store.engine;
             Ok((engine.old_waits()?, engine.old_user_tokens()?, engine.old_dropped_signatures()?))
         };
-        let (waits, tokens, signatures) = self.read_much(old).await?;
+        let (waits, tokens, signatures) = self.read_all(old).await?;
         if !signatures.is_empty() {
             tracing::info!(
                 signatures = signatures.len(),
@@ -278,7 +278,7 @@ impl Store {
             );
             self.engine.writer.commit(signatures).await?;
         }
-        let unordered = self.read_much(|store| store.engine.unordered()).await?;
+        let unordered = self.read_all(|store| store.engine.unordered()).await?;
         if !unordered.is_empty() {
             self.engine.writer.commit(unordered).await?;
         }
@@ -430,7 +430,7 @@ impl Store {
     ///
     /// The store failed.
     pub async fn secrets(&self) -> Result<Vec<(Name, String, SecretRecord)>, StoreError> {
-        let secrets = self.read_much(|store| store.engine.list_all(key::SECRET, key::workspace_and_text)).await?;
+        let secrets = self.read_all(|store| store.engine.list_all(key::SECRET, key::workspace_and_text)).await?;
         Ok(secrets.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
     }
 
@@ -440,7 +440,7 @@ impl Store {
     ///
     /// The store failed.
     pub async fn environments(&self) -> Result<Vec<(Name, Name, EnvironmentRecord)>, StoreError> {
-        let list = self.read_much(|store| store.engine.list_all(key::ENVIRONMENT, key::workspace_and_name)).await?;
+        let list = self.read_all(|store| store.engine.list_all(key::ENVIRONMENT, key::workspace_and_name)).await?;
         Ok(list.into_iter().map(|((workspace, name), record)| (workspace, name, record)).collect())
     }
 
@@ -450,7 +450,7 @@ impl Store {
     ///
     /// The store failed.
     pub async fn vars(&self) -> Result<Vec<(Name, Name, String, VarRecord)>, StoreError> {
-        let list = self.read_much(|store| store.engine.list_all(key::VAR, key::workspace_name_and_text)).await?;
+        let list = self.read_all(|store| store.engine.list_all(key::VAR, key::workspace_name_and_text)).await?;
         Ok(list
             .into_iter()
             .map(|((workspace, environment, name), record)| (workspace, environment, name, record))
@@ -463,7 +463,7 @@ impl Store {
     ///
     /// The store failed.
     pub async fn redirect_origins(&self) -> Result<Vec<(Name, String, OriginRecord)>, StoreError> {
-        let list = self.read_much(|store| store.engine.list_all(key::REDIRECT_ORIGIN, key::workspace_and_text)).await?;
+        let list = self.read_all(|store| store.engine.list_all(key::REDIRECT_ORIGIN, key::workspace_and_text)).await?;
         Ok(list.into_iter().map(|((workspace, origin), record)| (workspace, origin, record)).collect())
     }
 
@@ -568,7 +568,7 @@ impl Store {
     ///
     /// The store failed.
     pub async fn tokens(&self) -> Result<Vec<(String, TokenRecord)>, StoreError> {
-        self.read_much(|store| store.engine.list_all(key::TOKEN, key::text)).await
+        self.read_all(|store| store.engine.list_all(key::TOKEN, key::text)).await
     }
 
     /// A value of a plugin's own state.
@@ -654,7 +654,7 @@ impl Store {
     ///
     /// The process is about to end.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
-        self.read_much(|store| Ok(store.engine.size_bytes() + recent::size_bytes(&store.directory.join(RECENT)))).await
+        self.read(|store| Ok(store.engine.size_bytes() + recent::size_bytes(&store.directory.join(RECENT)))).await
     }
 }
 

@@ -38,8 +38,8 @@ impl Store {
         limit: usize,
         wanted: &CallbackFilter,
     ) -> Result<Page<CallbackSummary>, StoreError> {
-        let (workspace, wanted) = (workspace.clone(), wanted.clone());
-        self.read_much(move |store| store.page_of_callbacks(&workspace, before, limit, &wanted)).await
+        let (of, wanted) = (workspace.clone(), wanted.clone());
+        self.read_much(workspace, move |store| store.page_of_callbacks(&of, before, limit, &wanted)).await
     }
 
     fn page_of_callbacks(
@@ -83,15 +83,15 @@ impl Store {
         limit: usize,
         wanted: &ExecutionFilter,
     ) -> Result<Page<Summary>, StoreError> {
-        let (workspace, wanted) = (workspace.clone(), wanted.clone());
-        self.read_much(move |store| {
+        let (of, wanted) = (workspace.clone(), wanted.clone());
+        self.read_much(workspace, move |store| {
             let Some(ids) = before_and(before, wanted.time.ids()) else { return Ok(Page::default()) };
             let engine = &store.engine;
-            let rows = engine.rows_of_executions(&workspace, &wanted)?;
-            let key_of = |id| key::execution(&workspace, ExecutionId::from_bytes(id));
+            let rows = engine.rows_of_executions(&of, &wanted)?;
+            let key_of = |id| key::execution(&of, ExecutionId::from_bytes(id));
             page(
                 limit,
-                engine.places(key::executions(&workspace), rows, &ids)?,
+                engine.places(key::executions(&of), rows, &ids)?,
                 |id, slot| engine.value_of(&key_of(id), slot),
                 |id, value| Ok(Some(journal::summary(&key_of(id), value)?).filter(|summary| wanted.accepts(summary))),
             )
@@ -111,13 +111,13 @@ impl Store {
         limit: usize,
         wanted: &TicketFilter,
     ) -> Result<Page<TicketRecord>, StoreError> {
-        let (workspace, wanted) = (workspace.clone(), wanted.clone());
-        self.read_much(move |store| {
+        let (of, wanted) = (workspace.clone(), wanted.clone());
+        self.read_much(workspace, move |store| {
             let Some(ids) = before_and(before, [0; 16]..=[0xff; 16]) else { return Ok(Page::default()) };
-            let (engine, key_of) = (&store.engine, |id| key::ticket(&workspace, TicketId::from_bytes(id)));
+            let (engine, key_of) = (&store.engine, |id| key::ticket(&of, TicketId::from_bytes(id)));
             page(
                 limit,
-                engine.newest(key::tickets(&workspace), &ids),
+                engine.newest(key::tickets(&of), &ids),
                 |id, slot| engine.index.value_at(&key_of(id), slot),
                 |id, value| Ok(Some(parse(&key_of(id), value)?).filter(|ticket| wanted.accepts(ticket))),
             )

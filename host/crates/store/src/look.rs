@@ -6,25 +6,27 @@ use super::index::Slot;
 use super::{Store, StoreError, key};
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::outcome::CallbackRecord;
+use ringback_share::{Full, Places};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Looks and short scans that wait for the disk at a time: others wait for one of them, and not each on a thread of its own.
 pub(super) const LOOKS_MAX: u32 = 32;
-/// The same of what may read much.
-const SCANS_MAX: u32 = 32;
+/// The same of what may read much, of all workspaces and of one.
+const SCANS_MAX: usize = 32;
+const SCANS_OF_WORKSPACE_MAX: usize = 8;
 
 /// The places of those that read. What is short does not stand behind what is long.
 pub(super) struct Readers {
     pub(super) looks: Arc<Semaphore>,
-    scans: Arc<Semaphore>,
+    pub(super) scans: Arc<Places>,
 }
 
 impl Default for Readers {
     fn default() -> Self {
-        let places = |max: u32| Arc::new(Semaphore::new(max as usize));
-        Self { looks: places(LOOKS_MAX), scans: places(SCANS_MAX) }
+        let looks = Arc::new(Semaphore::new(LOOKS_MAX as usize));
+        Self { looks, scans: Places::new(SCANS_MAX, SCANS_OF_WORKSPACE_MAX, usize::MAX) }
     }
 }
 
@@ -153,23 +155,33 @@ impl Store {
         &self,
         read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.read_in(&self.readers.looks, read).await
+        let place = Arc::clone(&self.readers.looks).acquire_owned().await;
+        self.read_with(place, read).await
     }
 
-    /// What may read much of the disk: lists, whole tables, what retention looks at.
+    /// What may read much of the disk for one workspace, in turn with the others: its lists.
     pub(super) async fn read_much<T: Send + 'static>(
         &self,
+        workspace: &Name,
         read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.read_in(&self.readers.scans, read).await
+        let place = self.readers.scans.take(workspace).await.map_err(|Full| StoreError::Busy)?;
+        self.read_with(place, read).await
     }
 
-    async fn read_in<T: Send + 'static>(
+    /// What may read much of the disk for the server itself, which asks for one thing at a time: whole tables, what retention looks at.
+    pub(super) async fn read_all<T: Send + 'static>(
         &self,
-        places: &Arc<Semaphore>,
         read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let place = Arc::clone(places).acquire_owned().await;
+        self.read_with((), read).await
+    }
+
+    async fn read_with<T: Send + 'static>(
+        &self,
+        place: impl Send + 'static,
+        read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let store = self.clone();
         // It keeps its place to the end, also when nobody waits for it any more.
         let done = tokio::task::spawn_blocking(move || (read(&store), place).0).await;

@@ -31,7 +31,7 @@ pub(super) async fn forget(
 ) -> Result<Forgotten, StoreError> {
     let mut executions = sweep(store, key::EXECUTION, cutoff, is_over).await?;
     if let Some(max) = executions_max {
-        let count = store.read_much(|store| store.engine.count(&[key::EXECUTION], usize::MAX)).await?;
+        let count = store.read_all(|store| store.engine.count(&[key::EXECUTION], usize::MAX)).await?;
         executions += sweep_oldest(store, count.saturating_sub(max)).await?;
     }
     let callbacks = sweep(store, key::CALLBACK, cutoff, belongs_to_nobody).await?;
@@ -47,7 +47,7 @@ async fn sweep(store: &Store, kind: u8, cutoff: Timestamp, forgettable: Forgetta
     let mut count = 0;
     while let Some(start) = from {
         let look = move |store: &Store| collect(&store.engine, kind, start, cutoff, BATCH, forgettable);
-        let (batch, next) = store.read_much(look).await?;
+        let (batch, next) = store.read_all(look).await?;
         count += store.commit_each(batch).await?;
         from = next;
         tokio::task::yield_now().await;
@@ -60,7 +60,7 @@ async fn sweep_oldest(store: &Store, most: usize) -> Result<usize, StoreError> {
     if most == 0 {
         return Ok(0);
     }
-    let mut oldest = store.read_much(|store| Oldest::first(&store.engine)).await?;
+    let mut oldest = store.read_all(|store| Oldest::first(&store.engine)).await?;
     let mut count = 0;
     while count < most {
         let most = BATCH.min(most - count);
@@ -68,7 +68,7 @@ async fn sweep_oldest(store: &Store, most: usize) -> Result<usize, StoreError> {
             let batch = oldest.next(&store.engine, most)?;
             Ok((batch, oldest))
         };
-        let (batch, rest) = store.read_much(look).await?;
+        let (batch, rest) = store.read_all(look).await?;
         oldest = rest;
         if batch.is_empty() {
             break;
@@ -215,7 +215,7 @@ impl Store {
         limit: usize,
     ) -> Result<Page<(Name, TicketRecord), (Name, TicketId)>, StoreError> {
         let from = after.map_or_else(|| vec![key::TICKET], |(workspace, id)| behind(&key::ticket(&workspace, id)));
-        self.read_much(move |store| {
+        self.read_all(move |store| {
             let mut items: Vec<(Name, TicketRecord)> = Vec::new();
             let last = each_made_before(&store.engine, key::TICKET, from, cutoff, |workspace, key, value| {
                 items.push((workspace.clone(), parse(key, value)?));

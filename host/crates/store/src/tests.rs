@@ -1,5 +1,7 @@
 use super::writer::Operation;
-use super::{Delivery, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, Write, key};
+use super::{
+    CallbackFilter, Delivery, ExecutionFilter, OpenError, Store, StoreError, StoreOptions, TicketFilter, Write, key,
+};
 use ringback_records::journal::{Entry, EntryKind, Status, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::outcome::{CallbackRecord, Outcome};
@@ -8,6 +10,8 @@ use ringback_records::time::Timestamp;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::timeout;
 
 const OPTIONS: StoreOptions =
     StoreOptions { cache_bytes: 16 << 20, segment_bytes: 64 << 20, change_bytes_max: 256 << 20 };
@@ -705,6 +709,34 @@ mod conformance {
 }
 
 /// What was changed last is answered at once, on the thread that asks; what only the disk knows is not.
+/// Who lists all day holds some of the readers, and waits for his own.
+#[tokio::test]
+async fn readers_of_lists_are_shared_by_workspace() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let (greedy, other): (Name, Name) = ("greedy".parse().unwrap(), "other".parse().unwrap());
+    let mut held = Vec::new();
+    while let Ok(place) = timeout(Duration::from_millis(50), store.readers.scans.take(&greedy)).await {
+        held.push(place.unwrap());
+    }
+    assert!(held.len() <= 16, "{} readers", held.len());
+    let lists = async |workspace: &Name| {
+        let wait = Duration::from_millis(200);
+        let (callbacks, executions, tickets) =
+            (CallbackFilter::default(), ExecutionFilter::default(), TicketFilter::default());
+        [
+            timeout(wait, store.callbacks(workspace, None, 10, &callbacks)).await.is_ok(),
+            timeout(wait, store.executions(workspace, None, 10, &executions)).await.is_ok(),
+            timeout(wait, store.tickets(workspace, None, 10, &tickets)).await.is_ok(),
+        ]
+    };
+    assert_eq!(lists(&greedy).await, [false; 3]);
+    assert_eq!(lists(&other).await, [true; 3]);
+    drop(held);
+    assert_eq!(lists(&greedy).await, [true; 3]);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn what_memory_knows_needs_no_other_thread() {
     let directory = tempfile::tempdir().unwrap();

@@ -144,21 +144,19 @@ impl Users {
         Ok((token, token_id(&hash)))
     }
 
-    /// The tokens of a user by their hashes.
+    /// Tokens of a user by their hashes, from the one after `after` on, at most so many.
     ///
     /// # Errors
     ///
     /// The store failed.
-    pub async fn tokens(&self, workspace: &Name, id: &str) -> Result<Vec<(String, UserTokenRecord)>, StoreError> {
-        let (mut tokens, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.store.user_tokens(workspace, id, after.as_deref(), TOKENS_PAGE).await?;
-            tokens.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return Ok(tokens);
-            }
-        }
+    pub async fn tokens(
+        &self,
+        workspace: &Name,
+        id: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(String, UserTokenRecord), String>, StoreError> {
+        self.store.user_tokens(workspace, id, after, limit).await
     }
 
     /// Revokes a token of a user: whether there was one with this id.

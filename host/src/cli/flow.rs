@@ -129,7 +129,7 @@ impl Flow {
                 }
             },
             Self::Versions { name } => {
-                let list = client.get(&format!("{}/versions", path(&name))).await?;
+                let list = client.get_pages(&format!("{}/versions", path(&name))).await?;
                 if client.json {
                     json(&list);
                     return Ok(());

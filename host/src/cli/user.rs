@@ -95,7 +95,7 @@ impl User {
                 if client.json { json(&created) } else { line(&text(&created, "token")) }
             }
             Self::Tokens { id } => {
-                let list = client.get(&format!("{}/tokens", path(&id))).await?;
+                let list = client.get_pages(&format!("{}/tokens", path(&id))).await?;
                 show(client, &list, &["TOKEN", "CREATED", "EXPIRES"], "no tokens", |token| {
                     vec![text(token, "id"), text(token, "created_at"), text(token, "expires_at")]
                 });

@@ -95,7 +95,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let parameters = parameters::Parameters::of(&document);
     let document = document.to_string();
     router
-        .route_layer(from_fn_with_state(parameters, parameters::refuse_unknown))
+        .route_layer(from_fn_with_state((parameters, Arc::clone(&app)), parameters::refuse_unknown))
         .route(
             "/v1/openapi.json",
             get(move || async move { ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document) }),
@@ -140,9 +140,7 @@ impl PageQuery {
 
     fn before(&self) -> Result<Option<[u8; 16]>, Problem> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
-        let id: uuid::Uuid = cursor.parse().map_err(|_| {
-            Problem::bad_request("invalid_cursor", "cursor must be the `next_cursor` of an earlier page")
-        })?;
+        let id: uuid::Uuid = cursor.parse().map_err(|_| wrong_cursor())?;
         Ok(Some(*id.as_bytes()))
     }
 }
@@ -165,6 +163,10 @@ impl<T> List<T> {
         let next_cursor = page.next.map(|id| uuid::Uuid::from_bytes(id).to_string());
         Self { items: page.items.into_iter().map(show).collect(), next_cursor }
     }
+}
+
+fn wrong_cursor() -> Problem {
+    Problem::bad_request("invalid_cursor", "cursor must be the `next_cursor` of an earlier page")
 }
 
 fn parse_name(text: &str) -> Result<ringback_records::name::Name, Problem> {

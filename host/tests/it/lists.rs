@@ -74,6 +74,9 @@ async fn an_unknown_parameter_is_refused_by_every_call_and_changes_nothing() {
         for method in item.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let path = path.replace(['{', '}'], "");
+            let url = format!("{}{path}?%66orce=1", server.admin);
+            let stranger = reqwest::Client::builder().no_proxy().build().unwrap().request(method.clone(), url);
+            assert_eq!(stranger.send().await.unwrap().status(), StatusCode::UNAUTHORIZED, "{method} {path}");
             let response = server.api(method.clone(), &format!("{path}?%66orce=1")).send().await.unwrap();
             assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{method} {path}");
             let problem: Value = response.json().await.unwrap();

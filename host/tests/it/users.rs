@@ -133,6 +133,17 @@ async fn a_token_proves_only_while_it_is_valid() {
     let status = async |token: &str| call(&server, &url, Some(token)).await.status().as_u16();
     let first = user(&server, "jane", json!({}), &[]).await;
     assert_eq!(status(&first).await, 202);
+    let second = server.api(Method::POST, "/v1/users/jane/tokens").json(&json!({})).send().await.unwrap();
+    let second: Value = second.json().await.unwrap();
+    let all = server.get("/v1/users/jane/tokens").await;
+    assert_eq!((all["items"].as_array().unwrap().len(), all.get("next_cursor")), (2, None));
+    let page = server.get("/v1/users/jane/tokens?limit=1").await;
+    let rest = format!("/v1/users/jane/tokens?limit=1&cursor={}", page["next_cursor"].as_str().unwrap());
+    let rest = server.get(&rest).await;
+    assert_eq!(rest.get("next_cursor"), None);
+    assert_eq!(json!([page["items"][0], rest["items"][0]]), all["items"], "each once");
+    let path = format!("/v1/users/jane/tokens/{}", second["id"].as_str().unwrap());
+    assert_eq!(server.api(Method::DELETE, &path).send().await.unwrap().status(), StatusCode::NO_CONTENT);
     let tokens = server.get("/v1/users/jane/tokens").await;
     assert!(!tokens.to_string().contains(&first), "a token is shown once");
     let id = tokens["items"][0]["id"].as_str().unwrap();

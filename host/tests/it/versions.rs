@@ -157,7 +157,20 @@ async fn s5_versions_are_listed_shown_compared_and_taken_back() {
     assert_eq!((status, &back["version"]), (StatusCode::OK, &json!(3)), "under a number of its own");
     assert_eq!(server.post(&url, &json!({})).await.status().as_u16(), 201);
     let server = server.restart().await;
+    let mut walked = Vec::new();
+    let mut next = "/v1/flows/shop/versions?limit=2".to_owned();
+    loop {
+        let page = server.get(&next).await;
+        walked.extend(page["items"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        next = format!("/v1/flows/shop/versions?limit=2&cursor={cursor}");
+    }
+    for (query, code) in [("limit=0", "invalid_limit"), ("cursor=x", "invalid_cursor")] {
+        let (_, problem) = send(&server, Method::GET, &format!("/v1/flows/shop/versions?{query}"), json!({})).await;
+        assert_eq!(problem["code"], code);
+    }
     let versions = server.get("/v1/flows/shop/versions").await;
+    assert_eq!(Value::from(walked), versions["items"], "on two pages as on one");
     let versions: Vec<_> =
         versions["items"].as_array().unwrap().iter().map(|one| (&one["version"], &one["active"])).collect();
     let (yes, no) = (&json!(true), &json!(false));

@@ -7,7 +7,7 @@ use ringback_records::flow::{FlowRecord, FlowVersionRecord};
 use ringback_records::name::{ExecutionId, Name};
 use ringback_records::sync::lock;
 use ringback_rules::flow::parse;
-use ringback_store::{Store, StoreError, Write};
+use ringback_store::{Page, Store, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -114,24 +114,23 @@ impl Flows {
         Ok(flow.and_then(|flow| ids::position(&flow, &id).map(|index| (flow, index))))
     }
 
-    /// The versions of a flow that are kept, oldest first.
+    /// Versions of a flow that are kept, oldest first, from the one after `after` on, at most so many.
     ///
     /// # Errors
     ///
     /// There is no such flow, or the store failed.
-    pub async fn versions(&self, workspace: &Name, name: &Name) -> Result<Vec<Version>, FlowError> {
+    pub async fn versions(
+        &self,
+        workspace: &Name,
+        name: &Name,
+        after: Option<u32>,
+        limit: usize,
+    ) -> Result<Page<Version, u32>, FlowError> {
         let deployed = self.find(workspace, name).ok_or_else(|| FlowError::Missing(name.clone()))?;
         let active = deployed.record.version;
-        let (mut versions, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.inner.store.flow_version_records(workspace, name, after, PAGE).await?;
-            let version = |(version, record)| Version { version, active: version == active, record };
-            versions.extend(page.items.into_iter().map(version));
-            after = page.next;
-            if after.is_none() {
-                return Ok(versions);
-            }
-        }
+        let Page { items, next } = self.inner.store.flow_version_records(workspace, name, after, limit).await?;
+        let version = |(version, record)| Version { version, active: version == active, record };
+        Ok(Page { items: items.into_iter().map(version).collect(), next })
     }
 
     /// One version of a flow.

@@ -2,7 +2,7 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{Json, Path, Query, Text};
-use super::{List, answer, parse_name};
+use super::{List, PageQuery, answer, parse_name, wrong_cursor};
 use crate::app::App;
 use crate::catalogue::flows::{Deployed, Deployment, How, Version, signature_id};
 use crate::http::error::Problem;
@@ -287,15 +287,19 @@ async fn apply_flow(
 }
 
 /// Lists the versions of a flow that are kept, oldest first: the last ones, and those that executions need.
-#[utoipa::path(get, path = "/v1/flows/{name}/versions", tag = "flows", params(("name" = String, Path)), responses((status = 200, body = List<FlowVersionView>), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/v1/flows/{name}/versions", tag = "flows", params(("name" = String, Path), PageQuery), responses((status = 200, body = List<FlowVersionView>), (status = "4XX", body = Problem)))]
 async fn list_versions(
     State(app): State<Arc<App>>,
     caller: Viewer,
     Path(name): Path<String>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let versions = app.flows.versions(&caller.workspace, &parse_name(&name)?).await?;
-    let views = versions.into_iter().map(|version| FlowVersionView { source: None, ..version_view(version) });
-    Ok(answer(StatusCode::OK, List::whole(views.collect())))
+    let limit = query.limit()?;
+    let after = query.cursor.as_deref().map(|cursor| cursor.parse().map_err(|_| wrong_cursor())).transpose()?;
+    let page = app.flows.versions(&caller.workspace, &parse_name(&name)?, after, limit).await?;
+    let view = |version| FlowVersionView { source: None, ..version_view(version) };
+    let next_cursor = page.next.map(|next| next.to_string());
+    Ok(answer(StatusCode::OK, List { items: page.items.into_iter().map(view).collect(), next_cursor }))
 }
 
 /// Shows one version of a flow with its source.

@@ -1,7 +1,9 @@
 //! Which query parameters each call takes, by the OpenAPI document: one that nobody would read is refused before anything is done.
 
+use super::auth::Viewer;
+use crate::app::App;
 use crate::http::error::Problem;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts as _, MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -49,15 +51,16 @@ fn names(operation: &Value) -> Vec<String> {
     of_query.filter_map(|parameter| Some(parameter.get("name")?.as_str()?.to_owned())).collect()
 }
 
+/// Who may not call at all is not told what a call takes.
 pub(super) async fn refuse_unknown(
-    State(known): State<Parameters>,
+    State((known, app)): State<(Parameters, Arc<App>)>,
     path: MatchedPath,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let query = request.uri().query().unwrap_or_default();
-    match known.wrong(request.method(), path.as_str(), query) {
-        Some(problem) => Err(problem),
-        None => Ok(next.run(request).await),
-    }
+    let Some(problem) = known.wrong(request.method(), path.as_str(), query) else { return Ok(next.run(request).await) };
+    let (mut parts, _) = request.into_parts();
+    Viewer::from_request_parts(&mut parts, &app).await?;
+    Err(problem)
 }

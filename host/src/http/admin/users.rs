@@ -133,20 +133,22 @@ async fn remove_user(
 }
 
 /// Lists the tokens of a user, without themselves.
-#[utoipa::path(get, path = "/v1/users/{id}/tokens", tag = "users", params(("id" = String, Path)), responses((status = 200, body = List<UserTokenView>), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/v1/users/{id}/tokens", tag = "users", params(("id" = String, Path), PageQuery), responses((status = 200, body = List<UserTokenView>), (status = "4XX", body = Problem)))]
 async fn list_user_tokens(
     State(app): State<Arc<App>>,
     caller: Viewer,
     Path(id): Path<String>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
+    let limit = query.limit()?;
     app.users.get(&caller.workspace, &id).await?.ok_or_else(|| missing(&id))?;
-    let tokens = app.users.tokens(&caller.workspace, &id).await?.into_iter();
-    let views = tokens.map(|(hash, record)| UserTokenView {
+    let page = app.users.tokens(&caller.workspace, &id, query.cursor.as_deref(), limit).await?;
+    let views = page.items.into_iter().map(|(hash, record)| UserTokenView {
         id: token_id(&hash),
         created_at: record.created_at,
         expires_at: record.expires_at,
     });
-    Ok(answer(StatusCode::OK, List::whole(views.collect())))
+    Ok(answer(StatusCode::OK, List { items: views.collect(), next_cursor: page.next }))
 }
 
 /// Makes a token that proves the user to triggers.

@@ -34,7 +34,7 @@ pub async fn condition_calls(
         body_bytes_max: 1 << 20,
         large_plugins: false,
     };
-    let state = Arc::new(StoredState(store.clone()));
+    let state = Arc::new(StoredState::new(store.clone()));
     let sandbox = Sandbox::open(settings, state, secrets.vault().clone(), Outbound::new([]))?;
     let workspace = Name::default_name();
     let version = sandbox.take_upload(&workspace, component).await?.version(&Name::default_name());

@@ -80,7 +80,7 @@ pub async fn run(
         large_plugins: config.large_plugins,
     };
     let outbound = Outbound::new(config.plugin_http_hosts.iter().cloned());
-    let state = Arc::new(StoredState(store.clone()));
+    let state = Arc::new(StoredState::new(store.clone()));
     let sandbox = Sandbox::open(settings, state, secrets.vault().clone(), outbound)?;
     let plugins = Plugins::open(store.clone(), sandbox.clone()).await?;
     let flows = Flows::open(store.clone(), config.retention.flow_versions).await?;

@@ -7,7 +7,6 @@ use crate::catalogue::doors::Doors;
 use ringback_records::environment::{EnvironmentRecord, VarRecord};
 use ringback_records::journal::Summary;
 use ringback_records::name::Name;
-use ringback_records::summary::CallbackSummary;
 use ringback_records::time::Timestamp;
 use ringback_store::{Store, StoreError, Write};
 use serde_json::{Map, Value};
@@ -130,13 +129,8 @@ impl Environments {
         self.is_of(workspace, environment, *environment_made_at, *started_at)
     }
 
-    /// The same of a callback.
-    pub fn has_callback(&self, workspace: &Name, callback: &CallbackSummary) -> bool {
-        let CallbackSummary { environment, environment_made_at, received_at, .. } = callback;
-        self.is_of(workspace, environment, *environment_made_at, *received_at)
-    }
-
-    fn is_of(&self, workspace: &Name, name: &Name, noted: Option<Timestamp>, began: Timestamp) -> bool {
+    /// Whether something that began then is of the environment that is there now, as far as was noted when that was made.
+    pub fn is_of(&self, workspace: &Name, name: &Name, noted: Option<Timestamp>, began: Timestamp) -> bool {
         let made_at = self.made_at(workspace, name);
         let is_same = match noted {
             Some(_) => made_at == noted,

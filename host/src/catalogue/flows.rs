@@ -85,6 +85,8 @@ pub enum FlowError {
     NoSignature(String),
     #[error("several signatures begin with {0}: name the whole of the one that is meant")]
     SignatureAmbiguous(String),
+    #[error("{0}")]
+    NotChecked(String),
     #[error("the operating system gave no random bytes")]
     Random,
     #[error(transparent)]
@@ -208,16 +210,23 @@ impl Flows {
                 continue;
             }
             let checked = plugins.check_mention(workspace, plugin, *role, config.as_ref()).await;
-            mistakes.extend(checked.err().map(|error| match error {
-                MentionError::Plugin(detail) => name_at.mistake(detail),
-                MentionError::Config(detail) => config_at.mistake(detail),
-            }));
+            match checked {
+                Ok(()) => {}
+                Err(MentionError::Plugin(detail)) => mistakes.push(name_at.mistake(detail)),
+                Err(MentionError::Config(detail)) => mistakes.push(config_at.mistake(detail)),
+                Err(error @ MentionError::NotAsked(_)) => return Err(FlowError::NotChecked(error.to_string())),
+            }
         }
-        let missing =
-            parsed.secrets.iter().filter(|name| secrets.find(workspace, &Name::default_name(), name).is_none());
-        let mut warnings: Vec<String> = missing
-            .map(|name| format!("there is no secret {name} yet: until `ringback secret set {name}`, callbacks get 500"))
-            .collect();
+        let mut warnings = Vec::new();
+        for (names, what) in
+            [(&parsed.secrets, "callbacks get 500"), (&parsed.secrets_sent, "requests that name it fail")]
+        {
+            let missing = names.iter().filter(|name| secrets.find(workspace, &Name::default_name(), name).is_none());
+            warnings.extend(
+                missing
+                    .map(|name| format!("there is no secret {name} yet: until `ringback secret set {name}`, {what}")),
+            );
+        }
 
         let _changing = self.inner.deployed.lock(workspace).await;
         let uploaded = || parsed.plugins.iter().filter(|mention| mention.is_uploaded());

@@ -47,6 +47,9 @@ pub enum MentionError {
     Plugin(String),
     #[error("{0}")]
     Config(String),
+    /// It could not be asked now.
+    #[error("the configuration could not be checked: {0}; try again")]
+    NotAsked(CallError),
 }
 
 /// A plugin, and the version that is called, or why it does not load.
@@ -166,13 +169,12 @@ impl Plugins {
             return Err(MentionError::Plugin(detail));
         }
         let Some(config) = config else { return Ok(()) };
-        version.check(role, workspace, &config.to_string()).await.map_err(|error| {
-            MentionError::Config(match error {
-                CallError::Guest { message, .. } => {
-                    format!("the plugin `{name}` does not accept this configuration: {message}")
-                }
-                error => format!("the configuration could not be checked: {error}"),
-            })
+        version.check(role, workspace, &config.to_string()).await.map_err(|error| match error {
+            CallError::Guest { message, .. } => {
+                MentionError::Config(format!("the plugin `{name}` does not accept this configuration: {message}"))
+            }
+            error if error.is_temporary() => MentionError::NotAsked(error),
+            error => MentionError::Config(format!("the configuration could not be checked: {error}")),
         })
     }
 
@@ -205,10 +207,14 @@ impl Plugins {
             || PluginRecord { name: name.clone(), active: 0, versions: Vec::new() },
             |plugin| plugin.record.clone(),
         );
-        let uploaded = upload.version(name);
         if let Some(known) = record.versions.iter().find(|version| version.digest == upload.digest()).cloned() {
-            if activate && record.active != known.version {
+            let does_not_load = current.as_ref().is_some_and(|plugin| plugin.active.is_err());
+            if activate && (record.active != known.version || does_not_load) {
                 record.active = known.version;
+                let uploaded = upload.version_again(name, &known);
+                let _files = self.files.read().await;
+                // They may be gone, or damaged.
+                upload.keep().await?;
                 self.put(workspace, record, Ok(uploaded)).await?;
             }
             return Ok((known, false));
@@ -219,6 +225,7 @@ impl Plugins {
         let number = record.versions.last().map_or(1, |version| version.version + 1);
         let version = upload.record(number);
         record.versions.push(version.clone());
+        let uploaded = upload.version(name);
         let _files = self.files.read().await;
         upload.keep().await?;
         let active = match current {

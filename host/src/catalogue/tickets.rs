@@ -5,9 +5,10 @@
 
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::Flows;
-use crate::catalogue::plugins::Plugins;
+use crate::catalogue::plugins::{MentionError, Plugins};
 use crate::catalogue::redirects::Redirects;
 use crate::retry::retry_on_conflict;
+use ringback_plugin::CallError;
 use ringback_records::journal::Status;
 use ringback_records::name::{ExecutionId, Name, TicketId, looks_random, random_id};
 use ringback_records::plugin::Role;
@@ -50,6 +51,8 @@ pub enum TicketError {
     NoTrigger { flow: Name, trigger: String, known: String },
     #[error("{0}")]
     Plugin(String),
+    #[error("the configuration could not be checked: {0}; try again")]
+    NotAsked(CallError),
     #[error("the configuration of the plugin has more than {WITH_BYTES_MAX} bytes")]
     WithTooLarge,
     #[error("{0}")]
@@ -199,7 +202,10 @@ impl Tickets {
                     return Err(TicketError::WithTooLarge);
                 }
                 let checked = self.plugins.check_mention(workspace, &plugin, Role::Responder, Some(&with)).await;
-                checked.map_err(|error| TicketError::Plugin(error.to_string()))?;
+                checked.map_err(|error| match error {
+                    MentionError::NotAsked(error) => TicketError::NotAsked(error),
+                    error => TicketError::Plugin(error.to_string()),
+                })?;
                 Ok(Handler::Plugin { plugin, with })
             }
             _ => Err(TicketError::Handler),

@@ -131,7 +131,7 @@ fn show(run: &Value) {
         text(run, "flow_version")
     ));
     line(&format!("started {} by callback {}", text(run, "started_at"), text(run, "callback")));
-    if let Some(wait) = run.get("wait").filter(|wait| wait.is_object()) {
+    for wait in run.get("waits").and_then(Value::as_array).into_iter().flatten() {
         let what = match text(wait, "trigger") {
             trigger if trigger.is_empty() => "for its time".to_owned(),
             trigger => format!("for a callback of {trigger}"),

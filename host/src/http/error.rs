@@ -173,6 +173,7 @@ impl From<FlowError> for Problem {
             FlowError::SignatureAmbiguous(_) => {
                 Self::new(StatusCode::CONFLICT, "signature_ambiguous", error.to_string())
             }
+            FlowError::NotChecked(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "plugin_busy", error.to_string()),
             FlowError::SignaturesMax => Self::new(StatusCode::CONFLICT, "signatures_max", error.to_string()),
             FlowError::Store(error) => error.into(),
             FlowError::Random => Self::internal(&error),

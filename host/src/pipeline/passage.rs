@@ -241,6 +241,13 @@ impl Passage {
             Origin::Deferred { record } => (record.replay_of, record.trace.clone()),
         };
         trace.extend_from_slice(&self.trace);
+        let reply = match &self.origin {
+            // Whoever sent it has an answer, and gets that one again, unless something went wrong.
+            Origin::Deferred { record } if matches!(outcome, Outcome::Started | Outcome::Resumed) => {
+                record.reply.clone().or_else(|| reply.map(ReplyRecord::from))
+            }
+            _ => reply.map(ReplyRecord::from),
+        };
         CallbackRecord {
             flow: Some(self.flow.name.clone()),
             flow_made_at: self.flow_made_at,
@@ -252,7 +259,7 @@ impl Passage {
             resumed_count: self.resumed_count,
             user: self.user.clone(),
             replay_of,
-            reply: reply.map(ReplyRecord::from),
+            reply,
             trace: bounded(trace),
             body_bytes: self.received.request.body.len() as u64,
             ..CallbackRecord::received(&self.callback, self.face.name(), body_bytes_max)

@@ -106,7 +106,10 @@ impl Pipeline {
                 None => Ok(passage.face.completed(id, execution.summary.id)),
                 Some(reply) => reply,
             },
-            Ok(Some(reply)) => Ok(reply),
+            Ok(Some(reply)) => {
+                passage.passed(Stage::Respond, format!("answers {}", reply.status));
+                Ok(reply)
+            }
             Err(stop) => Err(stop),
         };
         self.or_problem(passage, reply)

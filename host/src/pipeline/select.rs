@@ -31,6 +31,9 @@ const PAGE: usize = 64;
 const RESUMED_PAGE: usize = 1000;
 /// After so many executions that are not meant, others have their turn.
 const EXAMINED_AT_ONCE: usize = 8;
+/// So many of those that a callback for all has resumed are named in its answer; of more, a header says how many there are.
+const RESUMED_NAMED_MAX: usize = 10_000;
+const RESUMED_COUNT_HEADER: &str = "ringback-resumed-count";
 /// The record says of so many executions why they are not meant.
 const DECLINED_NOTED_MAX: usize = 16;
 
@@ -80,6 +83,23 @@ enum OneOfAll {
     Gone,
     /// The same delivery was faster.
     Known,
+}
+
+/// Whom a callback for all has resumed.
+#[derive(Default)]
+struct Resumed {
+    /// Those that are named.
+    first: Vec<ExecutionId>,
+    count: usize,
+}
+
+impl Resumed {
+    fn note(&mut self, id: ExecutionId) {
+        self.count += 1;
+        if self.first.len() < RESUMED_NAMED_MAX {
+            self.first.push(id);
+        }
+    }
 }
 
 /// Callbacks for all that are being handed out.
@@ -293,7 +313,7 @@ impl Pipeline {
         };
         let _under_way = UnderWay::begin(&self.delivering, callback);
         let (mut after, mut declined) = (None, 0_usize);
-        let mut resumed: Vec<ExecutionId> = Vec::new();
+        let mut resumed = Resumed::default();
         let (mut failed, mut failure, mut is_known) = (0_usize, None, false);
         loop {
             let page = self.waits(passage, delivery.trigger, after).await?;
@@ -306,7 +326,7 @@ impl Pipeline {
             let is_last = attempts.len() < PAGE;
             for attempt in futures_util::future::join_all(attempts).await {
                 match attempt {
-                    Ok(OneOfAll::Resumed(id)) => resumed.push(id),
+                    Ok(OneOfAll::Resumed(id)) => resumed.note(id),
                     Ok(OneOfAll::DoesNotCount) => declined += 1,
                     Ok(OneOfAll::Gone) => {}
                     Ok(OneOfAll::Known) => is_known = true,
@@ -340,24 +360,28 @@ impl Pipeline {
         }
         // How many could not be decided, and why the first of them.
         let left_out = match failure {
-            Some(stopped) if resumed.is_empty() => return Err(stopped),
+            Some(stopped) if resumed.count == 0 => return Err(stopped),
             Some((_, stop)) => format!("; {failed} could not be decided, the first because {}", stop.reason),
             None => String::new(),
         };
-        if resumed.is_empty() && declined == 0 {
+        if resumed.count == 0 && declined == 0 {
             return Err(nobody_waits());
         }
-        if resumed.is_empty() {
+        if resumed.count == 0 {
             let reason = format!("the condition holds for none of the {declined} executions that wait");
             passage.note(Stage::Condition, Verdict::Ignored, reason);
             return Ok(passage.ignored());
         }
-        let waited = resumed.len() + declined + failed;
-        let reason = format!("resumes {} of {waited} executions that waited{left_out}", resumed.len());
+        let Resumed { first, count } = resumed;
+        let waited = count + declined + failed;
+        let reason = format!("resumes {count} of {waited} executions that waited{left_out}");
         passage.passed(Stage::Select, reason);
-        passage.resumed_count = Some(resumed.len() as u64);
-        let (outcome, execution) = (Outcome::Resumed, resumed.first().copied());
-        let reply = passage.face.resumed_all(callback, &resumed);
+        passage.resumed_count = Some(count as u64);
+        let (outcome, execution) = (Outcome::Resumed, first.first().copied());
+        let mut reply = passage.face.resumed_all(callback, &first);
+        if count > first.len() {
+            reply = reply.with_header(RESUMED_COUNT_HEADER, count.to_string());
+        }
         if !passage.origin.is_dry_run() {
             let writes = passage.writes(outcome, execution, Some(&reply));
             self.store.commit(writes).await.map_err(|error| (Stage::Commit, Stop::from(&error)))?;
@@ -366,11 +390,11 @@ impl Pipeline {
     }
 
     /// Whom a callback for all has resumed so far, also before a restart.
-    async fn all_resumed_by(&self, workspace: &Name, callback: CallbackId) -> Result<Vec<ExecutionId>, StoreError> {
-        let (mut all, mut after) = (Vec::new(), None);
+    async fn all_resumed_by(&self, workspace: &Name, callback: CallbackId) -> Result<Resumed, StoreError> {
+        let (mut all, mut after) = (Resumed::default(), None);
         loop {
             let page = self.store.resumed_by(workspace, callback, after, RESUMED_PAGE).await?;
-            all.extend(page.items);
+            page.items.into_iter().for_each(|id| all.note(id));
             after = page.next;
             if after.is_none() {
                 return Ok(all);
@@ -496,7 +520,7 @@ impl Pipeline {
         let marks = passage.trace.len();
         passage.passed(Stage::Condition, decision.reason);
         let before = run.execution.summary.clone();
-        let turn = run.execution.handle(&flow, event(passage, &input), Timestamp::now());
+        let turn = run.execution.handle(&flow, event(passage, delivery.trigger, &input), Timestamp::now());
         if turn.entries.is_empty() {
             passage.trace.truncate(marks);
             return Ok(Attempt::Gone);
@@ -544,7 +568,7 @@ impl Pipeline {
             }
             let before = run.execution.summary.clone();
             let flow = Arc::clone(&run.flow);
-            let turn = run.execution.handle(&flow, event(passage, &input), Timestamp::now());
+            let turn = run.execution.handle(&flow, event(passage, delivery.trigger, &input), Timestamp::now());
             if turn.entries.is_empty() {
                 return Ok(OneOfAll::Gone);
             }
@@ -637,8 +661,8 @@ impl Pipeline {
     }
 }
 
-fn event(passage: &Passage, input: &Input) -> Event {
-    Event::Resumed { callback: passage.callback.id, input: input.clone() }
+fn event(passage: &Passage, trigger: &Trigger, input: &Input) -> Event {
+    Event::Resumed { trigger: trigger.id.clone(), callback: passage.callback.id, input: input.clone() }
 }
 
 fn refused(code: &'static str, detail: &'static str, reason: String) -> Stopped {

@@ -65,6 +65,7 @@ impl Runner {
             }
             Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
                 Ok((event, write)) => Performed::Done(event, write.into_iter().collect()),
+                Err(Failure::Call(error)) if error.is_temporary() => Performed::Later { failures, pause: RETRY_AFTER },
                 Err(failure) => failed(failure, Vec::new()),
             },
             Effect::SendHttp { call, request, idempotency_key } => {
@@ -110,6 +111,7 @@ impl Runner {
                 Ok(Ok((Event::TicketMade(made), Some(tickets::new(workspace, &ticket)))))
             }
             Err(TicketError::Store(error)) => Err(error),
+            Err(TicketError::NotAsked(error)) => Ok(Err(Failure::Call(error))),
             Err(error) => Ok(Err(Failure::Ticket(error.to_string()))),
         }
     }
@@ -193,7 +195,8 @@ async fn build_reply(
     let config = call.config(&execution.scope()).map_err(Failure::Expression)?;
     let version = version.map_err(Failure::Call)?;
     let reply = version.respond(subject, &config, reply::check, uses).await;
-    reply.map(Event::ReplyBuilt).map_err(Failure::Call)
+    let reply = reply.map_err(Failure::Call)?;
+    Ok(Event::ReplyBuilt { reply, log: uses.pop().map(|usage| usage.log).unwrap_or_default() })
 }
 
 fn failed(failure: Failure, log: Vec<String>) -> Performed {

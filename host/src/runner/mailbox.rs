@@ -68,7 +68,8 @@ impl Runner {
                 writes.push(Write::PutCallback { workspace: workspace.clone(), before, record: Box::new(record) });
             }
             if outcome == Outcome::Resumed {
-                return Ok(Look::Found(Event::Resumed { callback, input }, writes));
+                let trigger = trigger.clone();
+                return Ok(Look::Found(Event::Resumed { trigger, callback, input }, writes));
             }
             match store.commit(writes).await {
                 Ok(()) | Err(StoreError::Conflict) => {}

@@ -1,5 +1,6 @@
 //! A flow whose caller waits for the answer: what nobody was promised yet becomes durable at once, in one change.
 
+use crate::corpus::failing_step;
 use crate::load::Api;
 use crate::process::{Process, Server};
 use crate::support::{Sink, TestServer, plugin};
@@ -66,9 +67,13 @@ impl Host {
 
     /// How many changes the store has made durable.
     async fn changes(&self) -> u64 {
+        self.metric("ringback_store_changes_total ").await
+    }
+
+    async fn metric(&self, name: &str) -> u64 {
         let text = self.client.get(format!("{}/metrics", self.process.admin)).send().await.unwrap().text().await;
         let text = text.unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("ringback_store_changes_total "));
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.map_or(0, |count| count.parse().unwrap())
     }
 
@@ -290,4 +295,34 @@ async fn who_must_wait_for_a_place_is_durable_first() {
     let (first, second) = tokio::join!(slow, later);
     assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
     assert!(second.text().await.unwrap().starts_with("7 in "));
+}
+
+/// A step that fails before anybody was promised anything, and may succeed later, is asked again after a pause, and how often it has
+/// failed is not forgotten when it becomes durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_fails_ahead_pauses_as_long_as_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(Server::new(&directory.path().join("data"))).await;
+    let upload = host.api.request(Method::POST, "/v1/plugins/failing/versions").body(failing_step()).send().await;
+    assert!(upload.unwrap().status().is_success());
+    let source =
+        "flow: fails\nsteps:\n  - trigger: Ask\n    mode: sync\n    respond_within: 200ms\n  - plugin: failing\n";
+    let path = &host.deploy(source).await[0];
+    let failures = async || host.metric("ringback_plugin_failures_total{code=\"plugin_failed\"} ").await;
+    let began = Instant::now();
+    let (status, answer) = host.post(path, &json!({})).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let count = failures().await;
+        let at = began.elapsed();
+        // Its pauses are a second, two, and four.
+        let least = [Duration::ZERO, Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
+        assert!(count < 4 && at >= least[usize::try_from(count).unwrap()], "{count} after {at:?}");
+        if count > 0 && seen.last() != Some(&count) {
+            seen.push(count);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(host.executions().await[0]["status"], "running", "and it is not given up");
 }

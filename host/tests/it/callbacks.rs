@@ -361,3 +361,31 @@ async fn w7_a_slash_at_the_end_leads_to_the_same() {
         assert_eq!(twice.status(), StatusCode::NOT_FOUND, "{url}");
     }
 }
+
+/// What a plugin logs that makes an answer is found where the answer is.
+#[tokio::test]
+async fn what_a_responder_logs_is_kept() {
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    let with = "{ plugin: misbehave, with: { log: [2, 8] } }";
+    for mode in ["sync", "async"] {
+        let source = format!("flow: {mode}\nsteps:\n  - trigger: Hook\n    mode: {mode}\n    reply: {with}\n");
+        let url = server.deploy(&source).await;
+        let answer = server.post(&url, &json!({})).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let id = answer.headers()["ringback-callback"].to_str().unwrap();
+        let logs = |record: &Value| {
+            let of_reply = |entry: &&Value| entry["stage"] == "respond";
+            let entry = record["trace"].as_array().unwrap().iter().find(of_reply);
+            entry.map(|entry| entry["plugins"][0]["log"].as_array().unwrap().len())
+        };
+        let record = server.eventually(&format!("/v1/callbacks/{id}"), |record| logs(record).is_some()).await;
+        assert!(logs(&record).unwrap() >= 2, "{record:#}");
+    }
+    let source = format!("flow: step\nsteps:\n  - trigger: Hook\n    mode: sync\n  - respond: {with}\n");
+    let answer = server.post(&server.deploy(&source).await, &json!({})).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let execution = server.callback(&answer).await["execution"].as_str().unwrap().to_owned();
+    let run = server.ended(&execution).await;
+    let line = run["journal"].as_array().unwrap().iter().find(|entry| entry["kind"] == "responded").unwrap();
+    assert!(line["log"].as_array().is_some_and(|log| log.len() >= 2), "{line}");
+}

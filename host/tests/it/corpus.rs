@@ -8,19 +8,38 @@ use wit_parser::{Resolve, WorldId};
 /// Where a condition leaves its result: an ok, and false.
 const RESULT: &str = "i32.const 1024";
 
-static INTERFACE: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| {
+static INTERFACE: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| interface("condition-plugin"));
+
+fn interface(world: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("wit/0.1.0");
     let (package, _) = resolve.push_dir(&directory).unwrap();
-    let world = resolve.select_world(&[package], Some("condition-plugin")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     (resolve, world)
-});
+}
 
 /// The module with the type of a condition plugin.
-pub fn with_type(mut module: Vec<u8>) -> Vec<u8> {
-    let (resolve, world) = &*INTERFACE;
+pub fn with_type(module: Vec<u8>) -> Vec<u8> {
+    typed(module, &INTERFACE)
+}
+
+fn typed(mut module: Vec<u8>, (resolve, world): &(Resolve, WorldId)) -> Vec<u8> {
     embed_component_metadata(&mut module, resolve, *world, StringEncoding::UTF8).unwrap();
     module
+}
+
+/// A step without effects that fails each time, and says that it may succeed later.
+pub fn failing_step() -> Vec<u8> {
+    let module = wat::parse_str(
+        r#"(module
+            (memory (export "memory") 2)
+            (data (i32.const 1024) "\01\00\00\00\00\08\00\00\05\00\00\00\00\08\00\00\05\00\00\00\01")
+            (data (i32.const 2048) "later")
+            (func (export "ringback:plugin/step@0.1.0#check") (param i32 i32) (result i32) i32.const 4096)
+            (func (export "ringback:plugin/step@0.1.0#run") (param i32 i32 i32) (result i32) i32.const 1024)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536))"#,
+    );
+    typed(module.unwrap(), &interface("step-plugin"))
 }
 
 /// What a condition has to export.

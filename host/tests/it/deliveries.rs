@@ -1,7 +1,7 @@
 //! The same delivery many times, at the moment at which its window ends and the next one begins.
 
 use crate::support::TestServer;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -171,4 +171,33 @@ async fn mail_of_an_execution_that_is_over_is_ignored_and_can_come_again() {
     let list = server.get("/v1/callbacks?outcome=kept").await;
     assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list:#}");
     assert_eq!(list["items"][0]["id"], kept[2].as_str());
+}
+
+/// Who was told that it is kept is told the same again, whatever has come of it.
+#[tokio::test]
+async fn a_delivery_that_was_kept_for_a_plugin_has_one_answer() {
+    let server = TestServer::start().await.with_plugins(&["misbehave"]).await;
+    let source = "flow: rests\nsteps:\n  - trigger: Hook\n    dedupe: { by: '${{ data.n }}' }\n    when: { plugin: misbehave, with: \
+                  '${{ data.act }}' }\n";
+    let url = server.deploy(source).await;
+    for n in 0..5 {
+        let failed = server.post(&url, &json!({ "act": "trap", "n": n })).await;
+        assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let body = json!({ "act": "behave", "n": 9 });
+    let kept = server.post(&url, &body).await;
+    let id = kept.headers()["ringback-callback"].to_str().unwrap().to_owned();
+    let (status, kept) = (kept.status(), kept.json::<Value>().await.unwrap());
+    assert_eq!((status, &kept["outcome"]), (StatusCode::ACCEPTED, &json!("kept")));
+    let again = server.post(&url, &body).await;
+    assert_eq!((again.status(), again.json::<Value>().await.unwrap()), (status, kept.clone()));
+    // A start forgets that it rests.
+    let server = server.restart().await;
+    let url = server.here(&url);
+    let started = server.eventually(&format!("/v1/callbacks/{id}"), |record| record["outcome"] == "started").await;
+    let execution = started["execution"].as_str().unwrap();
+    assert_eq!(server.ended(execution).await["status"], "completed");
+    let again = server.post(&url, &body).await;
+    assert_eq!((again.status(), again.json::<Value>().await.unwrap()), (status, kept));
+    assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 1);
 }

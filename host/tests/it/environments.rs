@@ -449,9 +449,13 @@ async fn a_callback_is_not_sent_again_into_an_environment_that_is_gone() {
     assert_eq!(found, [(json!("default"), None), (json!("staging"), Some(json!(true))), (json!("test"), None)]);
     assert_eq!(server.get(&format!("/v1/executions/{}", executions[1])).await["environment_gone"], true);
     let list = server.get("/v1/callbacks?environment=staging").await;
+    let one = format!("/v1/callbacks/{}", list["items"][0]["id"].as_str().unwrap());
+    assert_eq!(server.get(&one).await["environment_gone"], true);
     let mut callbacks = list["items"].as_array().unwrap().iter();
     assert!(callbacks.len() > 0 && callbacks.all(|item| item["environment_gone"] == true), "{list:#}");
     let list = server.get("/v1/callbacks?environment=default").await;
+    let one = format!("/v1/callbacks/{}", list["items"][0]["id"].as_str().unwrap());
+    assert_eq!(server.get(&one).await.get("environment_gone"), None);
     let mut callbacks = list["items"].as_array().unwrap().iter();
     assert!(callbacks.len() > 0 && callbacks.all(|item| item.get("environment_gone").is_none()), "{list:#}");
 }

@@ -137,7 +137,16 @@ async fn a_missing_secret_is_a_warning_and_a_500() {
     let server = TestServer::start().await;
     let (_, body) =
         server.try_deploy("flow: s\nsteps:\n  - trigger: Hook\n    verify: { scheme: github, secret: LATER }\n").await;
-    assert!(body["warnings"][0].as_str().unwrap().contains("LATER"));
+    assert_eq!(
+        body["warnings"],
+        json!(["there is no secret LATER yet: until `ringback secret set LATER`, callbacks get 500"])
+    );
+    let request = "  - http: { url: 'https://shop.example', headers: { x-key: '${{ secrets.KEY }}', x-again: '${{ secrets.KEY }}' } }\n";
+    let (_, sends) = server.try_deploy(&format!("flow: sends\nsteps:\n  - trigger: Hook\n{request}{request}")).await;
+    assert_eq!(
+        sends["warnings"],
+        json!(["there is no secret KEY yet: until `ringback secret set KEY`, requests that name it fail"])
+    );
     let url = body["triggers"][0]["urls"]["default"]["native"].as_str().unwrap().to_owned();
     let response = server.post(&url, &json!({})).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

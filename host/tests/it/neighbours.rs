@@ -5,6 +5,9 @@ use crate::support::{Sink, TestServer, plugin};
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use reqwest::{Method, StatusCode};
+use ringback_records::journal::EntryKind;
+use ringback_records::name::{ExecutionId, Name};
+use ringback_records::time::Timestamp;
 use ringback_store::{Store, StoreOptions, Write};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -347,4 +350,94 @@ async fn r10_uploads_are_compiled_in_turn() {
     let taken = statuses.iter().filter(|status| **status == StatusCode::CREATED).count();
     assert_eq!(refused + taken, statuses.len(), "{statuses:?}");
     assert!(refused > 0 && taken > 8, "{statuses:?}");
+}
+
+/// R10: a file that takes the compiler as long as it may is compiled in the time of who sends it: a neighbour's is next.
+#[tokio::test]
+async fn r10_a_bomb_keeps_no_other_upload_waiting_for_a_second_one() {
+    let server = TestServer::start().await.in_workspace("aaa");
+    let body = "local.get 0 local.get 0 i32.mul local.get 0 i32.add local.set 0 ".repeat(8000);
+    let bomb = format!("(component (core module {}))", format!("(func (param i32) {body})").repeat(40));
+    let bomb = wat::parse_str(&bomb).unwrap();
+    let bombs: Vec<_> = (0..3_u8)
+        .map(|n| {
+            let bytes: Vec<u8> = bomb.iter().copied().chain([0, 3, 1, b'a', n]).collect();
+            let request = server.api(reqwest::Method::POST, &format!("/v1/plugins/bomb-{n}/versions")).body(bytes);
+            tokio::spawn(request.header("content-type", "application/wasm").send())
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let server = server.in_workspace("bbb").with_plugins(&["field-match", "json-reshape"]).await;
+    let unfinished = bombs.iter().filter(|upload| !upload.is_finished()).count();
+    answers_as_if_alone(&server).await;
+    assert!(unfinished >= 1, "both were compiled before the last bomb");
+    for upload in bombs {
+        assert_eq!(upload.await.unwrap().unwrap().status(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
+}
+
+/// C9, R3: 10,000 timers of one workspace whose time comes at once stand in its own line.
+#[tokio::test(flavor = "multi_thread")]
+async fn r3_ten_thousand_timers_at_once_keep_no_neighbour_waiting() {
+    const TIMERS: usize = 10_000;
+    let server = TestServer::start().await.in_workspace("aaa");
+    let url = server.deploy("flow: sleeps\nsteps:\n  - trigger: Hook\n  - delay: 1h\n  - set: { a: 1 }\n").await;
+    let started: Value = server.post(&url, &json!({})).await.json().await.unwrap();
+    let id = started["execution"].as_str().unwrap().to_owned();
+    server.eventually(&format!("/v1/executions/{id}"), |run| run["status"] == "waiting").await;
+    let data = server.end().await;
+    {
+        let store = Store::open(data.path(), StoreOptions::default()).unwrap();
+        let workspace: Name = "aaa".parse().unwrap();
+        let (summary, journal) = store.execution(&workspace, id.parse().unwrap()).await.unwrap().unwrap();
+        let due = Timestamp::now();
+        let mut journal = journal;
+        for entry in &mut journal {
+            if let EntryKind::Delayed { until } = &mut entry.kind {
+                *until = due;
+            }
+        }
+        let copy = || {
+            let mut summary = Box::new(summary.clone());
+            summary.id = ExecutionId::new();
+            summary.waits[0].until = Some(due);
+            Write::Advance { workspace: workspace.clone(), before: None, summary, entries: journal.clone() }
+        };
+        for _ in 0..TIMERS / 500 {
+            store.commit((0..500).map(|_| copy()).collect()).await.unwrap();
+        }
+        store.close().await;
+    }
+    let server = TestServer::start_in(data, |_| {}).await.in_workspace("bbb");
+    answers_as_if_alone(&server).await;
+    let server = server.in_workspace("aaa");
+    assert_eq!(count(&server, "/v1/executions?status=waiting&limit=200").await, 200, "the others come later");
+    assert!(count(&server, "/v1/executions?status=completed&limit=1").await > 0, "and they come");
+}
+
+/// What a busy server cannot check now is no mistake of the flow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_could_not_be_checked_is_tried_again() {
+    let server = TestServer::start_with(|config| {
+        config.plugin_limits.workspace_concurrency = 1;
+        config.plugin_limits.workspace_waiting = 0;
+    });
+    let server = server.await.with_plugins(&["misbehave"]).await;
+    let source = "steps:\n  - trigger: Hook\n    when: { plugin: misbehave, with: { check_burns: 80000000 } }\n";
+    let deployments = iter(0..8).map(|n| {
+        let request = server.api(reqwest::Method::PUT, &format!("/v1/flows/burns-{n}"));
+        request.body(format!("flow: burns-{n}\n{source}")).send()
+    });
+    let answers: Vec<_> = deployments.buffer_unordered(8).collect().await;
+    let mut busy = 0;
+    for answer in answers {
+        let answer = answer.unwrap();
+        if answer.status() != StatusCode::CREATED {
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.json::<Value>().await.unwrap()["code"], "plugin_busy");
+            busy += 1;
+        }
+    }
+    assert!((1..8).contains(&busy), "{busy}");
+    server.deploy(PROMPT).await;
 }

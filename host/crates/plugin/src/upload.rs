@@ -74,6 +74,12 @@ impl Upload {
         Version::new(&self.sandbox, plugin, Arc::clone(&self.linked))
     }
 
+    /// Itself in place of a version that the same component became, maybe in a file of another size: under the limits of that one.
+    pub fn version_again(&self, plugin: &Name, known: &VersionRecord) -> Version {
+        let linked = Linked { large: known.large, ..self.linked.apart() };
+        Version::new(&self.sandbox, plugin, Arc::new(linked))
+    }
+
     /// Keeps its files durably.
     ///
     /// # Errors

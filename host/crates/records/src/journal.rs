@@ -245,7 +245,13 @@ pub enum EntryKind {
         absent: Option<String>,
     },
     /// The waiting caller was answered.
-    Responded { reply: ReplyRecord, end: bool },
+    Responded {
+        reply: ReplyRecord,
+        end: bool,
+        /// What the plugin logged that made the answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        log: Vec<String>,
+    },
     /// A step failed, and with it the execution.
     Failed {
         error: StepError,

@@ -68,7 +68,10 @@ pub enum Event {
         result: Value,
         log: Vec<String>,
     },
-    ReplyBuilt(Reply),
+    ReplyBuilt {
+        reply: Reply,
+        log: Vec<String>,
+    },
     /// Its `url`, `state` and `id`.
     TicketMade(Value),
     HttpAnswered {
@@ -89,8 +92,9 @@ pub enum Event {
         message: String,
         log: Vec<String>,
     },
-    /// A callback of the trigger that it waits at.
+    /// A callback of a trigger that it waits at.
     Resumed {
+        trigger: Name,
         callback: CallbackId,
         input: Input,
     },
@@ -293,10 +297,10 @@ impl Execution {
         match event {
             Event::Cancelled | Event::TooLarge { .. } => !status.is_ended(),
             Event::Retried => matches!(status, Status::Failed | Status::TimedOut),
-            Event::Resumed { .. } => self.summary.waits.iter().any(|wait| wait.trigger.is_some()),
+            Event::Resumed { trigger, .. } => self.summary.waits_at(trigger),
             Event::Woken => self.summary.due(now).is_some(),
             Event::StepDone { .. }
-            | Event::ReplyBuilt(_)
+            | Event::ReplyBuilt { .. }
             | Event::TicketMade(_)
             | Event::HttpAnswered { .. }
             | Event::HttpUnanswered { .. }

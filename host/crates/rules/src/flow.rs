@@ -165,8 +165,10 @@ pub struct Step {
 pub struct Parsed {
     pub flow: Flow,
     pub plugins: Vec<PluginMention>,
-    /// The secrets that it names.
+    /// The secrets that it proves by who calls.
     pub secrets: Vec<String>,
+    /// Those that its requests send.
+    pub secrets_sent: Vec<String>,
     /// Mistakes that were none once: the flow is not deployed any more, but one that is deployed goes on.
     pub refused: Vec<Mistake>,
     /// What is no mistake, but easily overlooked.

@@ -34,6 +34,16 @@ pub(in crate::http) struct CallbackItem {
     pub(in crate::http) environment_gone: bool,
 }
 
+/// A callback with everything that is kept of it.
+#[derive(Serialize)]
+struct CallbackView {
+    #[serde(flatten)]
+    callback: CallbackRecord,
+    /// As it is listed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    environment_gone: bool,
+}
+
 /// Which callbacks are wanted.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -106,7 +116,8 @@ pub(in crate::http) async fn list(app: &App, workspace: &Name, filter: Filter) -
 }
 
 pub(in crate::http) fn item(app: &App, workspace: &Name, callback: CallbackSummary) -> CallbackItem {
-    let environment_gone = !app.environments.has_callback(workspace, &callback);
+    let CallbackSummary { environment, environment_made_at, received_at, .. } = &callback;
+    let environment_gone = !app.environments.is_of(workspace, environment, *environment_made_at, *received_at);
     CallbackItem { callback, environment_gone }
 }
 
@@ -120,7 +131,10 @@ async fn show_callback(
     caller: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    Ok(answer(StatusCode::OK, find(&app, &caller.workspace, &id).await?))
+    let callback = find(&app, &caller.workspace, &id).await?;
+    let CallbackRecord { environment, environment_made_at, received_at, .. } = &callback;
+    let environment_gone = !app.environments.is_of(&caller.workspace, environment, *environment_made_at, *received_at);
+    Ok(answer(StatusCode::OK, CallbackView { callback, environment_gone }))
 }
 
 pub(in crate::http) async fn find(app: &App, workspace: &Name, id: &str) -> Result<CallbackRecord, Problem> {

@@ -46,10 +46,12 @@ struct ExecutionView {
     started_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
-    /// The id of the trigger that it waits at.
+    /// The id of the trigger that it waits at; the first of several.
     waiting_at: Option<String>,
-    /// What it waits for: a callback of a trigger, or a time.
+    /// What it waits for: a callback of a trigger, or a time; the first of `waits`.
     wait: Option<Wait>,
+    /// Everything that it waits for.
+    waits: Vec<Wait>,
     error: Option<StepError>,
     /// What happened, in order; only when one execution is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,7 +100,8 @@ fn view(app: &App, workspace: &Name, summary: Summary, journal: Option<Vec<Entry
         started_at: summary.started_at,
         ended_at: summary.ended_at,
         waiting_at: summary.waits.iter().find_map(|wait| wait.trigger.as_ref()).map(ToString::to_string),
-        wait: summary.waits.into_iter().next(),
+        wait: summary.waits.first().cloned(),
+        waits: summary.waits,
         error: summary.error,
         journal,
     }

@@ -179,6 +179,7 @@ impl From<TicketError> for Problem {
         match error {
             TicketError::Random => Self::internal(&error),
             TicketError::Store(error) => error.into(),
+            TicketError::NotAsked(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "plugin_busy", error.to_string()),
             error => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "ticket_refused", error.to_string()),
         }
     }

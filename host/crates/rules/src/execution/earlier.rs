@@ -85,7 +85,8 @@ fn r5_a_request_that_is_under_way_keeps_the_key_that_it_had() {
     let mut execution = read(&flow, "running", "", &[STARTED, IF, SET, REQUEST]);
     assert_eq!(key(&execution.resume(&flow, NOW)), old, "after a restart");
     execution.handle(&flow, answered(), NOW);
-    let paid = Event::Resumed { callback: CallbackId::new(), input: Input::default() };
+    let trigger = "paid".parse().unwrap();
+    let paid = Event::Resumed { trigger, callback: CallbackId::new(), input: Input::default() };
     assert_eq!(key(&execution.handle(&flow, paid, NOW)), format!("{ID}-steps.3"), "and not what the first had");
 
     let pause =
@@ -123,7 +124,7 @@ fn a_wait_of_before_is_resumed_and_ends_in_time() {
         matches!(execution.resume(&flow, NOW).effect, Some(Effect::LookIntoMailbox { trigger }) if *trigger == paid)
     );
     let mut resumed = execution.clone();
-    let event = Event::Resumed { callback: CallbackId::new(), input: Input::default() };
+    let event = Event::Resumed { trigger: paid.clone(), callback: CallbackId::new(), input: Input::default() };
     assert_eq!(key(&resumed.handle(&flow, event, NOW)), format!("{ID}-steps.3"));
     assert_eq!(resumed.standing(&flow, &paid), Standing::Passed);
     assert_eq!(resumed.results["first"]["status"], json!(200));

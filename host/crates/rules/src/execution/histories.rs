@@ -249,7 +249,7 @@ impl Real {
         while let Some(index) = self.mail.iter().position(|(to, ..)| to == trigger) {
             let (_, number, counts) = self.mail.remove(index);
             if counts {
-                return self.handle(resumed(number), now);
+                return self.handle(resumed(trigger, number), now);
             }
         }
     }
@@ -290,7 +290,7 @@ impl Real {
                 "kept"
             }
             Standing::WaitsHere if counts => {
-                self.handle(resumed(number), now);
+                self.handle(resumed(trigger, number), now);
                 "resumed"
             }
             Standing::WaitsHere => "ignored",
@@ -313,8 +313,9 @@ impl Wanted {
     }
 }
 
-fn resumed(number: u64) -> Event {
+fn resumed(trigger: &Name, number: u64) -> Event {
     Event::Resumed {
+        trigger: trigger.clone(),
         callback: CallbackId::new(),
         input: Input { data: json!({ "number": number }).into(), ..Input::default() },
     }

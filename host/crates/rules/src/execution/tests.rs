@@ -93,7 +93,8 @@ fn a4_the_values_of_an_execution_take_no_more_memory_than_they_may() {
     let (mut execution, _) = Execution::start(&waits, small(data()), NOW);
     let large = Input { data: json!("z".repeat(2 << 20)).into(), ..Input::default() };
     assert!(!execution.has_room_for(&large) && execution.has_room_for(&Input::default()));
-    execution.handle(&waits, Event::Resumed { callback: CallbackId::new(), input: large }, NOW);
+    let trigger = "second".parse().unwrap();
+    execution.handle(&waits, Event::Resumed { trigger, callback: CallbackId::new(), input: large }, NOW);
     too_large(&execution);
 }
 
@@ -173,7 +174,13 @@ fn an_execution_holds_several_waits() {
     execution.summary.waits.extend(others.clone());
     assert!(stored(&execution).contains(r#""wait":[{"trigger":"paid","#));
     assert_eq!(execution.standing(&flow, &"sent".parse().unwrap()), Standing::WaitsHere);
-    execution.handle(&flow, Event::Resumed { callback: CallbackId::new(), input: Input::default() }, NOW);
+    let resumed = |trigger: &str| Event::Resumed {
+        trigger: trigger.parse().unwrap(),
+        callback: CallbackId::new(),
+        input: Input::default(),
+    };
+    assert!(execution.handle(&flow, resumed("hook"), NOW).entries.is_empty(), "it does not wait there");
+    execution.handle(&flow, resumed("paid"), NOW);
     assert_eq!(execution.summary.waits, [&others[..], &[at("sent", "steps[2]", &[])]].concat());
     execution.handle(&flow, Event::Cancelled, NOW);
     assert!(execution.summary.waits.is_empty() && !stored(&execution).contains("wait"));
@@ -191,16 +198,17 @@ fn a_trigger_in_the_other_branch_is_passed() {
         ["before", "large", "larger", "small", "after", "late"]
             .map(|id| execution.standing(&flow, &id.parse().unwrap()))
     };
-    let resumed = |n: u32| Event::Resumed {
+    let resumed = |trigger: &str, n: u32| Event::Resumed {
+        trigger: trigger.parse().unwrap(),
         callback: CallbackId::new(),
         input: Input { data: json!({ "n": n }).into(), ..Input::default() },
     };
     use Standing::{NotYet, Passed, WaitsHere};
     assert_eq!(standings(&execution), [WaitsHere, NotYet, NotYet, NotYet, NotYet, NotYet]);
-    execution.handle(&flow, resumed(2), NOW);
+    execution.handle(&flow, resumed("before", 2), NOW);
     assert_eq!(standings(&execution), [Passed, WaitsHere, NotYet, Passed, NotYet, NotYet]);
-    execution.handle(&flow, resumed(2), NOW);
-    execution.handle(&flow, resumed(2), NOW);
+    execution.handle(&flow, resumed("large", 2), NOW);
+    execution.handle(&flow, resumed("larger", 2), NOW);
     assert_eq!(standings(&execution), [Passed, Passed, Passed, Passed, WaitsHere, NotYet]);
     execution.handle(&flow, Event::Woken, NOW.saturating_add(std::time::Duration::from_hours(1)));
     assert_eq!(standings(&execution), [Passed, Passed, Passed, Passed, Passed, WaitsHere]);

@@ -43,11 +43,11 @@ pub(crate) fn parse_with(kinds: &[(&'static str, Read)], source: &str, version: 
     let document = Node::read(source).map_err(|mistake| vec![mistake])?;
     let mut parser = Parser { kinds: kinds.to_vec(), source: source.to_owned(), ..Parser::default() };
     let flow = parser.flow(&document, version);
-    let Parser { mut mistakes, plugins, secrets, mut refused, notes, .. } = parser;
+    let Parser { mut mistakes, plugins, secrets, secrets_sent, mut refused, notes, .. } = parser;
     match flow {
         Some(flow) if mistakes.is_empty() => {
             in_order(&mut refused);
-            Ok(Parsed { flow, plugins, secrets, refused, notes })
+            Ok(Parsed { flow, plugins, secrets, secrets_sent, refused, notes })
         }
         _ => {
             mistakes.append(&mut refused);
@@ -70,6 +70,7 @@ pub(crate) struct Parser {
     pub(crate) mistakes: Vec<Mistake>,
     pub(crate) plugins: Vec<PluginMention>,
     pub(crate) secrets: Vec<String>,
+    pub(crate) secrets_sent: Vec<String>,
     /// Mistakes that refuse a deployment: a flow that was deployed by an earlier version goes on as it is.
     pub(crate) refused: Vec<Mistake>,
     pub(crate) notes: Vec<String>,

@@ -222,7 +222,9 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
     let (url, body, method, timeout, retry, on_error) = (url?, body?, method?, timeout?, retry?, on_error?);
     let on_error = if on_error == "continue" { OnError::Continue } else { OnError::Fail };
     let secrets = secrets_in(&url, &headers, &body);
-    parser.secrets.extend(secrets.iter().cloned());
+    let is_new = |name: &&String| !parser.secrets_sent.contains(name);
+    let new: Vec<String> = secrets.iter().filter(is_new).cloned().collect();
+    parser.secrets_sent.extend(new);
     parser.result(result.as_ref(), Some(RESULT));
     let call = HttpCall { method, url, headers, body, timeout, retry, on_error, secrets };
     Some(Box::new(Http { call, result }))

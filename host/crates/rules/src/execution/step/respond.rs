@@ -51,18 +51,20 @@ impl Kind for Respond {
             Err(ReplyError::Expression(error)) => return Err(error.into()),
             Err(error @ ReplyError::NotAllowed(_)) => return Err(Failure::new("reply_not_allowed", error.to_string())),
         };
-        Ok(Begin::Write(EntryKind::Responded { reply: ReplyRecord::from(&reply), end: self.end }))
+        Ok(Begin::Write(EntryKind::Responded { reply: ReplyRecord::from(&reply), end: self.end, log: Vec::new() }))
     }
 
     fn after(&self, event: Event, _at: &At<'_, '_>) -> Result<EntryKind, Failure> {
         match event {
-            Event::ReplyBuilt(reply) => Ok(EntryKind::Responded { reply: ReplyRecord::from(&reply), end: self.end }),
+            Event::ReplyBuilt { reply, log } => {
+                Ok(EntryKind::Responded { reply: ReplyRecord::from(&reply), end: self.end, log })
+            }
             _ => Err(Failure::unexpected()),
         }
     }
 
     fn apply(&self, line: &Line<'_>, execution: &mut Execution) -> Next {
-        let EntryKind::Responded { reply, end } = line.kind else { return Next::Stay };
+        let EntryKind::Responded { reply, end, .. } = line.kind else { return Next::Stay };
         execution.reply.get_or_insert_with(|| reply.clone().into());
         if *end { Next::End } else { Next::GoOn }
     }

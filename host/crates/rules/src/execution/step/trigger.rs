@@ -72,7 +72,7 @@ impl Kind for Wait {
     fn after(&self, event: Event, at: &At<'_, '_>) -> Result<EntryKind, Failure> {
         let trigger = self.name(at.flow);
         match event {
-            Event::Resumed { callback, input } => Ok(EntryKind::Resumed { callback, trigger, input }),
+            Event::Resumed { callback, input, .. } => Ok(EntryKind::Resumed { callback, trigger, input }),
             Event::Woken => Ok(EntryKind::TimedOut { trigger }),
             _ => Err(Failure::unexpected()),
         }

@@ -19,8 +19,9 @@ const TIMER_INTERVAL: Duration = Duration::from_millis(200);
 const TIMERS_PAGE: usize = 1000;
 /// Every so many times they are read from the first on; else from where the last look ended.
 const TIMERS_FROM_FIRST: u32 = 5;
-/// Mail that expires at the same time.
+/// Mail that expires at the same time, and that is remembered for that; other mail is found again.
 const EXPIRING_MAX: usize = 32;
+const EXPIRED_MAX: usize = 10_000;
 
 impl Runner {
     /// Handles what is due, for ever.
@@ -62,6 +63,7 @@ impl Runner {
             for due in page.items {
                 match due {
                     Due::Execution { workspace, id } => self.wake(&workspace, id),
+                    Due::Mail { .. } if mail.len() >= EXPIRED_MAX => {}
                     Due::Mail { workspace, execution, trigger, callback } => {
                         mail.push((workspace, execution, trigger, callback));
                     }

@@ -441,3 +441,31 @@ async fn a_configuration_that_could_not_be_checked_is_tried_again() {
     assert!((1..8).contains(&busy), "{busy}");
     server.deploy(PROMPT).await;
 }
+
+/// R10: reading a file of a flow, however long, keeps no callback waiting, also where there is one thread for all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn r10_files_of_flows_are_read_where_they_give_way() {
+    let server = TestServer::start().await.in_workspace("bbb");
+    let prompt = server.deploy(PROMPT).await;
+    let server = server.in_workspace("aaa");
+    let long = format!("${{{{ [{}] }}}}", "data.a + data.b * 2, ".repeat(20).trim_end_matches(", "));
+    let steps: String = (0..150).map(|n| format!("  - set: {{ s{n}: '{long}' }}\n")).collect();
+    let deploying: Vec<_> = (0..8)
+        .map(|n| {
+            let request = server.api(reqwest::Method::PUT, &format!("/v1/flows/long-{n}"));
+            tokio::spawn(request.body(format!("flow: long-{n}\nsteps:\n  - trigger: Hook\n{steps}")).send())
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let server = server.in_workspace("bbb");
+    for n in 0..10 {
+        let answer: Value = server.post(&prompt, &json!({ "n": n })).await.json().await.unwrap();
+        assert_eq!(answer, json!({ "n": n }));
+    }
+    let unfinished = deploying.iter().filter(|sent| !sent.is_finished()).count();
+    assert!(unfinished >= 4, "{unfinished} of 8 are still being read");
+    for sent in deploying {
+        let sent = sent.await.unwrap().unwrap();
+        assert_eq!(sent.status(), StatusCode::CREATED, "{}", sent.text().await.unwrap());
+    }
+}

@@ -4,7 +4,7 @@ use super::auth::{Author, Viewer};
 use super::extract::{Json, Path, Query, Text};
 use super::{List, PageQuery, answer, parse_name, wrong_cursor};
 use crate::app::App;
-use crate::catalogue::flows::{Deployed, Deployment, How, Version, signature_id};
+use crate::catalogue::flows::{Deployed, Deployment, FlowError, How, Version, signature_id};
 use crate::http::error::Problem;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,6 +14,7 @@ use ringback_records::name::Name;
 use ringback_records::time::Timestamp;
 use ringback_rules::face::{self, Face, Target};
 use ringback_rules::flow::{CallbackSpec, Flow, Trigger};
+use ringback_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -280,8 +281,9 @@ async fn apply_flow(
     let name = parse_name(&name)?;
     let ApplyQuery { dry_run, disabled } = query;
     let how = How { dry_run, disabled };
-    let deployment =
-        app.flows.deploy(&caller.workspace, &name, &source, how, &app.plugins, app.secrets.vault()).await?;
+    let (of, workspace) = (Arc::clone(&app), caller.workspace.clone());
+    let deploy = async move { of.flows.deploy(&workspace, &name, &source, how, &of.plugins, of.secrets.vault()).await };
+    let deployment = giving_way(&app, &caller.workspace, deploy).await?;
     let status = if deployment.is_new && !dry_run { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answer(status, deployment_view(&app, &caller.workspace, deployment)))
 }
@@ -322,7 +324,9 @@ async fn compare_versions(
     Query(query): Query<CompareQuery>,
 ) -> Result<Response, Problem> {
     let from = parse_version(&version)?;
-    let (to, diff) = app.flows.difference(&caller.workspace, &parse_name(&name)?, from, query.to).await?;
+    let (of, workspace, name) = (Arc::clone(&app), caller.workspace.clone(), parse_name(&name)?);
+    let compare = async move { of.flows.difference(&workspace, &name, from, query.to).await };
+    let (to, diff) = giving_way(&app, &caller.workspace, compare).await?;
     Ok(answer(StatusCode::OK, DifferenceView { from, to, diff }))
 }
 
@@ -335,9 +339,21 @@ async fn activate_version(
     Json(body): Json<ActivateVersionBody>,
 ) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
-    let deployment =
-        app.flows.activate(&caller.workspace, &name, body.version, &app.plugins, app.secrets.vault()).await?;
+    let (of, workspace) = (Arc::clone(&app), caller.workspace.clone());
+    let activate =
+        async move { of.flows.activate(&workspace, &name, body.version, &of.plugins, of.secrets.vault()).await };
+    let deployment = giving_way(&app, &caller.workspace, activate).await?;
     Ok(answer(StatusCode::OK, deployment_view(&app, &caller.workspace, deployment)))
+}
+
+/// What reads whole files of flows computes for long: callbacks do not wait for it, and each workspace has its share.
+async fn giving_way<T: Send + 'static>(
+    app: &App,
+    workspace: &Name,
+    work: impl Future<Output = Result<T, FlowError>> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = app.pipeline.sandbox.compute(workspace, work).await;
+    Ok(done.map_err(StoreError::Stopped)??)
 }
 
 fn version_view(version: Version) -> FlowVersionView {

@@ -5,9 +5,11 @@ use super::auth::Viewer;
 use super::extract::Json;
 use crate::app::App;
 use crate::http::error::Problem;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use ringback_rules::sample::{Sample, parse};
+use ringback_store::StoreError;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,8 +30,15 @@ struct SampleBody {
 
 /// Lists the parts of a sample, ready to be pasted into a flow.
 #[utoipa::path(post, path = "/v1/samples/parse", tag = "samples", request_body = SampleBody, responses((status = 200, body = Sample), (status = "4XX", body = Problem)))]
-async fn parse_sample(_: Viewer, Json(body): Json<SampleBody>) -> Result<Response, Problem> {
-    let sample = parse(&body.sample)
+async fn parse_sample(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Json(body): Json<SampleBody>,
+) -> Result<Response, Problem> {
+    // It may be as long as a body.
+    let sample = app.pipeline.sandbox.compute(&caller.workspace, async move { parse(&body.sample) }).await;
+    let sample = sample
+        .map_err(StoreError::Stopped)?
         .map_err(|message| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_sample", message))?;
     Ok(answer(StatusCode::OK, sample))
 }

@@ -1,5 +1,6 @@
 //! Rules about the structure, so that they do not drift.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -134,4 +135,118 @@ fn what_people_look_for_has_a_file_of_its_name() {
     {
         assert!(names.contains(&word), "{word}");
     }
+}
+
+type Module = Vec<String>;
+
+/// The paths of a tree of imports.
+fn paths<'t>(tree: &'t str, before: &[&'t str], found: &mut Vec<Vec<&'t str>>) {
+    let (head, group) = match tree.split_once('{') {
+        Some((head, rest)) => (head, rest.rsplit_once('}').map(|(group, _)| group)),
+        None => (tree, None),
+    };
+    let parts = head.split("::").map(str::trim).filter(|part| !part.is_empty());
+    let path: Vec<&str> = before.iter().copied().chain(parts).collect();
+    let Some(group) = group else { return found.push(path) };
+    let (mut depth, mut start) = (0, 0);
+    for (at, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                paths(&group[start..at], &path, found);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    paths(&group[start..], &path, found);
+}
+
+/// The modules of the same crate that a file imports, its tests left out.
+fn imports(module: &[String], text: &str, modules: &BTreeMap<Module, String>) -> BTreeSet<Module> {
+    let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    let mut found = Vec::new();
+    let mut after = text;
+    while let Some((before, rest)) = after.split_once("use ") {
+        after = rest;
+        let line = before.rsplit('\n').next().unwrap().trim_start();
+        if line.is_empty() || (line.starts_with("pub") && !line.contains('"')) {
+            paths(rest.split(';').next().unwrap(), &[], &mut found);
+        }
+    }
+    let absolute = |path: Vec<&str>| -> Option<Module> {
+        let ups = path.iter().take_while(|part| **part == "super").count();
+        let (base, rest) = match path.first() {
+            Some(&"crate") => (&[][..], &path[1..]),
+            Some(&"super") => (&module[..module.len().checked_sub(ups)?], &path[ups..]),
+            _ => (module, &path[..]),
+        };
+        let names = rest.iter().map(|part| (*part).to_owned());
+        Some(base.iter().cloned().chain(names).collect())
+    };
+    let known =
+        |path: Module| (1..=path.len()).rev().map(|end| path[..end].to_vec()).find(|of| modules.contains_key(of));
+    // What is of another crate is as if it were within the module itself.
+    found.into_iter().filter_map(absolute).filter_map(known).collect()
+}
+
+/// The modules that arrows lead to from one of them.
+fn reached<'a>(arrows: &'a BTreeMap<Module, BTreeSet<Module>>, from: &'a Module) -> BTreeSet<&'a Module> {
+    let (mut reached, mut next) = (BTreeSet::new(), vec![from]);
+    while let Some(module) = next.pop() {
+        for to in arrows.get(module).into_iter().flatten() {
+            if reached.insert(to) {
+                next.push(to);
+            }
+        }
+    }
+    reached
+}
+
+/// No circles but those that ARCHITECTURE.md names. A file and those in the folder of its name are one family.
+#[test]
+fn no_files_import_each_other_but_those_that_are_named() {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut circles = BTreeSet::new();
+    for room in ROOMS {
+        let (root, mut files) = (host.join(room).join("src"), Vec::new());
+        sources(&root, &mut files);
+        let module = |file: &PathBuf| {
+            let path = file.strip_prefix(&root).unwrap().with_extension("");
+            let module: Module = path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+            if module == ["lib"] { Module::new() } else { module }
+        };
+        let is_of_tests = |module: &Module| module.last().is_some_and(|name| name == "tests");
+        let modules: BTreeMap<Module, String> = files
+            .iter()
+            .map(|file| (module(file), std::fs::read_to_string(file).unwrap()))
+            .filter(|(module, _)| !is_of_tests(module))
+            .collect();
+        // The server's folders hold several families.
+        let family = |module: &Module| module.iter().take(if room == "." { 2 } else { 1 }).cloned().collect::<Module>();
+        let mut arrows: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
+        for (module, text) in &modules {
+            let from = family(module);
+            let to = imports(module, text, &modules).iter().map(&family).collect::<BTreeSet<_>>();
+            let others = to.into_iter().filter(|to| !to.starts_with(&from) && !from.starts_with(to));
+            arrows.entry(from.clone()).or_default().extend(others);
+        }
+        assert!(room == "crates/share" || arrows.values().any(|to| !to.is_empty()), "{room}: nothing was read");
+        for from in arrows.keys() {
+            let circle = reached(&arrows, from).into_iter().filter(|to| reached(&arrows, to).contains(from));
+            let circle: Vec<String> = circle.map(|module| module.join("/")).collect();
+            if !circle.is_empty() {
+                circles.insert(format!("{room}: {}", circle.join(" ")));
+            }
+        }
+    }
+    let named = [
+        ".: pipeline/dedupe pipeline/passage pipeline/respond pipeline/ticket",
+        "crates/plugin: error interface",
+        "crates/plugin: link sandbox version",
+        "crates/rules: execution flow",
+        "crates/store: engine journal open",
+    ];
+    assert_eq!(circles.iter().collect::<Vec<_>>(), named);
 }

@@ -13,7 +13,7 @@ pub use http::{Rendered, is_same, prepare, render};
 pub use step::http::{HTTP_FAILED, HttpCall, check_url};
 pub(crate) use step::{KINDS, Kind, Read};
 
-use crate::expression::{Budget, Scope, ScopeOfExecution, Template};
+use crate::expression::{Activation, Budget, Scope, ScopeOfExecution, Template};
 use crate::flow::Flow;
 use crate::plugin_call::PluginCall;
 use position::Position;
@@ -115,13 +115,6 @@ pub struct Turn<'f> {
     pub entries: Vec<Entry>,
     /// The effect to perform next; `None` when the execution has ended or waits.
     pub effect: Option<Effect<'f>>,
-}
-
-/// What a trigger brought.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Activation {
-    pub input: Input,
-    pub timed_out: bool,
 }
 
 /// How an execution stands to one of its triggers.

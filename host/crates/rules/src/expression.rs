@@ -12,8 +12,8 @@ mod template;
 pub use budget::Budget;
 pub use cel::{Cel, Reference, Truth, is_keyword, is_type_name};
 pub use jsonpath::JsonPath;
-pub use scope::{Scope, ScopeOfExecution};
-pub use secrets::ScopeOfSecrets;
+pub use scope::{Activation, Scope, ScopeOfExecution};
+pub use secrets::{ScopeOfSecrets, VALUE_BYTES_MIN};
 pub use template::{Template, as_text};
 
 use ringback_records::stop::Stop;

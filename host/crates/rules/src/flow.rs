@@ -4,7 +4,8 @@ pub(crate) mod document;
 pub(crate) mod parse;
 pub(crate) mod schema;
 
-pub use document::Mistake;
+pub use crate::place::{Mistake, Place, TextPlace};
+pub use crate::reply::{BodySpec, ReplySpec};
 pub use parse::parse;
 pub use schema::SCHEMA;
 
@@ -14,7 +15,6 @@ use crate::execution::Kind;
 use crate::expression::Template;
 use crate::face::{Face, Mode};
 use crate::parse::{Parse, Pick};
-use crate::plugin_call::PluginCall;
 use crate::rate_limit::Limit;
 use crate::redact::Names;
 use crate::verify::Verify;
@@ -125,31 +125,6 @@ impl Trigger {
     }
 }
 
-/// How an answer is made.
-#[derive(Debug)]
-pub enum ReplySpec {
-    Template {
-        status: Template,
-        headers: Vec<(String, Template)>,
-        body: BodySpec,
-    },
-    /// Sends the caller to another URL.
-    Redirect {
-        status: Template,
-        headers: Vec<(String, Template)>,
-        url: Template,
-    },
-    Plugin(PluginCall),
-}
-
-/// The body of an answer.
-#[derive(Debug)]
-pub enum BodySpec {
-    Empty,
-    Json(Template),
-    Text(Template),
-}
-
 /// One step.
 #[derive(Debug)]
 pub struct Step {
@@ -194,43 +169,5 @@ impl PluginMention {
     /// Whether it is a plugin that somebody uploads.
     pub fn is_uploaded(&self) -> bool {
         self.script.is_none()
-    }
-}
-
-/// Where the lines of a text stand in a flow file, as far as that can be said: a text may be folded, or have escapes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TextPlace {
-    /// The line of its first line; 1 where that is unknown, so that the lines are those of the text.
-    pub line: usize,
-    /// The columns before each of its lines, where it stands there as it is.
-    pub indent: Option<usize>,
-}
-
-/// A place in a flow file.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub line: usize,
-    pub column: usize,
-    pub path: String,
-}
-
-impl TextPlace {
-    /// A mistake in a text that begins at a place: at a line and a column of the text, counted as it was said to begin.
-    pub fn mistake(&self, text: &Place, at: Option<(usize, usize)>, detail: &str) -> Mistake {
-        match (at, self.indent) {
-            (Some((line, column)), Some(indent)) => {
-                Mistake { line, column: indent + column, path: text.path.clone(), detail: detail.to_owned() }
-            }
-            (Some((line, column)), None) => {
-                text.mistake(format!("{detail} (line {line}, column {column} of the script)"))
-            }
-            (None, _) => text.mistake(detail),
-        }
-    }
-}
-
-impl Place {
-    pub fn mistake(&self, detail: impl Into<String>) -> Mistake {
-        Mistake { line: self.line, column: self.column, path: self.path.clone(), detail: detail.into() }
     }
 }

@@ -10,6 +10,7 @@ pub mod flow;
 pub mod jwt;
 pub mod parse;
 pub mod path;
+mod place;
 pub mod plugin_call;
 pub mod rate_limit;
 pub mod redact;

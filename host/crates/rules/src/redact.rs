@@ -5,7 +5,7 @@ mod layers;
 mod values;
 
 pub use layers::Layer;
-pub use values::{VALUE_BYTES_MIN, Values};
+pub use values::Values;
 
 use crate::expression::Reference;
 use bytes::Bytes;

@@ -1,9 +1,34 @@
 //! Building answers, and refusing those that would break HTTP or leave the limits.
 
-use crate::expression::{Budget, EvaluationError, Scope};
-use crate::flow::{BodySpec, ReplySpec};
+use crate::expression::{Budget, EvaluationError, Scope, Template};
+use crate::plugin_call::PluginCall;
 use bytes::Bytes;
 use ringback_records::reply::Reply;
+
+/// How an answer is made.
+#[derive(Debug)]
+pub enum ReplySpec {
+    Template {
+        status: Template,
+        headers: Vec<(String, Template)>,
+        body: BodySpec,
+    },
+    /// Sends the caller to another URL.
+    Redirect {
+        status: Template,
+        headers: Vec<(String, Template)>,
+        url: Template,
+    },
+    Plugin(PluginCall),
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum BodySpec {
+    Empty,
+    Json(Template),
+    Text(Template),
+}
 
 /// Largest body of an answer, in bytes: a text of 1 MiB is no longer in JSON, be it of nothing but quotes. Of other control
 /// characters, which take six bytes each there, it is.

@@ -1,7 +1,7 @@
 //! Scripts: a source in a flow file that a plugin of the server runs, and that sees what an expression sees in its place.
 
 use crate::expression::{Budget, Cel, EvaluationError, Problem, Scope};
-use crate::flow::TextPlace;
+use crate::place::TextPlace;
 use ringback_records::name::sha256_hex;
 use serde_json::{Value, json};
 

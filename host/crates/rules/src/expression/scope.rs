@@ -1,6 +1,5 @@
 use super::cel::Val;
 use super::{Budget, ScopeOfSecrets};
-use crate::execution::Activation;
 use ringback_records::callback::{Callback, Input};
 use ringback_records::name::{ExecutionId, Name};
 use serde_json::{Map, Value, json};
@@ -20,6 +19,13 @@ pub struct Scope<'a> {
     pub secrets: Option<&'a ScopeOfSecrets>,
     /// What several expressions may use together; without one, each may use its own.
     pub budget: Option<&'a Budget>,
+}
+
+/// What a trigger brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activation {
+    pub input: Input,
+    pub timed_out: bool,
 }
 
 /// The part of the scope that exists once there is an execution.

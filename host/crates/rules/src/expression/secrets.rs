@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
+/// Shortest value of a secret that is looked for: a shorter one is in too much that has nothing to do with it.
+pub const VALUE_BYTES_MIN: usize = 4;
+
 /// What `secrets` is in the expressions of a request.
 pub struct ScopeOfSecrets {
     values: Value,

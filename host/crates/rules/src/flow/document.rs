@@ -1,43 +1,18 @@
 //! A YAML or JSON document in which every value knows its line and column.
 
-use super::Place;
+use crate::place::{Mistake, Place};
 use ringback_records::json;
 use saphyr::{MarkedYaml, Scalar, YamlData, YamlLoader};
 use saphyr_parser::{Parser, ScalarStyle, ScanError, Tag};
-use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 
 /// Largest flow file, in bytes.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// Deepest nesting.
 const DEPTH_MAX: usize = 64;
-
-/// A mistake in a flow file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Mistake {
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters.
-    pub column: usize,
-    /// Where in the document: `steps[0].verify.scheme`.
-    pub path: String,
-    /// What was found, and what is allowed.
-    pub detail: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.line, self.column)?;
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        f.write_str(&self.detail)
-    }
-}
 
 /// A value of the document.
 #[derive(Debug)]

@@ -2,11 +2,10 @@
 
 use super::MARK;
 use super::layers::{ENCODINGS, Layer};
+use crate::expression::VALUE_BYTES_MIN;
 use serde_json::Value;
 use std::ops::Range;
 
-/// Shortest value that is looked for: a shorter one is in too much that has nothing to do with it.
-pub const VALUE_BYTES_MIN: usize = 4;
 /// How many escapes and encodings are undone on top of each other: base64 of a URL in JSON that is a text of JSON.
 const LAYERS_MAX: usize = 4;
 /// Bytes that are looked at, for each of the text. Ordinary ones take a quarter of it.

@@ -1,7 +1,8 @@
 //! `trigger`: waits for a callback. The first one of a flow starts executions.
 
 use super::{At, Begin, Failure, Kind, Line, Next};
-use crate::execution::{Activation, Effect, Event, Execution};
+use crate::execution::{Effect, Event, Execution};
+use crate::expression::Activation;
 use crate::face::Mode;
 use crate::flow::document::{self, Node};
 use crate::flow::parse::{LONGEST, Parser};

@@ -6,7 +6,7 @@ use super::meter::Meter;
 use super::syntax::{Literal, Operator};
 use super::value::{Key, Num, OVERFLOW, Text, Type, Val, ValMap, fitting};
 use super::{Fail, time};
-use crate::redact::VALUE_BYTES_MIN;
+use crate::expression::VALUE_BYTES_MIN;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;

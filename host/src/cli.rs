@@ -18,6 +18,7 @@ mod serve;
 mod ticket;
 mod token;
 mod user;
+mod verify;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
@@ -107,6 +108,9 @@ enum Command {
     /// Store secrets that verify callers.
     #[command(subcommand)]
     Secret(secret::Secret),
+    /// Say how providers prove their callbacks, and find out how a sender does.
+    #[command(subcommand)]
+    Verify(verify::Verify),
     /// Make URLs at run time, each for one purpose.
     #[command(subcommand)]
     Ticket(ticket::Ticket),
@@ -327,6 +331,7 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         Command::Callback(command) => command.run(&client()?).await,
         Command::Sample(command) => command.run(connection.json),
         Command::Secret(command) => command.run(&client()?).await,
+        Command::Verify(command) => command.run(&connection).await,
         Command::Ticket(command) => command.run(&client()?).await,
         Command::RedirectOrigin(command) => command.run(&client()?).await,
         Command::Token(command) => command.run(&client()?).await,

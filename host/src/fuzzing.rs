@@ -15,7 +15,7 @@ use ringback_rules::parse::{Parse, Parsed, Pick, parse, pick_fields};
 use ringback_rules::redact::{Lists, Names};
 use ringback_rules::vault::Vault;
 use ringback_rules::verify::{
-    Encoding, Hmac, HmacAlgorithm, PROVIDERS, Provider, SignedPart, Verified, Verify, challenge, verify,
+    Encoding, Layout, Part, Provider, Recipe, Source, Verified, Verify, challenge, providers, verify,
 };
 use ringback_rules::{face, path, reply, sample};
 use serde_json::Value;
@@ -78,19 +78,20 @@ pub fn signature_headers(input: &[u8]) {
         secrets: named(name),
         tolerance,
         verify_tokens: named("S"),
+        url: None,
     };
-    let hmac = |name: &str| {
-        Verify::Hmac(Hmac {
-            secrets: named(name),
-            header: "x-signature".to_owned(),
-            algorithm: HmacAlgorithm::Sha256,
+    let header = |name: &str| Some(Source::Header(name.to_owned()));
+    let described = |name: &str| {
+        let recipe = Recipe {
             encoding: Encoding::Base64,
-            prefix: "v1=".to_owned(),
-            signed: vec![SignedPart::Timestamp, SignedPart::Url, SignedPart::Body],
-            timestamp_header: Some("x-time".to_owned()),
-            tolerance,
-            id_header: Some("x-id".to_owned()),
-        })
+            value: Layout::alone("v1="),
+            signed: vec![Part::Timestamp, Part::Url, Part::Body],
+            timestamp: header("x-time"),
+            id: header("x-id"),
+            id_is_needed: true,
+            ..Recipe::over_body("x-signature")
+        };
+        Verify::Described { recipe: Box::new(recipe), secrets: named(name), tolerance, url: None }
     };
     let standard = |name: &str| Verify::StandardWebhooks { secrets: named(name), tolerance };
     let check = |scheme: &Verify| {
@@ -99,13 +100,13 @@ pub fn signature_headers(input: &[u8]) {
         let verified = verify(scheme, Arc::clone(&callback), &secrets, now, None);
         (asked, verified)
     };
-    for known in &PROVIDERS {
+    for known in providers() {
         let _ = check(&provider(known, "S"));
-        let _ = challenge::signed(&provider(known, "S"), &callback.request);
+        let _ = challenge::signed(&provider(known, "S"), &callback, &secrets);
         assert!(check(&provider(known, "EMPTY")).1.is_err(), "an empty secret proves something");
         assert!(check(&provider(known, "NONE")).1.is_err(), "a missing secret proves something");
     }
-    for scheme in [&standard as &dyn Fn(&str) -> Verify, &hmac] {
+    for scheme in [&standard as &dyn Fn(&str) -> Verify, &described] {
         let _ = check(&scheme("S"));
         let _ = check(&scheme("STANDARD"));
         assert!(check(&scheme("EMPTY")).1.is_err(), "an empty secret proves something");

@@ -6,6 +6,7 @@
 mod auth;
 mod dedupe;
 mod deferred;
+mod infer;
 mod issuers;
 mod passage;
 mod replay;
@@ -14,6 +15,7 @@ mod select;
 mod status;
 mod ticket;
 
+pub use infer::InferError;
 pub use issuers::JwtUsers;
 pub use replay::{Replay, ReplayError};
 
@@ -46,7 +48,7 @@ use ringback_rules::plugin_call::PluginCall;
 use ringback_rules::rate_limit::Limiter;
 use ringback_rules::redact::Names;
 use ringback_rules::vault::Vault;
-use ringback_rules::verify::{Proof, Verified, Verify, challenge, not_genuine, verified_before, verify};
+use ringback_rules::verify::{Proof, Verified, Verify, challenge, not_genuine, unverified, verified_before, verify};
 use ringback_store::{MailboxLimits, Store, StoreError, Write};
 use select::{Delivering, Delivery};
 use serde_json::Value;
@@ -311,10 +313,15 @@ impl Pipeline {
 
         let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;
         passage.verified = true;
-        passage.passed(Stage::Verify, verified.proof().reason.clone());
-        if let Some(answer) = challenge::signed(&trigger.verify, &passage.received.request) {
-            let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
-            return Ok(Admitted::Over(passage.answered_question(Stage::Verify, reply)));
+        if verified.proof().is_none {
+            // It counts, and whoever replays it must not take it for proved.
+            passage.note(Stage::Verify, Verdict::Unproved, verified.proof().reason.clone());
+        } else {
+            passage.passed(Stage::Verify, verified.proof().reason.clone());
+            if let Some(answer) = challenge::signed(&trigger.verify, &passage.received, &self.secrets) {
+                let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
+                return Ok(Admitted::Over(passage.answered_question(Stage::Verify, reply)));
+            }
         }
         match self.authenticate(passage, trigger).await {
             Ok(()) => Ok(Admitted::Genuine { verified, selector }),
@@ -353,7 +360,11 @@ impl Pipeline {
             _ => None,
         };
         let received = Arc::clone(&passage.received);
-        let verified = verify(&trigger.verify, received, &self.secrets, Timestamp::now(), plugin_verdict)?;
+        let verified = verify(&trigger.verify, Arc::clone(&received), &self.secrets, Timestamp::now(), plugin_verdict);
+        let verified = match verified {
+            Err(stop) if !trigger.enforce => unverified(received, &stop),
+            verified => verified?,
+        };
         Ok(verified.seen_as(&passage.callback))
     }
 
@@ -385,7 +396,7 @@ impl Pipeline {
             VerifierVerdict::Accepted { delivery_id, subject } => {
                 let who = subject.map(|who| format!(" from {who}")).unwrap_or_default();
                 let reason = format!("the plugin {} accepted it{who}", call.plugin);
-                Ok(Proof { delivery_id, id_is_signed: false, reason })
+                Ok(Proof { delivery_id, reason, ..Proof::default() })
             }
             VerifierVerdict::Rejected(reason) => {
                 let reason: String = reason.chars().filter(|c| !c.is_control()).take(1000).collect();

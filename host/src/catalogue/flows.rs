@@ -93,6 +93,16 @@ pub enum FlowError {
     Store(#[from] StoreError),
 }
 
+/// Mistakes of a trigger whose secrets are there, and cannot be what it takes them for.
+fn secrets_of_another_form(workspace: &Name, trigger: &Trigger, secrets: &Vault) -> Vec<Mistake> {
+    let reasons = trigger.verify.secrets().iter().filter_map(|name| {
+        let values = secrets.newest_everywhere(workspace, name);
+        let reason = values.iter().find_map(|value| trigger.verify.check_secret(value.bytes()).err())?;
+        Some(format!("{name} cannot be the secret here: {reason}; store another one with `ringback secret set {name}`"))
+    });
+    reasons.map(|detail| trigger.at.mistake(detail)).collect()
+}
+
 impl From<Unspecified> for FlowError {
     fn from(_: Unspecified) -> Self {
         Self::Random
@@ -179,6 +189,24 @@ impl Flows {
         known != Some(made_at)
     }
 
+    /// Whether a value can be what the triggers of the workspace take the secret of that name for.
+    ///
+    /// # Errors
+    ///
+    /// It cannot, in words without the value.
+    pub fn check_secret(&self, workspace: &Name, name: &str, value: &[u8]) -> Result<(), String> {
+        for deployed in self.list(workspace) {
+            let asked = |trigger: &&Trigger| trigger.verify.secrets().iter().any(|known| known == name);
+            for trigger in deployed.flow.triggers.iter().filter(asked) {
+                trigger.verify.check_secret(value).map_err(|reason| {
+                    let flow = &deployed.record.name;
+                    format!("the trigger {} of the flow {flow} verifies with {name}, and {reason}", trigger.name)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Deploys a flow file as the next version; a flow that was disabled stays so. No number comes again, also not after the
     /// flow was removed.
     ///
@@ -226,6 +254,9 @@ impl Flows {
                 missing
                     .map(|name| format!("there is no secret {name} yet: until `ringback secret set {name}`, {what}")),
             );
+        }
+        for trigger in &parsed.flow.triggers {
+            mistakes.extend(secrets_of_another_form(workspace, trigger, secrets));
         }
 
         let _changing = self.inner.deployed.lock(workspace).await;

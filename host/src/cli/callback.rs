@@ -336,6 +336,7 @@ fn explain(record: &CallbackRecord) {
             Verdict::Ignored => "ignored",
             Verdict::Refused => "refused",
             Verdict::Failed => "failed",
+            Verdict::Unproved => "unproved",
         };
         line(&format!("{:<10} {mark:<8} {:>7} µs  {}", entry.stage.to_string(), entry.duration_us, entry.reason));
         entry.plugins.iter().for_each(explain_plugin);

@@ -21,6 +21,7 @@ mod tail;
 mod tickets;
 mod tokens;
 mod users;
+mod verify;
 
 use super::error::Problem;
 use crate::app::App;
@@ -82,6 +83,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .merge(tickets::router())
         .merge(tokens::router())
         .merge(users::router())
+        .merge(verify::router())
         .merge(health::router())
 }
 

@@ -142,3 +142,201 @@ async fn cloud_events_ask_whether_they_may_come() {
     let (server, url) = self::server("none").await;
     assert_eq!(server.call(Method::OPTIONS, &url).send().await.unwrap().status().as_u16(), 405, "nobody else is asked");
 }
+
+fn signature(text: &str) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"hush"), text.as_bytes());
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Zoom signs its question; who does not gets nothing signed.
+#[tokio::test]
+async fn zoom_asks_for_a_signature_of_its_token() {
+    let (server, url) = server("{ scheme: zoom, secret: S }").await;
+    let time = seconds_now();
+    let post = async |body: Value, secret_is_right: bool| {
+        let body = body.to_string();
+        let signed = signature(&format!("v0:{time}:{body}{}", if secret_is_right { "" } else { "x" }));
+        let request = server.call(Method::POST, &url).header("x-zm-signature", format!("v0={signed}"));
+        let request =
+            request.header("x-zm-request-timestamp", time.to_string()).header("content-type", "application/json");
+        request.body(body).send().await.unwrap()
+    };
+    let question = |token: &str| json!({ "event": "endpoint.url_validation", "payload": { "plainToken": token } });
+    assert_eq!(post(question("abc"), false).await.status().as_u16(), 401);
+    assert_eq!(post(question("{}"), true).await.status().as_u16(), 400, "nothing that could be a body is signed");
+    let answered = post(question("qgg8vlvZRS6UYooatFL8Aw"), true).await;
+    let expected = json!({
+        "plainToken": "qgg8vlvZRS6UYooatFL8Aw", "encryptedToken": signature("qgg8vlvZRS6UYooatFL8Aw"),
+    });
+    assert_eq!((answered.status().as_u16(), answered.json::<Value>().await.unwrap()), (200, expected));
+    nothing_started(&server).await;
+    assert_eq!(post(json!({ "event": "meeting.started" }), true).await.status().as_u16(), 202);
+}
+
+#[tokio::test]
+async fn questions_that_are_a_get_are_answered() {
+    for (scheme, query, header, expected) in [
+        ("dropbox", "?challenge=abc", None, Some(("abc", ""))),
+        ("nylas", "?challenge=abc", None, Some(("abc", ""))),
+        ("dropbox", "", None, None),
+        ("worldline", "", Some(("x-gcs-webhooks-endpoint-verification", "abc")), Some(("abc", ""))),
+        ("worldline", "", None, None),
+        ("okta", "", Some(("x-okta-verification-challenge", "abc")), Some((r#"{"verification":"abc"}"#, ""))),
+        ("adobe-sign", "", Some(("x-adobesign-clientid", "hush")), Some(("", "x-adobesign-clientid"))),
+        ("adobe-sign", "", Some(("x-adobesign-clientid", "other")), None),
+    ] {
+        let (server, url) = server(&format!("{{ scheme: {scheme}, secret: S }}")).await;
+        let mut request = server.call(Method::GET, &format!("{url}{query}"));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let answered = request.send().await.unwrap();
+        let echoed = expected.and_then(|(_, name)| answered.headers().get(name).cloned());
+        let (status, body) = text(answered).await;
+        match expected {
+            Some((expected, name)) => {
+                assert_eq!((status, &*body), (200, expected), "{scheme}");
+                assert_eq!(echoed.is_some(), !name.is_empty(), "{scheme}");
+            }
+            None => assert_eq!(status, 401, "{scheme}: {body}"),
+        }
+        nothing_started(&server).await;
+    }
+}
+
+/// Xero asks whether wrong signatures are refused, and sends both kinds.
+#[tokio::test]
+async fn xero_asks_for_both_kinds_of_answers() {
+    use base64::Engine;
+    let (server, url) = server("{ scheme: xero, secret: S }").await;
+    let post = async |body: &str, signed: &str| {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"hush"), signed.as_bytes());
+        let tag = base64::engine::general_purpose::STANDARD.encode(tag.as_ref());
+        let request = server.call(Method::POST, &url).header("x-xero-signature", tag);
+        text(request.header("content-type", "application/json").body(body.to_owned()).send().await.unwrap()).await
+    };
+    let intent = r#"{"events":[],"lastEventSequence":0,"firstEventSequence":0,"entropy":"S0m3r4nd0m"}"#;
+    assert_eq!(post(intent, "other").await.0, 401);
+    assert_eq!(post(intent, intent).await, (200, String::new()));
+    nothing_started(&server).await;
+    let event = r#"{"events":[{"resourceId":"1"}]}"#;
+    assert_eq!(post(event, event).await.0, 202);
+}
+
+/// With `enforce: false` a callback counts whatever it proves, its record says why it would have been refused, and it can be asked for the
+/// recipe. What was not proved cannot be replayed as if it had been.
+#[tokio::test]
+async fn what_is_not_enforced_is_recorded() {
+    let (server, url) = server("{ scheme: attio, secret: S, enforce: false }").await;
+    let post = async |body: &str, signed: Option<&str>| {
+        let mut request = server.call(Method::POST, &url).header("content-type", "application/json");
+        if let Some(signed) = signed {
+            request = request.header("attio-signature", signature(signed));
+        }
+        request.body(body.to_owned()).send().await.unwrap()
+    };
+    for (body, signed, verdict, reason) in [
+        ("{}", None, "unproved", "unverified: there is no attio-signature header"),
+        ("{\"a\":1}", Some("{}"), "unproved", "unverified: attio-signature does not match the body"),
+        ("{\"b\":1}", Some("{\"b\":1}"), "passed", "attio-signature matches"),
+    ] {
+        let answer = post(body, signed).await;
+        assert_eq!(answer.status().as_u16(), 202, "{body}");
+        let record = server.callback(&answer).await;
+        let trace = record["trace"].as_array().unwrap();
+        let entry = trace.iter().find(|entry| entry["stage"] == "verify").unwrap();
+        assert_eq!(entry["verdict"], verdict, "{entry}");
+        assert!(entry["reason"].as_str().unwrap().starts_with(reason), "{entry}");
+        assert_eq!(record["body"], body);
+        let replay = server.api(Method::POST, &format!("/v1/callbacks/{}/replay", record["id"].as_str().unwrap()));
+        let expected = if verdict == "passed" { 200 } else { 409 };
+        assert_eq!(replay.send().await.unwrap().status().as_u16(), expected, "{body}");
+    }
+    assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), 4);
+    // A missing secret is no reason to refuse them either, and is said.
+    let (server, url) = self::server("{ scheme: attio, secret: MISSING, enforce: false }").await;
+    let answer = server.post(&url, &json!({})).await;
+    assert_eq!(answer.status().as_u16(), 202);
+    let record = server.callback(&answer).await;
+    assert!(record["trace"].to_string().contains("unverified: there is no secret named MISSING"), "{record}");
+}
+
+/// What is signed for those who set up a URL is signed for nobody else.
+#[tokio::test]
+async fn what_is_not_enforced_signs_no_question() {
+    let (server, url) = server("{ scheme: zoom, secret: S, enforce: false }").await;
+    let question = json!({ "event": "endpoint.url_validation", "payload": { "plainToken": "abc" } });
+    let answer = server.post(&url, &question).await;
+    assert_eq!(answer.status().as_u16(), 202);
+    assert!(!answer.text().await.unwrap().contains("encryptedToken"));
+}
+
+#[tokio::test]
+async fn a_secret_of_another_form_is_refused_when_it_is_set_or_deployed() {
+    let server = TestServer::start().await;
+    let flow = |scheme: &str| {
+        format!("flow: hook\nsteps:\n  - trigger: Hook\n    verify: {{ scheme: {scheme}, secret: KEY }}\n")
+    };
+    server.set_secret("KEY", "no key at all").await;
+    for scheme in ["discord", "sendgrid", "clerk", "standard-webhooks", "airtable"] {
+        let (status, body) = server.try_deploy(&flow(scheme)).await;
+        assert_eq!(status.as_u16(), 422, "{scheme}: {body}");
+        let said = body.to_string();
+        assert!(said.contains("KEY cannot be the secret here") && !said.contains("no key at all"), "{scheme}: {said}");
+    }
+    let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    server.set_secret("KEY", key).await;
+    server.deploy(&flow("discord")).await;
+    for wrong in ["", "ab", "no key at all"] {
+        let set = server.api(Method::PUT, "/v1/secrets/KEY").json(&json!({ "value": wrong })).send().await.unwrap();
+        let (status, said) = text(set).await;
+        assert_eq!(status, 400, "{wrong}: {said}");
+        assert!(wrong.is_empty() || said.contains("the trigger Hook of the flow hook verifies with KEY"), "{said}");
+    }
+    server.set_secret("KEY", &key.to_uppercase()).await;
+    server.set_secret("OTHER", "no key at all").await;
+}
+
+/// From recorded callbacks to the block that explains them; the secret is in no answer.
+#[tokio::test]
+async fn a_recipe_is_inferred_from_recorded_callbacks() {
+    let (server, url) = server("none").await;
+    server.set_secret("SHOP", "hush").await;
+    let mut ids = Vec::new();
+    for body in ["{\"a\":1}", "{\"a\":2}"] {
+        let request = server.call(Method::POST, &url).header("x-shop-mac", format!("mac={}", signature(body)));
+        let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+        ids.push(server.callback(&answer).await["id"].clone());
+    }
+    let infer = async |body: Value| {
+        let answer = server.api(Method::POST, "/v1/verify/infer").json(&body).send().await.unwrap();
+        let (status, said) = text(answer).await;
+        assert!(!said.contains("hush"), "{said}");
+        (status, serde_json::from_str::<Value>(&said).unwrap())
+    };
+    for (body, status) in [
+        (json!({ "secret": "SHOP", "callbacks": [] }), 400),
+        (json!({ "secret": "SHOP", "callbacks": vec![ids[0].clone(); 21] }), 400),
+        (json!({ "secret": "SHOP", "callbacks": ["nothing"] }), 404),
+        (json!({ "secret": "SHOP", "callbacks": ["0199c1c4-52b6-7e6c-8f5a-0d6c6f3f2a11"] }), 404),
+        (json!({ "secret": "NOBODY", "callbacks": ids }), 404),
+        (json!({ "secret": "SHOP", "callbacks": ids, "other": 1 }), 400),
+    ] {
+        assert_eq!(infer(body.clone()).await.0, status, "{body}");
+    }
+    let found = infer(json!({ "secret": "SHOP", "callbacks": ids })).await;
+    let verify = "{ scheme: hmac, secret: SHOP, header: x-shop-mac, value: 'mac={signature}' }";
+    assert_eq!(found, (200, json!({ "verify": verify, "providers": [], "is_confirmed": true, "words": [] })));
+    let url = server.deploy(&format!("flow: shop\nsteps:\n  - trigger: T\n    verify: {verify}\n")).await;
+    let request = server.call(Method::POST, &url).header("x-shop-mac", format!("mac={}", signature("{}")));
+    assert_eq!(
+        request.header("content-type", "application/json").body("{}").send().await.unwrap().status().as_u16(),
+        202
+    );
+    let wrong = server.call(Method::POST, &url).header("x-shop-mac", "mac=00").body("{}").send().await.unwrap();
+    assert_eq!(wrong.status().as_u16(), 401);
+    // The record of what was refused has its headers, too.
+    let refused = server.callback(&wrong).await["id"].clone();
+    let found = infer(json!({ "secret": "S", "callbacks": [refused] })).await;
+    assert_eq!((found.0, &found.1["verify"]), (200, &Value::Null), "{found:?}");
+}

@@ -65,10 +65,9 @@ async fn what_the_providers_libraries_sign_is_accepted_and_what_they_did_not_sig
             assert_eq!(send(&headers, &other).await, StatusCode::UNAUTHORIZED, "{library}: another body");
         }
         if is_signed || trigger.starts_with("auth") {
-            server.set_secret("S", "of the same form, and another one: c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0").await;
-            let status = send(&headers, &body).await;
-            // A secret that is none of the scheme is the operator's mistake.
-            assert!([401, 500].contains(&status.as_u16()), "{library}: another secret: {status}");
+            // In base64: where the scheme wants a key, nothing else can be stored.
+            server.set_secret("S", "b2YgdGhlIHNhbWUgZm9ybSwgYW5kIGFub3RoZXIgb25l").await;
+            assert_eq!(send(&headers, &body).await, StatusCode::UNAUTHORIZED, "{library}: another secret");
             let mut without = headers.clone();
             without.retain(|name, _| {
                 !name.contains("signature") && !name.contains("hmac") && name != "authorization" && name != "user-token"

@@ -49,6 +49,8 @@ pub enum Verdict {
     Refused,
     /// The stage could not do its work.
     Failed,
+    /// The callback went on, though it did not prove itself: its trigger does not enforce that.
+    Unproved,
 }
 
 /// The trace of one stage.

@@ -57,6 +57,8 @@ pub struct Trigger {
     /// Headers and parameters that are not kept, besides those that are known.
     pub redact: Names,
     pub verify: Verify,
+    /// Whether a callback that does not prove itself is refused; else that is noted.
+    pub enforce: bool,
     pub auth: Auth,
     pub parse: Parse,
     /// Picks by alias.
@@ -73,7 +75,7 @@ pub struct Trigger {
 impl Trigger {
     /// Whether its callers prove more than that they have its URL.
     pub fn is_proved(&self) -> bool {
-        self.verify.is_signed() || self.auth.is_needed()
+        (self.enforce && self.verify.is_signed()) || self.auth.is_needed()
     }
 }
 

@@ -133,6 +133,11 @@ impl Names {
         }
         Ok(())
     }
+
+    /// Adds whole names, which cannot be taken out again.
+    pub fn hide<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
+        self.hidden.extend(names.into_iter().map(|name| plain(name).into_owned()));
+    }
 }
 
 /// The lists that count for one callback or one answer.

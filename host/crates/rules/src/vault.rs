@@ -137,6 +137,13 @@ impl Vault {
         self.values.load().get(key).cloned()
     }
 
+    /// The newest values of a name, in every environment of a workspace.
+    pub fn newest_everywhere(&self, workspace: &Name, name: &str) -> Vec<SecretValue> {
+        let values = self.values.load();
+        let own = values.iter().filter(|((owner, kept_as), _)| owner == workspace && secret::parts(kept_as).1 == name);
+        own.map(|(_, secret)| secret.value.clone()).collect()
+    }
+
     /// What is kept of a workspace's secrets, by their names.
     pub fn records(&self, workspace: &Name) -> Vec<(String, SecretRecord)> {
         let values = self.values.load();

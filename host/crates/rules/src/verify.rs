@@ -1,12 +1,17 @@
 //! Who called: proved on the raw bytes, before anything is parsed.
 
 pub mod challenge;
-mod hmac;
+pub mod infer;
+mod key;
 mod provider;
+mod recipe;
 mod standard_webhooks;
+mod template;
 
-pub use hmac::{Encoding, Hmac, HmacAlgorithm, SignedPart};
-pub use provider::{PROVIDERS, Provider};
+pub use key::KeyForm;
+pub use provider::{Provider, providers};
+pub use recipe::{Algorithm, Encoding, Recipe};
+pub use template::{Layout, PLACES, Part, Source};
 
 use crate::plugin_call::PluginCall;
 use crate::vault::{SecretValue, Vault};
@@ -38,13 +43,21 @@ pub enum Verify {
         tolerance: Duration,
         /// What Meta sends when the URL is set up: the names of secrets.
         verify_tokens: Vec<String>,
+        /// The URL as the provider has it, where it signs that and calls another one.
+        url: Option<String>,
     },
     /// The URL's key is the only proof; these origins are told that they may send events.
     CloudEvents {
         origins: Vec<String>,
     },
-    /// A keyed hash in a form that the flow describes.
-    Hmac(Hmac),
+    /// A proof that the flow describes.
+    Described {
+        recipe: Box<Recipe>,
+        /// Names; a callback is genuine when one of them proves it.
+        secrets: Vec<String>,
+        tolerance: Duration,
+        url: Option<String>,
+    },
     Plugin(PluginCall),
 }
 
@@ -57,7 +70,7 @@ impl Verify {
     /// The members of bodies that the scheme takes for proof, at any depth: they are blanked.
     pub fn proofs(&self) -> &'static [&'static str] {
         match self {
-            Self::Provider { provider, .. } => provider.proofs,
+            Self::Provider { provider, .. } => &provider.proofs,
             _ => &[],
         }
     }
@@ -67,17 +80,55 @@ impl Verify {
         match self {
             Self::Provider { provider, .. } => provider.body_without_proof(request),
             // They prove the body by headers.
-            Self::None | Self::StandardWebhooks { .. } | Self::CloudEvents { .. } | Self::Hmac(_) | Self::Plugin(_) => {
-                None
-            }
+            Self::None
+            | Self::StandardWebhooks { .. }
+            | Self::CloudEvents { .. }
+            | Self::Described { .. }
+            | Self::Plugin(_) => None,
+        }
+    }
+
+    /// Headers and parameters that carry the secret itself, which is kept of no callback.
+    pub fn carries_secret(&self) -> Vec<&str> {
+        match self {
+            Self::Provider { provider, .. } => provider.carries_secret(),
+            Self::Described { recipe, .. } => recipe.carries_secret(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The secrets that callers prove themselves with, by their names.
+    pub fn secrets(&self) -> &[String] {
+        match self {
+            Self::StandardWebhooks { secrets, .. }
+            | Self::Provider { secrets, .. }
+            | Self::Described { secrets, .. } => secrets,
+            Self::None | Self::CloudEvents { .. } | Self::Plugin(_) => &[],
+        }
+    }
+
+    /// Why a value cannot be one of its secrets.
+    ///
+    /// # Errors
+    ///
+    /// In words that do not have the value.
+    pub fn check_secret(&self, value: &[u8]) -> Result<(), String> {
+        match self {
+            Self::StandardWebhooks { .. } => standard_webhooks::check_secret(value),
+            Self::Provider { provider, .. } => provider.check_secret(value),
+            Self::Described { recipe, .. } => recipe.check_secret(value),
+            Self::None | Self::CloudEvents { .. } | Self::Plugin(_) => Ok(()),
         }
     }
 }
 
+/// The schemes that are no provider's.
+pub const DESCRIBED: [&str; 7] = ["none", "standard-webhooks", "cloudevents", "hmac", "signature", "api-key", "basic"];
+
 /// The words that flows use for schemes.
 pub fn schemes() -> Vec<&'static str> {
-    let providers = PROVIDERS.iter().map(|provider| provider.name);
-    ["none", "standard-webhooks"].into_iter().chain(providers).chain(["cloudevents", "hmac"]).collect()
+    let providers = providers().iter().map(|provider| provider.name);
+    DESCRIBED.into_iter().chain(providers).collect()
 }
 
 /// What verification learned about a genuine callback.
@@ -89,6 +140,8 @@ pub struct Proof {
     pub id_is_signed: bool,
     /// Why the callback was accepted, for the trace.
     pub reason: String,
+    /// Whether nothing was proved, and the trigger lets it pass.
+    pub is_none: bool,
 }
 
 /// A callback whose caller has proved itself. Only this module makes one.
@@ -137,15 +190,23 @@ pub fn verify(
         Verify::StandardWebhooks { secrets, tolerance } => {
             find(secrets).and_then(|secrets| standard_webhooks::verify(request, &secrets, *tolerance, now))
         }
-        Verify::Provider { provider, secrets, tolerance, .. } => {
-            find(secrets).and_then(|secrets| provider.verify(&callback, &secrets, *tolerance, now))
+        Verify::Provider { provider, secrets, tolerance, url, .. } => {
+            find(secrets).and_then(|secrets| provider.verify(&callback, &secrets, url.as_deref(), *tolerance, now))
         }
-        Verify::Hmac(hmac) => find(&hmac.secrets).and_then(|secrets| hmac.verify(&callback, &secrets, now)),
+        Verify::Described { recipe, secrets, tolerance, url } => {
+            find(secrets).and_then(|secrets| recipe.verify(&callback, &secrets, url.as_deref(), *tolerance, now))
+        }
         Verify::Plugin(call) => {
             plugin_verdict.unwrap_or_else(|| Err(not_genuine(format!("the plugin {} was not asked", call.plugin))))
         }
     };
     verdict.map(|proof| Verified { callback, proof })
+}
+
+/// A callback that did not prove itself, of a trigger that lets those pass and says why it would have been refused.
+pub fn unverified(callback: Arc<Callback>, why: &Stop) -> Verified {
+    let reason = format!("unverified: {}", why.reason);
+    Verified { callback, proof: Proof { reason, is_none: true, ..Proof::default() } }
 }
 
 /// A callback that was verified when it came, and is taken up again.
@@ -195,27 +256,20 @@ pub fn missing_secret(name: &str) -> Stop {
     )
 }
 
-/// The one value of a header that must not be repeated.
-fn single_header(request: &Request, name: &str) -> Result<String, Stop> {
-    let mut values = request.headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Err(not_genuine(format!("there is no {name} header"))),
-        (Some(_), Some(_)) => Err(not_genuine(format!("the {name} header is there more than once"))),
-        (Some(value), None) => value
-            .to_str()
-            .map(str::to_owned)
-            .map_err(|_| not_genuine(format!("the {name} header has characters outside ASCII"))),
-    }
+/// A secret is not of the form that the scheme wants.
+fn secret_unusable(reason: &str) -> Stop {
+    Stop::failed(500, "secret_unusable", "The callback cannot be verified at the moment.", reason.to_owned())
 }
 
-/// Checks a signed time, in whole seconds since 1970, against the clock: in both directions.
+/// From where on a number counts milliseconds: the year 5138 in seconds.
+const MILLISECONDS_FROM: u64 = 100_000_000_000;
+
+/// Checks a signed time against the clock, in both directions. It is a number of seconds since 1970, one of milliseconds, or
+/// a date (RFC 3339; in UTC where it has no offset).
 fn check_age(text: &str, tolerance: Duration, now: Timestamp) -> Result<(), Stop> {
-    let plain = !text.is_empty() && text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let leading_zero = text.len() > 1 && text.starts_with('0');
-    let signed: u64 = match text.parse() {
-        Ok(signed) if plain && !leading_zero => signed,
-        _ => return Err(not_genuine("the signed timestamp is not a number of seconds since 1970")),
-    };
+    let signed = signed_at(text).ok_or_else(|| {
+        not_genuine("the signed timestamp is not a number of seconds or milliseconds since 1970, and no date")
+    })?;
     let age = now.as_secs().abs_diff(signed);
     if age > tolerance.as_secs() {
         let direction = if signed > now.as_secs() { "in the future" } else { "old" };
@@ -223,6 +277,18 @@ fn check_age(text: &str, tolerance: Duration, now: Timestamp) -> Result<(), Stop
         return Err(not_genuine(format!("the signed timestamp is {age} s {direction}, more than {tolerance} s")));
     }
     Ok(())
+}
+
+/// In seconds since 1970.
+fn signed_at(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_plain = (1..=15).contains(&text.len()) && (text.len() == 1 || !text.starts_with('0'));
+        let number: u64 = text.parse().ok().filter(|_| is_plain)?;
+        return Some(if number < MILLISECONDS_FROM { number } else { number / 1000 });
+    }
+    let in_utc = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let date = text.parse::<jiff::Timestamp>().ok().or_else(|| in_utc().map(|zoned| zoned.timestamp()))?;
+    u64::try_from(date.as_second()).ok()
 }
 
 #[cfg(test)]

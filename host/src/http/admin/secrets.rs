@@ -53,6 +53,9 @@ async fn set_secret(
     let environment = query.name(&app, &caller.workspace)?;
     let keep_previous = lifetime("keep_previous", body.keep_previous)?.unwrap_or_default();
     let value = body.value.into_bytes();
+    app.flows
+        .check_secret(&caller.workspace, &name, &value)
+        .map_err(|reason| Problem::bad_request("invalid_secret", reason))?;
     app.secrets.set(&caller.workspace, &environment, &name, value, keep_previous).await?;
     Ok(StatusCode::NO_CONTENT)
 }

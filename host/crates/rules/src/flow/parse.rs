@@ -4,6 +4,7 @@ mod ids;
 mod names;
 mod script;
 mod trigger;
+mod verify;
 
 pub(crate) use trigger::LONGEST;
 

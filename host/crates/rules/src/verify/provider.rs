@@ -1,140 +1,129 @@
-//! The schemes of providers, as they document them: a keyed hash over the body, with a signed time where the provider has
-//! one. Secrets are bytes as the provider shows them.
+//! The schemes of providers, as they document them: rows of `catalogue.json`.
 
 use super::challenge::Challenge;
-use super::hmac::{Encoding, HmacAlgorithm, Signature, SignedPart, matches};
-use super::{Proof, SIGNATURES_MAX, check_age, not_genuine, single_header};
+use super::key::{KeyForm, are_equal};
+use super::recipe::{Algorithm, Encoding, Recipe};
+use super::standard_webhooks;
+use super::template::{Layout, Part, Source};
+use super::{Proof, not_genuine};
 use crate::redact::{Layer, MARK, blank_members, is_among};
 use crate::vault::SecretValue;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use ringback_records::callback::{Callback, Request};
 use ringback_records::json;
 use ringback_records::stop::Stop;
 use ringback_records::time::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
-use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-/// A provider whose scheme is built in. One that signs by a keyed hash in a header is a row of [`PROVIDERS`] and its vectors in the tests.
+/// A provider whose scheme is built in: a row of the catalogue, with its vectors in the tests.
 #[derive(Debug)]
 pub struct Provider {
     /// The word that flows use.
     pub name: &'static str,
-    /// What the manual says of its proof.
-    pub manual: &'static str,
+    /// What it is called.
+    pub title: &'static str,
+    /// Where it documents its scheme.
+    pub docs: &'static str,
+    /// What else is to be known.
+    pub note: &'static str,
     form: Form,
-    /// Where the id of the delivery is, which nothing signs.
-    delivery: Option<&'static str>,
     /// The members of bodies that prove something, at any depth.
-    pub(super) proofs: &'static [&'static str],
+    pub(super) proofs: Vec<&'static str>,
     /// What it asks while a URL is being set up.
     pub(super) challenge: Option<Challenge>,
+    /// How far the time of signing may be from now, where a flow does not say it.
+    pub tolerance: Duration,
 }
 
 /// How a provider proves itself.
 #[derive(Debug)]
 enum Form {
-    /// A keyed hash in a header.
-    Signature(Signature<'static>),
-    /// `t=<seconds>,v1=<hex>,…` over `t.body`, in one header.
-    Stripe,
+    Recipe(Recipe),
+    /// Standard Webhooks, by its own names of headers or those of Svix.
+    StandardWebhooks,
     /// The secret itself, as `clientState` of each notification in the body.
     MicrosoftGraph,
 }
 
-/// By the words that flows use, in the order of the manual.
-pub static PROVIDERS: [Provider; 7] = [
-    Provider {
-        name: "github",
-        manual: "`X-Hub-Signature-256`",
-        form: Form::Signature(Signature { prefix: "sha256=", ..Signature::over_body("x-hub-signature-256") }),
-        delivery: Some("x-github-delivery"),
-        proofs: &[],
-        challenge: None,
-    },
-    Provider {
-        name: "stripe",
-        manual: "`Stripe-Signature`, `v1`; an event that comes again is known by its id",
-        form: Form::Stripe,
-        delivery: None,
-        proofs: &[],
-        challenge: None,
-    },
-    Provider {
-        name: "slack",
-        manual: "`X-Slack-Signature` and its time",
-        form: Form::Signature(Signature {
-            prefix: "v0=",
-            signed: SIGNED_BY_SLACK,
-            timestamp_header: Some("x-slack-request-timestamp"),
-            ..Signature::over_body("x-slack-signature")
-        }),
-        delivery: None,
-        // It still sends the token that its signature replaced.
-        proofs: &["token"],
-        challenge: Some(Challenge::UrlVerification),
-    },
-    Provider {
-        name: "shopify",
-        manual: "`X-Shopify-Hmac-SHA256`",
-        form: Form::Signature(Signature {
-            encoding: Encoding::Base64,
-            ..Signature::over_body("x-shopify-hmac-sha256")
-        }),
-        delivery: Some("x-shopify-webhook-id"),
-        proofs: &[],
-        challenge: None,
-    },
-    // Facebook, Instagram, WhatsApp.
-    Provider {
-        name: "meta",
-        manual: "`X-Hub-Signature-256` under the app's secret",
-        form: Form::Signature(Signature { prefix: "sha256=", ..Signature::over_body("x-hub-signature-256") }),
-        delivery: None,
-        proofs: &[],
-        challenge: Some(Challenge::VerifyToken),
-    },
-    Provider {
-        name: "twitter",
-        manual: "`X-Twitter-Webhooks-Signature`",
-        form: Form::Signature(Signature {
-            prefix: "sha256=",
-            encoding: Encoding::Base64,
-            ..Signature::over_body("x-twitter-webhooks-signature")
-        }),
-        delivery: None,
-        proofs: &[],
-        challenge: Some(Challenge::CrcToken),
-    },
-    Provider {
-        name: "microsoft-graph",
-        manual: "the secret as `clientState` of every notification",
-        form: Form::MicrosoftGraph,
-        delivery: None,
-        proofs: &["clientState", "validationTokens"],
-        challenge: Some(Challenge::ValidationToken),
-    },
-];
+/// A line of the file. What it leaves out is HMAC-SHA256 over the body, in hexadecimal, under the secret's own bytes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: &'static str,
+    title: &'static str,
+    docs: &'static str,
+    #[serde(default)]
+    note: &'static str,
+    #[serde(default)]
+    scheme: Scheme,
+    #[serde(default)]
+    algorithm: Algorithm,
+    #[serde(default)]
+    key: KeyForm,
+    #[serde(default)]
+    encoding: Encoding,
+    /// Where the signature is.
+    #[serde(default)]
+    at: Vec<&'static str>,
+    value: Option<&'static str>,
+    separator: Option<char>,
+    signed: Option<&'static str>,
+    timestamp: Option<&'static str>,
+    id: Option<&'static str>,
+    #[serde(default)]
+    proofs: Vec<&'static str>,
+    challenge: Option<Challenge>,
+    tolerance_seconds: Option<u64>,
+}
 
-const SIGNED_BY_SLACK: &[SignedPart] = &[
-    SignedPart::Literal(Cow::Borrowed("v0:")),
-    SignedPart::Timestamp,
-    SignedPart::Literal(Cow::Borrowed(":")),
-    SignedPart::Body,
-];
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Scheme {
+    #[default]
+    Recipe,
+    StandardWebhooks,
+    MicrosoftGraph,
+}
+
+/// The rows, in the order of the manual: that of their names.
+pub fn providers() -> &'static [Provider] {
+    static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| load().unwrap_or_default());
+    &PROVIDERS
+}
+
+fn load() -> Result<Vec<Provider>, String> {
+    let rows: Vec<Row> = serde_json::from_str(include_str!("catalogue.json")).map_err(|error| error.to_string())?;
+    rows.into_iter().map(Provider::of).collect()
+}
 
 impl Provider {
-    /// The one that flows call so.
-    pub fn by_name(name: &str) -> Option<&'static Self> {
-        PROVIDERS.iter().find(|provider| provider.name == name)
+    fn of(row: Row) -> Result<Self, String> {
+        let wrong = |reason: String| format!("{}: {reason}", row.name);
+        let form = match row.scheme {
+            Scheme::StandardWebhooks => Form::StandardWebhooks,
+            Scheme::MicrosoftGraph => Form::MicrosoftGraph,
+            Scheme::Recipe => Form::Recipe(recipe(&row).map_err(wrong)?),
+        };
+        let tolerance = row.tolerance_seconds.map_or(Duration::from_mins(5), Duration::from_secs);
+        let Row { name, title, docs, note, proofs, challenge, .. } = row;
+        Ok(Self { name, title, docs, note, form, proofs, challenge, tolerance })
     }
 
-    /// The keys of `verify` that are for it; all but `tolerance` are needed.
+    /// The one that flows call so.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        providers().iter().find(|provider| provider.name == name)
+    }
+
+    /// The keys of `verify` that are for it; all but `tolerance`, `url` and `enforce` are needed.
     pub fn keys(&self) -> Vec<&'static str> {
         let mut keys = vec!["scheme", "secret"];
-        keys.extend(self.signs_time().then_some("tolerance"));
         keys.extend(self.asks_for_token().then_some("verify_token"));
+        keys.extend(self.signs_time().then_some("tolerance"));
+        keys.extend(self.signs_url().then_some("url"));
+        keys.push("enforce");
         keys
     }
 
@@ -143,16 +132,79 @@ impl Provider {
         self.challenge == Some(Challenge::VerifyToken)
     }
 
+    /// How it is described as a recipe, where it can be.
+    pub fn recipe(&self) -> Option<&Recipe> {
+        match &self.form {
+            Form::Recipe(recipe) => Some(recipe),
+            Form::StandardWebhooks | Form::MicrosoftGraph => None,
+        }
+    }
+
     fn signs_time(&self) -> bool {
         match &self.form {
-            Form::Signature(signature) => signature.timestamp_header.is_some(),
-            Form::Stripe => true,
+            Form::Recipe(recipe) => recipe.signs_time(),
+            Form::StandardWebhooks => true,
             Form::MicrosoftGraph => false,
         }
     }
 
+    pub fn signs_url(&self) -> bool {
+        self.recipe().is_some_and(Recipe::signs_url)
+    }
+
+    /// Whether another body would need another proof.
+    pub fn signs_body(&self) -> bool {
+        match &self.form {
+            Form::Recipe(recipe) => recipe.signs_body(),
+            Form::StandardWebhooks => true,
+            Form::MicrosoftGraph => false,
+        }
+    }
+
+    /// What the manual says of its proof.
+    pub fn proof(&self) -> String {
+        match &self.form {
+            Form::StandardWebhooks => "Standard Webhooks, by `webhook-…` or `svix-…` headers".to_owned(),
+            Form::MicrosoftGraph => "the secret as `clientState` of every notification".to_owned(),
+            Form::Recipe(recipe) => {
+                let places: Vec<String> = recipe.at.iter().map(|source| format!("`{source}`")).collect();
+                let places = places.join(" or ");
+                match recipe.algorithm {
+                    Algorithm::Equal => format!("{places} has the secret"),
+                    algorithm => {
+                        let signed: String = recipe.signed.iter().map(ToString::to_string).collect();
+                        format!("{places}: {algorithm} of `{signed}`")
+                    }
+                }
+            }
+        }
+    }
+
+    /// What it asks while a URL is set up, in words.
+    pub fn question(&self) -> Option<&'static str> {
+        self.challenge.map(Challenge::words)
+    }
+
+    /// Headers and parameters that carry the secret itself, as names of the list of what is never kept.
+    pub fn carries_secret(&self) -> Vec<&str> {
+        self.recipe().map_or_else(Vec::new, Recipe::carries_secret)
+    }
+
+    /// Why a secret cannot be one of its.
+    ///
+    /// # Errors
+    ///
+    /// In words that do not have the secret.
+    pub fn check_secret(&self, secret: &[u8]) -> Result<(), String> {
+        match &self.form {
+            Form::Recipe(recipe) => recipe.check_secret(secret),
+            Form::StandardWebhooks => standard_webhooks::check_secret(secret),
+            Form::MicrosoftGraph => Ok(()),
+        }
+    }
+
     pub(super) fn body_without_proof(&self, request: &Request) -> Option<Bytes> {
-        let names = self.proofs;
+        let names = &*self.proofs;
         if names.is_empty() || request.body.is_empty() {
             return None;
         }
@@ -170,18 +222,40 @@ impl Provider {
         &self,
         callback: &Callback,
         secrets: &[SecretValue],
+        url: Option<&str>,
         tolerance: Duration,
         now: Timestamp,
     ) -> Result<Proof, Stop> {
-        let request = &callback.request;
-        let proof = match &self.form {
-            Form::Signature(signature) => signature.verify(callback, secrets, tolerance, now),
-            Form::Stripe => stripe(request, secrets, tolerance, now),
-            Form::MicrosoftGraph => microsoft_graph(request, secrets),
-        }?;
-        let delivery_id = proof.delivery_id.or_else(|| request.header(self.delivery?));
-        Ok(Proof { delivery_id, ..proof })
+        match &self.form {
+            Form::Recipe(recipe) => recipe.verify(callback, secrets, url, tolerance, now),
+            Form::StandardWebhooks => standard_webhooks::verify_as(&callback.request, secrets, tolerance, now),
+            Form::MicrosoftGraph => microsoft_graph(&callback.request, secrets),
+        }
     }
+}
+
+fn recipe(row: &Row) -> Result<Recipe, String> {
+    let source = |text: Option<&str>| text.map(Source::parse).transpose();
+    let at = row.at.iter().map(|text| Source::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let is_equal = row.algorithm == Algorithm::Equal;
+    let recipe = Recipe {
+        algorithm: row.algorithm,
+        key: row.key,
+        value: Layout::parse(row.value.unwrap_or("{signature}"), row.separator)?,
+        encoding: row.encoding,
+        signed: if is_equal { Vec::new() } else { Part::parse(row.signed.unwrap_or("{body}"))? },
+        timestamp: source(row.timestamp)?,
+        id_is_needed: row.signed.is_some_and(|signed| signed.contains("{id}")),
+        id: source(row.id)?,
+        at,
+    };
+    if recipe.at.is_empty() {
+        return Err("it does not say where the signature is".to_owned());
+    }
+    if recipe.signs_time() != (recipe.timestamp.is_some() || recipe.value.has_time()) {
+        return Err("the time is signed where it is, and is where it is signed".to_owned());
+    }
+    Ok(recipe)
 }
 
 /// A form, of which some fields may be JSON.
@@ -208,32 +282,6 @@ fn field_without_proof(text: &str, names: &[&str]) -> Option<String> {
     names.iter().any(|name| object.contains(&name.to_ascii_lowercase())).then(|| MARK.to_owned())
 }
 
-/// Other schemes than `v1` are left out: an older one must not be a way around the newer.
-fn stripe(request: &Request, secrets: &[SecretValue], tolerance: Duration, now: Timestamp) -> Result<Proof, Stop> {
-    let header = single_header(request, "stripe-signature")?;
-    let (mut time, mut signatures) = (None, Vec::new());
-    for part in header.split(',') {
-        match part.trim().split_once('=') {
-            Some(("t", _)) if time.is_some() => return Err(not_genuine("stripe-signature has two times")),
-            Some(("t", text)) => time = Some(text),
-            Some(("v1", text)) if signatures.len() < SIGNATURES_MAX => signatures.extend(Encoding::Hex.decode(text)),
-            _ => {}
-        }
-    }
-    let time = time.ok_or_else(|| not_genuine("stripe-signature has no time"))?;
-    if signatures.is_empty() {
-        return Err(not_genuine("stripe-signature has no readable `v1` signature"));
-    }
-    if !matches(HmacAlgorithm::Sha256, secrets, &[time.as_bytes(), b".", &request.body], &signatures) {
-        return Err(not_genuine("no signature of stripe-signature matches under the secret"));
-    }
-    check_age(time, tolerance, now)?;
-    // The event is what Stripe sends again; its id is signed with the body.
-    let event: Option<Value> = json::from_slice(&request.body).ok();
-    let delivery_id = event.and_then(|event| event.get("id")?.as_str().map(str::to_owned));
-    Ok(Proof { delivery_id, id_is_signed: true, reason: "stripe-signature matches".into() })
-}
-
 fn microsoft_graph(request: &Request, secrets: &[SecretValue]) -> Result<Proof, Stop> {
     let body: Value = json::from_slice(&request.body).map_err(|_| not_genuine("the body is not JSON"))?;
     let list = body.get("value").and_then(Value::as_array).filter(|list| !list.is_empty());
@@ -241,12 +289,33 @@ fn microsoft_graph(request: &Request, secrets: &[SecretValue]) -> Result<Proof, 
     for notification in list {
         let state = notification.get("clientState").and_then(Value::as_str);
         let state = state.ok_or_else(|| not_genuine("a notification has no `clientState`"))?;
-        let is_right = |secret: &&SecretValue| {
-            verify_slices_are_equal(secret.bytes(), state.as_bytes()).is_ok() && !state.is_empty()
-        };
+        let is_right = |secret: &&SecretValue| are_equal(secret.bytes(), state.as_bytes()) && !state.is_empty();
         if secrets.iter().filter(is_right).count() == 0 {
             return Err(not_genuine("the `clientState` of a notification is not the secret"));
         }
     }
     Ok(Proof { reason: "`clientState` is the secret".into(), ..Proof::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{load, providers};
+
+    #[test]
+    fn the_catalogue_can_be_read_and_is_in_order() {
+        assert_eq!(load().map(|rows| rows.len()), Ok(providers().len()));
+        let names: Vec<&str> = providers().iter().map(|provider| provider.name).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        assert!(names.len() >= 60, "{}", names.len());
+        for provider in providers() {
+            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            assert!(provider.name.bytes().all(fits), "{}", provider.name);
+            assert!(provider.docs.starts_with("https://") && !provider.title.is_empty(), "{}", provider.name);
+            assert!(
+                provider.signs_body() || !provider.note.is_empty(),
+                "{}: a body that nothing signs is said",
+                provider.name
+            );
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! Standard Webhooks 1.0.0: HMAC-SHA256 (`v1`) and Ed25519 (`v1a`) over `id.timestamp.body`.
 
-use super::hmac::{HmacAlgorithm, matches};
-use super::{Proof, SIGNATURES_MAX, check_age, not_genuine, single_header};
+use super::key::KeyForm;
+use super::recipe::any_matches;
+use super::template::single_header;
+use super::{Proof, SIGNATURES_MAX, check_age, not_genuine, secret_unusable};
 use crate::vault::SecretValue;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine;
@@ -17,9 +19,29 @@ pub(super) fn verify(
     tolerance: Duration,
     now: Timestamp,
 ) -> Result<Proof, Stop> {
-    let id = single_header(request, "webhook-id")?;
-    let timestamp = single_header(request, "webhook-timestamp")?;
-    let header = single_header(request, "webhook-signature")?;
+    verify_by("webhook", request, secrets, tolerance, now)
+}
+
+/// As it is sent by those who use Svix, whose headers had other names first.
+pub(super) fn verify_as(
+    request: &Request,
+    secrets: &[SecretValue],
+    tolerance: Duration,
+    now: Timestamp,
+) -> Result<Proof, Stop> {
+    let names = if request.headers.contains_key("svix-signature") { "svix" } else { "webhook" };
+    verify_by(names, request, secrets, tolerance, now)
+}
+
+fn verify_by(
+    names: &str,
+    request: &Request,
+    secrets: &[SecretValue],
+    tolerance: Duration,
+    now: Timestamp,
+) -> Result<Proof, Stop> {
+    let part = |name: &str| single_header(request, &format!("{names}-{name}")).map_err(not_genuine);
+    let (id, timestamp, header) = (part("id")?, part("timestamp")?, part("signature")?);
     check_age(&timestamp, tolerance, now)?;
     let (mut hashes, mut signatures) = (Vec::new(), Vec::new());
     for entry in header.split(' ').take(SIGNATURES_MAX) {
@@ -32,7 +54,7 @@ pub(super) fn verify(
     let message: [&[u8]; 5] = [id.as_bytes(), b".", timestamp.as_bytes(), b".", &request.body];
     let (mut keys, mut public_keys) = (Vec::new(), Vec::new());
     for secret in secrets {
-        match key_of(secret)? {
+        match key_of(secret.bytes()).map_err(|reason| secret_unusable(&reason))? {
             Key::Symmetric(key) => keys.push(key),
             Key::Public(key) => public_keys.push(key),
         }
@@ -41,14 +63,22 @@ pub(super) fn verify(
         let message = message.concat();
         public_keys.iter().any(|key| signatures.iter().any(|signature| key.verify(&message, signature).is_ok()))
     };
-    if !(matches(HmacAlgorithm::Sha256, &keys, &message, &hashes) || signed) {
+    if !(any_matches(&keys, &message, &hashes) || signed) {
         return Err(not_genuine(if hashes.is_empty() && signatures.is_empty() {
-            "webhook-signature has no readable `v1` or `v1a` signature"
+            format!("{names}-signature has no readable `v1` or `v1a` signature")
         } else {
-            "no signature of webhook-signature matches under the secret"
+            format!("no signature of {names}-signature matches under the secret")
         }));
     }
-    Ok(Proof { delivery_id: Some(id), id_is_signed: true, reason: "webhook-signature matches".into() })
+    let reason = format!("{names}-signature matches");
+    Ok(Proof { delivery_id: Some(id), id_is_signed: true, reason, is_none: false })
+}
+
+/// # Errors
+///
+/// The secret is of another form, in words without it.
+pub(super) fn check_secret(secret: &[u8]) -> Result<(), String> {
+    key_of(secret).map(drop)
 }
 
 enum Key {
@@ -57,24 +87,17 @@ enum Key {
 }
 
 /// `whsec_` and base64, or base64 alone: an HMAC key. `whpk_` and base64: an Ed25519 public key.
-fn key_of(secret: &SecretValue) -> Result<Key, Stop> {
-    let unusable = |reason: &str| {
-        Stop::failed(500, "secret_unusable", "The callback cannot be verified at the moment.", reason.to_owned())
-    };
-    let text = std::str::from_utf8(secret.bytes()).unwrap_or_default().trim();
-    let (public, encoded) = match text.strip_prefix("whpk_") {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix("whsec_").unwrap_or(text)),
-    };
-    let bytes = STANDARD.decode(encoded).map_err(|_| {
-        unusable("the secret is not `whsec_` or `whpk_` followed by base64, as Standard Webhooks has it")
-    })?;
-    if bytes.is_empty() {
-        return Err(unusable("the secret is empty"));
+fn key_of(secret: &[u8]) -> Result<Key, String> {
+    let of_form = || "the secret is not `whsec_` or `whpk_` followed by base64, as Standard Webhooks has it".to_owned();
+    let text = std::str::from_utf8(secret).unwrap_or_default().trim();
+    match text.strip_prefix("whpk_") {
+        None => {
+            let key = KeyForm::Whsec.bytes(secret).map_err(|_| of_form())?;
+            Ok(Key::Symmetric(SecretValue::new(key.into_owned())))
+        }
+        Some(encoded) => match STANDARD.decode(encoded) {
+            Ok(key) if key.len() == 32 => Ok(Key::Public(UnparsedPublicKey::new(&ED25519, key))),
+            _ => Err(of_form()),
+        },
     }
-    Ok(if public {
-        Key::Public(UnparsedPublicKey::new(&ED25519, bytes))
-    } else {
-        Key::Symmetric(SecretValue::new(bytes))
-    })
 }

@@ -1,4 +1,5 @@
-use super::{Encoding, Hmac, HmacAlgorithm, PROVIDERS, Provider, SignedPart, Verified, Verify, verify};
+use super::recipe::sign;
+use super::{Algorithm, Layout, Part, Provider, Recipe, Source, Verified, Verify, providers, verify};
 use crate::vault::Vault;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
@@ -6,12 +7,14 @@ use ringback_records::callback::{Callback, Request};
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::stop::Stop;
 use ringback_records::time::Timestamp;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const NOW: u64 = 1_614_265_330;
 const MINUTES: Duration = Duration::from_mins(5);
 
-fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
+pub(super) fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
@@ -53,7 +56,8 @@ fn standard() -> Verify {
 
 fn provider(name: &str) -> Verify {
     let provider = Provider::by_name(name).unwrap();
-    Verify::Provider { provider, secrets: vec!["S".into()], tolerance: MINUTES, verify_tokens: Vec::new() }
+    let tolerance = provider.tolerance;
+    Verify::Provider { provider, secrets: vec!["S".into()], tolerance, verify_tokens: Vec::new(), url: None }
 }
 
 // Published by the Standard Webhooks specification's libraries.
@@ -146,8 +150,8 @@ fn an_ed25519_standard_webhook_is_checked() {
 #[test]
 fn a_body_that_is_not_text_is_verified_as_bytes() {
     let body = [0xff, 0x00, 0xfe];
-    let tag = super::hmac::sign(HmacAlgorithm::Sha256, b"k", &[&body]);
-    let header = format!("sha256={}", ringback_records::name::hex(tag.as_ref()));
+    let tag = sign(Algorithm::Sha256, b"k", &[&body]);
+    let header = format!("sha256={}", ringback_records::name::hex(&tag));
     let github = provider("github");
     check(&github, callback(&[("x-hub-signature-256", &header)], &body), &[("S", "k")]).unwrap();
 }
@@ -184,30 +188,31 @@ const SLACK: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd2751966648
 const SLACK_SECRET: (&str, &str) = ("S", "8f742231b10e8888abcd99yyyzzz85a5");
 const SLACK_TIME: &str = "1531420618";
 
-fn at(scheme: &Verify, seconds: u64, callback: Callback, secrets: &[(&str, &str)]) -> Result<Verified, Stop> {
+pub(super) fn at(
+    scheme: &Verify,
+    seconds: u64,
+    callback: Callback,
+    secrets: &[(&str, &str)],
+) -> Result<Verified, Stop> {
     let secrets = Vault::for_testing(&Name::default_name(), secrets);
     verify(scheme, callback.into(), &secrets, Timestamp::from_millis(seconds * 1000), None)
 }
 
 #[test]
 fn a_described_hmac_is_checked() {
-    let slack = Verify::Hmac(Hmac {
+    let recipe = Recipe {
+        value: Layout::alone("v0="),
+        signed: Part::parse("v0:{timestamp}:{body}").unwrap(),
+        timestamp: Some(Source::Header("x-slack-request-timestamp".into())),
+        ..Recipe::over_body("x-slack-signature")
+    };
+    let slack = Verify::Described {
+        recipe: Box::new(recipe),
         secrets: vec!["S".into()],
-        header: "x-slack-signature".into(),
-        algorithm: HmacAlgorithm::Sha256,
-        encoding: Encoding::Hex,
-        prefix: "v0=".into(),
-        signed: vec![
-            SignedPart::Literal("v0:".into()),
-            SignedPart::Timestamp,
-            SignedPart::Literal(":".into()),
-            SignedPart::Body,
-        ],
-        timestamp_header: Some("x-slack-request-timestamp".into()),
         // The example is of 2018; the tests' clock is not.
         tolerance: Duration::from_hours(24 * 3650),
-        id_header: None,
-    });
+        url: None,
+    };
     let headers = |timestamp| [("x-slack-signature", SLACK), ("x-slack-request-timestamp", timestamp)];
     let slack_callback = |timestamp, count: usize| callback(&headers(timestamp)[..count], SLACK_BODY);
     assert!(refused(&slack, slack_callback("1531420619", 2), &[SLACK_SECRET]).contains("does not match"));
@@ -293,6 +298,7 @@ fn stripe_signs_time_and_body() {
         secrets: vec!["NEW".into(), "S".into()],
         tolerance: MINUTES,
         verify_tokens: Vec::new(),
+        url: None,
     };
     at(&rolled, now, signed(&good), &[("NEW", "whsec_next"), STRIPE_SECRET]).unwrap();
     for header in [good.clone(), format!("t={now}, v1={}, v1={STRIPE}, v0=x", "00".repeat(32))] {
@@ -306,8 +312,8 @@ fn stripe_signs_time_and_body() {
 fn signatures_over_the_body_are_checked() {
     let body = br#"{"id":1}"#;
     let mac = "VnKUjZsLuN5iZWjn5EntcBVCF9kMN43LglzCE1/GSeY=";
-    let tag = super::hmac::sign(HmacAlgorithm::Sha256, b"hush", &[body]);
-    let hex = format!("sha256={}", ringback_records::name::hex(tag.as_ref()));
+    let tag = sign(Algorithm::Sha256, b"hush", &[body]);
+    let hex = format!("sha256={}", ringback_records::name::hex(&tag));
     let with_prefix = format!("sha256={mac}");
     let secret = [("S", "hush")];
     for (of, header, good, wrong) in [
@@ -356,56 +362,217 @@ fn every_graph_notification_carries_the_secret() {
 /// Nobody is let in by a callback without any proof, whatever the provider.
 #[test]
 fn no_provider_takes_a_bare_callback() {
-    for Provider { name, .. } in &PROVIDERS {
+    for Provider { name, .. } in providers() {
         assert!(!refused(&provider(name), callback(&[], b"{}"), &[("S", "k")]).is_empty(), "{name}");
         let stop = check(&provider(name), callback(&[], b"{}"), &[]).unwrap_err();
         assert_eq!(stop.problem.code, "secret_missing", "{name}");
     }
 }
 
-/// A callback as the provider signs it, with its secret and the time.
-fn genuine(name: &str) -> (Callback, (&'static str, &'static str), u64) {
-    let hush = ("S", "hush");
-    let meta = "sha256=5672948d9b0bb8de626568e7e449ed70154217d90c378dcb825cc2135fc649e6";
-    let base64 = "VnKUjZsLuN5iZWjn5EntcBVCF9kMN43LglzCE1/GSeY=";
-    let over_id = |header, signature: &str| callback(&[(header, signature)], br#"{"id":1}"#);
-    match name {
-        "github" => (callback(&[("x-hub-signature-256", GITHUB)], b"Hello, World!"), GITHUB_SECRET, NOW),
-        "stripe" => {
-            let header = format!("t=1700000000,v1={STRIPE}");
-            (callback(&[("stripe-signature", &header)], STRIPE_BODY), STRIPE_SECRET, 1_700_000_000)
+/// A callback that somebody else signed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Vector {
+    pub provider: String,
+    /// Who signed it.
+    source: String,
+    pub secret: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
+    headers: BTreeMap<String, String>,
+    body: String,
+    #[serde(default)]
+    query: String,
+    /// The URL that was called, where it is not that of the tests.
+    pub url: Option<String>,
+}
+
+impl Vector {
+    pub fn all() -> Vec<Self> {
+        serde_json::from_str(include_str!("vectors.json")).unwrap()
+    }
+
+    pub fn callback(&self) -> Callback {
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut callback = callback(&headers, self.body.as_bytes());
+        callback.request.query.clone_from(&self.query);
+        callback
+    }
+
+    fn scheme(&self) -> Verify {
+        let mut scheme = provider(&self.provider);
+        if let Verify::Provider { url, .. } = &mut scheme {
+            url.clone_from(&self.url);
         }
-        "slack" => {
-            let headers = [("x-slack-signature", SLACK), ("x-slack-request-timestamp", SLACK_TIME)];
-            (callback(&headers, SLACK_BODY), SLACK_SECRET, 1_531_420_618)
-        }
-        "shopify" => (over_id("x-shopify-hmac-sha256", base64), hush, NOW),
-        "meta" => (over_id("x-hub-signature-256", meta), hush, NOW),
-        "twitter" => (over_id("x-twitter-webhooks-signature", &format!("sha256={base64}")), hush, NOW),
-        "microsoft-graph" => (callback(&[], br#"{"value":[{"clientState":"hush"}]}"#), hush, NOW),
-        _ => panic!(
-            "there is no genuine callback of {name}: a provider has one here, made by somebody else than this code"
-        ),
+        scheme
+    }
+
+    fn is_accepted(&self, callback: Callback, secret: (&str, &str), at_time: u64) -> Result<Verified, Stop> {
+        at(&self.scheme(), at_time, callback, &[secret])
     }
 }
 
-/// Every row of the table, with a callback that was signed elsewhere.
+/// A text with one of its bytes changed, for each.
+fn changed(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    (0..text.len()).map(|place| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes[place] ^= 1;
+        bytes
+    })
+}
+
+/// Every row of the catalogue, with callbacks that were signed elsewhere: one changed byte, and they are refused.
 #[test]
 fn every_provider_is_checked_with_a_callback_of_its_own() {
-    for Provider { name, .. } in &PROVIDERS {
-        let (callback, secret, now) = genuine(name);
-        let scheme = provider(name);
-        for wrong in [("S", "another"), ("S", ""), ("T", secret.1)] {
-            assert!(at(&scheme, now, callback.clone(), &[wrong]).is_err(), "{name}: {wrong:?}");
+    let vectors = Vector::all();
+    for Provider { name, .. } in providers() {
+        assert!(
+            vectors.iter().any(|vector| vector.provider == *name),
+            "{name} has no vector, made by somebody else than this code"
+        );
+    }
+    let mut cases = 0;
+    for vector in &vectors {
+        let Vector { provider: name, source, secret, .. } = vector;
+        assert!(!source.is_empty(), "{name}");
+        let known = Provider::by_name(name).unwrap();
+        let mut refused = |callback: Callback, secret: (&str, &str), what: &str| {
+            cases += 1;
+            let accepted = vector.is_accepted(callback, secret, vector.at);
+            let status = accepted.map_or_else(|stop| stop.problem.status, |_| 200);
+            assert!([401, 500].contains(&status), "{name}: {what}: {status}");
+        };
+        let genuine = vector.callback();
+        for wrong in [("S", "another"), ("S", ""), ("T", secret.as_str())] {
+            refused(genuine.clone(), wrong, "the secret");
         }
-        let mut altered = callback.clone();
-        altered.request.body = [b"{", &altered.request.body[..]].concat().into();
-        assert!(at(&scheme, now, altered, &[secret]).is_err(), "{name}: the body");
-        for header in callback.request.headers.keys() {
-            let mut without = callback.clone();
+        for bytes in changed(&vector.body).filter(|_| known.signs_body()) {
+            let mut altered = genuine.clone();
+            altered.request.body = bytes.into();
+            refused(altered, ("S", secret), "the body");
+        }
+        for body in [&[vector.body.as_bytes(), b"\n"].concat()[..], b""] {
+            let mut altered = genuine.clone();
+            altered.request.body = Bytes::copy_from_slice(body);
+            if known.signs_body() {
+                refused(altered, ("S", secret), "the length of the body");
+            }
+        }
+        let unsigned_id = known.recipe().and_then(|recipe| recipe.id.as_ref().filter(|_| !recipe.id_is_needed));
+        for (header, value) in &vector.headers {
+            let is_signed = header != "content-type" && unsigned_id != Some(&Source::Header(header.clone()));
+            for bytes in changed(value).filter(|_| is_signed) {
+                let Ok(value) = http::HeaderValue::from_bytes(&bytes) else { continue };
+                let mut altered = genuine.clone();
+                altered.request.headers.insert(header.parse::<HeaderName>().unwrap(), value);
+                refused(altered, ("S", secret), header);
+            }
+            let mut without = genuine.clone();
             without.request.headers.remove(header);
-            assert!(at(&scheme, now, without, &[secret]).is_err(), "{name}: no {header}");
+            if is_signed {
+                refused(without, ("S", secret), header);
+            }
         }
-        at(&scheme, now, callback, &[secret]).unwrap_or_else(|stop| panic!("{name}: {}", stop.reason));
+        for query in changed(&vector.query) {
+            let mut altered = genuine.clone();
+            altered.request.query = String::from_utf8(query).unwrap();
+            refused(altered, ("S", secret), "the query");
+        }
+        if let Some(recipe) = known.recipe().filter(|recipe| recipe.signs_time()) {
+            let late = vector.at + known.tolerance.as_secs() + 1;
+            let stop = vector.is_accepted(genuine.clone(), ("S", secret), late).unwrap_err();
+            assert!(stop.reason.contains("s old"), "{name}: {}", stop.reason);
+            assert!(recipe.value.has_time() || recipe.timestamp.is_some(), "{name}");
+        }
+        if known.signs_url() {
+            let mut elsewhere = vector.scheme();
+            if let Verify::Provider { url, .. } = &mut elsewhere {
+                *url = Some("https://hooks.example/h/other".to_owned());
+            }
+            at(&elsewhere, vector.at, genuine.clone(), &[("S", secret)]).unwrap_err();
+        }
+        vector.is_accepted(genuine, ("S", secret), vector.at).unwrap_or_else(|stop| panic!("{name}: {}", stop.reason));
+    }
+    assert!(cases > 20_000, "{cases}");
+    println!("{cases} cases");
+}
+
+/// What cannot be a secret of the scheme is known before the first callback.
+#[test]
+fn a_secret_of_another_form_is_told() {
+    for (name, wrong, expected) in [
+        ("discord", "not a key", "Ed25519"),
+        ("discord", "ab", "Ed25519"),
+        ("telnyx", "AAAA", "Ed25519"),
+        ("sendgrid", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4", "P-256"),
+        ("sendgrid", "-----BEGIN PUBLIC KEY-----\nnot base64\n-----END PUBLIC KEY-----", "P-256"),
+        ("clerk", "whsec_%%%", "whsec_"),
+        ("clerk", "whsec_", "whsec_"),
+        ("clerk", "whpk_AAAA", "whpk_"),
+        ("airtable", "%%%", "base64"),
+        ("authorize-net", "xyz", "hexadecimal"),
+        ("authorize-net", "abc", "hexadecimal"),
+    ] {
+        let reason = provider(name).check_secret(wrong.as_bytes()).unwrap_err();
+        assert!(reason.contains(expected), "{name}: {reason}");
+        assert!(wrong == "whsec_" || !reason.contains(wrong), "{name}: {reason}");
+    }
+    for vector in Vector::all() {
+        vector
+            .scheme()
+            .check_secret(vector.secret.as_bytes())
+            .unwrap_or_else(|why| panic!("{}: {why}", vector.provider));
+    }
+}
+
+#[test]
+fn a_time_is_seconds_milliseconds_or_a_date() {
+    for (text, expected) in [
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("01614265330", None),
+        ("1614265330.5", None),
+        ("9999999999999999", None),
+        ("0", Some(0)),
+        ("1614265330", Some(1_614_265_330)),
+        ("1614265330123", Some(1_614_265_330)),
+        ("2021-02-25T15:02:10Z", Some(1_614_265_330)),
+        ("2021-02-25T16:02:10.5+01:00", Some(1_614_265_330)),
+        ("2021-02-25T15:02:10.000000", Some(1_614_265_330)),
+    ] {
+        assert_eq!(super::signed_at(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_header_is_read_by_its_layout() {
+    let read = |layout: &str, separator: Option<char>, text: &str| {
+        let mut found = super::template::Found::default();
+        Layout::parse(layout, separator).unwrap().read(text, &mut found)?;
+        Ok::<_, String>((found.signatures, found.timestamp, found.id))
+    };
+    let signatures = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let stripe = "t={timestamp},v1={signature}";
+    assert_eq!(read(stripe, None, "t=1,v1=a, v1=b,v0=c"), Ok((signatures(&["a", "b"]), Some("1".into()), None)));
+    assert_eq!(read(stripe, None, "t=1,t=2,v1=a"), Err("has two times".into()));
+    assert_eq!(read("{timestamp},{signature}", None, "1,a,b"), Ok((signatures(&["a", "b"]), Some("1".into()), None)));
+    let quoted = "nonce=\"{id}\", signature=\"{signature}\"";
+    assert_eq!(
+        read(quoted, Some(','), "nonce=\"n\", signature=\"s\""),
+        Ok((signatures(&["s"]), None, Some("n".into())))
+    );
+    for (wrong, separator) in [
+        ("", None),
+        ("plain", None),
+        ("{timestamp}", None),
+        ("{signature}{timestamp}", None),
+        ("a={signature},b={signature}", None),
+        ("a={signature", None),
+        ("a={other}", None),
+        ("t={timestamp},t={timestamp},v={signature}", None),
+        ("v1={signature},x", Some(',')),
+    ] {
+        assert!(Layout::parse(wrong, separator).is_err(), "{wrong}");
     }
 }

@@ -1,6 +1,6 @@
 use super::parse;
 use crate::flow::{Parsed, Step};
-use crate::verify::{PROVIDERS, schemes};
+use crate::verify::{DESCRIBED, providers, schemes};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -63,9 +63,9 @@ fn verification_is_checked() {
         ("verify: { scheme: github, secret: 'a b' }", "not the name of a secret"),
         ("verify: { scheme: github, secret: [] }", "list of 1 to 4 names"),
         ("verify: { scheme: github, secret: A, header: x }", "has no `header`"),
-        ("verify: { scheme: hmac, secret: A }", "`header` is missing"),
+        ("verify: { scheme: hmac, secret: A }", "either `header` or `query`"),
         ("verify: { scheme: hmac, secret: A, header: 'a b' }", "name of a header"),
-        ("verify: { scheme: hmac, secret: A, header: x, algorithm: md5 }", "allowed: sha256, sha1, sha512"),
+        ("verify: { scheme: hmac, secret: A, header: x, algorithm: md5 }", "allowed: sha256, sha1, sha384, sha512"),
         ("verify: { scheme: hmac, secret: A, header: x, signed: '{bdy}' }", "no {bdy}"),
         ("verify: { scheme: hmac, secret: A, header: x, signed: 'x' }", "must contain {body}"),
         ("verify: { scheme: hmac, secret: A, header: x, signed: '{timestamp}.{body}' }", "needs `timestamp_header`"),
@@ -187,27 +187,102 @@ fn the_schema_and_the_manual_have_every_scheme() {
     known.sort();
     listed.sort_unstable();
     assert_eq!(known, listed, "the schema has other schemes");
-    let manual = crate::flow::schema::README;
-    for provider in &PROVIDERS {
+    let may_be_absent = ["tolerance", "url", "enforce"];
+    for provider in providers() {
         let name = provider.name;
         let way = ways.iter().find(|way| names(way).iter().any(|known| known == name)).unwrap();
         let keys: BTreeSet<&str> = way["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, provider.keys().into_iter().collect(), "{name} in the schema");
-        let needed: Vec<&str> = provider.keys().into_iter().filter(|key| *key != "tolerance").collect();
+        let needed: Vec<&str> = provider.keys().into_iter().filter(|key| !may_be_absent.contains(key)).collect();
         assert_eq!(way["required"], json!(needed), "{name} in the schema");
-        let members = provider.keys().into_iter().map(|key| match key {
-            "scheme" => format!("scheme: {name}"),
-            "tolerance" => "tolerance: 5m".to_owned(),
-            key => format!("{key}: NAME"),
-        });
-        let row = format!("| `{{ {} }}` | {} |\n", members.collect::<Vec<_>>().join(", "), provider.manual);
-        assert!(manual.contains(&row), "the manual's table of verification lacks:\n{row}");
-        let rows = manual.matches(&format!("| `{{ scheme: {name},")).count();
-        assert_eq!(rows, 1, "{name} in the manual");
     }
-    for other in schemes().iter().filter(|name| **name != "none") {
+    let manual = crate::flow::schema::README;
+    for other in DESCRIBED.iter().filter(|name| **name != "none") {
         let rows = manual.matches(&format!("\n| `{{ scheme: {other}, ")).count();
         assert_eq!(rows, 1, "{other} in the manual's table of verification");
+    }
+}
+
+/// The manual's table of providers is the catalogue: where it is not, it is printed.
+#[test]
+fn the_manual_has_the_catalogue_of_providers() {
+    let manual = include_str!("../../../../../../docs/providers.md");
+    let row = |provider: &crate::verify::Provider| {
+        let mut said = vec![provider.proof()];
+        said.extend(provider.question().map(|question| format!("Answers {question}.")));
+        said.extend((!provider.note.is_empty()).then(|| provider.note.to_owned()));
+        format!(
+            "| `{}` | [{}]({}) | {} |\n",
+            provider.name,
+            provider.title,
+            provider.docs,
+            said.join(". ").replace("..", ".").replace('|', "\\|")
+        )
+    };
+    let table: String = providers().iter().map(row).collect();
+    let rows: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows.join("\n") + "\n" == table, "docs/providers.md has another table than this:\n{table}");
+    assert!(manual.contains(&format!("These {} providers", providers().len())), "{} providers", providers().len());
+}
+
+#[test]
+fn a_scheme_that_is_unknown_gets_the_nearest_name() {
+    for (verify, expected) in [
+        ("{ scheme: githb, secret: S }", "did you mean `github`?"),
+        ("{ scheme: githb, secret: S }", "`ringback verify list`"),
+        ("{ scheme: hmca, secret: S, header: x }", "did you mean `hmac`?"),
+        ("{ scheme: somebody, secret: S }", "is no scheme; there are none, standard-webhooks"),
+        ("{ secret: S }", "needs `scheme`"),
+        ("{ scheme: github }", "`secret` is missing"),
+        ("{ scheme: github, secret: S, tolerance: 5m }", "has no `tolerance`"),
+        ("{ scheme: github, secret: S, url: 'https://a.example' }", "has no `url`"),
+        ("{ scheme: square, secret: S, url: ftp://a }", "the https URL"),
+        ("{ scheme: github, secret: S, enforce: maybe }", "true or false"),
+        ("{ scheme: hmac, secret: S }", "either `header` or `query`"),
+        ("{ scheme: hmac, secret: S, header: x, query: y }", "either `header` or `query`"),
+        ("{ scheme: hmac, secret: S, header: x, algorithm: ed25519 }", "not an algorithm"),
+        ("{ scheme: signature, secret: S, header: x }", "`algorithm` is missing"),
+        ("{ scheme: signature, secret: S, header: x, algorithm: sha256 }", "not an algorithm"),
+        ("{ scheme: hmac, secret: S, header: x, value: 'v1=' }", "must contain {signature}"),
+        ("{ scheme: hmac, secret: S, header: x, value: '{signature}', prefix: a }", "what stands before the signature"),
+        ("{ scheme: hmac, secret: S, header: x, value: 't={timestamp},v1={signature}' }", "proves nothing"),
+        ("{ scheme: hmac, secret: S, header: x, value: 'v={signature}', separator: ab }", "one character"),
+        ("{ scheme: hmac, secret: S, header: x, signed: '{timestamp}{body}' }", "needs `timestamp_header`"),
+        ("{ scheme: hmac, secret: S, header: x, signed: '{header:x-y}' }", "must contain {body}"),
+        ("{ scheme: hmac, secret: S, header: x, signed: '{other:x}{body}' }", "is no place"),
+        ("{ scheme: hmac, secret: S, header: x, signed: '{nothing}{body}' }", "there is no {nothing} to sign"),
+        ("{ scheme: api-key, secret: S }", "either `header` or `query`"),
+        ("{ scheme: basic, secret: S, header: x }", "has no `header`"),
+    ] {
+        let found = mistakes(&trigger(&format!("verify: {verify}"))).join("\n");
+        assert!(found.contains(expected), "{verify}: {found}");
+    }
+    for verify in [
+        "{ scheme: zoom, secret: S, tolerance: 1m, enforce: false }",
+        "{ scheme: square, secret: [S, T], url: 'https://a.example/x' }",
+        "{ scheme: api-key, secret: S, query: key }",
+        "{ scheme: api-key, secret: S, header: X-Door, prefix: 'Bearer ' }",
+        "{ scheme: basic, secret: S }",
+        "{ scheme: signature, secret: S, header: x, algorithm: rsa, timestamp_header: t, signed: '{timestamp}{body}' }",
+        "{ scheme: hmac, secret: S, query: sig, key: hex, value: 'a={signature}', separator: ';' }",
+        "{ scheme: hmac, secret: S, header: x, value: 't={timestamp},v1={signature}', signed: '{timestamp}.{body}' }",
+        "{ scheme: hmac, secret: S, header: x, signed: '{body}{header:x-nonce}{query:a}{method}{path}{url}' }",
+    ] {
+        parsed(&trigger(&format!("verify: {verify}")));
+    }
+}
+
+/// What carries a secret is kept of no callback, whatever its name.
+#[test]
+fn a_header_that_is_the_secret_cannot_be_picked() {
+    for verify in ["{ scheme: api-key, secret: S, header: x-door }", "{ scheme: cloudflare, secret: S }"] {
+        let name = if verify.contains("door") { "x-door" } else { "cf-webhook-auth" };
+        let picks = format!("verify: {verify}\nfields: {{ door: {{ header: {name} }} }}");
+        assert!(!mistakes(&trigger(&picks)).is_empty(), "{verify}");
+        let hidden = parsed(&trigger(&format!("verify: {verify}"))).flow.triggers[0].redact.clone();
+        let none = crate::redact::Names::default();
+        let lists = crate::redact::Lists { of_server: &none, of_trigger: Some(&hidden) };
+        assert!(lists.hide_header(name), "{verify}");
     }
 }
 

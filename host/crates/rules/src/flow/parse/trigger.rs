@@ -12,7 +12,7 @@ use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
 use crate::parse::{Parse, Pick};
 use crate::rate_limit::Limit;
 use crate::redact::{Lists, Names};
-use crate::verify::{self, Encoding, Hmac, HmacAlgorithm, Provider, SignedPart, Verify};
+use crate::verify::Verify;
 use http::Method;
 use ringback_records::name::Name;
 use ringback_records::plugin::Role;
@@ -54,12 +54,13 @@ impl Parser {
         }
         let methods = members.get("methods").map(|node| self.methods(node));
         let limit = members.get("limit").and_then(|node| self.limit(node));
-        let redact = members.get("redact").map_or_else(Names::default, |node| self.redact(node));
+        let mut redact = members.get("redact").map_or_else(Names::default, |node| self.redact(node));
         self.stands = Stands::BeforeData;
-        let verify = members.get("verify").map_or(Some(Verify::None), |node| self.verify(node));
+        let (verify, enforce) = members.get("verify").map_or((Some(Verify::None), true), |node| self.verify(node));
+        redact.hide(verify.iter().flat_map(Verify::carries_secret));
         let may_be_user = faces.iter().any(|face| face.knows_users());
         let auth = self.auth(members.get("auth"), may_be_user);
-        let is_proved = verify.as_ref().is_some_and(Verify::is_signed) || auth.is_needed();
+        let is_proved = (enforce && verify.as_ref().is_some_and(Verify::is_signed)) || auth.is_needed();
         let ids = members.get("ids").map_or_else(GivenIds::default, |node| self.ids(node, &faces, is_proved));
         let parse = members.get("parse").map_or(Some(Parse::Json { any_type: false }), |node| self.body_parser(node));
         let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node, &redact));
@@ -114,6 +115,7 @@ impl Parser {
             limit,
             redact,
             verify,
+            enforce,
             auth,
             parse,
             fields,
@@ -302,57 +304,6 @@ impl Parser {
         Some(Limit { calls: number, per })
     }
 
-    fn verify(&mut self, node: &Node) -> Option<Verify> {
-        if let Kind::Scalar(_) = &node.kind {
-            return self.choice(node, "a way to verify without parameters", &["none"]).map(|_| Verify::None);
-        }
-        if has(node, "plugin") {
-            return self.plugin_call(node, Role::Verifier).map(Verify::Plugin);
-        }
-        let scheme_node = match &node.kind {
-            Kind::Object(list) => list.iter().find(|member| member.name == "scheme").map(|member| &member.value),
-            _ => None,
-        };
-        let schemes = verify::schemes();
-        let Some(scheme_node) = scheme_node else {
-            self.mistakes.push(node.mistake(format!(
-                "`verify` needs `scheme` ({}) or `plugin`; found {}",
-                schemes.join(", "),
-                node.describe()
-            )));
-            return None;
-        };
-        match self.choice(scheme_node, "a scheme", &schemes)? {
-            "none" => self.object(node, "`scheme: none`", &keys("schemeNone")).map(|_| Verify::None),
-            "standard-webhooks" => {
-                let members = self.object(node, "`scheme: standard-webhooks`", &keys("schemeStandardWebhooks"))?;
-                let tolerance = self.tolerance(&members);
-                Some(Verify::StandardWebhooks { secrets: self.secrets(&members, "secret")?, tolerance })
-            }
-            "cloudevents" => {
-                let members = self.object(node, "`scheme: cloudevents`", &keys("schemeCloudevents"))?;
-                let list = self.required(&members, "origins")?;
-                let Kind::List(items) = &list.kind else {
-                    self.wrong(list, "a list of origins, such as [eventgrid.azure.net], or ['*']");
-                    return None;
-                };
-                let origins = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
-                Some(Verify::CloudEvents { origins })
-            }
-            "hmac" => self.hmac(node).map(Verify::Hmac),
-            name => self.provider(node, Provider::by_name(name)?),
-        }
-    }
-
-    fn provider(&mut self, node: &Node, provider: &'static Provider) -> Option<Verify> {
-        let members = self.object(node, &format!("`scheme: {}`", provider.name), &provider.keys())?;
-        let secrets = self.secrets(&members, "secret");
-        let tolerance = self.tolerance(&members);
-        let verify_tokens =
-            if provider.asks_for_token() { self.secrets(&members, "verify_token")? } else { Vec::new() };
-        Some(Verify::Provider { provider, secrets: secrets?, tolerance, verify_tokens })
-    }
-
     /// What is asked of callers. On a face that knows users, a user may always say who it is (FR-31).
     fn auth(&mut self, node: Option<&Node>, may_be_user: bool) -> Auth {
         let mut auth = Auth { user: if may_be_user { UserRule::Optional } else { UserRule::Off }, ..Auth::default() };
@@ -473,94 +424,7 @@ impl Parser {
         Some(name)
     }
 
-    fn hmac(&mut self, node: &Node) -> Option<Hmac> {
-        let members = self.object(node, "`scheme: hmac`", &keys("schemeHmac"))?;
-        let secrets = self.secrets(&members, "secret");
-        let header = self.required(&members, "header").and_then(|node| self.header_name(node));
-        let algorithm = match members.get("algorithm") {
-            None => HmacAlgorithm::Sha256,
-            Some(node) => match self.choice(node, "an algorithm", &["sha256", "sha1", "sha512"])? {
-                "sha1" => HmacAlgorithm::Sha1,
-                "sha512" => HmacAlgorithm::Sha512,
-                _ => HmacAlgorithm::Sha256,
-            },
-        };
-        let encoding = match members.get("encoding") {
-            None => Encoding::Hex,
-            Some(node) => match self.choice(node, "an encoding", &["hex", "base64"])? {
-                "base64" => Encoding::Base64,
-                _ => Encoding::Hex,
-            },
-        };
-        let prefix = members.get("prefix").and_then(|node| self.text(node)).unwrap_or_default().to_owned();
-        let timestamp_header = members.get("timestamp_header").and_then(|node| self.header_name(node));
-        let id_header = members.get("id_header").and_then(|node| self.header_name(node));
-        let signed = match members.get("signed") {
-            None => vec![SignedPart::Body],
-            Some(node) => self.signed(node, timestamp_header.is_some(), id_header.is_some())?,
-        };
-        if timestamp_header.is_some() && !signed.contains(&SignedPart::Timestamp) {
-            let detail = "a timestamp that is not signed proves nothing: put {timestamp} into `signed`";
-            self.mistakes.push(node.mistake(detail));
-        }
-        let tolerance = self.tolerance(&members);
-        Some(Hmac {
-            secrets: secrets?,
-            header: header?,
-            algorithm,
-            encoding,
-            prefix,
-            signed,
-            timestamp_header,
-            tolerance,
-            id_header,
-        })
-    }
-
-    /// `{timestamp}.{body}`: places in braces, everything else as it stands.
-    fn signed(&mut self, node: &Node, timestamp: bool, id: bool) -> Option<Vec<SignedPart>> {
-        let text = self.text(node)?;
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            if !before.is_empty() {
-                parts.push(SignedPart::Literal(before.to_owned().into()));
-            }
-            let Some((place, after)) = after.split_once('}') else {
-                self.mistakes.push(node.mistake("`{` is not closed by `}`"));
-                return None;
-            };
-            parts.push(match place {
-                "body" => SignedPart::Body,
-                "method" => SignedPart::Method,
-                "url" => SignedPart::Url,
-                "path" => SignedPart::Path,
-                "timestamp" if timestamp => SignedPart::Timestamp,
-                "id" if id => SignedPart::Id,
-                "timestamp" | "id" => {
-                    self.mistakes.push(node.mistake(format!("{{{place}}} needs `{place}_header`")));
-                    return None;
-                }
-                other => {
-                    let allowed = "{body}, {timestamp}, {id}, {method}, {url}, {path}";
-                    self.mistakes.push(node.mistake(format!("there is no {{{other}}} to sign; allowed: {allowed}")));
-                    return None;
-                }
-            });
-            rest = after;
-        }
-        if !rest.is_empty() {
-            parts.push(SignedPart::Literal(rest.to_owned().into()));
-        }
-        if !parts.contains(&SignedPart::Body) {
-            self.mistakes.push(node.mistake("`signed` must contain {body}: else anyone could change the body"));
-            return None;
-        }
-        Some(parts)
-    }
-
-    /// The names of secrets that may stand for each other.
-    fn secrets(&mut self, members: &Members<'_>, key: &str) -> Option<Vec<String>> {
+    pub(crate) fn secrets(&mut self, members: &Members<'_>, key: &str) -> Option<Vec<String>> {
         let node = self.required(members, key)?;
         match &node.kind {
             Kind::List(items) if !items.is_empty() && items.len() <= 4 => {
@@ -572,12 +436,6 @@ impl Parser {
                 None
             }
         }
-    }
-
-    fn tolerance(&mut self, members: &Members<'_>) -> Duration {
-        let node = members.get("tolerance");
-        node.and_then(|node| self.duration(node, Duration::from_secs(1), Duration::from_hours(1)))
-            .unwrap_or(Duration::from_mins(5))
     }
 
     fn body_parser(&mut self, node: &Node) -> Option<Parse> {

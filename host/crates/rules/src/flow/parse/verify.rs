@@ -1,0 +1,253 @@
+//! `verify`: how the callers of a trigger prove who they are.
+
+use super::{Members, Parser, has};
+use crate::flow::document::{Kind, Node};
+use crate::flow::schema::keys;
+use crate::suggest::suggest;
+use crate::verify::{self, Algorithm, Encoding, KeyForm, Layout, Part, Provider, Recipe, Source, Verify};
+use ringback_records::plugin::Role;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How far the time of signing may be from now, where nobody says it.
+const TOLERANCE: Duration = Duration::from_mins(5);
+
+/// Who makes the proof that a flow describes.
+#[derive(Clone, Copy)]
+enum Signer {
+    /// Whoever has the secret, by a keyed hash.
+    Secret,
+    /// Whoever has the private key.
+    PrivateKey,
+}
+
+impl Parser {
+    /// How callers prove themselves, and whether those who do not are refused.
+    pub(super) fn verify(&mut self, node: &Node) -> (Option<Verify>, bool) {
+        if let Kind::Scalar(_) = &node.kind {
+            let none = self.choice(node, "a way to verify without parameters", &["none"]);
+            return (none.map(|_| Verify::None), true);
+        }
+        if has(node, "plugin") {
+            return (self.plugin_call(node, Role::Verifier).map(Verify::Plugin), true);
+        }
+        let member = |name: &str| match &node.kind {
+            Kind::Object(list) => list.iter().find(|member| member.name == name).map(|member| &member.value),
+            _ => None,
+        };
+        let Some(scheme) = member("scheme") else {
+            self.mistakes.push(node.mistake(format!(
+                "`verify` needs `scheme` (a provider of `ringback verify list`, {}) or `plugin`; found {}",
+                verify::DESCRIBED.join(", "),
+                node.describe()
+            )));
+            return (None, true);
+        };
+        let enforce = member("enforce").is_none_or(|node| self.is_true(node));
+        (self.scheme(node, scheme), enforce)
+    }
+
+    fn scheme(&mut self, node: &Node, scheme: &Node) -> Option<Verify> {
+        let name = self.text(scheme)?;
+        match name {
+            "none" => self.object(node, "`scheme: none`", &keys("schemeNone")).map(|_| Verify::None),
+            "standard-webhooks" => {
+                let members = self.object(node, "`scheme: standard-webhooks`", &keys("schemeStandardWebhooks"))?;
+                let tolerance = self.tolerance(&members, TOLERANCE);
+                Some(Verify::StandardWebhooks { secrets: self.secrets(&members, "secret")?, tolerance })
+            }
+            "cloudevents" => {
+                let members = self.object(node, "`scheme: cloudevents`", &keys("schemeCloudevents"))?;
+                let list = self.required(&members, "origins")?;
+                let Kind::List(items) = &list.kind else {
+                    self.wrong(list, "a list of origins, such as [eventgrid.azure.net], or ['*']");
+                    return None;
+                };
+                let origins = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+                Some(Verify::CloudEvents { origins })
+            }
+            "hmac" => {
+                let members = self.object(node, "`scheme: hmac`", &keys("schemeHmac"))?;
+                self.signed_by(&members, Signer::Secret)
+            }
+            "signature" => {
+                let members = self.object(node, "`scheme: signature`", &keys("schemeSignature"))?;
+                self.signed_by(&members, Signer::PrivateKey)
+            }
+            "api-key" => self.api_key(node),
+            "basic" => {
+                let members = self.object(node, "`scheme: basic`", &keys("schemeBasic"))?;
+                let at = Source::Header("authorization".to_owned());
+                let recipe = Recipe { encoding: Encoding::Base64, ..Recipe::equal(at, "Basic ") };
+                self.described(&members, recipe)
+            }
+            name => match Provider::by_name(name) {
+                Some(provider) => self.provider(node, provider),
+                None => {
+                    let nearest = suggest(name, verify::schemes());
+                    let detail = format!(
+                        "`{name}` is no scheme{nearest}; there are {}, and the providers of `ringback verify list`",
+                        verify::DESCRIBED.join(", ")
+                    );
+                    self.mistakes.push(scheme.mistake(detail));
+                    None
+                }
+            },
+        }
+    }
+
+    fn provider(&mut self, node: &Node, provider: &'static Provider) -> Option<Verify> {
+        let members = self.object(node, &format!("`scheme: {}`", provider.name), &provider.keys())?;
+        let secrets = self.secrets(&members, "secret");
+        let tolerance = self.tolerance(&members, provider.tolerance);
+        let url = self.url(&members);
+        let verify_tokens =
+            if provider.asks_for_token() { self.secrets(&members, "verify_token")? } else { Vec::new() };
+        Some(Verify::Provider { provider, secrets: secrets?, tolerance, verify_tokens, url })
+    }
+
+    fn described(&mut self, members: &Members<'_>, recipe: Recipe) -> Option<Verify> {
+        let tolerance = self.tolerance(members, TOLERANCE);
+        let url = self.url(members);
+        Some(Verify::Described { recipe: Box::new(recipe), secrets: self.secrets(members, "secret")?, tolerance, url })
+    }
+
+    /// A header or parameter that is the secret.
+    fn api_key(&mut self, node: &Node) -> Option<Verify> {
+        let members = self.object(node, "`scheme: api-key`", &keys("schemeApiKey"))?;
+        let at = self.carrier(&members);
+        let prefix = members.get("prefix").and_then(|node| self.text(node)).unwrap_or_default();
+        self.described(&members, Recipe::equal(at?, prefix))
+    }
+
+    /// Where the proof is: `header` or `query`.
+    fn carrier(&mut self, members: &Members<'_>) -> Option<Source> {
+        match (members.get("header"), members.get("query")) {
+            (Some(node), None) => self.header_name(node).map(Source::Header),
+            (None, Some(node)) => self.text(node).map(|name| Source::Query(name.to_owned())),
+            _ => {
+                self.mistakes.push(members.node.mistake("it has either `header` or `query`"));
+                None
+            }
+        }
+    }
+
+    fn signed_by(&mut self, members: &Members<'_>, signer: Signer) -> Option<Verify> {
+        let at = self.carrier(members);
+        let (algorithm, encoding) = match signer {
+            Signer::Secret => {
+                let named =
+                    members.get("algorithm").map(|node| self.word(node, "an algorithm", &Algorithm::KEYED_HASHES));
+                (named.unwrap_or(Some(Algorithm::Sha256))?, Encoding::Hex)
+            }
+            Signer::PrivateKey => {
+                let node = self.required(members, "algorithm")?;
+                (self.word(node, "an algorithm", &Algorithm::SIGNATURES)?, Encoding::Base64)
+            }
+        };
+        let encoding =
+            members.get("encoding").map_or(Some(encoding), |node| self.word(node, "an encoding", &Encoding::NAMES))?;
+        let key = members
+            .get("key")
+            .map_or(Some(KeyForm::Text), |node| self.word(node, "a form of keys", &KeyForm::NAMES))?;
+        let value = self.layout(members)?;
+        let timestamp = members.get("timestamp_header").and_then(|node| self.header_name(node)).map(Source::Header);
+        let id = members.get("id_header").and_then(|node| self.header_name(node)).map(Source::Header);
+        let (has_time, has_id) = (timestamp.is_some() || value.has_time(), id.is_some() || value.has_id());
+        let signed = match members.get("signed") {
+            None => vec![Part::Body],
+            Some(node) => self.signed(node, has_time, has_id)?,
+        };
+        if has_time && !signed.contains(&Part::Timestamp) {
+            let detail = "a timestamp that is not signed proves nothing: put {timestamp} into `signed`";
+            self.mistakes.push(members.node.mistake(detail));
+        }
+        let recipe = Recipe {
+            algorithm,
+            key,
+            at: vec![at?],
+            value,
+            encoding,
+            signed,
+            timestamp,
+            id_is_needed: id.is_some(),
+            id,
+        };
+        self.described(members, recipe)
+    }
+
+    /// What the header is composed of: `value`, or a `prefix` before the signature.
+    fn layout(&mut self, members: &Members<'_>) -> Option<Layout> {
+        let separator = match members.get("separator") {
+            None => None,
+            Some(node) => {
+                let mut characters = self.text(node)?.chars();
+                let (first, second) = (characters.next(), characters.next());
+                if first.is_none() || second.is_some() {
+                    self.wrong(node, "one character");
+                    return None;
+                }
+                first
+            }
+        };
+        match (members.get("value"), members.get("prefix")) {
+            (Some(_), Some(prefix)) => {
+                self.mistakes.push(prefix.mistake("`value` says what stands before the signature, too"));
+                None
+            }
+            (Some(node), None) => {
+                let text = self.text(node)?;
+                Layout::parse(text, separator).map_err(|detail| self.mistakes.push(node.mistake(detail))).ok()
+            }
+            (None, prefix) => Some(Layout::alone(prefix.and_then(|node| self.text(node)).unwrap_or_default())),
+        }
+    }
+
+    /// `{timestamp}.{body}`: places in braces, everything else as it stands.
+    fn signed(&mut self, node: &Node, timestamp: bool, id: bool) -> Option<Vec<Part>> {
+        let text = self.text(node)?;
+        let parts = Part::parse(text).map_err(|detail| self.mistakes.push(node.mistake(detail))).ok()?;
+        for (place, known, part) in [("timestamp", timestamp, Part::Timestamp), ("id", id, Part::Id)] {
+            if parts.contains(&part) && !known {
+                self.mistakes
+                    .push(node.mistake(format!("{{{place}}} needs `{place}_header`, or its place in `value`")));
+                return None;
+            }
+        }
+        if !parts.iter().any(|part| matches!(part, Part::Body | Part::Form)) {
+            self.mistakes.push(node.mistake("`signed` must contain {body}: else anyone could change the body"));
+            return None;
+        }
+        Some(parts)
+    }
+
+    fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
+        let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+        let found = self.choice(node, what, &names)?;
+        words.iter().find(|(name, _)| *name == found).map(|(_, meaning)| *meaning)
+    }
+
+    fn tolerance(&mut self, members: &Members<'_>, default: Duration) -> Duration {
+        let node = members.get("tolerance");
+        node.and_then(|node| self.duration(node, Duration::from_secs(1), Duration::from_hours(1))).unwrap_or(default)
+    }
+
+    /// The URL as the sender has it, where another one is called.
+    fn url(&mut self, members: &Members<'_>) -> Option<String> {
+        let node = members.get("url")?;
+        let text = self.text(node)?;
+        if text.parse().is_ok_and(|url: url::Url| matches!(url.scheme(), "http" | "https")) {
+            return Some(text.to_owned());
+        }
+        self.wrong(node, "the https URL that the sender calls");
+        None
+    }
+
+    fn is_true(&mut self, node: &Node) -> bool {
+        let Kind::Scalar(Value::Bool(is)) = node.kind else {
+            self.wrong(node, "true or false");
+            return true;
+        };
+        is
+    }
+}

@@ -299,6 +299,14 @@ vector(
     "Twilio's documentation, Security", url="https://mycompany.com/myapp.php?foo=1&bar=2",
 )
 vector(
+    "adyen", "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056", {},
+    '{"live":"false","notificationItems":[{"NotificationRequestItem":{"additionalData":{"hmacSignature":'
+    '"coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0="},"amount":{"value":1130,"currency":"EUR"},"pspReference":"7914073381342284",'
+    '"eventCode":"AUTHORISATION","merchantAccountCode":"TestMerchant","merchantReference":"TestPayment-1407325143704","success":'
+    '"true"}}]}',
+    "Adyen's documentation, Verify HMAC signatures",
+)
+vector(
     "sanity", "test", {"sanity-webhook-signature": "t=1633519811129,v1=tLa470fx7qkLLEcMOcEUFuBbRSkGujyskxrNXcoh0N0"},
     '{"_id":"resume"}', "the tests of @sanity/webhook (MIT)", 1633519811,
 )

@@ -1,14 +1,17 @@
 //! Who called: proved on the raw bytes, before anything is parsed.
 
+mod adyen;
 pub mod challenge;
 pub mod infer;
 mod key;
+mod message_signature;
 mod provider;
 mod recipe;
 mod standard_webhooks;
 mod template;
 
 pub use key::KeyForm;
+pub use message_signature::{MessageAlgorithm, MessageSignature};
 pub use provider::{Provider, providers};
 pub use recipe::{Algorithm, Encoding, Recipe};
 pub use template::{Layout, PLACES, Part, Source};
@@ -58,6 +61,13 @@ pub enum Verify {
         tolerance: Duration,
         url: Option<String>,
     },
+    /// HTTP Message Signatures (RFC 9421).
+    Message {
+        wanted: MessageSignature,
+        secrets: Vec<String>,
+        tolerance: Duration,
+        url: Option<String>,
+    },
     Plugin(PluginCall),
 }
 
@@ -84,6 +94,7 @@ impl Verify {
             | Self::StandardWebhooks { .. }
             | Self::CloudEvents { .. }
             | Self::Described { .. }
+            | Self::Message { .. }
             | Self::Plugin(_) => None,
         }
     }
@@ -102,7 +113,8 @@ impl Verify {
         match self {
             Self::StandardWebhooks { secrets, .. }
             | Self::Provider { secrets, .. }
-            | Self::Described { secrets, .. } => secrets,
+            | Self::Described { secrets, .. }
+            | Self::Message { secrets, .. } => secrets,
             Self::None | Self::CloudEvents { .. } | Self::Plugin(_) => &[],
         }
     }
@@ -117,13 +129,15 @@ impl Verify {
             Self::StandardWebhooks { .. } => standard_webhooks::check_secret(value),
             Self::Provider { provider, .. } => provider.check_secret(value),
             Self::Described { recipe, .. } => recipe.check_secret(value),
+            Self::Message { wanted, .. } => wanted.check_secret(value),
             Self::None | Self::CloudEvents { .. } | Self::Plugin(_) => Ok(()),
         }
     }
 }
 
 /// The schemes that are no provider's.
-pub const DESCRIBED: [&str; 7] = ["none", "standard-webhooks", "cloudevents", "hmac", "signature", "api-key", "basic"];
+pub const DESCRIBED: [&str; 8] =
+    ["none", "standard-webhooks", "cloudevents", "hmac", "signature", "http-message-signatures", "api-key", "basic"];
 
 /// The words that flows use for schemes.
 pub fn schemes() -> Vec<&'static str> {
@@ -195,6 +209,9 @@ pub fn verify(
         }
         Verify::Described { recipe, secrets, tolerance, url } => {
             find(secrets).and_then(|secrets| recipe.verify(&callback, &secrets, url.as_deref(), *tolerance, now))
+        }
+        Verify::Message { wanted, secrets, tolerance, url } => {
+            find(secrets).and_then(|secrets| wanted.verify(&callback, &secrets, url.as_deref(), *tolerance, now))
         }
         Verify::Plugin(call) => {
             plugin_verdict.unwrap_or_else(|| Err(not_genuine(format!("the plugin {} was not asked", call.plugin))))

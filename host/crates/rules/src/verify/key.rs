@@ -117,7 +117,7 @@ pub(super) fn are_equal(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// PEM, hexadecimal or base64.
-fn public_key(secret: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn public_key(secret: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(secret).ok()?.trim();
     let pem =
         text.strip_prefix("-----BEGIN PUBLIC KEY-----").or_else(|| text.strip_prefix("-----BEGIN RSA PUBLIC KEY-----"));

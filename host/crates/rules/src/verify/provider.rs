@@ -1,5 +1,6 @@
 //! The schemes of providers, as they document them: rows of `catalogue.json`.
 
+use super::adyen;
 use super::challenge::Challenge;
 use super::key::{KeyForm, are_equal};
 use super::recipe::{Algorithm, Encoding, Recipe};
@@ -46,6 +47,8 @@ enum Form {
     StandardWebhooks,
     /// The secret itself, as `clientState` of each notification in the body.
     MicrosoftGraph,
+    /// A keyed hash of some fields of each notification in the body.
+    Adyen,
 }
 
 /// A line of the file. What it leaves out is HMAC-SHA256 over the body, in hexadecimal, under the secret's own bytes.
@@ -86,6 +89,7 @@ enum Scheme {
     Recipe,
     StandardWebhooks,
     MicrosoftGraph,
+    Adyen,
 }
 
 /// The rows, in the order of the manual: that of their names.
@@ -105,6 +109,7 @@ impl Provider {
         let form = match row.scheme {
             Scheme::StandardWebhooks => Form::StandardWebhooks,
             Scheme::MicrosoftGraph => Form::MicrosoftGraph,
+            Scheme::Adyen => Form::Adyen,
             Scheme::Recipe => Form::Recipe(recipe(&row).map_err(wrong)?),
         };
         let tolerance = row.tolerance_seconds.map_or(Duration::from_mins(5), Duration::from_secs);
@@ -136,7 +141,7 @@ impl Provider {
     pub fn recipe(&self) -> Option<&Recipe> {
         match &self.form {
             Form::Recipe(recipe) => Some(recipe),
-            Form::StandardWebhooks | Form::MicrosoftGraph => None,
+            Form::StandardWebhooks | Form::MicrosoftGraph | Form::Adyen => None,
         }
     }
 
@@ -144,7 +149,7 @@ impl Provider {
         match &self.form {
             Form::Recipe(recipe) => recipe.signs_time(),
             Form::StandardWebhooks => true,
-            Form::MicrosoftGraph => false,
+            Form::MicrosoftGraph | Form::Adyen => false,
         }
     }
 
@@ -157,7 +162,7 @@ impl Provider {
         match &self.form {
             Form::Recipe(recipe) => recipe.signs_body(),
             Form::StandardWebhooks => true,
-            Form::MicrosoftGraph => false,
+            Form::MicrosoftGraph | Form::Adyen => false,
         }
     }
 
@@ -166,6 +171,9 @@ impl Provider {
         match &self.form {
             Form::StandardWebhooks => "Standard Webhooks, by `webhook-…` or `svix-…` headers".to_owned(),
             Form::MicrosoftGraph => "the secret as `clientState` of every notification".to_owned(),
+            Form::Adyen => {
+                "`additionalData.hmacSignature` of every notification: HMAC-SHA256 of eight of its fields".to_owned()
+            }
             Form::Recipe(recipe) => {
                 let places: Vec<String> = recipe.at.iter().map(|source| format!("`{source}`")).collect();
                 let places = places.join(" or ");
@@ -200,6 +208,7 @@ impl Provider {
             Form::Recipe(recipe) => recipe.check_secret(secret),
             Form::StandardWebhooks => standard_webhooks::check_secret(secret),
             Form::MicrosoftGraph => Ok(()),
+            Form::Adyen => KeyForm::Hex.bytes(secret).map(drop),
         }
     }
 
@@ -230,6 +239,7 @@ impl Provider {
             Form::Recipe(recipe) => recipe.verify(callback, secrets, url, tolerance, now),
             Form::StandardWebhooks => standard_webhooks::verify_as(&callback.request, secrets, tolerance, now),
             Form::MicrosoftGraph => microsoft_graph(&callback.request, secrets),
+            Form::Adyen => adyen::verify(&callback.request, secrets),
         }
     }
 }

@@ -497,6 +497,37 @@ fn every_provider_is_checked_with_a_callback_of_its_own() {
     println!("{cases} cases");
 }
 
+/// Adyen signs fields: each of them, of each notification, or none counts.
+#[test]
+fn every_notification_of_adyen_is_signed_by_its_fields() {
+    let vector = Vector::all().into_iter().find(|vector| vector.provider == "adyen").unwrap();
+    let with = |body: &str| vector.is_accepted(callback(&[], body.as_bytes()), ("S", &vector.secret), vector.at);
+    for (from, to) in [
+        ("1130", "1131"),
+        ("EUR", "USD"),
+        ("7914073381342284", "7914073381342285"),
+        ("AUTHORISATION", "REFUND"),
+        ("TestMerchant", "Other"),
+        ("TestPayment", "Other"),
+        ("\"true\"", "\"false\""),
+        ("coqC", "doqC"),
+        ("hmacSignature", "other"),
+        ("notificationItems", "others"),
+        ("{\"NotificationRequestItem\"", "{\"a\":1},{\"NotificationRequestItem\""),
+        ("\"pspReference\"", "\"originalReference\":\"x\",\"pspReference\""),
+    ] {
+        assert!(vector.body.contains(from), "{from}");
+        let stop = with(&vector.body.replacen(from, to, 1)).unwrap_err();
+        assert_eq!(stop.problem.status, 401, "{from}: {}", stop.reason);
+    }
+    for body in ["", "{}", r#"{"notificationItems":[]}"#, r#"{"notificationItems":{}}"#] {
+        assert_eq!(with(body).unwrap_err().problem.status, 401, "{body}");
+    }
+    let twice = vector.body.replacen("}}]", "}}, ITEM]", 1);
+    let item = &vector.body[vector.body.find("{\"Notif").unwrap()..vector.body.rfind(']').unwrap()];
+    with(&twice.replace("ITEM", item)).unwrap();
+}
+
 /// What cannot be a secret of the scheme is known before the first callback.
 #[test]
 fn a_secret_of_another_form_is_told() {

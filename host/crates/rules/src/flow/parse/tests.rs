@@ -251,6 +251,13 @@ fn a_scheme_that_is_unknown_gets_the_nearest_name() {
         ("{ scheme: hmac, secret: S, header: x, signed: '{header:x-y}' }", "must contain {body}"),
         ("{ scheme: hmac, secret: S, header: x, signed: '{other:x}{body}' }", "is no place"),
         ("{ scheme: hmac, secret: S, header: x, signed: '{nothing}{body}' }", "there is no {nothing} to sign"),
+        ("{ scheme: http-message-signatures, secret: S }", "`algorithm` is missing"),
+        ("{ scheme: http-message-signatures, secret: S, algorithm: sha256 }", "not an algorithm"),
+        ("{ scheme: http-message-signatures, secret: S, algorithm: ed25519, covered: date }", "a list of headers"),
+        (
+            "{ scheme: http-message-signatures, secret: S, algorithm: ed25519, covered: ['a b'] }",
+            "the name of a header",
+        ),
         ("{ scheme: api-key, secret: S }", "either `header` or `query`"),
         ("{ scheme: basic, secret: S, header: x }", "has no `header`"),
     ] {
@@ -263,6 +270,7 @@ fn a_scheme_that_is_unknown_gets_the_nearest_name() {
         "{ scheme: api-key, secret: S, query: key }",
         "{ scheme: api-key, secret: S, header: X-Door, prefix: 'Bearer ' }",
         "{ scheme: basic, secret: S }",
+        "{ scheme: http-message-signatures, secret: S, algorithm: hmac-sha256, key: base64, covered: ['@method', Date] }",
         "{ scheme: signature, secret: S, header: x, algorithm: rsa, timestamp_header: t, signed: '{timestamp}{body}' }",
         "{ scheme: hmac, secret: S, query: sig, key: hex, value: 'a={signature}', separator: ';' }",
         "{ scheme: hmac, secret: S, header: x, value: 't={timestamp},v1={signature}', signed: '{timestamp}.{body}' }",

@@ -4,7 +4,10 @@ use super::{Members, Parser, has};
 use crate::flow::document::{Kind, Node};
 use crate::flow::schema::keys;
 use crate::suggest::suggest;
-use crate::verify::{self, Algorithm, Encoding, KeyForm, Layout, Part, Provider, Recipe, Source, Verify};
+use crate::verify::{
+    self, Algorithm, Encoding, KeyForm, Layout, MessageAlgorithm, MessageSignature, Part, Provider, Recipe, Source,
+    Verify,
+};
 use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::time::Duration;
@@ -74,6 +77,7 @@ impl Parser {
                 let members = self.object(node, "`scheme: signature`", &keys("schemeSignature"))?;
                 self.signed_by(&members, Signer::PrivateKey)
             }
+            "http-message-signatures" => self.message(node),
             "api-key" => self.api_key(node),
             "basic" => {
                 let members = self.object(node, "`scheme: basic`", &keys("schemeBasic"))?;
@@ -174,6 +178,38 @@ impl Parser {
             id,
         };
         self.described(members, recipe)
+    }
+
+    /// HTTP Message Signatures (RFC 9421). Without the digest of the body anyone could change it.
+    fn message(&mut self, node: &Node) -> Option<Verify> {
+        let members = self.object(node, "`scheme: http-message-signatures`", &keys("schemeMessageSignatures"))?;
+        let algorithm = self.required(&members, "algorithm")?;
+        let algorithm = self.word(algorithm, "an algorithm", &MessageAlgorithm::NAMES)?;
+        let key = members
+            .get("key")
+            .map_or(Some(KeyForm::Text), |node| self.word(node, "a form of keys", &KeyForm::NAMES))?;
+        let mut covered = vec!["content-digest".to_owned()];
+        if let Some(node) = members.get("covered") {
+            let Kind::List(items) = &node.kind else {
+                self.wrong(node, "a list of headers and derived components, such as ['@method', '@target-uri']");
+                return None;
+            };
+            for item in items {
+                let name = self.text(item)?.to_ascii_lowercase();
+                let plain = name.strip_prefix('@').unwrap_or(&name);
+                if ::http::HeaderName::from_bytes(plain.as_bytes()).is_err() {
+                    self.wrong(item, "the name of a header, or of a derived component such as @method");
+                    return None;
+                }
+                if !covered.contains(&name) {
+                    covered.push(name);
+                }
+            }
+        }
+        let wanted = MessageSignature { algorithm, key, covered };
+        let tolerance = self.tolerance(&members, TOLERANCE);
+        let url = self.url(&members);
+        Some(Verify::Message { wanted, secrets: self.secrets(&members, "secret")?, tolerance, url })
     }
 
     /// What the header is composed of: `value`, or a `prefix` before the signature.

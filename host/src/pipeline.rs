@@ -4,6 +4,7 @@
 //! does not pass a stage ends there with an answer and a record that says why.
 
 mod auth;
+mod certificates;
 mod dedupe;
 mod deferred;
 mod infer;
@@ -15,6 +16,7 @@ mod select;
 mod status;
 mod ticket;
 
+pub use certificates::Certificates;
 pub use infer::InferError;
 pub use issuers::JwtUsers;
 pub use replay::{Replay, ReplayError};
@@ -68,6 +70,8 @@ pub struct Pipeline {
     pub secrets: Vault,
     pub users: Users,
     pub jwt_users: JwtUsers,
+    /// What providers sign with, which they publish.
+    pub certificates: Certificates,
     pub environments: Environments,
     pub tickets: Tickets,
     /// By workspace, flow and trigger; those who have proved who they are apart from those who have not.
@@ -318,6 +322,12 @@ impl Pipeline {
             passage.note(Stage::Verify, Verdict::Unproved, verified.proof().reason.clone());
         } else {
             passage.passed(Stage::Verify, verified.proof().reason.clone());
+            if let Verify::Sns(sns) = &trigger.verify
+                && let Some(answer) = self.certificates.confirm(sns, &passage.received.request).await
+            {
+                let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
+                return Ok(Admitted::Over(passage.answered_question(Stage::Verify, reply)));
+            }
             if let Some(answer) = challenge::signed(&trigger.verify, &passage.received, &self.secrets) {
                 let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
                 return Ok(Admitted::Over(passage.answered_question(Stage::Verify, reply)));
@@ -355,12 +365,13 @@ impl Pipeline {
         if let Some(before) = passage.origin.record() {
             return verified_before(before, Arc::clone(&passage.callback));
         }
-        let plugin_verdict = match &trigger.verify {
+        let verdict = match &trigger.verify {
             Verify::Plugin(call) => Some(self.ask_verifier(passage, call).await),
+            Verify::Sns(sns) => Some(self.certificates.verify(sns, &passage.received.request).await),
             _ => None,
         };
         let received = Arc::clone(&passage.received);
-        let verified = verify(&trigger.verify, Arc::clone(&received), &self.secrets, Timestamp::now(), plugin_verdict);
+        let verified = verify(&trigger.verify, Arc::clone(&received), &self.secrets, Timestamp::now(), verdict);
         let verified = match verified {
             Err(stop) if !trigger.enforce => unverified(received, &stop),
             verified => verified?,

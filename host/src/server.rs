@@ -12,7 +12,7 @@ use crate::catalogue::users::Users;
 use crate::config::Config;
 use crate::http;
 use crate::instance;
-use crate::pipeline::{JwtUsers, Pipeline};
+use crate::pipeline::{Certificates, JwtUsers, Pipeline};
 use crate::retention::forget_repeatedly;
 use crate::runner::{Parts, Runner};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -116,6 +116,7 @@ pub async fn run(
         secrets: secrets.vault().clone(),
         users: users.clone(),
         jwt_users: JwtUsers::new(secrets.vault().clone(), sender.clone()),
+        certificates: Certificates::new(sender.clone()),
         environments: environments.clone(),
         tickets: tickets.clone(),
         limiter: Arc::default(),

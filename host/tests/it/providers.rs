@@ -340,3 +340,37 @@ async fn a_recipe_is_inferred_from_recorded_callbacks() {
     let found = infer(json!({ "secret": "S", "callbacks": [refused] })).await;
     assert_eq!((found.0, &found.1["verify"]), (200, &Value::Null), "{found:?}");
 }
+
+/// A certificate elsewhere is not asked for; one of SNS that cannot be had is 503, and never accepted.
+#[tokio::test]
+async fn a_message_of_sns_is_not_accepted_without_its_certificate() {
+    let topic = "arn:aws:sns:us-east-2:123456789012:orders";
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let port = elsewhere.local_addr().unwrap().port();
+    let here = format!("127.0.0.1:{port}");
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec![here]).await;
+    let verify = format!("{{ scheme: sns, topics: ['{topic}'], confirm: true }}");
+    let url = server.deploy(&format!("flow: hook\nsteps:\n  - trigger: Hook\n    verify: {verify}\n")).await;
+    let message = |of: &str, certificate: &str, kind: &str| {
+        json!({
+            "Type": kind, "MessageId": "m-1", "TopicArn": of, "Message": "hello", "Timestamp": "2026-01-01T00:00:00.000Z",
+            "SignatureVersion": "2", "Signature": "AAAA", "SigningCertURL": certificate, "Token": "t",
+            "SubscribeURL": format!("https://127.0.0.1:{port}/?Action=ConfirmSubscription"),
+        })
+    };
+    let at_sns = "https://sns.us-east-2.amazonaws.com/SimpleNotificationService-nothing.pem";
+    for wrong in [
+        message(topic, &format!("https://127.0.0.1:{port}/a.pem"), "Notification"),
+        message(topic, &format!("http://127.0.0.1:{port}/a.pem"), "Notification"),
+        message(topic, at_sns, "SubscriptionConfirmation"),
+        message("arn:aws:sns:us-east-2:1:another", at_sns, "Notification"),
+        json!({}),
+    ] {
+        assert_eq!(server.post(&url, &wrong).await.status().as_u16(), 401, "{wrong}");
+    }
+    assert!(elsewhere.accept().is_err(), "somebody was asked");
+    let unknown = server.post(&url, &message(topic, at_sns, "Notification")).await;
+    assert!([401, 503].contains(&unknown.status().as_u16()), "{}", unknown.status());
+    nothing_started(&server).await;
+}

@@ -1,12 +1,14 @@
 //! Who called: proved on the raw bytes, before anything is parsed.
 
 mod adyen;
+mod certificate;
 pub mod challenge;
 pub mod infer;
 mod key;
 mod message_signature;
 mod provider;
 mod recipe;
+mod sns;
 mod standard_webhooks;
 mod template;
 
@@ -14,6 +16,7 @@ pub use key::KeyForm;
 pub use message_signature::{MessageAlgorithm, MessageSignature};
 pub use provider::{Provider, providers};
 pub use recipe::{Algorithm, Encoding, Recipe};
+pub use sns::{Sns, SnsMessage};
 pub use template::{Layout, PLACES, Part, Source};
 
 use crate::plugin_call::PluginCall;
@@ -68,6 +71,8 @@ pub enum Verify {
         tolerance: Duration,
         url: Option<String>,
     },
+    /// Amazon SNS, whose certificates are at its hosts.
+    Sns(Sns),
     Plugin(PluginCall),
 }
 
@@ -95,6 +100,7 @@ impl Verify {
             | Self::CloudEvents { .. }
             | Self::Described { .. }
             | Self::Message { .. }
+            | Self::Sns(_)
             | Self::Plugin(_) => None,
         }
     }
@@ -115,7 +121,7 @@ impl Verify {
             | Self::Provider { secrets, .. }
             | Self::Described { secrets, .. }
             | Self::Message { secrets, .. } => secrets,
-            Self::None | Self::CloudEvents { .. } | Self::Plugin(_) => &[],
+            Self::None | Self::CloudEvents { .. } | Self::Sns(_) | Self::Plugin(_) => &[],
         }
     }
 
@@ -130,14 +136,23 @@ impl Verify {
             Self::Provider { provider, .. } => provider.check_secret(value),
             Self::Described { recipe, .. } => recipe.check_secret(value),
             Self::Message { wanted, .. } => wanted.check_secret(value),
-            Self::None | Self::CloudEvents { .. } | Self::Plugin(_) => Ok(()),
+            Self::None | Self::CloudEvents { .. } | Self::Sns(_) | Self::Plugin(_) => Ok(()),
         }
     }
 }
 
 /// The schemes that are no provider's.
-pub const DESCRIBED: [&str; 8] =
-    ["none", "standard-webhooks", "cloudevents", "hmac", "signature", "http-message-signatures", "api-key", "basic"];
+pub const DESCRIBED: [&str; 9] = [
+    "none",
+    "standard-webhooks",
+    "cloudevents",
+    "hmac",
+    "signature",
+    "http-message-signatures",
+    "api-key",
+    "basic",
+    "sns",
+];
 
 /// The words that flows use for schemes.
 pub fn schemes() -> Vec<&'static str> {
@@ -182,8 +197,8 @@ impl Verified {
     }
 }
 
-/// Verifies a callback. `plugin_verdict` is what the verifier plugin said, where the scheme is one; everything else is
-/// decided here.
+/// Verifies a callback. `verdict` is what was found out by asking somebody: a verifier plugin, or who has a certificate. Everything
+/// else is decided here.
 ///
 /// # Errors
 ///
@@ -193,7 +208,7 @@ pub fn verify(
     callback: Arc<Callback>,
     secrets: &Vault,
     now: Timestamp,
-    plugin_verdict: Option<Result<Proof, Stop>>,
+    verdict: Option<Result<Proof, Stop>>,
 ) -> Result<Verified, Stop> {
     let find = |names: &[String]| secret_values(secrets, &callback, names, now);
     let request = &callback.request;
@@ -214,8 +229,9 @@ pub fn verify(
             find(secrets).and_then(|secrets| wanted.verify(&callback, &secrets, url.as_deref(), *tolerance, now))
         }
         Verify::Plugin(call) => {
-            plugin_verdict.unwrap_or_else(|| Err(not_genuine(format!("the plugin {} was not asked", call.plugin))))
+            verdict.unwrap_or_else(|| Err(not_genuine(format!("the plugin {} was not asked", call.plugin))))
         }
+        Verify::Sns(_) => verdict.unwrap_or_else(|| Err(not_genuine("nobody was asked for the certificate"))),
     };
     verdict.map(|proof| Verified { callback, proof })
 }

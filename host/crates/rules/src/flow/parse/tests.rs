@@ -258,6 +258,10 @@ fn a_scheme_that_is_unknown_gets_the_nearest_name() {
             "{ scheme: http-message-signatures, secret: S, algorithm: ed25519, covered: ['a b'] }",
             "the name of a header",
         ),
+        ("{ scheme: sns }", "`topics` is missing"),
+        ("{ scheme: sns, topics: [] }", "the ARNs of topics"),
+        ("{ scheme: sns, topics: [orders] }", "the ARNs of topics"),
+        ("{ scheme: sns, topics: ['arn:aws:sns:a:1:b'], confirm: maybe }", "true or false"),
         ("{ scheme: api-key, secret: S }", "either `header` or `query`"),
         ("{ scheme: basic, secret: S, header: x }", "has no `header`"),
     ] {
@@ -270,6 +274,7 @@ fn a_scheme_that_is_unknown_gets_the_nearest_name() {
         "{ scheme: api-key, secret: S, query: key }",
         "{ scheme: api-key, secret: S, header: X-Door, prefix: 'Bearer ' }",
         "{ scheme: basic, secret: S }",
+        "{ scheme: sns, topics: ['arn:aws:sns:us-east-2:123456789012:orders'], confirm: true, enforce: false }",
         "{ scheme: http-message-signatures, secret: S, algorithm: hmac-sha256, key: base64, covered: ['@method', Date] }",
         "{ scheme: signature, secret: S, header: x, algorithm: rsa, timestamp_header: t, signed: '{timestamp}{body}' }",
         "{ scheme: hmac, secret: S, query: sig, key: hex, value: 'a={signature}', separator: ';' }",

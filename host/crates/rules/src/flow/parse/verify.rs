@@ -79,6 +79,7 @@ impl Parser {
             }
             "http-message-signatures" => self.message(node),
             "api-key" => self.api_key(node),
+            "sns" => self.sns(node),
             "basic" => {
                 let members = self.object(node, "`scheme: basic`", &keys("schemeBasic"))?;
                 let at = Source::Header("authorization".to_owned());
@@ -210,6 +211,23 @@ impl Parser {
         let tolerance = self.tolerance(&members, TOLERANCE);
         let url = self.url(&members);
         Some(Verify::Message { wanted, secrets: self.secrets(&members, "secret")?, tolerance, url })
+    }
+
+    /// Amazon SNS. Anybody may have a topic: it is said which count.
+    fn sns(&mut self, node: &Node) -> Option<Verify> {
+        let members = self.object(node, "`scheme: sns`", &keys("schemeSns"))?;
+        let list = self.required(&members, "topics")?;
+        let topics = match &list.kind {
+            Kind::List(items) if !items.is_empty() => items.iter().filter_map(|item| self.text(item)).collect(),
+            _ => Vec::new(),
+        };
+        if topics.is_empty() || !topics.iter().all(|topic| topic.starts_with("arn:")) {
+            self.wrong(list, "a list of the ARNs of topics, such as ['arn:aws:sns:us-east-2:123456789012:orders']");
+            return None;
+        }
+        let topics = topics.into_iter().map(str::to_owned).collect();
+        let confirm = members.get("confirm").is_some_and(|node| self.is_true(node));
+        Some(Verify::Sns(Sns { topics, confirm }))
     }
 
     /// What the header is composed of: `value`, or a `prefix` before the signature.

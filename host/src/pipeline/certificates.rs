@@ -1,0 +1,151 @@
+//! Certificates that providers sign with, which are at their hosts: asked for once, and kept.
+//!
+//! Where they are is checked before anybody is asked (`rules::verify`), and TLS checks who answers. Who sends callbacks can name files
+//! that are not there: how often somebody is asked is limited.
+
+use ringback_outbound::flow::Sender;
+use ringback_records::callback::Request;
+use ringback_records::reply::Reply;
+use ringback_records::stop::Stop;
+use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
+use ringback_rules::verify::{Proof, Sns};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a certificate is kept without asking again.
+const FRESH: Duration = Duration::from_hours(24);
+/// Most that are kept.
+const CERTIFICATES_MAX: usize = 100;
+/// Most questions in a minute.
+const QUESTIONS_MAX: usize = 30;
+const MINUTE: Duration = Duration::from_mins(1);
+/// Time for an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A handle to the certificates. Cloning it is cheap and shares them.
+#[derive(Clone)]
+pub struct Certificates {
+    http: Sender,
+    known: Arc<Mutex<Known>>,
+    /// Held by who asks.
+    asking: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// By URL, with when it was asked for.
+    certificates: HashMap<String, (Instant, Arc<Vec<u8>>)>,
+    /// When somebody was asked.
+    questions: Vec<Instant>,
+}
+
+impl Known {
+    fn find(&self, url: &str) -> Option<Arc<Vec<u8>>> {
+        let (asked, pem) = self.certificates.get(url)?;
+        (asked.elapsed() < FRESH).then(|| Arc::clone(pem))
+    }
+
+    /// Whether somebody may be asked now; that is counted.
+    fn may_ask(&mut self) -> bool {
+        self.questions.retain(|asked| asked.elapsed() < MINUTE);
+        let may = self.questions.len() < QUESTIONS_MAX;
+        self.questions.extend(may.then(Instant::now));
+        may
+    }
+
+    fn keep(&mut self, url: &str, pem: &Arc<Vec<u8>>) {
+        if self.certificates.len() >= CERTIFICATES_MAX {
+            self.certificates.clear();
+        }
+        self.certificates.insert(url.to_owned(), (Instant::now(), Arc::clone(pem)));
+    }
+}
+
+impl Certificates {
+    pub fn new(http: Sender) -> Self {
+        Self { http, known: Arc::default(), asking: Arc::default() }
+    }
+
+    /// Whether a message of SNS is genuine.
+    ///
+    /// # Errors
+    ///
+    /// It is not (401), or its certificate cannot be had (503).
+    pub async fn verify(&self, sns: &Sns, request: &Request) -> Result<Proof, Stop> {
+        let message = sns.read(request)?;
+        let pem = self.find(&message.certificate_url).await?;
+        message.verify(&pem, Timestamp::now())
+    }
+
+    /// Confirms a subscription, where the trigger allows that; `None` for every other message.
+    ///
+    /// # Errors
+    ///
+    /// It could not be confirmed (503).
+    pub async fn confirm(&self, sns: &Sns, request: &Request) -> Option<Result<Reply, Stop>> {
+        let url = sns.confirm.then(|| sns.read(request).ok()?.subscribe_url).flatten()?;
+        let may_ask = lock(&self.known).may_ask();
+        let answer = match may_ask {
+            true => self.http.get(&url, TIMEOUT).await,
+            false => Err("there were too many questions a moment ago".to_owned()),
+        };
+        let confirmed = answer.map(|_| Reply::empty(200));
+        Some(confirmed.map_err(|reason| unavailable(format!("the subscription could not be confirmed: {reason}"))))
+    }
+
+    async fn find(&self, url: &str) -> Result<Arc<Vec<u8>>, Stop> {
+        let known = lock(&self.known).find(url);
+        if let Some(pem) = known {
+            return Ok(pem);
+        }
+        let _asking = self.asking.lock().await;
+        let (known, may_ask) = {
+            let mut table = lock(&self.known);
+            let known = table.find(url);
+            let may_ask = known.is_some() || table.may_ask();
+            (known, may_ask)
+        };
+        if let Some(pem) = known {
+            return Ok(pem);
+        }
+        if !may_ask {
+            return Err(unavailable(format!("more than {QUESTIONS_MAX} certificates were asked for in a minute")));
+        }
+        match self.http.get(url, TIMEOUT).await {
+            Ok(pem) => {
+                let pem = Arc::new(pem);
+                lock(&self.known).keep(url, &pem);
+                Ok(pem)
+            }
+            Err(reason) => {
+                tracing::warn!(url, reason, "a certificate could not be had");
+                Err(unavailable(format!("the certificate at {url} cannot be had: {reason}")))
+            }
+        }
+    }
+}
+
+fn unavailable(reason: String) -> Stop {
+    let said = "The callback cannot be verified at the moment.";
+    Stop::failed(503, "certificate_unavailable", said, reason).with_header("retry-after", "10")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CERTIFICATES_MAX, Known, QUESTIONS_MAX};
+    use std::sync::Arc;
+
+    #[test]
+    fn certificates_are_kept_and_questions_are_few() {
+        let mut known = Known::default();
+        assert_eq!((0..100).filter(|_| known.may_ask()).count(), QUESTIONS_MAX);
+        let pem = Arc::new(b"pem".to_vec());
+        for number in 0..=CERTIFICATES_MAX {
+            known.keep(&number.to_string(), &pem);
+        }
+        assert_eq!(known.certificates.len(), 1);
+        assert!(known.find("0").is_none() && known.find(&CERTIFICATES_MAX.to_string()).is_some());
+    }
+}

@@ -391,6 +391,7 @@ mod tests {
                 assert!(!help.is_empty(), "{path} {argument}");
                 let is_filter = help.starts_with("Only ");
                 let has_default = !argument.get_default_values().is_empty() || help.contains("[default: ");
+                let has_default = has_default || argument.is_required_set();
                 let takes_value = argument.get_action().takes_values() && !argument.is_positional();
                 assert!(
                     is_filter || has_default || !takes_value || NONE_IS_NOTHING.contains(&argument.get_id().as_str()),

@@ -322,8 +322,8 @@ impl Pipeline {
             passage.note(Stage::Verify, Verdict::Unproved, verified.proof().reason.clone());
         } else {
             passage.passed(Stage::Verify, verified.proof().reason.clone());
-            if let Verify::Sns(sns) = &trigger.verify
-                && let Some(answer) = self.certificates.confirm(sns, &passage.received.request).await
+            if let Verify::Certificate(by) = &trigger.verify
+                && let Some(answer) = self.certificates.confirm(by, &passage.received.request).await
             {
                 let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
                 return Ok(Admitted::Over(passage.answered_question(Stage::Verify, reply)));
@@ -367,7 +367,7 @@ impl Pipeline {
         }
         let verdict = match &trigger.verify {
             Verify::Plugin(call) => Some(self.ask_verifier(passage, call).await),
-            Verify::Sns(sns) => Some(self.certificates.verify(sns, &passage.received.request).await),
+            Verify::Certificate(by) => Some(self.certificates.verify(by, &passage.received.request).await),
             _ => None,
         };
         let received = Arc::clone(&passage.received);

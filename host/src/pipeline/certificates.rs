@@ -9,7 +9,7 @@ use ringback_records::reply::Reply;
 use ringback_records::stop::Stop;
 use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
-use ringback_rules::verify::{Proof, Sns};
+use ringback_rules::verify::{ByCertificate, Proof};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,13 +68,13 @@ impl Certificates {
         Self { http, known: Arc::default(), asking: Arc::default() }
     }
 
-    /// Whether a message of SNS is genuine.
+    /// Whether a message is genuine.
     ///
     /// # Errors
     ///
     /// It is not (401), or its certificate cannot be had (503).
-    pub async fn verify(&self, sns: &Sns, request: &Request) -> Result<Proof, Stop> {
-        let message = sns.read(request)?;
+    pub async fn verify(&self, by: &ByCertificate, request: &Request) -> Result<Proof, Stop> {
+        let message = by.read(request)?;
         let pem = self.find(&message.certificate_url).await?;
         message.verify(&pem, Timestamp::now())
     }
@@ -84,8 +84,8 @@ impl Certificates {
     /// # Errors
     ///
     /// It could not be confirmed (503).
-    pub async fn confirm(&self, sns: &Sns, request: &Request) -> Option<Result<Reply, Stop>> {
-        let url = sns.confirm.then(|| sns.read(request).ok()?.subscribe_url).flatten()?;
+    pub async fn confirm(&self, by: &ByCertificate, request: &Request) -> Option<Result<Reply, Stop>> {
+        let url = by.to_confirm(request)?;
         let may_ask = lock(&self.known).may_ask();
         let answer = match may_ask {
             true => self.http.get(&url, TIMEOUT).await,

@@ -1,4 +1,4 @@
-"""Makes host/crates/rules/src/verify/vectors.json: for each provider of the catalogue a callback that somebody else than ringback
+"""Makes vectors.json and paypal/vector.json in host/crates/rules/src/verify: for each provider of the catalogue a callback that somebody else than ringback
 signed. Where a provider publishes one, it is here as it is published, with its source. Where it does not, one is computed with
 Python's hmac from the recipe that the provider documents (`docs` of its row), written here a second time and not taken from the
 catalogue. Ed25519 is that of `cryptography`. Run it where that is installed; the tests read the file alone."""
@@ -6,9 +6,14 @@ catalogue. Ed25519 is that of `cryptography`. Run it where that is installed; th
 import base64
 import hashlib
 import hmac
+import datetime
 import json
 import pathlib
+import zlib
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -322,6 +327,28 @@ vector(
     '"name":"Test.txt"}}',
     "the tests of Box's libraries (box-node-sdk; Apache-2.0)", 1577862000,
 )
+
+# PayPal, whose certificates are PayPal's: one is made here. PyPI has no library of PayPal's that checks callbacks without asking it.
+key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "messageverificationcerts.paypal.com")])
+day = datetime.timedelta(days=1)
+now = datetime.datetime.fromtimestamp(T, datetime.timezone.utc)
+certificate = (
+    x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    .not_valid_before(now - day).not_valid_after(now + day).sign(key, hashes.SHA256())
+)
+signed = f"69cd13f0-d67a-11e5-baa3-778b53f4ae55|{DATE}|1JE4291016473214C|{zlib.crc32(BODY.encode())}"
+paypal = {
+    "certificate": certificate.public_bytes(Encoding.PEM).decode(), "webhook_id": "1JE4291016473214C", "at": T, "body": BODY,
+    "headers": {
+        "paypal-auth-algo": "SHA256withRSA",
+        "paypal-cert-url": "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77",
+        "paypal-transmission-id": signed.split("|")[0],
+        "paypal-transmission-time": DATE,
+        "paypal-transmission-sig": text(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())),
+    },
+}
+(HERE / "../../crates/rules/src/verify/paypal/vector.json").write_text(json.dumps(paypal, ensure_ascii=False, indent=2) + "\n")
 
 vectors.sort(key=lambda vector: vector["provider"])
 lines = ",\n".join(json.dumps(vector, ensure_ascii=False) for vector in vectors)

@@ -6,17 +6,20 @@ pub mod challenge;
 pub mod infer;
 mod key;
 mod message_signature;
+mod paypal;
 mod provider;
 mod recipe;
 mod sns;
 mod standard_webhooks;
 mod template;
 
+pub use certificate::{ByCertificate, CertifiedMessage};
 pub use key::KeyForm;
 pub use message_signature::{MessageAlgorithm, MessageSignature};
+pub use paypal::PayPal;
 pub use provider::{Provider, providers};
 pub use recipe::{Algorithm, Encoding, Recipe};
-pub use sns::{Sns, SnsMessage};
+pub use sns::Sns;
 pub use template::{Layout, PLACES, Part, Source};
 
 use crate::plugin_call::PluginCall;
@@ -71,8 +74,8 @@ pub enum Verify {
         tolerance: Duration,
         url: Option<String>,
     },
-    /// Amazon SNS, whose certificates are at its hosts.
-    Sns(Sns),
+    /// Amazon SNS and PayPal, whose certificates are at their hosts.
+    Certificate(ByCertificate),
     Plugin(PluginCall),
 }
 
@@ -100,7 +103,7 @@ impl Verify {
             | Self::CloudEvents { .. }
             | Self::Described { .. }
             | Self::Message { .. }
-            | Self::Sns(_)
+            | Self::Certificate(_)
             | Self::Plugin(_) => None,
         }
     }
@@ -121,7 +124,7 @@ impl Verify {
             | Self::Provider { secrets, .. }
             | Self::Described { secrets, .. }
             | Self::Message { secrets, .. } => secrets,
-            Self::None | Self::CloudEvents { .. } | Self::Sns(_) | Self::Plugin(_) => &[],
+            Self::None | Self::CloudEvents { .. } | Self::Certificate(_) | Self::Plugin(_) => &[],
         }
     }
 
@@ -136,13 +139,13 @@ impl Verify {
             Self::Provider { provider, .. } => provider.check_secret(value),
             Self::Described { recipe, .. } => recipe.check_secret(value),
             Self::Message { wanted, .. } => wanted.check_secret(value),
-            Self::None | Self::CloudEvents { .. } | Self::Sns(_) | Self::Plugin(_) => Ok(()),
+            Self::None | Self::CloudEvents { .. } | Self::Certificate(_) | Self::Plugin(_) => Ok(()),
         }
     }
 }
 
 /// The schemes that are no provider's.
-pub const DESCRIBED: [&str; 9] = [
+pub const DESCRIBED: [&str; 10] = [
     "none",
     "standard-webhooks",
     "cloudevents",
@@ -152,6 +155,7 @@ pub const DESCRIBED: [&str; 9] = [
     "api-key",
     "basic",
     "sns",
+    "paypal",
 ];
 
 /// The words that flows use for schemes.
@@ -231,7 +235,7 @@ pub fn verify(
         Verify::Plugin(call) => {
             verdict.unwrap_or_else(|| Err(not_genuine(format!("the plugin {} was not asked", call.plugin))))
         }
-        Verify::Sns(_) => verdict.unwrap_or_else(|| Err(not_genuine("nobody was asked for the certificate"))),
+        Verify::Certificate(_) => verdict.unwrap_or_else(|| Err(not_genuine("nobody was asked for the certificate"))),
     };
     verdict.map(|proof| Verified { callback, proof })
 }

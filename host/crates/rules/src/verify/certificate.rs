@@ -1,7 +1,91 @@
-//! X.509 certificates (RFC 5280), as far as they are needed of a server that was asked over TLS: whose, until when, and which key.
+//! Messages that name the certificate that they are signed by, and certificates (X.509, RFC 5280), as far as they are needed of a server that
+//! was asked over TLS: whose, until when, and which key.
 
+use super::paypal::PayPal;
+use super::sns::Sns;
+use super::{Proof, check_age, not_genuine};
+use aws_lc_rs::signature::{UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ringback_records::callback::Request;
+use ringback_records::stop::Stop;
+use ringback_records::time::Timestamp;
+use std::time::Duration;
+
+/// Who signs by certificates that are at its hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByCertificate {
+    Sns(Sns),
+    PayPal(PayPal),
+}
+
+impl ByCertificate {
+    /// Reads a message. What comes from elsewhere is refused here, before anybody is asked for a certificate.
+    ///
+    /// # Errors
+    ///
+    /// It is none that counts, or names a certificate elsewhere (401).
+    pub fn read(&self, request: &Request) -> Result<CertifiedMessage, Stop> {
+        match self {
+            Self::Sns(sns) => sns.read(request),
+            Self::PayPal(paypal) => paypal.read(request),
+        }
+    }
+
+    /// Where a subscription is confirmed, when the message asks for that and the trigger allows it.
+    pub fn to_confirm(&self, request: &Request) -> Option<String> {
+        match self {
+            Self::Sns(sns) if sns.confirm => sns.read(request).ok()?.subscribe_url,
+            _ => None,
+        }
+    }
+}
+
+/// A message of which it is not known yet who signed it.
+#[derive(Debug)]
+pub struct CertifiedMessage {
+    /// Where the certificate is: at a host of the provider.
+    pub certificate_url: String,
+    /// Where a subscription is confirmed, if this asks for that: at a host of the provider.
+    pub subscribe_url: Option<String>,
+    /// Whose certificates count.
+    pub(super) names: Vec<String>,
+    pub(super) id: String,
+    pub(super) time: String,
+    /// How far its time may be from now.
+    pub(super) tolerance: Duration,
+    pub(super) signed: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+    pub(super) algorithm: &'static dyn VerificationAlgorithm,
+}
+
+impl CertifiedMessage {
+    /// Whether the certificate that was found at its URL signed the message.
+    ///
+    /// # Errors
+    ///
+    /// It did not, is somebody else's, or does not count now (401).
+    pub fn verify(&self, pem: &[u8], now: Timestamp) -> Result<Proof, Stop> {
+        let url = &self.certificate_url;
+        let certificate =
+            Certificate::from_pem(pem).ok_or_else(|| not_genuine(format!("what is at {url} is no certificate")))?;
+        if !self.names.contains(&certificate.common_name) {
+            let name = certificate.common_name.escape_debug();
+            return Err(not_genuine(format!("the certificate is of `{name}`, which does not sign for that host")));
+        }
+        let second = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if !(certificate.not_before..=certificate.not_after).contains(&second) {
+            return Err(not_genuine("the certificate does not count now"));
+        }
+        let key = UnparsedPublicKey::new(self.algorithm, &certificate.public_key);
+        if key.verify(&self.signed, &self.signature).is_err() {
+            return Err(not_genuine("the signature of the message is not that of its certificate"));
+        }
+        check_age(&self.time, self.tolerance, now)?;
+        let reason = format!("the certificate of {} signed it", certificate.common_name);
+        Ok(Proof { delivery_id: Some(self.id.clone()), id_is_signed: true, reason, is_none: false })
+    }
+}
 
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;

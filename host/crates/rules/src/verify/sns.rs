@@ -1,17 +1,16 @@
 //! Amazon SNS: a message names the certificate that it is signed by, at a host of SNS. Anybody may have a topic, so a trigger says whose
 //! messages count.
 
-use super::certificate::Certificate;
-use super::{Proof, check_age, not_genuine};
+use super::certificate::CertifiedMessage;
+use super::not_genuine;
 use aws_lc_rs::signature::{
-    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ringback_records::callback::Request;
 use ringback_records::json;
 use ringback_records::stop::Stop;
-use ringback_records::time::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
 use url::Url;
@@ -28,20 +27,6 @@ pub struct Sns {
     pub confirm: bool,
 }
 
-/// A message of one of the topics, of which it is not known yet who signed it.
-#[derive(Debug)]
-pub struct SnsMessage {
-    /// Where the certificate is: at a host of SNS.
-    pub certificate_url: String,
-    /// Where a subscription is confirmed, if this asks for that: at a host of SNS.
-    pub subscribe_url: Option<String>,
-    id: String,
-    time: String,
-    signed: String,
-    signature: Vec<u8>,
-    algorithm: &'static dyn VerificationAlgorithm,
-}
-
 /// What is signed, in order, each with its name.
 const OF_NOTIFICATIONS: [&str; 6] = ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"];
 const OF_CONFIRMATIONS: [&str; 7] = ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
@@ -52,7 +37,7 @@ impl Sns {
     /// # Errors
     ///
     /// It is no message of one of the topics, or names a certificate elsewhere (401).
-    pub fn read(&self, request: &Request) -> Result<SnsMessage, Stop> {
+    pub fn read(&self, request: &Request) -> Result<CertifiedMessage, Stop> {
         let body: Value = json::from_slice(&request.body).map_err(|_| not_genuine("the body is not JSON"))?;
         let text = |name: &str| body.get(name).and_then(Value::as_str);
         let needed = |name: &str| text(name).ok_or_else(|| not_genuine(format!("the message has no `{name}`")));
@@ -81,52 +66,26 @@ impl Sns {
         }
         let certificate_url = needed("SigningCertURL")?;
         let is_file = |url: &Url| url.path().ends_with(".pem") && url.query().is_none();
-        if !host_of(certificate_url).is_some_and(|url| is_file(&url)) {
+        let host = host_of(certificate_url).filter(is_file).and_then(|url| url.host_str().map(str::to_owned));
+        let Some(host) = host else {
             return Err(not_genuine("`SigningCertURL` is not the https URL of a file at a host of SNS"));
-        }
+        };
         let subscribe_url = if asks { Some(needed("SubscribeURL")?) } else { None };
         if subscribe_url.is_some_and(|url| host_of(url).is_none()) {
             return Err(not_genuine("`SubscribeURL` is not an https URL at a host of SNS"));
         }
         let signature = STANDARD.decode(needed("Signature")?);
-        Ok(SnsMessage {
+        Ok(CertifiedMessage {
             certificate_url: certificate_url.to_owned(),
             subscribe_url: subscribe_url.map(str::to_owned),
+            names: names_at(&host),
             id: needed("MessageId")?.to_owned(),
             time: needed("Timestamp")?.to_owned(),
-            signed,
+            tolerance: TOLERANCE,
+            signed: signed.into_bytes(),
             signature: signature.map_err(|_| not_genuine("the `Signature` of the message is not base64"))?,
             algorithm,
         })
-    }
-}
-
-impl SnsMessage {
-    /// Whether the certificate that was found at its URL signed the message.
-    ///
-    /// # Errors
-    ///
-    /// It did not, is somebody else's, or does not count now (401).
-    pub fn verify(&self, pem: &[u8], now: Timestamp) -> Result<Proof, Stop> {
-        let certificate =
-            Certificate::from_pem(pem).ok_or_else(|| not_genuine("what `SigningCertURL` has is no certificate"))?;
-        let url = host_of(&self.certificate_url);
-        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
-        if !names_at(host).contains(&certificate.common_name) {
-            let name = certificate.common_name.escape_debug();
-            return Err(not_genuine(format!("the certificate is of `{name}`, which does not sign for {host}")));
-        }
-        let second = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if !(certificate.not_before..=certificate.not_after).contains(&second) {
-            return Err(not_genuine("the certificate does not count now"));
-        }
-        let key = UnparsedPublicKey::new(self.algorithm, &certificate.public_key);
-        if key.verify(self.signed.as_bytes(), &self.signature).is_err() {
-            return Err(not_genuine("the `Signature` of the message is not that of its certificate"));
-        }
-        check_age(&self.time, TOLERANCE, now)?;
-        let reason = format!("the certificate of {} signed it", certificate.common_name);
-        Ok(Proof { delivery_id: Some(self.id.clone()), id_is_signed: true, reason, is_none: false })
     }
 }
 

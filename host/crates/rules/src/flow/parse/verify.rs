@@ -5,8 +5,8 @@ use crate::flow::document::{Kind, Node};
 use crate::flow::schema::keys;
 use crate::suggest::suggest;
 use crate::verify::{
-    self, Algorithm, Encoding, KeyForm, Layout, MessageAlgorithm, MessageSignature, Part, Provider, Recipe, Source,
-    Verify,
+    self, Algorithm, ByCertificate, Encoding, KeyForm, Layout, MessageAlgorithm, MessageSignature, Part, PayPal,
+    Provider, Recipe, Sns, Source, Verify,
 };
 use ringback_records::plugin::Role;
 use serde_json::Value;
@@ -80,6 +80,11 @@ impl Parser {
             "http-message-signatures" => self.message(node),
             "api-key" => self.api_key(node),
             "sns" => self.sns(node),
+            "paypal" => {
+                let members = self.object(node, "`scheme: paypal`", &keys("schemePaypal"))?;
+                let webhook_id = self.required(&members, "webhook_id").and_then(|node| self.text(node))?.to_owned();
+                Some(Verify::Certificate(ByCertificate::PayPal(PayPal { webhook_id })))
+            }
             "basic" => {
                 let members = self.object(node, "`scheme: basic`", &keys("schemeBasic"))?;
                 let at = Source::Header("authorization".to_owned());
@@ -227,7 +232,7 @@ impl Parser {
         }
         let topics = topics.into_iter().map(str::to_owned).collect();
         let confirm = members.get("confirm").is_some_and(|node| self.is_true(node));
-        Some(Verify::Sns(Sns { topics, confirm }))
+        Some(Verify::Certificate(ByCertificate::Sns(Sns { topics, confirm })))
     }
 
     /// What the header is composed of: `value`, or a `prefix` before the signature.

@@ -591,7 +591,7 @@ fn commands_of(arguments: &[&str]) -> Vec<String> {
 /// shows anything of them, as text and as JSON. JSON says all the same what it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_terminals_obey_is_shown_by_no_command() {
-    const OTHERS: [&str; 42] = [
+    const OTHERS: [&str; 45] = [
         "serve",
         "backup",
         "restore",
@@ -618,6 +618,10 @@ async fn what_terminals_obey_is_shown_by_no_command() {
         "callback tail",
         "execution cancel",
         "execution retry",
+        // What the binary itself says, and words about callbacks.
+        "verify list",
+        "verify show",
+        "verify infer",
         "secret set",
         "secret retire",
         "secret remove",

@@ -320,7 +320,7 @@ async fn a_recipe_is_inferred_from_recorded_callbacks() {
         (json!({ "secret": "SHOP", "callbacks": ["nothing"] }), 404),
         (json!({ "secret": "SHOP", "callbacks": ["0199c1c4-52b6-7e6c-8f5a-0d6c6f3f2a11"] }), 404),
         (json!({ "secret": "NOBODY", "callbacks": ids }), 404),
-        (json!({ "secret": "SHOP", "callbacks": ids, "other": 1 }), 400),
+        (json!({ "secret": "SHOP", "callbacks": ids, "other": 1 }), 422),
     ] {
         assert_eq!(infer(body.clone()).await.0, status, "{body}");
     }

@@ -15,7 +15,8 @@ use ringback_rules::parse::{Parse, Parsed, Pick, parse, pick_fields};
 use ringback_rules::redact::{Lists, Names};
 use ringback_rules::vault::Vault;
 use ringback_rules::verify::{
-    Encoding, Layout, Part, Provider, Recipe, Source, Verified, Verify, challenge, providers, verify,
+    ByCertificate, Encoding, KeyForm, Layout, MessageAlgorithm, MessageSignature, Part, PayPal, Provider, Recipe, Sns,
+    Source, Verified, Verify, challenge, providers, verify,
 };
 use ringback_rules::{face, path, reply, sample};
 use serde_json::Value;
@@ -93,6 +94,11 @@ pub fn signature_headers(input: &[u8]) {
         };
         Verify::Described { recipe: Box::new(recipe), secrets: named(name), tolerance, url: None }
     };
+    let message = |name: &str| {
+        let (algorithm, key) = (MessageAlgorithm::HmacSha256, KeyForm::Text);
+        let wanted = MessageSignature { algorithm, key, covered: Vec::new() };
+        Verify::Message { wanted, secrets: named(name), tolerance, url: None }
+    };
     let standard = |name: &str| Verify::StandardWebhooks { secrets: named(name), tolerance };
     let check = |scheme: &Verify| {
         let asked = challenge::unsigned(scheme, &callback, &secrets);
@@ -106,11 +112,17 @@ pub fn signature_headers(input: &[u8]) {
         assert!(check(&provider(known, "EMPTY")).1.is_err(), "an empty secret proves something");
         assert!(check(&provider(known, "NONE")).1.is_err(), "a missing secret proves something");
     }
-    for scheme in [&standard as &dyn Fn(&str) -> Verify, &described] {
+    for scheme in [&standard as &dyn Fn(&str) -> Verify, &described, &message] {
         let _ = check(&scheme("S"));
         let _ = check(&scheme("STANDARD"));
         assert!(check(&scheme("EMPTY")).1.is_err(), "an empty secret proves something");
         assert!(check(&scheme("NONE")).1.is_err(), "a missing secret proves something");
+    }
+    let sns = ByCertificate::Sns(Sns { topics: named("arn:a"), confirm: true });
+    for by in [sns, ByCertificate::PayPal(PayPal { webhook_id: "id".to_owned() })] {
+        let pem = &callback.request.body;
+        let _ = by.read(&callback.request).and_then(|message| message.verify(pem, callback.request.received_at));
+        let _ = by.to_confirm(&callback.request);
     }
     let _ = check(&Verify::CloudEvents { origins: named("*") });
 }

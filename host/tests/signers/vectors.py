@@ -251,6 +251,19 @@ vector("discord", public.hex(), {"x-signature-ed25519": signature.hex(), "x-sign
 signature = private.sign(f"{T}|{BODY}".encode())
 vector("telnyx", text(public), {"telnyx-signature-ed25519": text(signature), "telnyx-timestamp": str(T)})
 
+# Tokens with a hash of the body.
+def token(claims):
+    part = lambda value: base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+    signed = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode()) + "." + part(json.dumps(claims).encode())
+    return signed + "." + part(mac(signed).digest())
+
+
+digest = hashlib.sha256(BODY.encode())
+vector("netlify", S, {"x-webhook-signature": token({"iss": "netlify", "sha256": digest.hexdigest()})})
+vector("livekit", S, {"authorization": token({"iss": "key", "nbf": T, "exp": T + 300, "sha256": text(digest.digest())})})
+claims = {"iss": "Vonage", "iat": T, "jti": "delivery-1", "payload_hash": digest.hexdigest()}
+vector("vonage", S, {"authorization": "Bearer " + token(claims)})
+
 # What is published.
 standard = {"id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "timestamp": "1614265330"}
 standard["signature"] = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

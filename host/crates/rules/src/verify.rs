@@ -4,6 +4,7 @@ mod adyen;
 mod certificate;
 pub mod challenge;
 pub mod infer;
+mod jwt_hash;
 mod key;
 mod message_signature;
 mod paypal;

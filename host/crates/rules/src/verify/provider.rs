@@ -2,6 +2,7 @@
 
 use super::adyen;
 use super::challenge::Challenge;
+use super::jwt_hash::JwtHash;
 use super::key::{KeyForm, are_equal};
 use super::recipe::{Algorithm, Encoding, Recipe};
 use super::standard_webhooks;
@@ -49,6 +50,8 @@ enum Form {
     MicrosoftGraph,
     /// A keyed hash of some fields of each notification in the body.
     Adyen,
+    /// A token with a hash of the body.
+    Jwt(JwtHash),
 }
 
 /// A line of the file. What it leaves out is HMAC-SHA256 over the body, in hexadecimal, under the secret's own bytes.
@@ -90,6 +93,8 @@ enum Scheme {
     StandardWebhooks,
     MicrosoftGraph,
     Adyen,
+    /// `at` has the token, `value` what is before it, and `signed` names the claim.
+    Jwt,
 }
 
 /// The rows, in the order of the manual: that of their names.
@@ -110,6 +115,7 @@ impl Provider {
             Scheme::StandardWebhooks => Form::StandardWebhooks,
             Scheme::MicrosoftGraph => Form::MicrosoftGraph,
             Scheme::Adyen => Form::Adyen,
+            Scheme::Jwt => Form::Jwt(jwt(&row).ok_or_else(|| wrong("the token is not described".to_owned()))?),
             Scheme::Recipe => Form::Recipe(recipe(&row).map_err(wrong)?),
         };
         let tolerance = row.tolerance_seconds.map_or(Duration::from_mins(5), Duration::from_secs);
@@ -141,14 +147,14 @@ impl Provider {
     pub fn recipe(&self) -> Option<&Recipe> {
         match &self.form {
             Form::Recipe(recipe) => Some(recipe),
-            Form::StandardWebhooks | Form::MicrosoftGraph | Form::Adyen => None,
+            Form::StandardWebhooks | Form::MicrosoftGraph | Form::Adyen | Form::Jwt(_) => None,
         }
     }
 
     fn signs_time(&self) -> bool {
         match &self.form {
             Form::Recipe(recipe) => recipe.signs_time(),
-            Form::StandardWebhooks => true,
+            Form::StandardWebhooks | Form::Jwt(_) => true,
             Form::MicrosoftGraph | Form::Adyen => false,
         }
     }
@@ -161,7 +167,7 @@ impl Provider {
     pub fn signs_body(&self) -> bool {
         match &self.form {
             Form::Recipe(recipe) => recipe.signs_body(),
-            Form::StandardWebhooks => true,
+            Form::StandardWebhooks | Form::Jwt(_) => true,
             Form::MicrosoftGraph | Form::Adyen => false,
         }
     }
@@ -171,6 +177,7 @@ impl Provider {
         match &self.form {
             Form::StandardWebhooks => "Standard Webhooks, by `webhook-…` or `svix-…` headers".to_owned(),
             Form::MicrosoftGraph => "the secret as `clientState` of every notification".to_owned(),
+            Form::Jwt(jwt) => format!("`{}`: a JWT by HS256, whose `{}` is SHA-256 of the body", jwt.at, jwt.claim),
             Form::Adyen => {
                 "`additionalData.hmacSignature` of every notification: HMAC-SHA256 of eight of its fields".to_owned()
             }
@@ -207,7 +214,7 @@ impl Provider {
         match &self.form {
             Form::Recipe(recipe) => recipe.check_secret(secret),
             Form::StandardWebhooks => standard_webhooks::check_secret(secret),
-            Form::MicrosoftGraph => Ok(()),
+            Form::MicrosoftGraph | Form::Jwt(_) => Ok(()),
             Form::Adyen => KeyForm::Hex.bytes(secret).map(drop),
         }
     }
@@ -240,8 +247,14 @@ impl Provider {
             Form::StandardWebhooks => standard_webhooks::verify_as(&callback.request, secrets, tolerance, now),
             Form::MicrosoftGraph => microsoft_graph(&callback.request, secrets),
             Form::Adyen => adyen::verify(&callback.request, secrets),
+            Form::Jwt(jwt) => jwt.verify(&callback.request, secrets, tolerance, now),
         }
     }
+}
+
+fn jwt(row: &Row) -> Option<JwtHash> {
+    let at = Source::parse(row.at.first()?).ok()?;
+    Some(JwtHash { at, prefix: row.value.unwrap_or_default(), claim: row.signed?, encoding: row.encoding })
 }
 
 fn recipe(row: &Row) -> Result<Recipe, String> {

@@ -528,6 +528,41 @@ fn every_notification_of_adyen_is_signed_by_its_fields() {
     with(&twice.replace("ITEM", item)).unwrap();
 }
 
+/// A token says by what it is signed, and is believed in nothing.
+#[test]
+fn a_token_counts_for_its_body_and_its_time() {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ringback_records::name::hex;
+    let hash = hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"{}").as_ref());
+    let check = |header: &str, claims: &str| {
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let tag = URL_SAFE_NO_PAD.encode(sign(Algorithm::Sha256, b"hush", &[signed.as_bytes()]));
+        let token = format!("Bearer {signed}.{tag}");
+        check(&provider("vonage"), callback(&[("authorization", &token)], b"{}"), &[("S", "hush")])
+    };
+    let hs256 = r#"{"alg":"HS256"}"#;
+    let claims = |more: &str| format!("{{\"payload_hash\":\"{hash}\"{more}}}");
+    for (header, claims, expected) in [
+        (r#"{"alg":"none"}"#, claims(""), "not signed by HS256"),
+        (r#"{"alg":"RS256"}"#, claims(""), "not signed by HS256"),
+        (r#"{"alg":"HS256","crit":["b64"]}"#, claims(""), "not signed by HS256"),
+        ("[]", claims(""), "is no JWT"),
+        ("{", claims(""), "is no JWT"),
+        (hs256, "{}".to_owned(), "another body's hash"),
+        (hs256, r#"{"payload_hash":"00"}"#.to_owned(), "another body's hash"),
+        (hs256, claims(&format!(",\"exp\":{}", NOW - 301)), "has expired"),
+        (hs256, claims(",\"exp\":\"never\""), "that is no time"),
+        (hs256, claims(&format!(",\"nbf\":{}", NOW + 301)), "not valid yet"),
+        (hs256, claims(&format!(",\"iat\":{}", NOW - 301)), "301 s old"),
+    ] {
+        let stop = check(header, &claims).unwrap_err();
+        assert_eq!((stop.problem.status, stop.reason.contains(expected)), (401, true), "{claims}: {}", stop.reason);
+    }
+    let verified = check(hs256, &claims(&format!(",\"iat\":{NOW},\"jti\":\"d\""))).unwrap();
+    assert_eq!(verified.proof().delivery_id.as_deref(), Some("d"));
+}
+
 /// What cannot be a secret of the scheme is known before the first callback.
 #[test]
 fn a_secret_of_another_form_is_told() {

@@ -367,6 +367,7 @@ impl Pipeline {
         }
         let verdict = match &trigger.verify {
             Verify::Plugin(call) => Some(self.ask_verifier(passage, call).await),
+            Verify::Plaid(plaid) => Some(self.certificates.verify_plaid(plaid, &passage.received, &self.secrets).await),
             Verify::Certificate(by) => Some(self.certificates.verify(by, &passage.received.request).await),
             _ => None,
         };

@@ -1,15 +1,17 @@
-//! Certificates that providers sign with, which are at their hosts: asked for once, and kept.
+//! Certificates and keys that providers sign with, which are at their hosts: asked for once, and kept.
 //!
 //! Where they are is checked before anybody is asked (`rules::verify`), and TLS checks who answers. Who sends callbacks can name files
 //! that are not there: how often somebody is asked is limited.
 
 use ringback_outbound::flow::Sender;
-use ringback_records::callback::Request;
+use ringback_records::callback::{Callback, Request};
 use ringback_records::reply::Reply;
 use ringback_records::stop::Stop;
 use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
-use ringback_rules::verify::{ByCertificate, Proof};
+use ringback_rules::vault::{SecretValue, Vault};
+use ringback_rules::verify::{ByCertificate, Plaid, Proof, secret_values};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,6 +25,8 @@ const QUESTIONS_MAX: usize = 30;
 const MINUTE: Duration = Duration::from_mins(1);
 /// Time for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How far the time of a token of Plaid's may be from now.
+const PLAID_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// A handle to the certificates. Cloning it is cheap and shares them.
 #[derive(Clone)]
@@ -75,8 +79,33 @@ impl Certificates {
     /// It is not (401), or its certificate cannot be had (503).
     pub async fn verify(&self, by: &ByCertificate, request: &Request) -> Result<Proof, Stop> {
         let message = by.read(request)?;
-        let pem = self.find(&message.certificate_url).await?;
+        let url = &message.certificate_url;
+        let pem = self.find(url, self.http.get(url, TIMEOUT)).await?;
         message.verify(&pem, Timestamp::now())
+    }
+
+    /// Whether a callback of Plaid's is genuine: it is asked for the key that a token names, with the secrets of the client.
+    ///
+    /// # Errors
+    ///
+    /// It is not (401), a secret is missing (500), or the key cannot be had (503).
+    pub async fn verify_plaid(&self, plaid: &Plaid, callback: &Callback, secrets: &Vault) -> Result<Proof, Stop> {
+        let token = plaid.read(&callback.request)?;
+        let now = Timestamp::now();
+        let secret = |name: &String| {
+            let found = secret_values(secrets, callback, std::slice::from_ref(name), now)?;
+            let newest = found.first().map(SecretValue::bytes).unwrap_or_default();
+            Ok::<_, Stop>(String::from_utf8_lossy(newest).into_owned())
+        };
+        let (client_id, secret) = (secret(&plaid.client_id)?, secret(&plaid.secret)?);
+        let id = token.key_id().unwrap_or_default();
+        let url = format!("{}/webhook_verification_key/get", plaid.url);
+        let body = json!({ "client_id": client_id, "secret": secret, "key_id": id });
+        // What one client is told counts for that one alone.
+        let place = format!("{url} {id} {} {} {}", callback.workspace, callback.environment, plaid.client_id);
+        let answer = self.find(&place, self.http.post(&url, &body, TIMEOUT)).await?;
+        let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        token.verify(&answer["key"], &callback.request, PLAID_TOLERANCE, now)
     }
 
     /// Confirms a subscription, where the trigger allows that; `None` for every other message.
@@ -95,15 +124,16 @@ impl Certificates {
         Some(confirmed.map_err(|reason| unavailable(format!("the subscription could not be confirmed: {reason}"))))
     }
 
-    async fn find(&self, url: &str) -> Result<Arc<Vec<u8>>, Stop> {
-        let known = lock(&self.known).find(url);
+    /// What is known by a name, or what somebody answers who is asked.
+    async fn find(&self, name: &str, ask: impl Future<Output = Result<Vec<u8>, String>>) -> Result<Arc<Vec<u8>>, Stop> {
+        let known = lock(&self.known).find(name);
         if let Some(pem) = known {
             return Ok(pem);
         }
         let _asking = self.asking.lock().await;
         let (known, may_ask) = {
             let mut table = lock(&self.known);
-            let known = table.find(url);
+            let known = table.find(name);
             let may_ask = known.is_some() || table.may_ask();
             (known, may_ask)
         };
@@ -111,17 +141,18 @@ impl Certificates {
             return Ok(pem);
         }
         if !may_ask {
-            return Err(unavailable(format!("more than {QUESTIONS_MAX} certificates were asked for in a minute")));
+            return Err(unavailable(format!("there were more than {QUESTIONS_MAX} questions in a minute")));
         }
-        match self.http.get(url, TIMEOUT).await {
+        match ask.await {
             Ok(pem) => {
                 let pem = Arc::new(pem);
-                lock(&self.known).keep(url, &pem);
+                lock(&self.known).keep(name, &pem);
                 Ok(pem)
             }
             Err(reason) => {
-                tracing::warn!(url, reason, "a certificate could not be had");
-                Err(unavailable(format!("the certificate at {url} cannot be had: {reason}")))
+                let (place, _) = name.split_once(' ').unwrap_or((name, ""));
+                tracing::warn!(place, reason, "what a provider signs with could not be had");
+                Err(unavailable(format!("what {place} has cannot be had: {reason}")))
             }
         }
     }

@@ -374,3 +374,80 @@ async fn a_message_of_sns_is_not_accepted_without_its_certificate() {
     assert!([401, 503].contains(&unknown.status().as_u16()), "{}", unknown.status());
     nothing_started(&server).await;
 }
+
+/// Plaid signs by keys that it tells to its clients: each is asked for once.
+#[tokio::test]
+async fn plaid_is_asked_for_the_key_that_a_token_names() {
+    use aws_lc_rs::digest::{SHA256, digest};
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::sync::{Arc, Mutex};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let point = pair.public_key().as_ref();
+    let [x, y] = [&point[1..33], &point[33..]].map(|half| URL_SAFE_NO_PAD.encode(half));
+    let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let answering = Arc::clone(&asked);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plaid = listener.local_addr().unwrap().to_string();
+    let answer = move |axum::Json(question): axum::Json<Value>| {
+        let (id, right) =
+            (question["key_id"].clone(), question["secret"] == "hush" && question["client_id"] == "agreed");
+        answering.lock().unwrap().push(question);
+        let known = right && id == "key-1";
+        let key = json!({ "kid": id, "kty": "EC", "crv": "P-256", "alg": "ES256", "x": x, "y": y, "expired_at": null });
+        let status = if known { 200 } else { 400 };
+        async move { (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(json!({ "key": key }))) }
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    let here = plaid.clone();
+    let server = TestServer::start_with(|config| config.http_private_hosts = vec![here]).await;
+    server.set_secret("S", "hush").await;
+    server.set_secret("C", "agreed").await;
+    let verify = format!("{{ scheme: plaid, client_id: C, secret: S, url: 'http://{plaid}/' }}");
+    let url = server.deploy(&format!("flow: hook\nsteps:\n  - trigger: Hook\n    verify: {verify}\n")).await;
+    let hash = |body: &str| {
+        let hash = digest(&SHA256, body.as_bytes());
+        hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let token = |head: Value, claims: Value| {
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(head), part(claims));
+        let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    };
+    let head = || json!({ "alg": "ES256", "kid": "key-1", "typ": "JWT" });
+    let claims = |body: &str| json!({ "iat": seconds_now(), "request_body_sha256": hash(body) });
+    let post = async |token: &str, body: &str| {
+        let request = server.call(Method::POST, &url).header("plaid-verification", token);
+        let request = request.header("content-type", "application/json").body(body.to_owned());
+        request.send().await.unwrap().status().as_u16()
+    };
+    let body = "{\"webhook_type\":\"ITEM\"}";
+    let old = json!({ "iat": seconds_now() - 301, "request_body_sha256": hash(body) });
+    for (token, expected) in [
+        (String::new(), 401),
+        ("a.b.c".to_owned(), 401),
+        (token(json!({ "alg": "none", "kid": "key-1" }), claims(body)), 401),
+        (token(json!({ "alg": "HS256", "kid": "key-1" }), claims(body)), 401),
+        (token(json!({ "alg": "ES256" }), claims(body)), 401),
+        (token(json!({ "alg": "ES256", "kid": "../other" }), claims(body)), 401),
+    ] {
+        assert_eq!(post(&token, body).await, expected, "{token}");
+    }
+    assert!(asked.lock().unwrap().is_empty(), "nobody is asked for what is no token");
+    for (token, expected) in [
+        (token(head(), claims(body)), 202),
+        (token(head(), claims("{}")), 401),
+        (token(head(), old), 401),
+        (token(head(), json!({ "request_body_sha256": hash(body) })), 401),
+        (token(head(), claims(body)) + "A", 401),
+    ] {
+        assert_eq!(post(&token, body).await, expected, "{token}");
+    }
+    assert_eq!(post(&token(head(), claims(body)), "{}").await, 401);
+    assert_eq!(asked.lock().unwrap().len(), 1, "it was asked once");
+    // A key that it does not know: it cannot be said who signed.
+    assert_eq!(post(&token(json!({ "alg": "ES256", "kid": "key-2" }), claims(body)), body).await, 503);
+}

@@ -100,13 +100,31 @@ impl Sender {
     ///
     /// It was not answered with 200, in words.
     pub async fn get(&self, url: &str, timeout: Duration) -> Result<Vec<u8>, String> {
+        self.ask(url, None, timeout).await
+    }
+
+    /// Gets what another system tells who asks with a JSON body, by the same rules.
+    ///
+    /// # Errors
+    ///
+    /// It was not answered with 200, in words.
+    pub async fn post(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<Vec<u8>, String> {
+        self.ask(url, Some(body), timeout).await
+    }
+
+    async fn ask(&self, url: &str, body: Option<&serde_json::Value>, timeout: Duration) -> Result<Vec<u8>, String> {
         let url: reqwest::Url = url.parse().map_err(|error| format!("the URL is not valid: {error}"))?;
         self.check(&url).map_err(|error| error.to_string())?;
         let (host, with_port) = host_and_port(&url);
         if url.scheme() != "https" && !self.private.contains(&host) && !self.private.contains(&with_port) {
             return Err("it must be https".to_owned());
         }
-        let request = self.client().map_err(|error| error.to_string())?.get(url).timeout(timeout);
+        let client = self.client().map_err(|error| error.to_string())?;
+        let request = match body {
+            None => client.get(url),
+            Some(body) => client.post(url).json(body),
+        };
+        let request = request.timeout(timeout);
         let mut response = request.send().await.map_err(|error| unreachable(&error).to_string())?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(format!("the answer was {}", response.status().as_u16()));

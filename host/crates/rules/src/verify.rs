@@ -15,6 +15,7 @@ mod standard_webhooks;
 mod template;
 
 pub use certificate::{ByCertificate, CertifiedMessage};
+pub use jwt_hash::{Plaid, PlaidToken};
 pub use key::KeyForm;
 pub use message_signature::{MessageAlgorithm, MessageSignature};
 pub use paypal::PayPal;
@@ -77,6 +78,8 @@ pub enum Verify {
     },
     /// Amazon SNS and PayPal, whose certificates are at their hosts.
     Certificate(ByCertificate),
+    /// Plaid, which is asked for its keys.
+    Plaid(Plaid),
     Plugin(PluginCall),
 }
 
@@ -105,6 +108,7 @@ impl Verify {
             | Self::Described { .. }
             | Self::Message { .. }
             | Self::Certificate(_)
+            | Self::Plaid(_)
             | Self::Plugin(_) => None,
         }
     }
@@ -125,7 +129,7 @@ impl Verify {
             | Self::Provider { secrets, .. }
             | Self::Described { secrets, .. }
             | Self::Message { secrets, .. } => secrets,
-            Self::None | Self::CloudEvents { .. } | Self::Certificate(_) | Self::Plugin(_) => &[],
+            Self::None | Self::CloudEvents { .. } | Self::Certificate(_) | Self::Plaid(_) | Self::Plugin(_) => &[],
         }
     }
 
@@ -140,13 +144,13 @@ impl Verify {
             Self::Provider { provider, .. } => provider.check_secret(value),
             Self::Described { recipe, .. } => recipe.check_secret(value),
             Self::Message { wanted, .. } => wanted.check_secret(value),
-            Self::None | Self::CloudEvents { .. } | Self::Certificate(_) | Self::Plugin(_) => Ok(()),
+            Self::None | Self::CloudEvents { .. } | Self::Certificate(_) | Self::Plaid(_) | Self::Plugin(_) => Ok(()),
         }
     }
 }
 
 /// The schemes that are no provider's.
-pub const DESCRIBED: [&str; 10] = [
+pub const DESCRIBED: [&str; 11] = [
     "none",
     "standard-webhooks",
     "cloudevents",
@@ -157,6 +161,7 @@ pub const DESCRIBED: [&str; 10] = [
     "basic",
     "sns",
     "paypal",
+    "plaid",
 ];
 
 /// The words that flows use for schemes.
@@ -236,7 +241,9 @@ pub fn verify(
         Verify::Plugin(call) => {
             verdict.unwrap_or_else(|| Err(not_genuine(format!("the plugin {} was not asked", call.plugin))))
         }
-        Verify::Certificate(_) => verdict.unwrap_or_else(|| Err(not_genuine("nobody was asked for the certificate"))),
+        Verify::Certificate(_) | Verify::Plaid(_) => {
+            verdict.unwrap_or_else(|| Err(not_genuine("nobody was asked for the key")))
+        }
     };
     verdict.map(|proof| Verified { callback, proof })
 }

@@ -411,7 +411,7 @@ impl Parser {
     }
 
     /// The name of a secret, which is noted.
-    fn secret_name(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn secret_name(&mut self, node: &Node) -> Option<String> {
         let name = self.text(node)?.to_owned();
         if !ringback_records::secret::is_name(&name) {
             self.mistakes.push(node.mistake(format!(

@@ -5,7 +5,7 @@ use crate::flow::document::{Kind, Node};
 use crate::flow::schema::keys;
 use crate::suggest::suggest;
 use crate::verify::{
-    self, Algorithm, ByCertificate, Encoding, KeyForm, Layout, MessageAlgorithm, MessageSignature, Part, PayPal,
+    self, Algorithm, ByCertificate, Encoding, KeyForm, Layout, MessageAlgorithm, MessageSignature, Part, PayPal, Plaid,
     Provider, Recipe, Sns, Source, Verify,
 };
 use ringback_records::plugin::Role;
@@ -80,6 +80,16 @@ impl Parser {
             "http-message-signatures" => self.message(node),
             "api-key" => self.api_key(node),
             "sns" => self.sns(node),
+            "plaid" => {
+                let members = self.object(node, "`scheme: plaid`", &keys("schemePlaid"))?;
+                let client_id = self.required(&members, "client_id").and_then(|node| self.secret_name(node));
+                let secret = self.required(&members, "secret").and_then(|node| self.secret_name(node));
+                let url = match members.get("url") {
+                    Some(_) => self.url(&members)?.trim_end_matches('/').to_owned(),
+                    None => "https://production.plaid.com".to_owned(),
+                };
+                Some(Verify::Plaid(Plaid { client_id: client_id?, secret: secret?, url }))
+            }
             "paypal" => {
                 let members = self.object(node, "`scheme: paypal`", &keys("schemePaypal"))?;
                 let webhook_id = self.required(&members, "webhook_id").and_then(|node| self.text(node))?.to_owned();

@@ -25,14 +25,14 @@ const FIELDS: [&str; 8] = [
 
 /// Every notification must be signed, as all of them become data.
 pub(super) fn verify(request: &Request, secrets: &[SecretValue]) -> Result<Proof, Stop> {
+    let body: Value = json::from_slice(&request.body).map_err(|_| not_genuine("the body is not JSON"))?;
+    let items = body.get("notificationItems").and_then(Value::as_array).filter(|items| !items.is_empty());
+    let items = items.ok_or_else(|| not_genuine("the body has no list `notificationItems`"))?;
     let keys: Vec<SecretValue> = secrets
         .iter()
         .map(|secret| KeyForm::Hex.bytes(secret.bytes()).map(|key| SecretValue::new(key.into_owned())))
         .collect::<Result<_, _>>()
         .map_err(|reason| secret_unusable(&reason))?;
-    let body: Value = json::from_slice(&request.body).map_err(|_| not_genuine("the body is not JSON"))?;
-    let items = body.get("notificationItems").and_then(Value::as_array).filter(|items| !items.is_empty());
-    let items = items.ok_or_else(|| not_genuine("the body has no list `notificationItems`"))?;
     for item in items {
         let item = item.get("NotificationRequestItem").unwrap_or(&Value::Null);
         let signature = item.pointer("/additionalData/hmacSignature").and_then(Value::as_str);

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Most callbacks that are looked at.
 pub const SAMPLES_MAX: usize = 20;
 /// Most bytes that are hashed.
-const HASHED_MAX: u64 = 512 << 20;
+const HASHED_MAX: u64 = 256 << 20;
 /// Shortest secret that is taken for found when a header equals it: 128 bits.
 const EQUAL_BYTES_MIN: usize = 16;
 /// Longest header value that is looked at.

@@ -1,6 +1,6 @@
 //! Providers setting up a URL: their questions are answered, and nothing starts.
 
-use crate::support::TestServer;
+use crate::support::{BINARY, TestServer};
 use aws_lc_rs::hmac;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -298,7 +298,7 @@ async fn a_secret_of_another_form_is_refused_when_it_is_set_or_deployed() {
 }
 
 /// From recorded callbacks to the block that explains them; the secret is in no answer.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recipe_is_inferred_from_recorded_callbacks() {
     let (server, url) = server("none").await;
     server.set_secret("SHOP", "hush").await;
@@ -327,6 +327,14 @@ async fn a_recipe_is_inferred_from_recorded_callbacks() {
     let found = infer(json!({ "secret": "SHOP", "callbacks": ids })).await;
     let verify = "{ scheme: hmac, secret: SHOP, header: x-shop-mac, value: 'mac={signature}' }";
     assert_eq!(found, (200, json!({ "verify": verify, "providers": [], "is_confirmed": true, "words": [] })));
+    let names: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
+    let (said, code) = ringback(&server, &[&["verify", "infer", "--secret", "SHOP"], &names[..]].concat());
+    assert_eq!((said.trim(), code), (&*format!("verify: {verify}"), Some(0)));
+    let (said, code) = ringback(&server, &["verify", "infer", "--secret", "S", names[0]]);
+    assert_eq!(
+        (said.lines().next_back(), code),
+        (Some("verify: { scheme: hmac, secret: S, header: x-shop-mac, value: 'mac={signature}' }"), Some(0))
+    );
     let url = server.deploy(&format!("flow: shop\nsteps:\n  - trigger: T\n    verify: {verify}\n")).await;
     let request = server.call(Method::POST, &url).header("x-shop-mac", format!("mac={}", signature("{}")));
     assert_eq!(
@@ -450,4 +458,39 @@ async fn plaid_is_asked_for_the_key_that_a_token_names() {
     assert_eq!(asked.lock().unwrap().len(), 1, "it was asked once");
     // A key that it does not know: it cannot be said who signed.
     assert_eq!(post(&token(json!({ "alg": "ES256", "kid": "key-2" }), claims(body)), body).await, 503);
+}
+
+/// What a command prints, on either output, and its exit code.
+fn ringback(server: &TestServer, arguments: &[&str]) -> (String, Option<i32>) {
+    let mut command = std::process::Command::new(BINARY);
+    let command = command.args(arguments).env_clear().env("RINGBACK_SERVER", &server.admin);
+    let output = command.env("RINGBACK_DATA", server.data()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8(said).unwrap(), output.status.code())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_catalogue_is_shown_by_the_command_line() {
+    let server = TestServer::start().await;
+    let (list, code) = ringback(&server, &["verify", "list"]);
+    assert_eq!(code, Some(0), "{list}");
+    for name in ["SCHEME", "zoom", "Zoom", "endpoint.url_validation", "HMAC-SHA256 of v0:{timestamp}:{body}"] {
+        assert!(list.contains(name), "{name}");
+    }
+    let (json, _) = ringback(&server, &["--json", "verify", "list"]);
+    let known: Value = serde_json::from_str(&json).unwrap();
+    let known = known.as_array().unwrap();
+    assert!(known.len() >= 60 && list.lines().count() == known.len() + 1, "{}", known.len());
+    // What is shown can be deployed.
+    for provider in known {
+        let (name, verify) = (provider["name"].as_str().unwrap(), provider["verify"].as_str().unwrap());
+        let flow = format!("flow: hook\nsteps:\n  - trigger: Hook\n    verify: {verify}\n");
+        let (status, body) = server.try_deploy(&flow).await;
+        assert!(status.is_success(), "{name}: {body}");
+    }
+    let (zoom, code) = ringback(&server, &["verify", "show", "zoom"]);
+    assert_eq!(code, Some(0), "{zoom}");
+    assert!(zoom.ends_with("\nverify: { scheme: zoom, secret: NAME }\n"), "{zoom}");
+    let (unknown, code) = ringback(&server, &["verify", "show", "zom"]);
+    assert!(code == Some(1) && unknown.contains("there is no provider zom (did you mean `zoom`?)"), "{unknown}");
 }

@@ -1,9 +1,10 @@
 //! The log and its index behind the contract: reads here, writes through the one writer.
 
-use super::index::{Index, Scan, Slot};
+use super::index::{Index, Scan};
 use super::journal::{self, Advanced};
 use super::log::{KEY_BYTES_MAX, Log};
 use super::open::Lock;
+use super::slot::Slot;
 use super::writer::{Operation, Writer};
 use super::{ClaimPage, Due, DueKey, DuePage, Page, StoreError, Write, key};
 use crate::planted::{Fault, is_planted};

@@ -2,7 +2,9 @@
 //! sled in large portions by a thread of its own. sled need not be durable for anything to be acknowledged: the index
 //! knows up to where it contains the log, and the rest is read from the log again when the store is opened.
 
+use super::blocks::{Blocks, Entry};
 use super::log::{End, Log, LogError, Position};
+use super::slot::Slot;
 use super::{StoreError, key};
 use ringback_records::sync::lock;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,74 +20,18 @@ const PORTION_TIME: Duration = Duration::from_millis(500);
 const WAITING_KEYS_MAX: usize = 4 * PORTION_KEYS;
 /// How far the thread that writes to sled steps back for others.
 const NICENESS: i32 = 5;
-/// Keys of one sled batch: after each, whoever waits for the processor has it. Fewer cost more for each key.
-const BATCH_KEYS: usize = 128;
+/// Values of one sled batch: after each, whoever waits for the processor has it. Fewer cost more for each of them.
+const BATCH_VALUES: usize = 64;
 /// Keys that a scan takes at a time, under the lock: few at first, since many want no more.
 const SCAN_KEYS: usize = 128;
 const FIRST_SCAN_KEYS: usize = 8;
 /// Under this key sled says up to where it contains the log.
 const CONTAINED: &[u8] = b"\0contained";
-const SLOT_FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
-/// Bytes of a slot in sled. Up to 22 of them sled keeps in place instead of in an allocation of their own, and its leaves
-/// are copied for every key that is added to them.
-const SLOT_BYTES: usize = 21;
-
-/// What the index knows of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
-    pub(super) revision: u32,
-    pub(super) at: Position,
-    pub(super) length: u32,
-}
-
-impl Slot {
-    pub(super) fn new(revision: u32, at: Position, value: &[u8]) -> Self {
-        Self { revision, at, length: u32::try_from(value.len()).unwrap_or(u32::MAX) }
-    }
-
-    /// Bytes in the log, nearly: without the header of the record.
-    fn weight(&self, key: &[u8]) -> u64 {
-        key.len() as u64 + u64::from(self.length)
-    }
-
-    fn encode(&self, key: &[u8]) -> Vec<u8> {
-        // A segment has 64 MiB, or one frame of at most a gigabyte.
-        let offset = u32::try_from(self.at.offset).unwrap_or(u32::MAX);
-        let mut bytes = Vec::with_capacity(SLOT_BYTES);
-        bytes.push(SLOT_FORMAT);
-        for field in [self.revision, self.at.segment, offset, self.length] {
-            bytes.extend_from_slice(&field.to_be_bytes());
-        }
-        let crc = checksum(key, &bytes);
-        bytes.extend_from_slice(&crc.to_be_bytes());
-        bytes
-    }
-
-    fn decode(key: &[u8], bytes: &[u8]) -> Result<Self, String> {
-        let bytes: &[u8; SLOT_BYTES] = bytes.try_into().map_err(|_| "its slot has the wrong size")?;
-        let (fields, crc) = bytes.split_last_chunk::<4>().ok_or("its slot is too short")?;
-        if checksum(key, fields) != u32::from_be_bytes(*crc) {
-            return Err("the checksum of its slot is wrong".to_owned());
-        }
-        let [format, r0, r1, r2, r3, s0, s1, s2, s3, o0, o1, o2, o3, l0, l1, l2, l3, ..] = *bytes;
-        if format != SLOT_FORMAT {
-            return Err(format!("its slot has the format {format}, but this version reads {SLOT_FORMAT}"));
-        }
-        Ok(Self {
-            revision: u32::from_be_bytes([r0, r1, r2, r3]),
-            at: Position {
-                segment: u32::from_be_bytes([s0, s1, s2, s3]),
-                offset: u32::from_be_bytes([o0, o1, o2, o3]).into(),
-            },
-            length: u32::from_be_bytes([l0, l1, l2, l3]),
-        })
-    }
-}
-
-fn checksum(key: &[u8], bytes: &[u8]) -> u32 {
+fn checksum(bytes: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(key);
+    crc.update(CONTAINED);
     crc.update(bytes);
     crc.finalize()
 }
@@ -115,19 +61,19 @@ struct Contained {
 impl Contained {
     fn encode(self) -> Vec<u8> {
         let Self { end: End { position, frame }, live_bytes } = self;
-        let mut bytes = vec![SLOT_FORMAT];
+        let mut bytes = vec![FORMAT];
         bytes.extend_from_slice(&position.segment.to_be_bytes());
         bytes.extend_from_slice(&position.offset.to_be_bytes());
         bytes.extend_from_slice(&frame.unwrap_or_default().to_be_bytes());
         bytes.extend_from_slice(&live_bytes.to_be_bytes());
-        let crc = checksum(CONTAINED, &bytes);
+        let crc = checksum(&bytes);
         bytes.extend_from_slice(&crc.to_be_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (bytes, crc) = bytes.split_last_chunk::<4>()?;
-        if checksum(CONTAINED, bytes) != u32::from_be_bytes(*crc) {
+        if checksum(bytes) != u32::from_be_bytes(*crc) {
             return None;
         }
         let (format, rest) = bytes.split_first()?;
@@ -137,7 +83,7 @@ impl Contained {
         let (live_bytes, rest) = rest.split_first_chunk()?;
         let position = Position { segment: u32::from_be_bytes(*segment), offset: u64::from_be_bytes(*offset) };
         let frame = Some(u64::from_be_bytes(*frame)).filter(|frame| *frame > 0);
-        (*format == SLOT_FORMAT && rest.is_empty())
+        (*format == FORMAT && rest.is_empty())
             .then(|| Self { end: End { position, frame }, live_bytes: u64::from_be_bytes(*live_bytes) })
     }
 }
@@ -145,6 +91,7 @@ impl Contained {
 /// The index of a log.
 pub(super) struct Index {
     db: sled::Db,
+    blocks: Blocks,
     database_file: File,
     log: Arc<Log>,
     waiting: RwLock<Waiting>,
@@ -172,6 +119,7 @@ impl Index {
         let waiting = Waiting { active: Changes::new(), frozen: None, end: contained.end, since: None };
         let portions = Portions { contained, wanted: 0, done: 0, closing: false, closed: false, failure: None };
         let index = Self {
+            blocks: Blocks::new(db.clone()),
             db,
             database_file,
             log,
@@ -180,6 +128,11 @@ impl Index {
             changed: Condvar::new(),
         };
         (index, known)
+    }
+
+    /// Whether sled holds an index of a version before there were blocks.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.db.get(CONTAINED).ok().flatten().is_some_and(|bytes| bytes.first() == Some(&(FORMAT - 1)))
     }
 
     /// Adds changes whose records are durable in the log, in a frame that begins at `end`. Reading the log again from there,
@@ -281,31 +234,31 @@ impl Index {
             self.waiting.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
             return Ok(contained);
         }
-        let failed = |error: sled::Error| format!("the index could not be written: {error}");
+        let failed = |error: &dyn std::fmt::Display| format!("the index could not be written: {error}");
         let mut batch = sled::Batch::default();
-        for (count, (key, slot)) in frozen.iter().enumerate() {
-            if count > 0 && count % BATCH_KEYS == 0 {
+        let mut changes = frozen.iter().peekable();
+        let mut values = 0;
+        while changes.peek().is_some() {
+            let merged = self.blocks.merge(&mut changes, &mut batch).inspect_err(|error| {
+                if matches!(error, StoreError::Damaged { .. }) {
+                    // The next start makes it again from the log.
+                    let _ = self.db.remove(CONTAINED);
+                }
+            });
+            let merged = merged.map_err(|error| failed(&error))?;
+            contained.live_bytes = (contained.live_bytes + merged.added).saturating_sub(merged.removed);
+            values += merged.writes;
+            if values >= BATCH_VALUES || merged.is_cut {
                 // The end stays behind: reading the log again changes nothing.
                 batch.insert(CONTAINED, contained.encode());
-                self.db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
+                self.db.apply_batch(std::mem::take(&mut batch)).map_err(|error| failed(&error))?;
                 std::thread::yield_now();
-            }
-            if let Some(old) = self.db.get(key).map_err(failed)?
-                && let Ok(old) = Slot::decode(key, &old)
-            {
-                contained.live_bytes = contained.live_bytes.saturating_sub(old.weight(key));
-            }
-            match slot {
-                Some(slot) => {
-                    contained.live_bytes += slot.weight(key);
-                    batch.insert(key.as_slice(), slot.encode(key));
-                }
-                None => batch.remove(key.as_slice()),
+                values = 0;
             }
         }
         contained.end = end;
         batch.insert(CONTAINED, contained.encode());
-        self.db.apply_batch(batch).map_err(failed)?;
+        self.db.apply_batch(batch).map_err(|error| failed(&error))?;
         self.waiting.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
         Ok(contained)
     }
@@ -368,8 +321,7 @@ impl Index {
         if let Some(slot) = self.changed(key) {
             return Ok(slot);
         }
-        let bytes = self.db.get(key).map_err(|error| StoreError::Read(error.to_string()))?;
-        bytes.map(|bytes| Slot::decode(key, &bytes).map_err(|problem| StoreError::damaged(key, problem))).transpose()
+        self.blocks.get(key)
     }
 
     /// The value of a key.
@@ -396,6 +348,11 @@ impl Index {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn damage(&self, key: &[u8]) {
+        self.db.insert(key, &[FORMAT; 30]).map(drop).unwrap_or_default();
+    }
+
     /// Keys from `start` on and before `end`, in order, or backwards.
     pub(super) fn scan(&self, start: Vec<u8>, end: Vec<u8>, backwards: bool) -> Scan<'_> {
         Scan { index: self, start, end, backwards, keys: FIRST_SCAN_KEYS, found: VecDeque::new(), done: false }
@@ -415,12 +372,12 @@ pub(super) struct Scan<'i> {
     backwards: bool,
     /// How many it takes next.
     keys: usize,
-    found: VecDeque<(Vec<u8>, Slot)>,
+    found: VecDeque<Entry>,
     done: bool,
 }
 
 impl Iterator for Scan<'_> {
-    type Item = Result<(Vec<u8>, Slot), StoreError>;
+    type Item = Result<Entry, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.found.is_empty() && !self.done {
@@ -457,19 +414,11 @@ impl Scan<'_> {
             };
             waiting.frozen.as_deref().into_iter().chain([&waiting.active]).map(of).collect()
         };
-        let sled = self.index.db.range(self.start.clone()..self.end.clone());
-        let take = |rows: &mut dyn Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>| {
-            rows.take(keys).collect::<sled::Result<Vec<_>>>()
-        };
-        let sled = if self.backwards { take(&mut sled.rev()) } else { take(&mut { sled }) };
-        let sled = sled.map_err(|error| StoreError::Read(error.to_string()))?;
+        let sled = self.index.blocks.page(&self.start, &self.end, keys, self.backwards)?;
         if sled.len() == keys {
-            limits.extend(sled.last().map(|(key, _)| key.to_vec()));
+            limits.extend(sled.last().map(|(key, _)| key.clone()));
         }
-        for (key, bytes) in sled {
-            let slot = Slot::decode(&key, &bytes).map_err(|problem| StoreError::damaged(&key, problem))?;
-            merged.insert(key.to_vec(), Some(slot));
-        }
+        merged.extend(sled.into_iter().map(|(key, slot)| (key, Some(slot))));
         for changes in changed {
             if changes.len() == keys {
                 limits.extend(changes.last().map(|(key, _)| key.clone()));

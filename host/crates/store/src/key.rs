@@ -85,6 +85,12 @@ pub(super) const KINDS: [u8; 29] = [
     LAST_UNORDERED,
 ];
 
+/// Whether keys of this kind that are made one after the other are neighbours, mostly.
+pub(super) fn is_in_order_of_time(key: &[u8]) -> bool {
+    const KINDS: [u8; 9] = [CALLBACK, EXECUTION, JOURNAL, RUNNING, DUE, MAILBOX, WAIT, CALLBACK_BY, EXECUTION_BY];
+    key.first().is_some_and(|kind| KINDS.contains(kind))
+}
+
 /// What the keys of a kind begin with in a workspace.
 pub(super) fn of_workspace(kind: u8, workspace: &Name) -> Vec<u8> {
     key(kind, workspace, &[])

@@ -6,6 +6,7 @@
 //! `store/` knows how records are laid out.
 
 mod backup;
+mod blocks;
 mod cleaner;
 mod contract;
 mod counts;
@@ -23,6 +24,7 @@ mod open;
 pub mod planted;
 mod recent;
 mod retention;
+mod slot;
 mod tail;
 mod verify;
 mod writer;

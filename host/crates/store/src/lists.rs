@@ -1,8 +1,8 @@
 //! Lists, newest first: in which order records are looked at, and how far one page goes.
 
 use super::engine::{Engine, parse, put};
-use super::index::Slot;
 use super::recent::Place;
+use super::slot::Slot;
 use super::writer::Operation;
 use super::{CallbackFilter, ExecutionFilter, Page, Store, StoreError, TicketFilter, journal, key};
 use ringback_records::journal::{Status, Summary};

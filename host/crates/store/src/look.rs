@@ -2,7 +2,7 @@
 //! Whoever answers callers reads no disk, and a look that does costs one change of threads, however much it looks at.
 
 use super::engine::{Engine, Seen, parse};
-use super::index::Slot;
+use super::slot::Slot;
 use super::{Store, StoreError, key};
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::outcome::CallbackRecord;

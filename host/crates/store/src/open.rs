@@ -3,8 +3,9 @@
 
 use super::StoreOptions;
 use super::engine::Engine;
-use super::index::{Changes, Index, Slot};
+use super::index::{Changes, Index};
 use super::log::{Appender, End, Log, LogError, Position, Scanned};
+use super::slot::Slot;
 use super::writer::Writer;
 use crate::planted::{Fault, is_planted};
 use ringback_records::file::{sync_directory, write_durably};
@@ -57,17 +58,27 @@ pub(super) fn open(directory: &Path, options: StoreOptions) -> Result<Engine, Op
     // Before sled is opened: opening it writes.
     mark_opened(&store).map_err(unusable)?;
     sync_directory(directory).map_err(unusable)?;
+    let read_again = || {
+        read(&index_directory, &log, cache_bytes).map_err(|failure| match failure {
+            Failure::Index(problem) => OpenError::unusable(directory, &problem),
+            Failure::Outdated => OpenError::unusable(directory, &"its new index is that of an earlier version"),
+            Failure::Log(error) => log_error(directory, error),
+        })
+    };
     let (index, end) = match read(&index_directory, &log, cache_bytes) {
         Ok(read) => read,
+        Err(Failure::Log(error)) => return Err(log_error(directory, error)),
         Err(Failure::Index(problem)) => {
             tracing::warn!(%problem, "the index cannot be used; making it again");
             set_aside(&index_directory).map_err(unusable)?;
-            read(&index_directory, &log, cache_bytes).map_err(|failure| match failure {
-                Failure::Index(problem) => OpenError::unusable(directory, &problem),
-                Failure::Log(error) => log_error(directory, error),
-            })?
+            read_again()?
         }
-        Err(Failure::Log(error)) => return Err(log_error(directory, error)),
+        Err(Failure::Outdated) => {
+            tracing::info!("the index is that of an earlier version; making it again");
+            let aside = set_aside(&index_directory).map_err(unusable)?;
+            std::fs::remove_dir_all(aside).map_err(unusable)?;
+            read_again()?
+        }
     };
     let appender = Appender::open(Arc::clone(&log), end).map_err(unusable)?;
     let index = Arc::new(index);
@@ -87,6 +98,8 @@ pub(super) fn closed(directory: &Path) {
 enum Failure {
     /// The index is of no use, but the log may be.
     Index(String),
+    /// Another version of ringback made the index.
+    Outdated,
     Log(LogError),
 }
 
@@ -112,6 +125,7 @@ fn read(directory: &Path, log: &Arc<Log>, cache_bytes: u64) -> Result<(Index, En
         }
         Some(contained) => contained,
         None if is_new => log.start(),
+        None if index.is_outdated() => return Err(Failure::Outdated),
         None => return Err(Failure::Index("it does not say up to where it contains the log".to_owned())),
     };
     let started = Instant::now();
@@ -167,7 +181,7 @@ fn boot_id() -> String {
 }
 
 /// Keeps one earlier index for who wants to see what was wrong with it.
-fn set_aside(index: &Path) -> io::Result<()> {
+fn set_aside(index: &Path) -> io::Result<PathBuf> {
     let aside = index.with_extension("set-aside");
     match std::fs::remove_dir_all(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -175,7 +189,7 @@ fn set_aside(index: &Path) -> io::Result<()> {
     }
     match std::fs::rename(index, &aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        _ => Ok(aside),
     }
 }
 

@@ -231,6 +231,27 @@ async fn what_is_needed_no_more_is_given_back_and_the_rest_stays() {
     check(&Store::open(directory.path(), OPTIONS).unwrap()).await;
 }
 
+/// Whoever reads a damaged part of the index is told; when it is to be changed, the process ends, and the next one makes the index again.
+#[tokio::test]
+async fn a_damaged_index_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 3, true).await;
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    let index = &store.engine.index;
+    let key = key::state(&workspace(), &workspace(), "a0");
+    assert!(index.get(&key).unwrap().is_some());
+    index.damage(&key);
+    assert!(matches!(store.state(&workspace(), &workspace(), "a0").await, Err(StoreError::Damaged { .. })));
+    store.commit(state("a0", b"new")).await.unwrap();
+    let failure = index.checkpoint().unwrap_err();
+    assert!(failure.contains("checksum"), "{failure}");
+    assert!(store.commit(state("a1", b"new")).await.is_err(), "nothing is promised any more");
+    drop(store);
+    let store = Store::open(directory.path(), OPTIONS).unwrap();
+    assert_eq!(store.state(&workspace(), &workspace(), "a0").await.unwrap().as_deref(), Some(b"new".as_slice()));
+    assert_eq!(store.verify().unwrap().problem_count, 0);
+}
+
 /// Pages of what is in memory, on its way to sled and in sled, with keys that are gone in each.
 #[tokio::test]
 async fn a_list_is_whole_and_in_order_wherever_its_records_are() {

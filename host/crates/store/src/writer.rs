@@ -5,8 +5,9 @@
 //! what was durable. A failed fsync is never tried again, since the pages it lost look clean afterwards.
 
 use super::StoreError;
-use super::index::{Changes, Index, Slot};
+use super::index::{Changes, Index};
 use super::log::{Appender, End, Frame, Position, RECORD_HEADER, Record};
+use super::slot::Slot;
 use crate::planted::{Fault, is_planted};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};

@@ -17,6 +17,7 @@ pub mod redact;
 pub mod redirect;
 pub mod reply;
 pub mod sample;
+pub mod schema;
 pub mod script;
 pub mod suggest;
 pub mod ticket_request;

@@ -47,6 +47,7 @@ pub async fn condition_calls(
         body: Bytes::from_static(body),
         unread: None,
         received_at: Timestamp::now(),
+        remote_address: None,
     };
     let callback = Callback {
         id: CallbackId::new(),
@@ -54,6 +55,8 @@ pub async fn condition_calls(
         environment: Name::default_name(),
         request,
         base_url: String::new(),
+        site: None,
+        claims: None,
     };
     let data_value = serde_json::from_slice(body)?;
     let subject = Subject {

@@ -1,7 +1,7 @@
 //! Whether a callback counts: asks what the trigger says, plugins among it.
 
 use crate::catalogue::plugins::Plugins;
-use ringback_plugin::{CallError, Subject};
+use ringback_plugin::{CallError, Decided, Subject};
 use ringback_records::plugin::Role;
 use ringback_records::stop::Stop;
 use ringback_records::trace::PluginUse;
@@ -49,9 +49,10 @@ pub fn evaluate<'a>(condition: &'a Condition, scope: &'a Scope<'a>, asking: &'a 
                 let Asking { plugins, subject, uses } = asking;
                 let told = |error: CallError| error.stop(Role::Condition);
                 let version = plugins.called(&subject.workspace, call, Role::Condition).await.map_err(told)?;
-                let holds = version.evaluate(subject, &config, uses).await.map_err(told)?;
+                let Decided { holds, reason } = version.evaluate(subject, &config, uses).await.map_err(told)?;
                 let who = call.script().map_or_else(|| format!("plugin {}", call.plugin), |_| "script".to_owned());
-                Decision::new(holds, format!("the {who} says {holds}"))
+                let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                Decision::new(holds, format!("the {who} says {holds}{why}"))
             }
             Condition::Not(condition) => {
                 let decision = evaluate(condition, scope, asking).await?;

@@ -56,12 +56,14 @@ fn request(input: &[u8]) -> Option<Request> {
         body: Bytes::copy_from_slice(rest),
         unread: None,
         received_at: Timestamp::from_millis(NOW * 1000),
+        remote_address: None,
     })
 }
 
 fn callback(request: Request) -> Arc<Callback> {
     let (workspace, environment) = (Name::default_name(), Name::default_name());
-    Arc::new(Callback { id: CallbackId::new(), workspace, environment, request, base_url: "https://a.example".into() })
+    let (id, base_url) = (CallbackId::new(), "https://a.example".into());
+    Arc::new(Callback { id, workspace, environment, request, base_url, site: None, claims: None })
 }
 
 fn named(name: &str) -> Vec<String> {

@@ -139,8 +139,8 @@ impl Pipeline {
         };
         let Route { workspace, flow, trigger, face, callback: of, .. } = route;
         let request = without_credentials(request, face);
-        let callback =
-            Callback { id: CallbackId::new(), workspace, environment, request, base_url: self.public_url.clone() };
+        let (id, base_url) = (CallbackId::new(), self.public_url.clone());
+        let callback = Callback { id, workspace, environment, request, base_url, site: None, claims: None };
         let passage = self.passage(callback, Place { flow, trigger, face, ticket: None }, Origin::Caller);
         let (end, passage) = match self.pass(passage).await {
             Ok(done) => done,
@@ -188,7 +188,10 @@ impl Pipeline {
     }
 
     fn passage(&self, callback: impl Into<Arc<Callback>>, place: Place, origin: Origin) -> Passage {
-        let callback = callback.into();
+        let mut callback = callback.into();
+        if callback.site.is_none() {
+            Arc::make_mut(&mut callback).site = place.flow.site(place.trigger);
+        }
         let vars = self.environments.vars(&callback.workspace, &callback.environment);
         let (environment_made_at, flow_made_at) = match &origin {
             // It has been accepted into the environment and by the flow that were there when it came.
@@ -405,7 +408,8 @@ impl Pipeline {
         let told = |error: CallError| error.stop(Role::Verifier);
         let version = self.plugins.called(&subject.workspace, call, Role::Verifier).await.map_err(told)?;
         match version.verify(&subject, &config, &mut passage.uses).await.map_err(told)? {
-            VerifierVerdict::Accepted { delivery_id, subject } => {
+            VerifierVerdict::Accepted { delivery_id, subject, claims } => {
+                passage.claimed(claims);
                 let who = subject.map(|who| format!(" from {who}")).unwrap_or_default();
                 let reason = format!("the plugin {} accepted it{who}", call.plugin);
                 Ok(Proof { delivery_id, reason, ..Proof::default() })

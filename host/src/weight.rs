@@ -1,10 +1,13 @@
 //! How long a flow keeps a thread: one that computes for long is noticed, and runs where it gives way to others.
 
+use ringback_records::callback::Site;
+use ringback_records::name::Name;
 use ringback_rules::flow::Flow;
 use rustix::time::{ClockId, clock_gettime};
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -17,12 +20,23 @@ const SHORT_TIMES: u32 = 256;
 #[derive(Debug)]
 pub struct LoadedFlow {
     flow: Flow,
+    /// Of each trigger, for callbacks.
+    sites: Vec<Arc<Site>>,
     pub weight: Weight,
 }
 
 impl From<Flow> for LoadedFlow {
     fn from(flow: Flow) -> Self {
-        Self { flow, weight: Weight::default() }
+        let site = |id: &Name| Arc::new(Site { flow: flow.name.clone(), trigger: id.clone() });
+        let sites = flow.triggers.iter().map(|trigger| site(&trigger.id)).collect();
+        Self { flow, sites, weight: Weight::default() }
+    }
+}
+
+impl LoadedFlow {
+    /// What a callback comes for that is for this trigger.
+    pub fn site(&self, trigger: usize) -> Option<Arc<Site>> {
+        self.sites.get(trigger).cloned()
     }
 }
 

@@ -6,7 +6,7 @@ use wit_parser::{Resolve, TypeDefKind, WorldItem};
 
 /// Checks the package of the current version.
 pub fn check() -> Result<()> {
-    let directory = root().join("wit/0.1.1");
+    let directory = root().join("wit/1.0.0");
     let mut resolve = Resolve::new();
     let (package, _) =
         resolve.push_dir(&directory).with_context(|| format!("{} does not parse", directory.display()))?;

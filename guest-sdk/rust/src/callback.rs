@@ -29,6 +29,27 @@ impl Callback<'_> {
         self.host.received_at()
     }
 
+    /// The name of the environment that it came into.
+    pub fn environment(&self) -> String {
+        self.host.environment()
+    }
+
+    /// The name of the flow that it came for; `None` for a ticket without one.
+    pub fn flow(&self) -> Option<String> {
+        self.host.flow()
+    }
+
+    /// The id of the trigger that it came for; `None` for a ticket without a flow.
+    pub fn trigger(&self) -> Option<String> {
+        self.host.trigger()
+    }
+
+    /// The IP address that the request came from, of a proxy where there is one in between; `None` when it is not known any
+    /// more.
+    pub fn remote_address(&self) -> Option<String> {
+        self.host.remote_address()
+    }
+
     /// The HTTP method in upper case.
     pub fn method(&self) -> String {
         self.host.method()
@@ -65,8 +86,8 @@ impl Callback<'_> {
     }
 
     /// The size of the body in bytes.
-    pub fn body_size(&self) -> u64 {
-        self.host.body_size()
+    pub fn body_size(&self) -> usize {
+        self.host.body_size() as usize
     }
 
     /// The raw body.
@@ -81,6 +102,11 @@ impl Callback<'_> {
     /// `not-text` when the body is not UTF-8.
     pub fn text(&self) -> Result<String, Failure> {
         Ok(self.host.text()?)
+    }
+
+    /// What the verifier learned of it; `None` when it says nothing, or is not done yet.
+    pub fn claims(&self) -> Option<Value> {
+        decode(&self.host.claims()?).ok()
     }
 
     /// The parsed data.

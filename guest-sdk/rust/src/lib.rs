@@ -1,21 +1,21 @@
 //! Write ringback plugins as plain Rust functions.
 //!
-//! A plugin plays one or more roles. For each role, write one function and name it in one macro line:
+//! A plugin plays one or more roles. For each role, write one function, and name them all in one [`plugin!`]:
 //!
-//! | role | function | macro |
-//! | --- | --- | --- |
-//! | verifier: proves who called | `fn(&Callback, Config) -> Result<Verdict, Failure>` | [`verifier!`] |
-//! | parser: turns the body into data | `fn(&Callback, Config) -> Result<Value, Failure>` | [`parser!`] |
-//! | condition: decides whether a callback counts | `fn(&Callback, Option<&Execution>, Config) -> Result<bool, Failure>` | [`condition!`] |
-//! | step: does one piece of work in a flow | `fn(&Execution, Config) -> Result<Value, Failure>` | [`step!`] |
-//! | responder: builds the answer | `fn(&Callback, Option<&Execution>, Config) -> Result<Reply, Failure>` | [`responder!`] |
+//! | role | function |
+//! | --- | --- |
+//! | `verifier`: proves who called | `fn(&Callback, Config) -> Result<Verdict, Failure>` |
+//! | `parser`: turns the body into data | `fn(&Callback, Config) -> Result<Value, Failure>` |
+//! | `condition`: decides whether a callback counts | `fn(&Callback, Option<&Execution>, Config) -> Result<bool, Failure>`, or a [`Decision`] with its reason |
+//! | `step`: does one piece of work in a flow | `fn(&Execution, Config) -> Result<Value, Failure>` |
+//! | `responder`: builds the answer | `fn(&Callback, Option<&Execution>, Config) -> Result<Reply, Failure>` |
 //!
 //! `Config` is any type that implements [`serde::Deserialize`]: it is read from the flow's `with:`, and checked when
 //! the flow is deployed. Validate values in its `Deserialize` (for example with `#[serde(try_from = "…")]`) and a
-//! mistake is reported with its line before any callback arrives.
+//! mistake is reported with its line and column before any callback arrives.
 //!
 //! ```
-//! use ringback_guest::{Callback, Execution, Failure, condition};
+//! use ringback_guest::{Callback, Decision, Execution, Failure, plugin};
 //!
 //! #[derive(serde::Deserialize)]
 //! #[serde(deny_unknown_fields)]
@@ -23,17 +23,23 @@
 //!     minimum: f64,
 //! }
 //!
-//! fn large_orders(callback: &Callback, _: Option<&Execution>, config: Config) -> Result<bool, Failure> {
-//!     let total = callback.select("$.order.total")?;
-//!     Ok(total.first().and_then(|value| value.as_f64()).is_some_and(|total| total >= config.minimum))
+//! fn large_orders(callback: &Callback, _: Option<&Execution>, config: Config) -> Result<Decision, Failure> {
+//!     let totals = callback.select("$.order.total")?;
+//!     Ok(match totals.first().and_then(|value| value.as_f64()) {
+//!         Some(total) => (total >= config.minimum).into(),
+//!         None => Decision::no("the order has no total"),
+//!     })
 //! }
 //!
-//! condition!(large_orders);
+//! plugin! { condition: large_orders }
 //!
 //! // The function is tested without a host:
 //! let callback = ringback_guest::testing::callback().body(r#"{"order": {"total": 120}}"#).build();
-//! assert!(large_orders(&callback, None, Config { minimum: 100.0 }).unwrap());
+//! assert!(large_orders(&callback, None, Config { minimum: 100.0 }).unwrap().holds);
 //! ```
+//!
+//! A `schema:` in [`plugin!`] lets editors complete `with:`, and the host check it without calling the plugin; `vectors:` are
+//! cases that are run when the plugin is uploaded.
 //!
 //! Build a crate of type `cdylib` with `cargo build --release --target wasm32-unknown-unknown` (or `wasm32-wasip2`),
 //! and upload the `.wasm` file with `ringback plugin push NAME FILE`.
@@ -65,7 +71,7 @@ pub mod testing;
 pub use callback::Callback;
 pub use execution::Execution;
 pub use failure::Failure;
-pub use role::{Proof, Reply, Verdict};
+pub use role::{Decision, Proof, Reply, Schemas, Verdict};
 pub use serde_json::{Value, json};
 
 /// What the macros need; not part of the interface for authors.
@@ -73,6 +79,7 @@ pub use serde_json::{Value, json};
 pub mod internal {
     #[cfg(target_arch = "wasm32")]
     pub use crate::bindings;
+    pub use crate::role::functions;
     #[cfg(target_arch = "wasm32")]
     pub use crate::role::guest::*;
 }

@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 /// What a verifier learned about a genuine callback.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
@@ -5,6 +7,8 @@ pub struct Proof {
     pub delivery_id: Option<String>,
     /// Who sent it, for the trace.
     pub subject: Option<String>,
+    /// What else is proved, at most 16 KiB of JSON: expressions of the flow see it as `callback.claims`.
+    pub claims: Option<Value>,
 }
 
 /// A verifier's decision.
@@ -27,201 +31,226 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Makes a function this plugin's condition.
-///
-/// ```
-/// use ringback_guest::{Callback, Execution, Failure, condition};
-///
-/// /// True for callbacks whose `status` is `confirmed`.
-/// fn confirmed(callback: &Callback, _: Option<&Execution>, _: ()) -> Result<bool, Failure> {
-///     Ok(callback.select("$.status")? == ["confirmed"])
-/// }
-///
-/// condition!(confirmed);
-///
-/// let callback = ringback_guest::testing::callback().body(r#"{"status": "processing"}"#).build();
-/// assert_eq!(confirmed(&callback, None, ()), Ok(false));
-/// ```
-#[macro_export]
-macro_rules! condition {
-    ($function:path) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            use $crate::internal as guest;
-            struct Plugin;
-            impl guest::bindings::condition_plugin::exports::ringback::plugin::condition::Guest for Plugin {
-                fn check(config: String) -> Result<(), guest::WireFailure> {
-                    guest::check_condition($function, &config)
-                }
-                fn evaluate(
-                    callback: guest::WireCallback,
-                    execution: Option<guest::WireExecution>,
-                    config: String,
-                ) -> Result<bool, guest::WireFailure> {
-                    guest::evaluate($function, &callback, execution.as_ref(), &config)
-                }
-            }
-    guest::bindings::condition_plugin::export!(Plugin with_types_in guest::bindings::condition_plugin);
-        };
-    };
+/// A condition's decision. A `bool` is one without a reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether the callback counts.
+    pub holds: bool,
+    /// Why, or why not, for the trace; at most 1 KiB is kept.
+    pub reason: Option<String>,
 }
 
-/// Makes a function this plugin's verifier.
+impl Decision {
+    /// The callback counts, for this reason.
+    pub fn yes(reason: impl Into<String>) -> Self {
+        Self { holds: true, reason: Some(reason.into()) }
+    }
+
+    /// The callback does not count, for this reason.
+    pub fn no(reason: impl Into<String>) -> Self {
+        Self { holds: false, reason: Some(reason.into()) }
+    }
+}
+
+impl From<bool> for Decision {
+    fn from(holds: bool) -> Self {
+        Self { holds, reason: None }
+    }
+}
+
+/// JSON Schemas of configurations: one for every role of a plugin, from a text or a [`Value`], or one by the name of each role,
+/// from pairs of them.
+#[derive(Clone, Debug)]
+pub struct Schemas(Vec<(Option<&'static str>, String)>);
+
+impl Schemas {
+    #[doc(hidden)]
+    pub fn of(self, role: &str) -> Option<String> {
+        self.0.into_iter().find(|(of, _)| of.is_none_or(|of| of == role)).map(|(_, schema)| schema)
+    }
+}
+
+impl From<&str> for Schemas {
+    fn from(schema: &str) -> Self {
+        Self(vec![(None, schema.to_owned())])
+    }
+}
+
+impl From<String> for Schemas {
+    fn from(schema: String) -> Self {
+        Self(vec![(None, schema)])
+    }
+}
+
+impl From<Value> for Schemas {
+    fn from(schema: Value) -> Self {
+        Self(vec![(None, schema.to_string())])
+    }
+}
+
+impl<S: ToString, const N: usize> From<[(&'static str, S); N]> for Schemas {
+    fn from(schemas: [(&'static str, S); N]) -> Self {
+        Self(schemas.into_iter().map(|(role, schema)| (Some(role), schema.to_string())).collect())
+    }
+}
+
+/// Functions of an author, by their roles.
+#[doc(hidden)]
+pub mod functions {
+    use super::{Decision, Reply, Verdict};
+    use crate::{Callback, Execution, Failure, Value};
+
+    pub type Condition<C, D> = fn(&Callback<'_>, Option<&Execution<'_>>, C) -> Result<D, Failure>;
+    pub type Verifier<C> = fn(&Callback<'_>, C) -> Result<Verdict, Failure>;
+    pub type Parser<C> = fn(&Callback<'_>, C) -> Result<Value, Failure>;
+    pub type Step<C> = fn(&Execution<'_>, C) -> Result<Value, Failure>;
+    pub type Responder<C> = fn(&Callback<'_>, Option<&Execution<'_>>, C) -> Result<Reply, Failure>;
+
+    pub fn condition<C: serde::de::DeserializeOwned, D: Into<Decision>>(_: Condition<C, D>) {}
+    pub fn verifier<C: serde::de::DeserializeOwned>(_: Verifier<C>) {}
+    pub fn parser<C: serde::de::DeserializeOwned>(_: Parser<C>) {}
+    pub fn step<C: serde::de::DeserializeOwned>(_: Step<C>) {}
+    pub fn responder<C: serde::de::DeserializeOwned>(_: Responder<C>) {}
+    pub fn schema(_: impl Into<super::Schemas>) {}
+    pub fn vectors(_: impl Into<String>) {}
+}
+
+/// Makes functions a plugin: one for each role that it plays.
+///
+/// | | |
+/// | --- | --- |
+/// | `condition: f` | `fn(&Callback, Option<&Execution>, Config) -> Result<D, Failure>`, where `D` is a `bool` or a [`Decision`] |
+/// | `verifier: f` | `fn(&Callback, Config) -> Result<Verdict, Failure>` |
+/// | `parser: f` | `fn(&Callback, Config) -> Result<Value, Failure>` |
+/// | `step: f` | `fn(&Execution, Config) -> Result<Value, Failure>` |
+/// | `responder: f` | `fn(&Callback, Option<&Execution>, Config) -> Result<Reply, Failure>` |
+/// | `schema: s` | the JSON Schema of the configuration: a text, a [`Value`], or `[("condition", s), ("parser", t)]` |
+/// | `vectors: v` | cases that are run when the plugin is uploaded, as JSON: `include_str!("../vectors.json")` |
 ///
 /// ```
-/// use ringback_guest::secrets::{self, MacAlgorithm};
-/// use ringback_guest::{Callback, Failure, Proof, Verdict, testing, verifier};
+/// use ringback_guest::{Callback, Decision, Execution, Failure, Verdict, Proof, plugin, secrets, testing};
 ///
 /// /// A shared token in a header of its own.
 /// fn token(callback: &Callback, _: ()) -> Result<Verdict, Failure> {
 ///     let Some(token) = callback.header("x-token") else {
 ///         return Ok(Verdict::Rejected("no x-token header".into()));
 ///     };
-///     Ok(if secrets::equals("SHOP_TOKEN", token.as_bytes())? {
+///     Ok(if secrets::equals("SHOP_TOKEN", token)? {
 ///         Verdict::Accepted(Proof::default())
 ///     } else {
 ///         Verdict::Rejected("x-token is not SHOP_TOKEN".into())
 ///     })
 /// }
 ///
-/// verifier!(token);
+/// /// True for callbacks whose `status` is `confirmed`.
+/// fn confirmed(callback: &Callback, _: Option<&Execution>, _: ()) -> Result<Decision, Failure> {
+///     let status = callback.select("$.status")?;
+///     Ok(if status == ["confirmed"] { true.into() } else { Decision::no(format!("the status is {status:?}")) })
+/// }
+///
+/// plugin! { verifier: token, condition: confirmed }
 ///
 /// testing::set_secret("SHOP_TOKEN", "open sesame");
-/// let callback = testing::callback().header("x-token", "open sesame").build();
+/// let callback = testing::callback().header("x-token", "open sesame").body(r#"{"status": "new"}"#).build();
 /// assert_eq!(token(&callback, ()), Ok(Verdict::Accepted(Proof::default())));
+/// assert!(!confirmed(&callback, None, ()).unwrap().holds);
 /// ```
 #[macro_export]
-macro_rules! verifier {
-    ($function:path) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            use $crate::internal as guest;
-            struct Plugin;
-            impl guest::bindings::verifier_plugin::exports::ringback::plugin::verifier::Guest for Plugin {
-                fn check(config: String) -> Result<(), guest::WireFailure> {
-                    guest::check_verifier($function, &config)
-                }
-                fn verify(
-                    callback: guest::WireCallback,
-                    config: String,
-                ) -> Result<guest::WireVerdict, guest::WireFailure> {
-                    guest::verify($function, &callback, &config)
-                }
+macro_rules! plugin {
+    (@export condition: $function:expr) => {
+        impl guest::bindings::condition::exports::ringback::plugin::condition::Guest for Plugin {
+            fn evaluate(
+                callback: guest::WireCallback,
+                execution: Option<guest::WireExecution>,
+                config: String,
+            ) -> Result<guest::WireDecision, guest::WireFailure> {
+                guest::evaluate($function, &callback, execution.as_ref(), &config)
             }
-    guest::bindings::verifier_plugin::export!(Plugin with_types_in guest::bindings::verifier_plugin);
-        };
+        }
+        guest::bindings::condition::export!(Plugin with_types_in guest::bindings::condition);
     };
-}
-
-/// Makes a function this plugin's parser.
-///
-/// ```
-/// use ringback_guest::{Callback, Failure, Value, json, parser, testing};
-///
-/// /// Lines of text become a list of strings.
-/// fn lines(callback: &Callback, _: ()) -> Result<Value, Failure> {
-///     Ok(json!(callback.text()?.lines().collect::<Vec<_>>()))
-/// }
-///
-/// parser!(lines);
-///
-/// let callback = testing::callback().body("one\ntwo").build();
-/// assert_eq!(lines(&callback, ()), Ok(json!(["one", "two"])));
-/// ```
-#[macro_export]
-macro_rules! parser {
-    ($function:path) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            use $crate::internal as guest;
-            struct Plugin;
-            impl guest::bindings::parser_plugin::exports::ringback::plugin::parser::Guest for Plugin {
-                fn check(config: String) -> Result<(), guest::WireFailure> {
-                    guest::check_parser($function, &config)
-                }
-                fn parse(callback: guest::WireCallback, config: String) -> Result<String, guest::WireFailure> {
-                    guest::parse($function, &callback, &config)
-                }
+    (@export verifier: $function:expr) => {
+        impl guest::bindings::verifier::exports::ringback::plugin::verifier::Guest for Plugin {
+            fn verify(
+                callback: guest::WireCallback,
+                config: String,
+            ) -> Result<guest::WireVerdict, guest::WireFailure> {
+                guest::verify($function, &callback, &config)
             }
-    guest::bindings::parser_plugin::export!(Plugin with_types_in guest::bindings::parser_plugin);
-        };
+        }
+        guest::bindings::verifier::export!(Plugin with_types_in guest::bindings::verifier);
     };
-}
-
-/// Makes a function this plugin's step.
-///
-/// ```
-/// use ringback_guest::{Execution, Failure, Value, json, step, testing};
-///
-/// /// Counts the items of the order.
-/// fn count_items(execution: &Execution, _: ()) -> Result<Value, Failure> {
-///     Ok(json!({ "items": execution.select("$.data.items[*]")?.len() }))
-/// }
-///
-/// step!(count_items);
-///
-/// let execution = testing::execution(json!({ "data": { "items": [1, 2, 3] } }));
-/// assert_eq!(count_items(&execution, ()), Ok(json!({ "items": 3 })));
-/// ```
-#[macro_export]
-macro_rules! step {
-    ($function:path) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            use $crate::internal as guest;
-            struct Plugin;
-            impl guest::bindings::step_plugin::exports::ringback::plugin::step::Guest for Plugin {
-                fn check(config: String) -> Result<(), guest::WireFailure> {
-                    guest::check_step($function, &config)
-                }
-                fn run(execution: guest::WireExecution, config: String) -> Result<String, guest::WireFailure> {
-                    guest::run($function, &execution, &config)
-                }
+    (@export parser: $function:expr) => {
+        impl guest::bindings::parser::exports::ringback::plugin::parser::Guest for Plugin {
+            fn parse(callback: guest::WireCallback, config: String) -> Result<String, guest::WireFailure> {
+                guest::parse($function, &callback, &config)
             }
-    guest::bindings::step_plugin::export!(Plugin with_types_in guest::bindings::step_plugin);
-        };
+        }
+        guest::bindings::parser::export!(Plugin with_types_in guest::bindings::parser);
     };
-}
-
-/// Makes a function this plugin's responder.
-///
-/// ```
-/// use ringback_guest::{Callback, Execution, Failure, Reply, responder, testing};
-///
-/// /// Answers with the execution's id as plain text.
-/// fn receipt(_: &Callback, execution: Option<&Execution>, _: ()) -> Result<Reply, Failure> {
-///     Ok(Reply {
-///         status: 200,
-///         headers: vec![("content-type".into(), "text/plain".into())],
-///         body: execution.map(|execution| execution.id()).unwrap_or_default().into_bytes(),
-///     })
-/// }
-///
-/// responder!(receipt);
-///
-/// let callback = testing::callback().build();
-/// assert_eq!(receipt(&callback, None, ()).unwrap().status, 200);
-/// ```
-#[macro_export]
-macro_rules! responder {
-    ($function:path) => {
+    (@export step: $function:expr) => {
+        impl guest::bindings::step::exports::ringback::plugin::step::Guest for Plugin {
+            fn run(execution: guest::WireExecution, config: String) -> Result<String, guest::WireFailure> {
+                guest::run($function, &execution, &config)
+            }
+        }
+        guest::bindings::step::export!(Plugin with_types_in guest::bindings::step);
+    };
+    (@export responder: $function:expr) => {
+        impl guest::bindings::responder::exports::ringback::plugin::responder::Guest for Plugin {
+            fn respond(
+                callback: guest::WireCallback,
+                execution: Option<guest::WireExecution>,
+                config: String,
+            ) -> Result<guest::WireReply, guest::WireFailure> {
+                guest::respond($function, &callback, execution.as_ref(), &config)
+            }
+        }
+        guest::bindings::responder::export!(Plugin with_types_in guest::bindings::responder);
+    };
+    (@export vectors: $cases:expr) => {
+        impl guest::bindings::vectors::exports::ringback::plugin::vectors::Guest for Plugin {
+            fn cases() -> String {
+                $cases.into()
+            }
+        }
+        guest::bindings::vectors::export!(Plugin with_types_in guest::bindings::vectors);
+    };
+    (@export schema: $schemas:expr) => {};
+    (@schema schema: $schemas:expr, $role:ident) => {
+        return $crate::Schemas::from($schemas).of(&$role);
+    };
+    (@schema $other:ident: $value:expr, $role:ident) => {};
+    (@check schema: $schemas:expr, $role:ident, $config:ident) => {};
+    (@check vectors: $cases:expr, $role:ident, $config:ident) => {};
+    (@check $name:ident: $function:expr, $role:ident, $config:ident) => {
+        if $role == stringify!($name) {
+            return guest::check::$name($function, &$config);
+        }
+    };
+    ($($name:ident: $value:expr),+ $(,)?) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::internal as guest;
             struct Plugin;
-            impl guest::bindings::responder_plugin::exports::ringback::plugin::responder::Guest for Plugin {
-                fn check(config: String) -> Result<(), guest::WireFailure> {
-                    guest::check_responder($function, &config)
+            $($crate::plugin!(@export $name: $value);)+
+            impl guest::bindings::configurable::exports::ringback::plugin::configurable::Guest for Plugin {
+                #[allow(unreachable_code, unused_variables, reason = "a plugin may have a schema or none")]
+                fn schema(role: String) -> Option<String> {
+                    $($crate::plugin!(@schema $name: $value, role);)+
+                    None
                 }
-                fn respond(
-                    callback: guest::WireCallback,
-                    execution: Option<guest::WireExecution>,
-                    config: String,
-                ) -> Result<guest::WireReply, guest::WireFailure> {
-                    guest::respond($function, &callback, execution.as_ref(), &config)
+                fn check(role: String, config: String) -> Result<(), guest::WireFailure> {
+                    $($crate::plugin!(@check $name: $value, role, config);)+
+                    Ok(())
                 }
             }
-    guest::bindings::responder_plugin::export!(Plugin with_types_in guest::bindings::responder_plugin);
+            guest::bindings::configurable::export!(Plugin with_types_in guest::bindings::configurable);
+        };
+        // What does not fit is said where its author tests it.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || {
+            $($crate::internal::functions::$name($value);)+
         };
     };
 }
@@ -231,32 +260,45 @@ macro_rules! responder {
 pub(crate) fn decode_config<C: serde::de::DeserializeOwned>(config: &str) -> Result<C, crate::Failure> {
     serde_json::from_str(config)
         .or_else(|error| if config == "null" { serde_json::from_str("{}") } else { Err(error) })
-        .map_err(|error| {
-            let message = error.to_string();
-            let end = message.rfind(" at line ").unwrap_or(message.len());
-            crate::Failure::new("invalid-config", message.get(..end).unwrap_or_default())
-        })
+        .map_err(|_| wrong_config::<C>(if config == "null" { "{}" } else { config }))
+}
+
+/// What is wrong with a configuration, and where: it is read once more, slowly.
+fn wrong_config<C: serde::de::DeserializeOwned>(config: &str) -> crate::Failure {
+    use serde_path_to_error::Segment;
+    let read = serde_path_to_error::deserialize::<_, C>(&mut serde_json::Deserializer::from_str(config));
+    let Err(error) = read else { return crate::Failure::new("invalid-config", "it cannot be read") };
+    let mut pointer = String::new();
+    for segment in error.path() {
+        let step = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { variant } => variant.replace('~', "~0").replace('/', "~1"),
+            Segment::Unknown => break,
+        };
+        pointer.push('/');
+        pointer.push_str(&step);
+    }
+    let message = error.inner().to_string();
+    let end = message.rfind(" at line ").unwrap_or(message.len());
+    crate::Failure::new("invalid-config", message.get(..end).unwrap_or_default()).at(pointer)
 }
 
 /// Between the generated traits and the author's functions.
 #[cfg(target_arch = "wasm32")]
-#[expect(missing_docs, reason = "only the macros use it")]
+#[expect(missing_docs, reason = "only the macro uses it")]
 pub mod guest {
-    use super::{Proof, Reply, Verdict};
+    use super::functions::{Condition, Parser, Responder, Step, Verifier};
+    use super::{Decision, Proof, Reply, Verdict};
     use crate::bindings::imports::ringback::plugin::types;
-    use crate::bindings::{responder_plugin, verifier_plugin};
-    use crate::{Callback, Execution, Failure, Value};
+    use crate::bindings::{condition, responder, verifier};
+    use crate::{Callback, Execution, Failure};
     use serde::de::DeserializeOwned;
 
-    pub use responder_plugin::exports::ringback::plugin::responder::Reply as WireReply;
+    pub use condition::exports::ringback::plugin::condition::Decision as WireDecision;
+    pub use responder::exports::ringback::plugin::responder::Reply as WireReply;
     pub use types::{Callback as WireCallback, Execution as WireExecution, Failure as WireFailure};
-    pub use verifier_plugin::exports::ringback::plugin::verifier::{Proof as WireProof, Verdict as WireVerdict};
-
-    type ConditionFn<C> = fn(&Callback<'_>, Option<&Execution<'_>>, C) -> Result<bool, Failure>;
-    type VerifierFn<C> = fn(&Callback<'_>, C) -> Result<Verdict, Failure>;
-    type ParserFn<C> = fn(&Callback<'_>, C) -> Result<Value, Failure>;
-    type StepFn<C> = fn(&Execution<'_>, C) -> Result<Value, Failure>;
-    type ResponderFn<C> = fn(&Callback<'_>, Option<&Execution<'_>>, C) -> Result<Reply, Failure>;
+    pub use verifier::exports::ringback::plugin::verifier::{Proof as WireProof, Verdict as WireVerdict};
 
     /// What every call begins with: its configuration, and that a panic says in the log why. The host makes it the reason of
     /// the trap.
@@ -265,51 +307,62 @@ pub mod guest {
         super::decode_config(config)
     }
 
-    pub fn check_condition<C: DeserializeOwned>(_: ConditionFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(begin::<C>(config).map(drop)?)
+    /// Whether a role takes a configuration.
+    pub mod check {
+        use super::{Condition, Decision, DeserializeOwned, Parser, Responder, Step, Verifier, WireFailure, begin};
+
+        pub fn condition<C: DeserializeOwned, D: Into<Decision>>(
+            _: Condition<C, D>,
+            config: &str,
+        ) -> Result<(), WireFailure> {
+            Ok(begin::<C>(config).map(drop)?)
+        }
+
+        pub fn verifier<C: DeserializeOwned>(_: Verifier<C>, config: &str) -> Result<(), WireFailure> {
+            Ok(begin::<C>(config).map(drop)?)
+        }
+
+        pub fn parser<C: DeserializeOwned>(_: Parser<C>, config: &str) -> Result<(), WireFailure> {
+            Ok(begin::<C>(config).map(drop)?)
+        }
+
+        pub fn step<C: DeserializeOwned>(_: Step<C>, config: &str) -> Result<(), WireFailure> {
+            Ok(begin::<C>(config).map(drop)?)
+        }
+
+        pub fn responder<C: DeserializeOwned>(_: Responder<C>, config: &str) -> Result<(), WireFailure> {
+            Ok(begin::<C>(config).map(drop)?)
+        }
     }
 
-    pub fn check_verifier<C: DeserializeOwned>(_: VerifierFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(begin::<C>(config).map(drop)?)
-    }
-
-    pub fn check_parser<C: DeserializeOwned>(_: ParserFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(begin::<C>(config).map(drop)?)
-    }
-
-    pub fn check_step<C: DeserializeOwned>(_: StepFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(begin::<C>(config).map(drop)?)
-    }
-
-    pub fn check_responder<C: DeserializeOwned>(_: ResponderFn<C>, config: &str) -> Result<(), WireFailure> {
-        Ok(begin::<C>(config).map(drop)?)
-    }
-
-    pub fn evaluate<C: DeserializeOwned>(
-        function: ConditionFn<C>,
+    pub fn evaluate<C: DeserializeOwned, D: Into<Decision>>(
+        function: Condition<C, D>,
         callback: &WireCallback,
         execution: Option<&WireExecution>,
         config: &str,
-    ) -> Result<bool, WireFailure> {
+    ) -> Result<WireDecision, WireFailure> {
         let execution = execution.map(Execution::new);
-        Ok(function(&Callback::new(callback), execution.as_ref(), begin(config)?)?)
+        let decision = function(&Callback::new(callback), execution.as_ref(), begin(config)?)?;
+        let Decision { holds, reason } = decision.into();
+        Ok(WireDecision { holds, reason })
     }
 
     pub fn verify<C: DeserializeOwned>(
-        function: VerifierFn<C>,
+        function: Verifier<C>,
         callback: &WireCallback,
         config: &str,
     ) -> Result<WireVerdict, WireFailure> {
         Ok(match function(&Callback::new(callback), begin(config)?)? {
-            Verdict::Accepted(Proof { delivery_id, subject }) => {
-                WireVerdict::Accepted(WireProof { delivery_id, subject })
+            Verdict::Accepted(Proof { delivery_id, subject, claims }) => {
+                let claims = claims.map(|claims| claims.to_string());
+                WireVerdict::Accepted(WireProof { delivery_id, subject, claims })
             }
             Verdict::Rejected(reason) => WireVerdict::Rejected(reason),
         })
     }
 
     pub fn parse<C: DeserializeOwned>(
-        function: ParserFn<C>,
+        function: Parser<C>,
         callback: &WireCallback,
         config: &str,
     ) -> Result<String, WireFailure> {
@@ -317,7 +370,7 @@ pub mod guest {
     }
 
     pub fn run<C: DeserializeOwned>(
-        function: StepFn<C>,
+        function: Step<C>,
         execution: &WireExecution,
         config: &str,
     ) -> Result<String, WireFailure> {
@@ -325,7 +378,7 @@ pub mod guest {
     }
 
     pub fn respond<C: DeserializeOwned>(
-        function: ResponderFn<C>,
+        function: Responder<C>,
         callback: &WireCallback,
         execution: Option<&WireExecution>,
         config: &str,
@@ -333,5 +386,53 @@ pub mod guest {
         let execution = execution.map(Execution::new);
         let Reply { status, headers, body } = function(&Callback::new(callback), execution.as_ref(), begin(config)?)?;
         Ok(WireReply { status, headers, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Schemas, decode_config};
+    use serde_json::json;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "snake_case")]
+    #[expect(dead_code, reason = "what is read is not looked at")]
+    enum Config {
+        All(Vec<Rule>),
+        Named(std::collections::BTreeMap<String, Rule>),
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "what is read is not looked at")]
+    struct Rule {
+        minimum: f64,
+    }
+
+    #[test]
+    fn a_mistake_says_where_it_is() {
+        for (config, pointer, message) in [
+            (r#"{"all": [{"minimum": 1}, {"minimum": "x"}]}"#, "/all/1/minimum", "invalid type: string \"x\""),
+            (r#"{"all": [{"minimun": 1}]}"#, "/all/0/minimun", "unknown field `minimun`"),
+            (r#"{"all": [{}]}"#, "/all/0", "missing field `minimum`"),
+            (r#"{"named": {"a/b~": {"minimum": []}}}"#, "/named/a~1b~0/minimum", "invalid type: sequence"),
+            (r#"{"some": []}"#, "", "unknown variant `some`"),
+            ("null", "", "expected value"),
+        ] {
+            let failure = decode_config::<Config>(config).unwrap_err();
+            assert_eq!(failure.pointer.as_deref(), Some(pointer), "{config}: {failure}");
+            assert!(failure.code == "invalid-config" && failure.message.starts_with(message), "{failure}");
+            assert!(!failure.message.contains(" at line "), "{failure}");
+        }
+        assert!(decode_config::<Config>(r#"{"all": []}"#).is_ok());
+        assert!(decode_config::<()>("null").is_ok());
+    }
+
+    #[test]
+    fn a_schema_is_for_every_role_or_for_the_one_it_names() {
+        assert_eq!(Schemas::from("true").of("parser").as_deref(), Some("true"));
+        let by_role = || Schemas::from([("parser", json!({ "type": "null" })), ("step", json!(true))]);
+        assert_eq!(by_role().of("parser").as_deref(), Some(r#"{"type":"null"}"#));
+        assert_eq!(by_role().of("condition"), None);
     }
 }

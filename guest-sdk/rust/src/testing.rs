@@ -56,6 +56,10 @@ pub fn callback() -> CallbackBuilder {
         headers: Vec::new(),
         body: Vec::new(),
         data: None,
+        environment: "default".into(),
+        site: Some(("test".into(), "hook".into())),
+        remote_address: None,
+        claims: None,
     })
 }
 
@@ -109,6 +113,34 @@ impl CallbackBuilder {
         self
     }
 
+    /// Sets the environment, else `default`.
+    #[must_use]
+    pub fn environment(mut self, environment: &str) -> Self {
+        self.0.environment = environment.to_owned();
+        self
+    }
+
+    /// Sets the flow and the trigger, else `test` and `hook`.
+    #[must_use]
+    pub fn site(mut self, flow: &str, trigger: &str) -> Self {
+        self.0.site = Some((flow.to_owned(), trigger.to_owned()));
+        self
+    }
+
+    /// Sets the address that it came from, else unknown.
+    #[must_use]
+    pub fn remote_address(mut self, address: &str) -> Self {
+        self.0.remote_address = Some(address.to_owned());
+        self
+    }
+
+    /// Sets what a verifier learned of it.
+    #[must_use]
+    pub fn claims(mut self, claims: Value) -> Self {
+        self.0.claims = Some(claims);
+        self
+    }
+
     /// Finishes the callback.
     #[must_use]
     pub fn build(self) -> Callback<'static> {
@@ -126,9 +158,33 @@ pub struct CallbackStub {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     data: Option<Value>,
+    environment: String,
+    site: Option<(String, String)>,
+    remote_address: Option<String>,
+    claims: Option<Value>,
 }
 
 impl CallbackStub {
+    pub(crate) fn environment(&self) -> String {
+        self.environment.clone()
+    }
+
+    pub(crate) fn flow(&self) -> Option<String> {
+        self.site.as_ref().map(|(flow, _)| flow.clone())
+    }
+
+    pub(crate) fn trigger(&self) -> Option<String> {
+        self.site.as_ref().map(|(_, trigger)| trigger.clone())
+    }
+
+    pub(crate) fn remote_address(&self) -> Option<String> {
+        self.remote_address.clone()
+    }
+
+    pub(crate) fn claims(&self) -> Option<String> {
+        self.claims.as_ref().map(ToString::to_string)
+    }
+
     pub(crate) fn id(&self) -> String {
         "0190d6f0-0000-7000-8000-000000000001".into()
     }
@@ -172,8 +228,8 @@ impl CallbackStub {
         self.headers.clone()
     }
 
-    pub(crate) fn body_size(&self) -> u64 {
-        self.body.len() as u64
+    pub(crate) fn body_size(&self) -> u32 {
+        self.body.len() as u32
     }
 
     pub(crate) fn body(&self) -> Vec<u8> {
@@ -260,8 +316,8 @@ pub(crate) mod call {
 
 pub(crate) mod secrets {
     use super::HOST;
-    use crate::secrets::{self as parts, Part};
-    use crate::{Callback, Failure};
+    use crate::Failure;
+    use crate::secrets::{Encoded, Key, Part};
     use hmac::{Hmac, KeyInit, Mac};
 
     /// Keyed hashes.
@@ -271,6 +327,8 @@ pub(crate) mod secrets {
         HmacSha1,
         /// HMAC with SHA-256, 32 bytes.
         HmacSha256,
+        /// HMAC with SHA-384, 48 bytes.
+        HmacSha384,
         /// HMAC with SHA-512, 64 bytes.
         HmacSha512,
     }
@@ -280,49 +338,64 @@ pub(crate) mod secrets {
     pub enum SignatureAlgorithm {
         /// Ed25519, 64 bytes.
         Ed25519,
-        /// ECDSA on P-256 with SHA-256, ASN.1 DER.
+        /// ECDSA on P-256 with SHA-256: ASN.1 DER, or the two numbers one after the other.
         EcdsaP256Sha256,
+        /// ECDSA on P-384 with SHA-384, in the same two forms.
+        EcdsaP384Sha384,
+        /// RSASSA-PKCS1-v1_5 with SHA-1, for senders that have nothing better.
+        RsaPkcs1Sha1,
         /// RSASSA-PKCS1-v1_5 with SHA-256.
         RsaPkcs1Sha256,
+        /// RSASSA-PKCS1-v1_5 with SHA-512.
+        RsaPkcs1Sha512,
+        /// RSASSA-PSS with SHA-256.
+        RsaPssSha256,
     }
 
     pub(crate) fn verify_mac(
-        secret: &str,
+        key: Key<'_>,
         algorithm: MacAlgorithm,
-        message: &[u8],
-        mac: &[u8],
+        message: &[Part<'_>],
+        mac: Encoded<'_>,
     ) -> Result<bool, Failure> {
         fn check<M: Mac + KeyInit>(key: &[u8], message: &[u8], mac: &[u8]) -> bool {
             <M as KeyInit>::new_from_slice(key).is_ok_and(|state| state.chain_update(message).verify_slice(mac).is_ok())
         }
-        let key = find(secret)?;
+        let (Key::Plain(name) | Key::Hex(name) | Key::Base64(name)) = key;
+        let value = find(name)?;
+        let text = || String::from_utf8_lossy(&value).trim().to_owned();
+        let key = match key {
+            Key::Plain(_) => Some(value.clone()),
+            Key::Hex(_) => of_hex(&text()),
+            Key::Base64(_) => of_base64(&text()),
+        };
+        let key = key.ok_or_else(|| Failure::new("invalid-key", format!("the secret {name} says no key")))?;
+        let bytes = |part: &Part<'_>| match part {
+            Part::Bytes(bytes) => bytes.to_vec(),
+            Part::Text(text) => text.as_bytes().to_vec(),
+            Part::Body(callback) => callback.body(),
+        };
+        let message = message.iter().map(bytes).collect::<Vec<_>>().concat();
+        let mac = match mac {
+            Encoded::Bytes(bytes) => Some(bytes.to_vec()),
+            Encoded::Hex(text) => of_hex(text),
+            Encoded::Base64(text) => of_base64(text),
+        };
+        let Some(mac) = mac else { return Ok(false) };
         Ok(match algorithm {
-            MacAlgorithm::HmacSha1 => check::<Hmac<sha1::Sha1>>(&key, message, mac),
-            MacAlgorithm::HmacSha256 => check::<Hmac<sha2::Sha256>>(&key, message, mac),
-            MacAlgorithm::HmacSha512 => check::<Hmac<sha2::Sha512>>(&key, message, mac),
+            MacAlgorithm::HmacSha1 => check::<Hmac<sha1::Sha1>>(&key, &message, &mac),
+            MacAlgorithm::HmacSha256 => check::<Hmac<sha2::Sha256>>(&key, &message, &mac),
+            MacAlgorithm::HmacSha384 => check::<Hmac<sha2::Sha384>>(&key, &message, &mac),
+            MacAlgorithm::HmacSha512 => check::<Hmac<sha2::Sha512>>(&key, &message, &mac),
         })
     }
 
-    pub(crate) fn verify_mac_parts(
-        callback: &Callback<'_>,
-        secret: &str,
-        algorithm: MacAlgorithm,
-        message: &[Part<'_>],
-        mac: parts::Mac<'_>,
-    ) -> Result<bool, Failure> {
-        let body = callback.body();
-        let bytes = message.iter().flat_map(|part| match part {
-            Part::Bytes(bytes) => *bytes,
-            Part::Body => body.as_slice(),
-        });
-        let message: Vec<u8> = bytes.copied().collect();
-        let mac = match mac {
-            parts::Mac::Bytes(bytes) => Some(bytes.to_vec()),
-            parts::Mac::Hex(text) => decode(text, 4, |byte| char::from(byte).to_digit(16)),
-            parts::Mac::Base64(text) => decode(text.trim_end_matches('='), 6, base64_digit),
-        };
-        let mac = mac.unwrap_or_default();
-        verify_mac(secret, algorithm, &message, &mac)
+    fn of_hex(text: &str) -> Option<Vec<u8>> {
+        decode(text, 4, |byte| char::from(byte).to_digit(16)).filter(|_| text.len().is_multiple_of(2))
+    }
+
+    fn of_base64(text: &str) -> Option<Vec<u8>> {
+        decode(text.trim_end_matches('='), 6, base64_digit)
     }
 
     fn base64_digit(byte: u8) -> Option<u32> {
@@ -351,7 +424,12 @@ pub(crate) mod secrets {
         Some(bytes)
     }
 
-    pub(crate) fn verify_signature(key: &str, _: SignatureAlgorithm, _: &[u8], _: &[u8]) -> Result<bool, Failure> {
+    pub(crate) fn verify_signature(
+        key: &str,
+        _: SignatureAlgorithm,
+        _: &[Part<'_>],
+        _: Encoded<'_>,
+    ) -> Result<bool, Failure> {
         find(key)?;
         Err(Failure::new("not-available", "public-key signatures are only checked by the host"))
     }

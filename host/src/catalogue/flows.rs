@@ -21,7 +21,7 @@ use ringback_records::name::Name;
 use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
 use ringback_rules::face::{Face, Target};
-use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, PluginMention, Trigger, parse};
+use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, PluginMention, Trigger, parse, place_within};
 use ringback_rules::vault::Vault;
 use ringback_store::{Store, StoreError, Write};
 use routes::Routes;
@@ -241,7 +241,10 @@ impl Flows {
             match checked {
                 Ok(()) => {}
                 Err(MentionError::Plugin(detail)) => mistakes.push(name_at.mistake(detail)),
-                Err(MentionError::Config(detail)) => mistakes.push(config_at.mistake(detail)),
+                Err(MentionError::Config { detail, pointer }) => {
+                    let place = pointer.and_then(|pointer| place_within(source, config_at, &pointer));
+                    mistakes.push(place.as_ref().unwrap_or(config_at).mistake(detail));
+                }
                 Err(error @ MentionError::NotAsked(_)) => return Err(FlowError::NotChecked(error.to_string())),
             }
         }

@@ -45,8 +45,12 @@ pub enum PluginError {
 pub enum MentionError {
     #[error("{0}")]
     Plugin(String),
-    #[error("{0}")]
-    Config(String),
+    #[error("{detail}")]
+    Config {
+        detail: String,
+        /// Where in the configuration, as a JSON Pointer, where that is known.
+        pointer: Option<String>,
+    },
     /// It could not be asked now.
     #[error("the configuration could not be checked: {0}; try again")]
     NotAsked(CallError),
@@ -169,13 +173,33 @@ impl Plugins {
             return Err(MentionError::Plugin(detail));
         }
         let Some(config) = config else { return Ok(()) };
-        version.check(role, workspace, &config.to_string()).await.map_err(|error| match error {
-            CallError::Guest { message, .. } => {
-                MentionError::Config(format!("the plugin `{name}` does not accept this configuration: {message}"))
+        version.check(role, workspace, config).await.map_err(|error| match error {
+            CallError::Guest { message, pointer, .. } => {
+                let detail = format!("the plugin `{name}` does not accept this configuration: {message}");
+                MentionError::Config { detail, pointer }
             }
             error if error.is_temporary() => MentionError::NotAsked(error),
-            error => MentionError::Config(format!("the configuration could not be checked: {error}")),
+            error => {
+                let detail = format!("the configuration could not be checked: {error}");
+                MentionError::Config { detail, pointer: None }
+            }
         })
+    }
+
+    /// The schemas of the configurations that a plugin's roles take.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plugin, its version does not load, or it cannot be asked.
+    pub async fn schemas(&self, workspace: &Name, name: &Name) -> Result<BTreeMap<Role, Value>, PluginError> {
+        let plugin = self.uploaded(workspace, name).ok_or_else(|| PluginError::Missing(name.clone()))?;
+        let not_loaded = |reason: String| {
+            let version = plugin.record.active;
+            PluginError::NotLoaded { plugin: name.clone(), version, reason }
+        };
+        let version = plugin.active.clone().map_err(not_loaded)?;
+        let schemas = version.schemas(workspace).await.map_err(|error| not_loaded(error.to_string()))?;
+        Ok(schemas.iter().map(|(role, schema)| (*role, schema.value().clone())).collect())
     }
 
     /// Checks a file as an upload would, and keeps nothing: the version that it would become.

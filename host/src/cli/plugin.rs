@@ -105,7 +105,12 @@ impl Plugin {
                 if client.json {
                     json(&version);
                 } else {
-                    line(&format!("{} is a {} plugin", file.display(), roles(&version)));
+                    let vectors = match version["vectors"].as_u64() {
+                        None => String::new(),
+                        Some(1) => "; its vector passes".to_owned(),
+                        Some(count) => format!("; its {count} vectors pass"),
+                    };
+                    line(&format!("{} is a {} plugin{vectors}", file.display(), roles(&version)));
                 }
             }
             Self::Push { name, file, inactive } => {

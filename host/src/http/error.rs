@@ -105,7 +105,9 @@ impl From<UploadError> for Problem {
             UploadError::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "plugin_too_large", error.to_string())
             }
-            UploadError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "compiler_busy", error.to_string()),
+            UploadError::Busy(_) | UploadError::Crowded => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "compiler_busy", error.to_string())
+            }
             UploadError::Host(_) => Self::internal(&error),
             UploadError::Empty
             | UploadError::NotWasm(_)
@@ -122,6 +124,9 @@ impl From<UploadError> for Problem {
             | UploadError::ImportType(_)
             | UploadError::NoRole(_)
             | UploadError::ExportType { .. }
+            | UploadError::Schema { .. }
+            | UploadError::Vectors(_)
+            | UploadError::Vector { .. }
             | UploadError::CompileLimit(_)
             | UploadError::Compile(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "plugin_refused", error.to_string())

@@ -77,7 +77,7 @@ pub(super) async fn serve(
         stream.set_write_timeout(Some(settings.write_timeout));
         let watch = Watch::new(settings.header_read_timeout, settings.keep_alive_timeout);
         let stream = Watched::new(Box::pin(stream), Arc::clone(&watch));
-        let service = service(router.clone(), Arc::clone(&watch));
+        let service = service(router.clone(), address, Arc::clone(&watch));
         let mut stopped = stopped.clone();
         connections.spawn(async move {
             let _held = (place, counted);
@@ -120,13 +120,19 @@ pub(super) async fn serve(
     Ok(())
 }
 
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RemoteAddress(pub(super) IpAddr);
+
 /// The router, telling the watch when a request begins and when it was answered.
 fn service(
     router: Router,
+    address: IpAddr,
     watch: Arc<Watch>,
 ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |mut request: Request<Incoming>| {
         watch.begin();
+        request.extensions_mut().insert(RemoteAddress(address));
         let (watch, router) = (Arc::clone(&watch), router.clone());
         async move {
             let answer = match ambiguous(request.version(), request.headers()) {

@@ -1,5 +1,6 @@
 //! The public side: any request is a callback, or nothing.
 
+use super::listener::RemoteAddress;
 use crate::app::App;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -45,6 +46,7 @@ async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -
         body,
         unread,
         received_at: Timestamp::now(),
+        remote_address: parts.extensions.get::<RemoteAddress>().map(|RemoteAddress(address)| *address),
     };
     // A caller who hangs up must not stop a callback half way: what has begun goes on in a task of its own. It is
     // on the heap, since a task moves what it is made of, which is large here, several times.

@@ -174,6 +174,13 @@ impl Passage {
         }
     }
 
+    /// Takes over what a verifier said of it.
+    pub(super) fn claimed(&mut self, claims: Option<Value>) {
+        if let Some(claims) = claims {
+            Arc::make_mut(&mut self.callback).claims = Some(Arc::new(claims));
+        }
+    }
+
     pub(super) fn passed(&mut self, stage: Stage, reason: String) {
         self.note(stage, Verdict::Passed, reason);
     }

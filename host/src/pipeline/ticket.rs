@@ -172,6 +172,8 @@ impl Pipeline {
                 environment: ticket.environment.clone(),
                 request: request.clone(),
                 base_url: ticket.alternative_domain.clone().unwrap_or_else(|| self.public_url.clone()),
+                site: None,
+                claims: None,
             });
             match self.call_ticket(face, ticket, callback).await {
                 Ok(Attempt::Done(reply)) => {

@@ -86,7 +86,8 @@ async fn a_flow_is_deployed_and_its_callbacks_are_explained() {
     let response = server.post(&url, &json!({ "n": 1 })).await;
     let id = server.callback(&response).await["id"].as_str().unwrap().to_owned();
     let explained = says(&ringback(&server, &["callback", "explain", &id]));
-    assert_eq!(explained.lines().next().unwrap(), "ignored by condition: the plugin field-match says false");
+    let expected = "ignored by condition: the plugin field-match says false: the rule on `$.n` does not hold";
+    assert_eq!(explained.lines().next().unwrap(), expected);
     assert!(explained.contains(" of CPU), ") && explained.contains("KiB of memory"), "{explained}");
     server.post(&url, &json!({ "n": 2 })).await;
     assert!(says(&ringback(&server, &["execution", "list"])).contains("shop  completed"));

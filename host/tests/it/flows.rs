@@ -10,7 +10,7 @@ async fn unknown_plugins_roles_keys_and_configurations_are_refused_with_their_pl
     for (lines, line, column, expected) in [
         ("    when: { plugin: nope }\n", 4, 21, "known: field-match"),
         ("    parse: { plugin: field-match }\n", 4, 22, "is no parser; it is: condition"),
-        ("    when: { plugin: field-match, with: { all: [] } }\n", 4, 40, "at least one rule"),
+        ("    when: { plugin: field-match, with: { all: [] } }\n", 4, 42, "has 0 items, and must have 1 at least"),
         ("    when: { plugin: field-match }\n", 4, 11, "does not accept this configuration"),
         ("    wen: 'true'\n", 4, 5, "did you mean `when`?"),
     ] {

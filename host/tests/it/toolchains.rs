@@ -155,23 +155,36 @@ async fn a_component_that_waits_says_how_to_build_one_that_does_not() {
 
 /// A condition that was built for the interface of this version.
 fn of_version(version: &str) -> Vec<u8> {
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("wit/0.1.0");
+    let is_before_1 = version.starts_with("@0") || version.is_empty();
+    let base = if is_before_1 { "0.1.0" } else { "1.0.0" };
+    let check = match is_before_1 {
+        true => format!(
+            "(func (export \"ringback:plugin/condition{version}#check\") (param i32 i32) (result i32) i32.const 1024)"
+        ),
+        false => String::new(),
+    };
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("wit").join(base);
     let directory = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(files).unwrap() {
         let file = file.unwrap();
         let text = std::fs::read_to_string(file.path()).unwrap();
-        let text = text.replace("package ringback:plugin@0.1.0;", &format!("package ringback:plugin{version};"));
+        let text =
+            text.replace(&format!("package ringback:plugin@{base};"), &format!("package ringback:plugin{version};"));
         std::fs::write(directory.path().join(file.file_name()), text).unwrap();
     }
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(directory.path()).unwrap();
-    let world = resolve.select_world(&[package], Some("condition-plugin")).unwrap();
+    resolve.push_dir(directory.path()).unwrap();
+    let world = format!(
+        "package test:it; world it {{ import ringback:plugin/log{version}; export ringback:plugin/condition{version}; }}"
+    );
+    let package = resolve.push_str("it.wit", &world).unwrap();
+    let world = resolve.select_world(&[package], Some("it")).unwrap();
     let text = format!(
         r#"(module
             (import "ringback:plugin/log{version}" "write" (func $log (param i32 i32 i32)))
             {MEMORY}
             (data (i32.const 16) "hello")
-            (func (export "ringback:plugin/condition{version}#check") (param i32 i32) (result i32) i32.const 1024)
+            {check}
             (func (export "ringback:plugin/condition{version}#evaluate") (param i32 i32 i32 i32 i32) (result i32)
               i32.const 1 i32.const 16 i32.const 5 call $log
               i32.const 1028 i32.const 1 i32.store
@@ -191,12 +204,14 @@ async fn versions_of_the_interface_are_held_against_the_hosts() {
     let newer = "build it for that one, or update the server";
     let older = "build it again, for that one";
     for (version, cure) in [
-        ("@0.1.2", newer),
-        ("@0.2.0", newer),
-        ("@1.0.0", newer),
+        ("@1.0.1", newer),
+        ("@1.1.0", newer),
         ("@7.3.1", newer),
         ("@0.0.9", older),
+        ("@0.1.2", older),
+        ("@0.2.0", older),
         ("@0.1.0-rc.1", older),
+        ("@1.0.0-rc.1", older),
         ("", older),
     ] {
         let check = server.api(Method::POST, "/v1/plugins/check").header("content-type", "application/wasm");
@@ -208,13 +223,13 @@ async fn versions_of_the_interface_are_held_against_the_hosts() {
             "{version}: {body}"
         );
         let expected = format!(
-            "it was built for another version of the interface: `ringback:plugin/log{version}`, and this server has 0.1.1; {cure}"
+            "it was built for another version of the interface: `ringback:plugin/log{version}`, and this server has 1.0.0; {cure}"
         );
         let found = body["detail"].as_str().unwrap().replace("plugin/types", "plugin/log");
         assert_eq!(found, expected, "{version}");
         cases(1);
     }
-    for version in ["@0.1.0", "@0.1.0+of.another.build", "@0.1.1"] {
+    for version in ["@0.1.0", "@0.1.0+of.another.build", "@0.1.1", "@1.0.0", "@1.0.0+of.another.build"] {
         let (status, entry) = call(&server, of_version(version)).await;
         assert_eq!((status, &entry["plugins"][0]["log"]), (StatusCode::ACCEPTED, &json!(["info: hello"])), "{version}");
     }
@@ -343,15 +358,21 @@ fn kept(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/plugins").join(name)).unwrap()
 }
 
-/// What was built for 0.1.0 keeps running, in each of its roles, with all that it may import.
+/// What was built for an earlier version keeps running, in each of its roles, with all that it may import.
 #[tokio::test]
-async fn a_plugin_of_the_rust_sdk_for_0_1_0_keeps_running() {
+async fn a_plugin_of_an_earlier_rust_sdk_keeps_running() {
+    for version in ["0.1.0", "0.1.1"] {
+        keeps_running(version).await;
+    }
+}
+
+async fn keeps_running(version: &str) {
     let server = TestServer::start().await;
-    let (status, body) = server.upload("kept", kept("rust-0.1.0.wasm")).await;
+    let (status, body) = server.upload("kept", kept(&format!("rust-{version}.wasm"))).await;
     assert_eq!(status, StatusCode::CREATED, "{body}");
     let imports = body["imports"].to_string();
     for interface in ["types", "log", "call", "secrets", "state", "http"] {
-        assert!(imports.contains(&format!("ringback:plugin/{interface}@0.1.0")), "{imports}");
+        assert!(imports.contains(&format!("ringback:plugin/{interface}@{version}")), "{imports}");
     }
     server.set_secret("TOKEN", "open sesame").await;
     let source = "flow: test
@@ -393,6 +414,23 @@ steps:
         "{}",
         refused.1
     );
+    if version == "0.1.1" {
+        verifies_a_hash_of_parts(&server).await;
+    }
+}
+
+/// What 0.1.1 had and 0.1.0 had not.
+async fn verifies_a_hash_of_parts(server: &TestServer) {
+    server.set_secret("KEY", "key").await;
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n    parse: text\n    verify: { plugin: kept, with: { mac: [KEY, hex, 'The quick '] } }\n";
+    let url = server.deploy(source).await;
+    let mac = "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8";
+    for (body, expected) in
+        [("brown fox jumps over the lazy dog", StatusCode::ACCEPTED), ("brown fox", StatusCode::UNAUTHORIZED)]
+    {
+        let request = server.call(Method::POST, &url).header("content-type", "text/plain").header("x-mac", mac);
+        assert_eq!(request.body(body).send().await.unwrap().status(), expected, "{body}");
+    }
 }
 
 /// C with a libc, as clang leaves it.

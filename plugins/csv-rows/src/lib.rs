@@ -1,7 +1,7 @@
 //! A parser of comma-separated values (RFC 4180): rows become JSON objects, or lists when there is no header.
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
-use ringback_guest::{Callback, Failure, Value, json, parser};
+use ringback_guest::{Callback, Failure, Value, json, plugin};
 use serde::Deserialize;
 
 /// The configuration. Everything has a default.
@@ -163,7 +163,11 @@ impl<'a> Records<'a> {
     }
 }
 
-parser!(csv_rows);
+plugin! {
+    parser: csv_rows,
+    schema: include_str!("../schema.json"),
+    vectors: include_str!("../vectors.json"),
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! A condition on fields of the data: JSONPath, operator, value; all of them or any of them.
 
-use ringback_guest::{Callback, Execution, Failure, Value, condition};
+use ringback_guest::{Callback, Decision, Execution, Failure, Value, plugin};
 use serde::Deserialize;
 
 /// The configuration: rules, of which all or any must hold.
@@ -174,20 +174,26 @@ impl Rule {
 /// # Errors
 ///
 /// `invalid-path` when a path is not a JSONPath.
-pub fn field_match(callback: &Callback, _: Option<&Execution>, config: Config) -> Result<bool, Failure> {
+pub fn field_match(callback: &Callback, _: Option<&Execution>, config: Config) -> Result<Decision, Failure> {
     let (Rules(rules), all) = match config {
         Config::All(rules) => (rules, true),
         Config::Any(rules) => (rules, false),
     };
     for rule in &rules {
-        if rule.holds(callback)? != all {
-            return Ok(!all);
+        match rule.holds(callback)? {
+            true if !all => return Ok(true.into()),
+            false if all => return Ok(Decision::no(format!("the rule on `{}` does not hold", rule.path))),
+            _ => {}
         }
     }
-    Ok(all)
+    Ok(all.into())
 }
 
-condition!(field_match);
+plugin! {
+    condition: field_match,
+    schema: include_str!("../schema.json"),
+    vectors: include_str!("../vectors.json"),
+}
 
 #[cfg(test)]
 mod tests {
@@ -199,7 +205,8 @@ mod tests {
     }
 
     fn holds(with: Value, data: &str) -> Result<bool, Failure> {
-        field_match(&testing::callback().body(data).build(), None, testing::config(with).unwrap())
+        let decision = field_match(&testing::callback().body(data).build(), None, testing::config(with).unwrap());
+        decision.map(|decision| decision.holds)
     }
 
     fn rule(op: &str, value: Value, data: &str) -> bool {

@@ -1,6 +1,6 @@
 //! A step that builds a JSON value from paths of what the flow knows.
 
-use ringback_guest::{Execution, Failure, Value, step};
+use ringback_guest::{Execution, Failure, Value, plugin};
 use serde::Deserialize;
 
 /// The configuration: the shape to build.
@@ -116,7 +116,11 @@ pub fn json_reshape(execution: &Execution, config: Config) -> Result<Value, Fail
     config.shape.build(execution)
 }
 
-step!(json_reshape);
+plugin! {
+    step: json_reshape,
+    schema: include_str!("../schema.json"),
+    vectors: include_str!("../vectors.json"),
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, context};
-use ringback_guest::{Callback, Execution, Failure, Reply, Value, responder};
+use ringback_guest::{Callback, Execution, Failure, Reply, Value, plugin};
 use serde::Deserialize;
 
 /// The configuration.
@@ -128,7 +128,11 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-responder!(template_reply);
+plugin! {
+    responder: template_reply,
+    schema: include_str!("../schema.json"),
+    vectors: include_str!("../vectors.json"),
+}
 
 #[cfg(test)]
 mod tests {

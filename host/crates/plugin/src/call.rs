@@ -1,35 +1,38 @@
 //! One call of a plugin: a fresh store, the limits, and what came of it.
 
-use super::bindings::exports;
+use super::bindings::exports::condition::Decision;
+use super::bindings::exports::responder::Reply;
+use super::bindings::exports::verifier::Verdict;
+use super::bindings::imports::types::Failure;
 use super::engine::{Running, Ticker};
-use super::error::CallError;
-use super::host::{CallState, CallbackHandle, ExecutionHandle, LimitReached, Misuse, Services};
+use super::error::{CallError, one_line};
+use super::exports::{Asked, Exports, Guest};
+use super::host::{CallState, LimitReached, Misuse, Services};
 use super::limits::{self, CallLimits, Limits};
 use super::share::SlowLane;
 use super::subject::Subject;
 use super::turns::Turns;
+use ringback_records::json;
 use ringback_records::name::Name;
 use ringback_records::plugin::Role;
-use ringback_records::time::Timestamp;
 use ringback_records::trace::PluginUse;
+use ringback_rules::schema::Schema;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
-use wasmtime::component::{InstancePre, Resource};
+use tokio::sync::OnceCell;
+use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
-/// What a verifier plugin decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VerifierVerdict {
-    Accepted { delivery_id: Option<String>, subject: Option<String> },
-    Rejected(String),
-}
+/// The schemas of the configurations that roles take, of those that have one.
+pub type Schemas = BTreeMap<Role, Schema>;
 
 /// A version that is compiled and linked: only memory is missing.
 pub(super) struct Linked {
     pub(super) pre: InstancePre<CallState>,
-    pub(super) roles: Roles,
+    pub(super) exports: Exports,
     pub(super) digest: String,
     /// Whether it was uploaded under the limits for large plugins.
     pub(super) large: bool,
@@ -38,6 +41,8 @@ pub(super) struct Linked {
     pub(super) has_effects: bool,
     /// How many of its last calls were long ones, counted no further than [`SLOW`].
     pub(super) long: AtomicU8,
+    /// Once it was asked for them.
+    pub(super) schemas: Arc<OnceCell<Schemas>>,
 }
 
 /// After so many long calls the next begins as one. The first after a rest may be long since nothing is where it is needed.
@@ -46,9 +51,17 @@ const SLOW: u8 = 2;
 impl Linked {
     /// The same, of whose calls nothing is known yet.
     pub(super) fn apart(&self) -> Self {
-        let Self { pre, roles, digest, large, wants_wasi, has_effects, .. } = self;
-        let (pre, roles, digest, long) = (pre.clone(), roles.clone(), digest.clone(), AtomicU8::new(0));
-        Self { pre, roles, digest, large: *large, wants_wasi: *wants_wasi, has_effects: *has_effects, long }
+        let Self { pre, exports, digest, large, wants_wasi, has_effects, schemas, .. } = self;
+        Self {
+            pre: pre.clone(),
+            exports: exports.clone(),
+            digest: digest.clone(),
+            large: *large,
+            wants_wasi: *wants_wasi,
+            has_effects: *has_effects,
+            long: AtomicU8::new(0),
+            schemas: Arc::clone(schemas),
+        }
     }
 
     /// Whether its next call is expected to be a long one.
@@ -65,32 +78,6 @@ impl Linked {
     }
 }
 
-/// Where each role is among the exports.
-#[derive(Clone, Default)]
-pub(super) struct Roles {
-    pub(super) verifier: Option<exports::verifier::GuestIndices>,
-    pub(super) parser: Option<exports::parser::GuestIndices>,
-    pub(super) condition: Option<exports::condition::GuestIndices>,
-    pub(super) step: Option<exports::step::GuestIndices>,
-    pub(super) responder: Option<exports::responder::GuestIndices>,
-}
-
-impl Roles {
-    pub(super) fn has(&self, role: Role) -> bool {
-        match role {
-            Role::Verifier => self.verifier.is_some(),
-            Role::Parser => self.parser.is_some(),
-            Role::Condition => self.condition.is_some(),
-            Role::Step => self.step.is_some(),
-            Role::Responder => self.responder.is_some(),
-        }
-    }
-
-    pub(super) fn names(&self) -> Vec<Role> {
-        Role::ALL.into_iter().filter(|role| self.has(*role)).collect()
-    }
-}
-
 /// What every call needs.
 pub(super) struct Caller {
     pub(super) engine: Engine,
@@ -101,7 +88,8 @@ pub(super) struct Caller {
     pub(super) body_bytes_max: usize,
 }
 
-/// What a role is asked, and the place of its answer.
+/// What a plugin is asked, and the place of its answer.
+#[derive(Clone, Copy)]
 pub(super) enum Question {
     Check(Role),
     Verify,
@@ -109,31 +97,57 @@ pub(super) enum Question {
     Evaluate,
     Run,
     Respond,
+    Schema(Role),
+    Cases,
 }
 
-/// What a role answered, as it came.
+/// What a plugin answered, as it came.
 pub(super) enum Answer {
     Checked,
-    Verdict(exports::verifier::Verdict),
+    Verdict(Verdict),
     Json(String),
-    Holds(bool),
-    Reply(exports::responder::Reply),
+    Decision(Decision),
+    Reply(Reply),
+    Schema(Option<String>),
 }
 
 impl Question {
-    pub(super) fn role(&self) -> Role {
+    /// The role that is asked; `None` for what the plugin says of itself.
+    pub(super) fn role(&self) -> Option<Role> {
         match self {
-            Self::Check(role) => *role,
-            Self::Verify => Role::Verifier,
-            Self::Parse => Role::Parser,
-            Self::Evaluate => Role::Condition,
-            Self::Run => Role::Step,
-            Self::Respond => Role::Responder,
+            Self::Check(role) => Some(*role),
+            Self::Verify => Some(Role::Verifier),
+            Self::Parse => Some(Role::Parser),
+            Self::Evaluate => Some(Role::Condition),
+            Self::Run => Some(Role::Step),
+            Self::Respond => Some(Role::Responder),
+            Self::Schema(_) | Self::Cases => None,
         }
     }
 }
 
+/// How often somebody who can wait asks, where the server has no time.
+pub(super) const PATIENCE: usize = 5;
+
 impl Caller {
+    /// Asks what a plugin says of itself, for somebody who can wait.
+    pub(super) async fn ask_itself(
+        &self,
+        plugin: &Name,
+        linked: &Arc<Linked>,
+        question: Question,
+        workspace: &Name,
+    ) -> Result<Answer, CallError> {
+        let subject = Subject::tried(workspace);
+        for _ in 1..PATIENCE {
+            match self.ask(plugin, linked, question, &subject, "null").await.0 {
+                Err(error) if error.is_temporary() => {}
+                asked => return asked,
+            }
+        }
+        self.ask(plugin, linked, question, &subject, "null").await.0
+    }
+
     /// Asks a plugin, and tells what it used.
     pub(super) async fn ask(
         &self,
@@ -143,21 +157,27 @@ impl Caller {
         subject: &Subject,
         config: &str,
     ) -> (Result<Answer, CallError>, PluginUse) {
+        self.ask_with(Arc::clone(&self.services), plugin, linked, question, subject, config).await
+    }
+
+    /// The same, with what it finds on the host's side.
+    pub(super) async fn ask_with(
+        &self,
+        services: Arc<Services>,
+        plugin: &Name,
+        linked: &Arc<Linked>,
+        question: Question,
+        subject: &Subject,
+        config: &str,
+    ) -> (Result<Answer, CallError>, PluginUse) {
         let started = Instant::now();
         let limits = self.limits.of(&subject.workspace);
         let memory_bytes = if linked.large { limits.large_memory_bytes } else { limits.memory_bytes };
-        let state = CallState::new(
-            Arc::clone(&self.services),
-            subject,
-            plugin.clone(),
-            Timestamp::now(),
-            memory_bytes,
-            limits.log_lines,
-            linked.wants_wasi,
-        );
+        let state =
+            CallState::new(services, subject, plugin.clone(), memory_bytes, limits.log_lines, linked.wants_wasi);
         let cpu = match question.role() {
-            Role::Verifier | Role::Condition => limits.decide_cpu,
-            Role::Parser | Role::Step | Role::Responder => limits.work_cpu,
+            Some(Role::Verifier | Role::Condition) => limits.decide_cpu,
+            Some(Role::Parser | Role::Step | Role::Responder) | None => limits.work_cpu,
         };
         let turns = Turns::new(cpu * limits::WALL_FACTOR);
         let store = self.store(state, limits, cpu, Arc::clone(&turns));
@@ -181,7 +201,7 @@ impl Caller {
             (usage.log, last_words) = state.said();
             match asked {
                 Some(Ok(Ok(answer))) => Ok(answer),
-                Some(Ok(Err(failure))) => Err(guest_failure(plugin, failure)),
+                Some(Ok(Err(failure))) => Err(guest_failure(plugin, failure, &mut usage.log)),
                 Some(Err(error)) => Err(self.classify(plugin, memory_bytes, cpu, &error).saying(last_words)),
                 None if turns.wants_to_run() => Err(CallError::Crowded { plugin: plugin.clone() }),
                 None => {
@@ -237,8 +257,6 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-type Asked = wasmtime::Result<Result<Answer, exports::condition::Failure>>;
-
 /// A call, and what it left in its store; the store itself is dropped. The clock runs for as long as the call is there: also
 /// when nobody waits for it any more, it must come to the end of its turn.
 async fn enter_in_time(
@@ -248,7 +266,7 @@ async fn enter_in_time(
     question: Question,
     config: String,
     turns: Arc<Turns>,
-) -> (Option<Asked>, CallState) {
+) -> (Option<Asked<Answer>>, CallState) {
     let asked = turns.in_time(enter(&mut store, &linked, &question, &config)).await;
     (asked, store.into_data())
 }
@@ -259,72 +277,50 @@ async fn enter(
     question: &Question,
     // The type that the generated functions take.
     config: &String,
-) -> Asked {
-    let has_execution = store.data().execution.is_some();
+) -> Asked<Answer> {
     let instance = linked.pre.instantiate_async(&mut *store).await?;
-    let roles = &linked.roles;
-    let missing = || wasmtime::Error::msg("the role is not exported");
-    let callback = || Resource::<CallbackHandle>::new_own(0);
-    let execution = || Resource::<ExecutionHandle>::new_own(0);
-    let optional_execution = has_execution.then(execution);
+    let guest = Guest { store, instance, exports: &linked.exports };
     Ok(match question {
-        Question::Verify => {
-            let guest = roles.verifier.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-            guest.call_verify(store, callback(), config).await?.map(Answer::Verdict)
-        }
-        Question::Parse => {
-            let guest = roles.parser.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-            guest.call_parse(store, callback(), config).await?.map(Answer::Json)
-        }
-        Question::Evaluate => {
-            let guest = roles.condition.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-            guest.call_evaluate(store, callback(), optional_execution, config).await?.map(Answer::Holds)
-        }
-        Question::Run => {
-            let guest = roles.step.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-            guest.call_run(store, execution(), config).await?.map(Answer::Json)
-        }
-        Question::Respond => {
-            let guest = roles.responder.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-            guest.call_respond(store, callback(), optional_execution, config).await?.map(Answer::Reply)
-        }
-        Question::Check(role) => {
-            let checked = match role {
-                Role::Verifier => {
-                    let guest = roles.verifier.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-                    guest.call_check(store, config).await?
-                }
-                Role::Parser => {
-                    let guest = roles.parser.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-                    guest.call_check(store, config).await?
-                }
-                Role::Condition => {
-                    let guest = roles.condition.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-                    guest.call_check(store, config).await?
-                }
-                Role::Step => {
-                    let guest = roles.step.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-                    guest.call_check(store, config).await?
-                }
-                Role::Responder => {
-                    let guest = roles.responder.as_ref().ok_or_else(missing)?.load(&mut *store, &instance)?;
-                    guest.call_check(store, config).await?
-                }
-            };
-            checked.map(|()| Answer::Checked)
-        }
+        Question::Verify => guest.verify(config).await?.map(Answer::Verdict),
+        Question::Parse => guest.parse(config).await?.map(Answer::Json),
+        Question::Evaluate => guest.evaluate(config).await?.map(Answer::Decision),
+        Question::Run => guest.run(config).await?.map(Answer::Json),
+        Question::Respond => guest.respond(config).await?.map(Answer::Reply),
+        Question::Check(role) => guest.check(*role, config).await?.map(|()| Answer::Checked),
+        Question::Schema(role) => guest.schema(*role).await?.map(Answer::Schema),
+        Question::Cases => guest.cases().await?.map(Answer::Json),
     })
 }
 
 /// A guest's own words, shortened and without control characters: they go into records and logs.
-fn guest_failure(plugin: &Name, failure: exports::condition::Failure) -> CallError {
-    let clean = |text: &str, max: usize| -> String {
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect()
-    };
+fn guest_failure(plugin: &Name, failure: Failure, log: &mut Vec<String>) -> CallError {
+    let Failure { code, message, retryable, pointer, detail } = failure;
+    if let Some(detail) = detail {
+        log.push(detail_line(&detail));
+    }
     CallError::Guest {
         plugin: plugin.clone(),
-        code: clean(&failure.code, limits::FAILURE_CODE_BYTES_MAX),
-        message: clean(&failure.message, limits::LOG_LINE_BYTES_MAX),
-        retryable: failure.retryable,
+        code: clean(&code, limits::FAILURE_CODE_BYTES_MAX),
+        message: clean(&message, limits::LOG_LINE_BYTES_MAX),
+        retryable,
+        pointer: pointer.map(|pointer| clean(&pointer, limits::POINTER_BYTES_MAX)),
+    }
+}
+
+/// What a guest says, cut to a length and in one line.
+pub(super) fn clean(text: &str, bytes_max: usize) -> String {
+    let end = text.floor_char_boundary(bytes_max);
+    text.get(..end).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What a failure has to say besides, as a line of the log.
+fn detail_line(detail: &str) -> String {
+    if detail.len() > limits::DETAIL_BYTES_MAX {
+        let (found, max) = (detail.len(), limits::DETAIL_BYTES_MAX);
+        return format!("detail: left out, since it has {found} bytes, more than {max}");
+    }
+    match json::from_slice(detail.as_bytes()) {
+        Ok(detail) => format!("detail: {detail}"),
+        Err(error) => format!("detail: left out, since it is not JSON: {}", one_line(&error.to_string())),
     }
 }

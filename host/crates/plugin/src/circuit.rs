@@ -111,6 +111,7 @@ mod tests {
                 code: reason.clone(),
                 message: reason.clone(),
                 retryable: false,
+                pointer: None,
             },
             CallError::Missing { plugin: plugin.clone(), role: Role::Step },
             CallError::Busy,

@@ -56,14 +56,22 @@ pub enum UploadError {
         "it exports none of the interfaces verifier, parser, condition, step, responder of ringback:plugin@{VERSION}{0}"
     )]
     NoRole(String),
-    #[error("what it exports as {role} does not fit: {problem}")]
-    ExportType { role: Role, problem: String },
+    #[error("what it exports as {interface} does not fit: {problem}")]
+    ExportType { interface: String, problem: String },
+    #[error("its schema for a {role} {problem}")]
+    Schema { role: Role, problem: String },
+    #[error("its vectors {0}")]
+    Vectors(String),
+    #[error("its vector `{name}` fails: {problem}")]
+    Vector { name: String, problem: String },
     #[error("compiling it took {0}; make it smaller or simpler")]
     CompileLimit(String),
     #[error("it cannot be compiled: {0}")]
     Compile(String),
     #[error("another upload is being compiled and {0} more are waiting; try again in a minute")]
     Busy(usize),
+    #[error("the server is too busy to try it out; try again in a minute")]
+    Crowded,
     #[error("the server could not compile it: {0}")]
     Host(String),
 }
@@ -75,8 +83,11 @@ const NEEDS_LARGE: &str = ": a component with a whole interpreter in it (Python,
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The plugin answered a failure.
-    #[error("the plugin {plugin} answered {code}: {message}")]
-    Guest { plugin: Name, code: String, message: String, retryable: bool },
+    #[error(
+        "the plugin {plugin} answered {code}: {message}{}",
+        pointer.as_ref().map(|pointer| format!(" (at `{pointer}` of its configuration)")).unwrap_or_default()
+    )]
+    Guest { plugin: Name, code: String, message: String, retryable: bool, pointer: Option<String> },
     /// The plugin broke off.
     #[error("the plugin {plugin} trapped: {reason}")]
     Trapped { plugin: Name, reason: String },
@@ -130,6 +141,11 @@ impl CallError {
             reason.push_str(&last_words);
         }
         self
+    }
+
+    /// The same of a plugin that was just spoken of, or has no name yet.
+    pub(super) fn without_name(&self, plugin: &Name) -> String {
+        self.to_string().replacen(&format!("the plugin {plugin} "), "it ", 1)
     }
 
     /// Whether the plugin was not called, or broken off for want of processor time: it is asked again until it answers.

@@ -1,40 +1,32 @@
 //! What a plugin finds on the host's side of one call.
 
+mod earlier;
 mod http;
 mod log;
 mod paths;
 mod resources;
 mod secrets;
+mod services;
 mod state;
 
-pub(super) use paths::Paths;
 pub use resources::{CallbackHandle, ExecutionHandle};
+pub(super) use services::{Answers, Services};
 pub use state::{State, StateError};
 
 use log::{Log, Output};
 
-use super::bindings::imports;
+use super::bindings::{imports, v0_1};
 use super::limits;
 use crate::subject::{ExecutionView, Subject};
-use ringback_outbound::plugin::Outbound;
 use ringback_records::callback::Callback;
 use ringback_records::name::Name;
 use ringback_records::time::Timestamp;
-use ringback_rules::vault::Vault;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
-
-/// What calls use of the rest of the server.
-pub(super) struct Services {
-    pub(super) state: Arc<dyn State>,
-    pub(super) secrets: Vault,
-    pub(super) outbound: Outbound,
-    pub(super) paths: Paths,
-}
 
 /// The data of one call's store.
 pub(super) struct CallState {
@@ -84,11 +76,11 @@ impl CallState {
         services: Arc<Services>,
         subject: &Subject,
         plugin: Name,
-        now: Timestamp,
         memory_bytes_max: usize,
         log_lines_max: usize,
         wants_wasi: bool,
     ) -> Self {
+        let now = services.now();
         let mut log = Log::new(log_lines_max);
         let wasi = wants_wasi.then(|| Box::new(Wasi::granting_nothing(now, &log.output())));
         Self {
@@ -134,7 +126,7 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// Everything that a plugin may import.
+/// Everything that a plugin may import, in both lines.
 pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     imports::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     imports::log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
@@ -142,6 +134,12 @@ pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     imports::secrets::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     imports::state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     imports::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    v0_1::imports::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    v0_1::imports::log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    v0_1::imports::call::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    v0_1::imports::secrets::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    v0_1::imports::state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    v0_1::imports::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 

@@ -8,6 +8,7 @@ mod compile;
 mod component;
 mod engine;
 mod error;
+mod exports;
 mod host;
 mod interface;
 mod limits;
@@ -18,9 +19,10 @@ mod share;
 mod subject;
 mod turns;
 mod upload;
+mod vectors;
 mod version;
 
-pub use call::VerifierVerdict;
+pub use call::Schemas;
 pub use compile::child_main;
 pub use engine::wasmtime_version;
 pub use error::{CallError, UploadError};
@@ -29,7 +31,7 @@ pub use limits::{CallLimits, Limits};
 pub use sandbox::{Sandbox, SetUpError, Settings, default_compiler};
 pub use subject::Subject;
 pub use upload::Upload;
-pub use version::Version;
+pub use version::{Decided, VerifierVerdict, Version};
 
 /// What is done with an uploaded file before it is compiled, on any bytes.
 #[cfg(fuzzing)]

@@ -39,6 +39,20 @@ pub(super) const STATE_VALUE_BYTES_MAX: usize = 64 * 1024;
 pub(super) const STATE_KEYS_MAX: usize = 10_000;
 /// Longest code of a guest's failure, in bytes.
 pub(super) const FAILURE_CODE_BYTES_MAX: usize = 64;
+/// Longest pointer into a configuration, in bytes.
+pub(super) const POINTER_BYTES_MAX: usize = 512;
+/// Longest detail of a failure that is kept, in bytes.
+pub(super) const DETAIL_BYTES_MAX: usize = 4096;
+/// Longest reason of a decision that is kept, in bytes.
+pub(super) const REASON_BYTES_MAX: usize = 1024;
+/// Most that a verifier says of a callback, in bytes.
+pub(super) const CLAIMS_BYTES_MAX: usize = 16 * 1024;
+/// Largest schema of a configuration, in bytes.
+pub(super) const SCHEMA_BYTES_MAX: usize = 64 * 1024;
+/// Most vectors of a plugin, how large they are together, and the processor time that all of them may take.
+pub(super) const VECTORS_MAX: usize = 64;
+pub(super) const VECTORS_BYTES_MAX: usize = 256 * 1024;
+pub(super) const VECTORS_CPU_MAX: Duration = Duration::from_secs(2);
 
 /// The limits of an upload, for one class of plugins.
 #[derive(Clone, Copy, Debug)]

@@ -1,14 +1,14 @@
 //! Holds a component against the interface: what it imports, and the roles that it exports.
 
-use super::bindings::exports;
-use super::call::{Linked, Roles};
+use super::call::Linked;
 use super::compile::with_causes;
 use super::error::UploadError;
-use super::interface::{check_import, is_role, other_version};
+use super::exports::Exports;
+use super::interface::{check_import, other_version};
 use super::sandbox::Inner;
-use ringback_records::plugin::Role;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
+use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -28,26 +28,8 @@ pub(super) fn link(
     }
     let pre = inner.linker.instantiate_pre(component).map_err(|error| UploadError::ImportType(with_causes(&error)))?;
     let exported: Vec<String> = component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let has = |role: Role| exported.iter().any(|name| is_role(name, role.as_str()));
-    let wrong =
-        |role: Role| move |error: wasmtime::Error| UploadError::ExportType { role, problem: with_causes(&error) };
-    let mut roles = Roles::default();
-    if has(Role::Verifier) {
-        roles.verifier = Some(exports::verifier::GuestIndices::new(&pre).map_err(wrong(Role::Verifier))?);
-    }
-    if has(Role::Parser) {
-        roles.parser = Some(exports::parser::GuestIndices::new(&pre).map_err(wrong(Role::Parser))?);
-    }
-    if has(Role::Condition) {
-        roles.condition = Some(exports::condition::GuestIndices::new(&pre).map_err(wrong(Role::Condition))?);
-    }
-    if has(Role::Step) {
-        roles.step = Some(exports::step::GuestIndices::new(&pre).map_err(wrong(Role::Step))?);
-    }
-    if has(Role::Responder) {
-        roles.responder = Some(exports::responder::GuestIndices::new(&pre).map_err(wrong(Role::Responder))?);
-    }
-    if roles.names().is_empty() {
+    let exports = Exports::of(&pre, &exported)?;
+    if exports.roles().is_empty() {
         if let Some(other) = exported.iter().find_map(|name| other_version(name)) {
             return Err(other);
         }
@@ -58,7 +40,8 @@ pub(super) fn link(
         |prefixes: &[&str]| imports.iter().any(|import| prefixes.iter().any(|prefix| import.starts_with(prefix)));
     let wants_wasi = imports_any(&["wasi:"]);
     let has_effects = imports_any(&EFFECTS);
-    Ok(Arc::new(Linked { pre, roles, digest, large, wants_wasi, has_effects, long: AtomicU8::new(0) }))
+    let (long, schemas) = (AtomicU8::new(0), Arc::new(OnceCell::new()));
+    Ok(Arc::new(Linked { pre, exports, digest, large, wants_wasi, has_effects, long, schemas }))
 }
 
 pub(super) fn import_names(engine: &Engine, component: &Component) -> Vec<String> {

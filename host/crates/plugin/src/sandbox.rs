@@ -5,7 +5,7 @@ use super::call::Caller;
 use super::compile::{Compiled, compile, with_causes};
 use super::engine::{self, Calls, Ticker};
 use super::error::UploadError;
-use super::host::{self, CallState, Paths, Services, State};
+use super::host::{self, CallState, Services, State};
 use super::limits::Limits;
 use super::link::link;
 use super::share::SlowLane;
@@ -86,7 +86,7 @@ impl Sandbox {
                 engine,
                 ticker,
                 slow_lane: SlowLane::start(threads, calls).map_err(|error| set_up(&error))?,
-                services: Arc::new(Services { state, secrets, outbound, paths: Paths::default() }),
+                services: Arc::new(Services::new(state, secrets, outbound)),
                 limits,
                 body_bytes_max: settings.body_bytes_max,
             },

@@ -33,6 +33,11 @@ impl Subject {
         }
     }
 
+    /// The subject of a call that is about nothing, and leaves nothing behind.
+    pub(crate) fn tried(workspace: &Name) -> Self {
+        Self { dry_run: true, ..Self::unseen(workspace, &Name::default_name()) }
+    }
+
     pub fn of_execution(workspace: &Name, execution: &Execution) -> Self {
         let view = ExecutionView {
             id: execution.summary.id.to_string(),

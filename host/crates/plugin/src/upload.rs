@@ -1,15 +1,16 @@
 //! An upload: compiled and linked, and of which nothing is kept until it is said so.
 
 use super::cache::deserialize;
-use super::call::Linked;
+use super::call::{Linked, Schemas};
 use super::compile::{Compiled, with_causes};
 use super::error::UploadError;
 use super::limits::{LARGE, NORMAL};
 use super::link::{import_names, link};
 use super::sandbox::{Inner, Sandbox};
-use super::version::Version;
+use super::vectors;
+use super::version::{NoSchema, Version, ask_schemas};
 use bytes::Bytes;
-use ringback_records::name::{Name, sha256_hex};
+use ringback_records::name::{Name, NameError, sha256_hex};
 use ringback_records::plugin::VersionRecord;
 use ringback_records::time::Timestamp;
 use std::sync::Arc;
@@ -19,11 +20,17 @@ pub struct Upload {
     sandbox: Sandbox,
     linked: Arc<Linked>,
     imports: Vec<String>,
+    /// How many cases it passes that it brought along.
+    vectors: u32,
     compiled: Compiled,
 }
 
+/// What a plugin is called while it has no name.
+const UNNAMED: &str = "upload";
+
 impl Sandbox {
-    /// Checks a file, compiles it and links it.
+    /// Checks a file, compiles it and links it, asks for the schemas of its configurations, and runs the cases that it brings
+    /// along.
     ///
     /// # Errors
     ///
@@ -44,9 +51,28 @@ impl Sandbox {
             let component = deserialize(engine, &compiled.artifact)
                 .map_err(|error| UploadError::TooComplex(with_causes(&error)))?;
             let linked = link(inner, &component, sha256_hex(&compiled.component), large)?;
-            Ok(Upload { sandbox, linked, imports: import_names(engine, &component), compiled })
+            Ok(Upload { sandbox, linked, imports: import_names(engine, &component), vectors: 0, compiled })
         };
-        self.aside(take).await.map_err(UploadError::Host)?
+        let mut upload = self.aside(take).await.map_err(UploadError::Host)??;
+        upload.vectors = self.try_out(&upload.linked, workspace).await?;
+        Ok(upload)
+    }
+
+    /// Asks a plugin what it says of itself, and whether that is so: how many cases it passes.
+    async fn try_out(&self, linked: &Arc<Linked>, workspace: &Name) -> Result<u32, UploadError> {
+        let unnamed: Name = UNNAMED.parse().map_err(|error: NameError| UploadError::Host(error.to_string()))?;
+        let Inner { caller, places, .. } = &*self.inner;
+        let _place = places.take(workspace).await.map_err(|_| UploadError::Crowded)?;
+        let schemas = ask_schemas(caller, &unnamed, linked, workspace).await;
+        let schemas = schemas.map_err(|error| match error {
+            NoSchema::Call(_) => UploadError::Crowded,
+            NoSchema::Wrong(role, problem) => UploadError::Schema { role, problem },
+        })?;
+        let known: Result<&Schemas, _> =
+            linked.schemas.get_or_try_init(|| async { Ok::<_, UploadError>(schemas) }).await;
+        known?;
+        let vectors = vectors::run(caller, &unnamed, linked, workspace).await?;
+        Ok(u32::try_from(vectors).unwrap_or(u32::MAX))
     }
 }
 
@@ -56,8 +82,9 @@ impl Upload {
         VersionRecord {
             version: number,
             digest: self.linked.digest.clone(),
-            roles: self.linked.roles.names(),
+            roles: self.linked.exports.roles(),
             imports: self.imports.clone(),
+            vectors: self.vectors,
             size_bytes: self.compiled.component.len() as u64,
             large: self.linked.large,
             uploaded_at: Timestamp::now(),

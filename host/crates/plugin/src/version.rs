@@ -1,9 +1,12 @@
 //! A version of a plugin that can be called, and what each role is asked.
 
-use super::bindings::exports;
-use super::call::{Answer, Linked, Question, VerifierVerdict};
+use super::bindings::exports::condition::Decision;
+use super::bindings::exports::responder::Reply as GuestReply;
+use super::bindings::exports::verifier::{Proof, Verdict};
+use super::call::{Answer, Caller, Linked, Question, Schemas, clean};
 use super::circuit::Circuit;
-use super::error::CallError;
+use super::error::{CallError, one_line};
+use super::limits::{CLAIMS_BYTES_MAX, REASON_BYTES_MAX, SCHEMA_BYTES_MAX};
 use super::sandbox::Sandbox;
 use super::subject::Subject;
 use ringback_records::json;
@@ -11,11 +14,31 @@ use ringback_records::name::Name;
 use ringback_records::plugin::Role;
 use ringback_records::reply::Reply;
 use ringback_records::trace::PluginUse;
+use ringback_rules::schema::{Misfit, Schema};
 use ringback_share::Full;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// What a verifier decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VerifierVerdict {
+    Accepted {
+        delivery_id: Option<String>,
+        subject: Option<String>,
+        /// What else is proved.
+        claims: Option<Value>,
+    },
+    Rejected(String),
+}
+
+/// What a condition decided, and why, if it said so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub holds: bool,
+    pub reason: Option<String>,
+}
 
 /// A version that is ready to be called. Cloning it is cheap and shares it.
 #[derive(Clone)]
@@ -45,7 +68,7 @@ impl Version {
 
     /// What it can be asked to do.
     pub fn roles(&self) -> Vec<Role> {
-        self.ready.linked.roles.names()
+        self.ready.linked.exports.roles()
     }
 
     /// Whether its calls leave nothing behind and the last ones were not all long: whoever asks it may well ask it once more.
@@ -54,16 +77,51 @@ impl Version {
         !linked.has_effects && !linked.is_slow()
     }
 
-    /// Asks whether a role accepts a configuration. What is only tried does not count against the version.
+    /// Which configurations its roles take. It is asked once.
+    ///
+    /// # Errors
+    ///
+    /// The plugin failed, or what it answered is no schema.
+    pub async fn schemas(&self, workspace: &Name) -> Result<&Schemas, CallError> {
+        let Ready { sandbox, plugin, linked, .. } = &*self.ready;
+        let schemas = linked.schemas.get_or_try_init(|| async {
+            let _place = sandbox.inner.places.take(workspace).await.map_err(|Full| CallError::Busy)?;
+            let asked = ask_schemas(&sandbox.inner.caller, plugin, linked, workspace).await;
+            asked.map_err(|error| match error {
+                NoSchema::Call(error) => error,
+                NoSchema::Wrong(role, problem) => {
+                    let reason = format!("its schema for a {role} {problem}");
+                    CallError::BadOutput { plugin: plugin.clone(), reason }
+                }
+            })
+        });
+        schemas.await
+    }
+
+    /// Asks whether a role accepts a configuration: its schema first, and then the plugin. What is only tried does not count
+    /// against the version.
     ///
     /// # Errors
     ///
     /// It does not, or the plugin failed.
-    pub async fn check(&self, role: Role, workspace: &Name, config: &str) -> Result<(), CallError> {
+    pub async fn check(&self, role: Role, workspace: &Name, config: &Value) -> Result<(), CallError> {
         let Ready { sandbox, plugin, linked, .. } = &*self.ready;
-        let subject = Subject { dry_run: true, ..Subject::unseen(workspace, &Name::default_name()) };
+        if let Some(schema) = self.schemas(workspace).await?.get(&role) {
+            schema.check(config).map_err(|Misfit { pointer, detail }| CallError::Guest {
+                plugin: plugin.clone(),
+                code: "invalid-config".to_owned(),
+                message: detail,
+                retryable: false,
+                pointer: Some(pointer),
+            })?;
+        }
+        if !linked.exports.checks(role) {
+            return Ok(());
+        }
+        let subject = Subject::tried(workspace);
         let _place = sandbox.inner.places.take(workspace).await.map_err(|Full| CallError::Busy)?;
-        sandbox.inner.caller.ask(plugin, linked, Question::Check(role), &subject, config).await.0.map(drop)
+        let caller = &sandbox.inner.caller;
+        caller.ask(plugin, linked, Question::Check(role), &subject, &config.to_string()).await.0.map(drop)
     }
 
     /// Asks a verifier. What it used is added to `uses`.
@@ -78,11 +136,7 @@ impl Version {
         uses: &mut Vec<PluginUse>,
     ) -> Result<VerifierVerdict, CallError> {
         match self.ask(Question::Verify, subject, config, uses).await? {
-            Answer::Verdict(exports::verifier::Verdict::Accepted(proof)) => {
-                let exports::verifier::Proof { delivery_id, subject } = proof;
-                Ok(VerifierVerdict::Accepted { delivery_id, subject })
-            }
-            Answer::Verdict(exports::verifier::Verdict::Rejected(reason)) => Ok(VerifierVerdict::Rejected(reason)),
+            Answer::Verdict(verdict) => read_verdict(verdict).map_err(|reason| self.bad_output(reason, subject, uses)),
             _ => Err(self.wrong_answer()),
         }
     }
@@ -109,9 +163,9 @@ impl Version {
         subject: &Subject,
         config: &str,
         uses: &mut Vec<PluginUse>,
-    ) -> Result<bool, CallError> {
+    ) -> Result<Decided, CallError> {
         match self.ask(Question::Evaluate, subject, config, uses).await? {
-            Answer::Holds(holds) => Ok(holds),
+            Answer::Decision(decision) => Ok(read_decision(decision)),
             _ => Err(self.wrong_answer()),
         }
     }
@@ -141,7 +195,7 @@ impl Version {
         uses: &mut Vec<PluginUse>,
     ) -> Result<Reply, CallError> {
         match self.ask(Question::Respond, subject, config, uses).await? {
-            Answer::Reply(exports::responder::Reply { status, headers, body }) => {
+            Answer::Reply(GuestReply { status, headers, body }) => {
                 let max = self.result_bytes_max(subject);
                 if body.len() > max {
                     let reason = format!("the body has {} bytes, more than {max}", body.len());
@@ -162,8 +216,8 @@ impl Version {
         uses: &mut Vec<PluginUse>,
     ) -> Result<Answer, CallError> {
         let Ready { sandbox, plugin, linked, circuit } = &*self.ready;
-        let role = question.role();
-        if !linked.roles.has(role) {
+        let role = question.role().ok_or_else(|| self.wrong_answer())?;
+        if !linked.exports.has(role) {
             return Err(CallError::Missing { plugin: plugin.clone(), role });
         }
         if let Some(failures) = circuit.is_open(Instant::now()) {
@@ -188,7 +242,11 @@ impl Version {
                 return self.bad_output(reason, subject, uses);
             }
             let (plugin, code) = (self.ready.plugin.clone(), "not-taken".to_owned());
-            self.failed(CallError::Guest { plugin, code, message: reason, retryable: false }, subject, uses)
+            self.failed(
+                CallError::Guest { plugin, code, message: reason, retryable: false, pointer: None },
+                subject,
+                uses,
+            )
         })
     }
 
@@ -230,4 +288,64 @@ impl Version {
             self.ready.circuit.note(error, Instant::now());
         }
     }
+}
+
+/// A verdict as it is taken.
+pub(super) fn read_verdict(verdict: Verdict) -> Result<VerifierVerdict, String> {
+    let Proof { delivery_id, subject, claims } = match verdict {
+        Verdict::Accepted(proof) => proof,
+        Verdict::Rejected(reason) => return Ok(VerifierVerdict::Rejected(reason)),
+    };
+    let claims = claims.map(|claims| match claims.len() {
+        0..=CLAIMS_BYTES_MAX => json::from_slice(claims.as_bytes())
+            .map_err(|error| format!("the claims are not JSON: {}", one_line(&error.to_string()))),
+        found => Err(format!("the claims have {found} bytes, more than {CLAIMS_BYTES_MAX}")),
+    });
+    Ok(VerifierVerdict::Accepted { delivery_id, subject, claims: claims.transpose()? })
+}
+
+/// A decision as it is kept.
+pub(super) fn read_decision(decision: Decision) -> Decided {
+    let Decision { holds, reason } = decision;
+    Decided { holds, reason: reason.map(|reason| clean(&reason, REASON_BYTES_MAX)).filter(|reason| !reason.is_empty()) }
+}
+
+/// Why there are no schemas.
+pub(super) enum NoSchema {
+    /// It could not be asked now.
+    Call(CallError),
+    /// Of this role, in words that go on after "its schema".
+    Wrong(Role, String),
+}
+
+/// The schemas of all roles.
+pub(super) async fn ask_schemas(
+    caller: &Caller,
+    plugin: &Name,
+    linked: &Arc<Linked>,
+    workspace: &Name,
+) -> Result<Schemas, NoSchema> {
+    let mut schemas = Schemas::new();
+    if !linked.exports.has_schemas() {
+        return Ok(schemas);
+    }
+    for role in linked.exports.roles() {
+        let text = match caller.ask_itself(plugin, linked, Question::Schema(role), workspace).await {
+            Ok(Answer::Schema(Some(text))) => text,
+            Ok(_) => continue,
+            Err(error) if error.is_temporary() => return Err(NoSchema::Call(error)),
+            Err(error) => {
+                let problem = format!("cannot be asked for: {}", error.without_name(plugin));
+                return Err(NoSchema::Wrong(role, problem));
+            }
+        };
+        let schema = match text.len() {
+            0..=SCHEMA_BYTES_MAX => json::from_slice(text.as_bytes())
+                .map_err(|error| format!("is not JSON: {}", one_line(&error.to_string())))
+                .and_then(Schema::new),
+            found => Err(format!("has {found} bytes, more than {SCHEMA_BYTES_MAX}")),
+        };
+        schemas.insert(role, schema.map_err(|problem| NoSchema::Wrong(role, problem))?);
+    }
+    Ok(schemas)
 }

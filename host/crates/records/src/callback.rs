@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a listener received, whole, within the limits of size and time.
@@ -23,6 +24,8 @@ pub struct Request {
     /// Why its body could not be taken, and is empty.
     pub unread: Option<&'static Problem>,
     pub received_at: Timestamp,
+    /// Where it came from, as long as that is known: it is not kept.
+    pub remote_address: Option<IpAddr>,
 }
 
 impl Request {
@@ -55,6 +58,18 @@ pub struct Callback {
     pub request: Request,
     /// Scheme, host and port under which callers reach this server, without a slash at the end.
     pub base_url: String,
+    /// What it came for; `None` for a ticket without a flow.
+    pub site: Option<Arc<Site>>,
+    /// What a verifier said of it.
+    pub claims: Option<Arc<Value>>,
+}
+
+/// A trigger of a flow, by their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    pub flow: Name,
+    /// The trigger's id.
+    pub trigger: Name,
 }
 
 impl Callback {
@@ -71,7 +86,7 @@ impl Callback {
         let headers: Map<String, Value> = self.headers().map(|(name, value)| (name, value.into())).collect();
         serde_json::json!({
             "id": self.id, "method": method.as_str(), "path": path, "query": self.query(), "headers": headers,
-            "body": std::str::from_utf8(body).ok(),
+            "body": std::str::from_utf8(body).ok(), "claims": self.claims,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What became of a callback, and the record that is kept of it.
 
-use crate::callback::{Callback, Request};
+use crate::callback::{Callback, Request, Site};
 use crate::name::{CallbackId, ExecutionId, Name, TicketId};
 use crate::reply::{ReplyRecord, text_or_base64};
 use crate::time::Timestamp;
@@ -105,6 +105,9 @@ pub struct CallbackRecord {
     /// Who called, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<Arc<Value>>,
+    /// What a verifier said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Arc<Value>>,
     /// How many executions it resumed, when it was for all that wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_count: Option<u64>,
@@ -140,6 +143,7 @@ impl CallbackRecord {
             execution: None,
             resumed_count: None,
             user: None,
+            claims: None,
             replay_of: None,
             reply: None,
             trace: Vec::new(),
@@ -187,6 +191,7 @@ impl CallbackRecord {
             outcome: Outcome::Failed,
             execution: None,
             user: None,
+            claims: callback.claims.clone(),
             resumed_count: None,
             replay_of: None,
             reply: None,
@@ -218,6 +223,8 @@ impl CallbackRecord {
                 Some((http::HeaderName::try_from(name).ok()?, http::HeaderValue::try_from(value).ok()?))
             })
             .collect();
+        let trigger = self.trigger.parse().ok();
+        let site = self.flow.zip(trigger).map(|(flow, trigger)| Arc::new(Site { flow, trigger }));
         Callback {
             id: self.id,
             workspace,
@@ -230,8 +237,11 @@ impl CallbackRecord {
                 body: decoded.map_or_else(|| self.body.unwrap_or_default().into(), Bytes::from),
                 unread: None,
                 received_at: self.received_at,
+                remote_address: None,
             },
             base_url,
+            site,
+            claims: self.claims,
         }
     }
 }

@@ -51,6 +51,11 @@ pub struct PluginRecord {
     pub versions: Vec<VersionRecord>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde wants")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
+}
+
 /// One immutable version of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VersionRecord {
@@ -60,6 +65,9 @@ pub struct VersionRecord {
     pub roles: Vec<Role>,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// How many cases it passed, when it was uploaded, that it brought along.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub vectors: u32,
     pub size_bytes: u64,
     /// Whether it was uploaded under the limits for large plugins.
     pub large: bool,

@@ -6,6 +6,7 @@ pub(crate) mod schema;
 
 pub use crate::place::{Mistake, Place, TextPlace};
 pub use crate::reply::{BodySpec, ReplySpec};
+pub use document::place_within;
 pub use parse::parse;
 pub use schema::SCHEMA;
 

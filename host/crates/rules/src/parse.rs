@@ -266,6 +266,7 @@ mod tests {
             body: bytes::Bytes::copy_from_slice(body),
             unread: None,
             received_at: Timestamp::default(),
+            remote_address: None,
         }
     }
 

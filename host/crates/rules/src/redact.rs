@@ -203,6 +203,8 @@ impl Lists<'_> {
             workspace: callback.workspace.clone(),
             environment: callback.environment.clone(),
             base_url: callback.base_url.clone(),
+            site: callback.site.clone(),
+            claims: callback.claims.clone(),
             ..**callback
         })
     }

@@ -47,7 +47,7 @@ impl Scripts {
     /// Whether a script can be run, as far as that is seen without running it; else its place and what is wrong.
     pub(super) async fn check(&self, workspace: &Name, role: Role, config: &Value) -> Result<(), ScriptMistake> {
         let checked = match self.engine().await {
-            Ok(engine) => engine.check(role, workspace, &config.to_string()).await,
+            Ok(engine) => engine.check(role, workspace, config).await,
             Err(error) => Err(error),
         };
         checked.map_err(|error| {

@@ -222,7 +222,7 @@ async fn checks(upload: &Upload, plugin: &Name) -> Vec<(Role, Result<(), CallErr
     let version = upload.version(plugin);
     let mut checks = Vec::new();
     for role in version.roles() {
-        checks.push((role, version.check(role, &Name::default_name(), "null").await));
+        checks.push((role, version.check(role, &Name::default_name(), &Value::Null).await));
     }
     checks
 }
@@ -250,6 +250,9 @@ impl Report<'_> {
         line(&format!("  {:<12} {}", "class", class(record.large)));
         line(&format!("  {:<12} {}", "imports", imports(&record.imports).join(", ")));
         line(&format!("  {:<12} {}", "permissions", permissions(&record.imports)));
+        if record.vectors > 0 {
+            line(&format!("  {:<12} {} passed", "vectors", record.vectors));
+        }
         for (role, checked) in self.checks {
             let says = match checked {
                 Ok(()) => "takes no configuration, or any".to_owned(),
@@ -271,7 +274,7 @@ impl Report<'_> {
             .collect();
         to_json!({
             "file": self.file, "bytes": self.bytes, "roles": record.roles, "large": record.large, "imports": record.imports,
-            "steps": steps, "checks": checks,
+            "vectors": record.vectors, "steps": steps, "checks": checks,
         })
     }
 }

@@ -102,7 +102,7 @@ type Wit = &'static [(&'static str, &'static [u8])];
 
 /// The versions of the interface that SDKs are for.
 pub(super) const WIT: [(&str, Wit); 1] =
-    [("0.1.1", files!("wit/0.1.1": "host.wit", "roles.wit", "types.wit", "worlds.wit"))];
+    [("1.0.0", files!("wit/1.0.0": "about.wit", "host.wit", "roles.wit", "types.wit", "worlds.wit"))];
 
 #[cfg(test)]
 mod tests {

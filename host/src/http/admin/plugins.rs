@@ -25,6 +25,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_plugins))
         .routes(routes!(show_plugin, remove_plugin))
         .routes(routes!(activate_plugin))
+        .routes(routes!(show_schemas))
         .merge(uploads.layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)))
 }
 
@@ -92,6 +93,16 @@ async fn show_plugin(
     let name = parse_name(&name)?;
     let record = app.plugins.find(&caller.workspace, &name).ok_or_else(|| missing(&name))?;
     Ok(answer(StatusCode::OK, view(record)))
+}
+
+/// Shows the JSON Schemas of the configurations that its roles take, of those that have one.
+#[utoipa::path(get, path = "/v1/plugins/{name}/schemas", tag = "plugins", params(("name" = String, Path)), responses((status = 200, body = BTreeMap<String, Value>), (status = "4XX", body = Problem)))]
+async fn show_schemas(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(answer(StatusCode::OK, app.plugins.schemas(&caller.workspace, &parse_name(&name)?).await?))
 }
 
 /// Uploads a component, or a core module that carries its component type, as the next version. A file that is refused

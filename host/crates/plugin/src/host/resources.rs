@@ -17,7 +17,7 @@ pub struct CallbackHandle;
 pub struct ExecutionHandle;
 
 pub(super) fn failure(code: &str, message: impl Into<String>) -> Failure {
-    Failure { code: code.to_owned(), message: message.into(), retryable: false }
+    Failure { code: code.to_owned(), message: message.into(), retryable: false, pointer: None, detail: None }
 }
 
 impl CallState {
@@ -54,6 +54,22 @@ impl HostCallback for CallState {
         Ok(self.callback()?.request.received_at.as_millis())
     }
 
+    fn environment(&mut self, _: Resource<CallbackHandle>) -> Result<String> {
+        Ok(self.callback()?.environment.to_string())
+    }
+
+    fn flow(&mut self, _: Resource<CallbackHandle>) -> Result<Option<String>> {
+        Ok(self.callback()?.site.as_ref().map(|site| site.flow.to_string()))
+    }
+
+    fn trigger(&mut self, _: Resource<CallbackHandle>) -> Result<Option<String>> {
+        Ok(self.callback()?.site.as_ref().map(|site| site.trigger.to_string()))
+    }
+
+    fn remote_address(&mut self, _: Resource<CallbackHandle>) -> Result<Option<String>> {
+        Ok(self.callback()?.request.remote_address.map(|address| address.to_canonical().to_string()))
+    }
+
     fn method(&mut self, _: Resource<CallbackHandle>) -> Result<String> {
         Ok(self.callback()?.request.method.to_string())
     }
@@ -87,8 +103,8 @@ impl HostCallback for CallState {
             .collect())
     }
 
-    fn body_size(&mut self, _: Resource<CallbackHandle>) -> Result<u64> {
-        Ok(self.callback()?.request.body.len() as u64)
+    fn body_size(&mut self, _: Resource<CallbackHandle>) -> Result<u32> {
+        Ok(u32::try_from(self.callback()?.request.body.len()).unwrap_or(u32::MAX))
     }
 
     fn body(&mut self, _: Resource<CallbackHandle>) -> Result<Vec<u8>> {
@@ -98,6 +114,10 @@ impl HostCallback for CallState {
     fn text(&mut self, _: Resource<CallbackHandle>) -> Result<std::result::Result<String, Failure>> {
         let body = self.callback()?.request.body.to_vec();
         Ok(String::from_utf8(body).map_err(|_| failure("not-text", "the body is not UTF-8")))
+    }
+
+    fn claims(&mut self, _: Resource<CallbackHandle>) -> Result<Option<String>> {
+        Ok(self.callback()?.claims.as_ref().map(ToString::to_string))
     }
 
     fn data(&mut self, _: Resource<CallbackHandle>) -> Result<std::result::Result<String, Failure>> {

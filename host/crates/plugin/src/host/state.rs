@@ -61,8 +61,7 @@ fn failed(error: StateError) -> Failure {
         StateError::TooManyKeys => failure("too-many-keys", format!("a plugin has at most {STATE_KEYS_MAX} keys")),
         StateError::Unavailable(_) => {
             tracing::error!(%error, "a plugin's state could not be used");
-            let message = "the store cannot be used now".to_owned();
-            Failure { code: "unavailable".to_owned(), message, retryable: true }
+            Failure { retryable: true, ..failure("unavailable", "the store cannot be used now") }
         }
     }
 }
@@ -97,12 +96,11 @@ impl Host for CallState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Paths, Services};
+    use super::super::Services;
     use super::{CallState, Done, Host, Name, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, State, StateError};
     use crate::subject::Subject;
     use ringback_outbound::plugin::Outbound;
     use ringback_records::sync::lock;
-    use ringback_records::time::Timestamp;
     use ringback_rules::vault::Vault;
     use std::sync::{Arc, Mutex};
 
@@ -138,9 +136,9 @@ mod tests {
     fn call(state: &Arc<Full>, dry_run: bool) -> CallState {
         let (name, state) = (Name::default_name(), Arc::clone(state));
         let secrets = Vault::for_testing(&name, &[]);
-        let services = Services { state, secrets, outbound: Outbound::new([]), paths: Paths::default() };
+        let services = Services::new(state, secrets, Outbound::new([]));
         let subject = Subject { dry_run, ..Subject::unseen(&name, &name) };
-        CallState::new(Arc::new(services), &subject, name, Timestamp::now(), 1 << 20, 16, false)
+        CallState::new(Arc::new(services), &subject, name, 1 << 20, 16, false)
     }
 
     #[tokio::test]

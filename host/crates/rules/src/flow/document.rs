@@ -61,6 +61,18 @@ impl Node {
         convert(first, String::new(), 0)
     }
 
+    /// The value that stands at a place.
+    fn find(&self, place: &Place) -> Option<&Self> {
+        if (self.at.line, self.at.column, &self.at.path) == (place.line, place.column, &place.path) {
+            return Some(self);
+        }
+        match &self.kind {
+            Kind::Scalar(_) => None,
+            Kind::List(items) => items.iter().find_map(|item| item.find(place)),
+            Kind::Object(members) => members.iter().find_map(|member| member.value.find(place)),
+        }
+    }
+
     /// What was found, for a message.
     pub fn describe(&self) -> String {
         match &self.kind {
@@ -88,6 +100,29 @@ impl Node {
             }
         }
     }
+}
+
+/// Where in a value of a file a JSON Pointer leads: to the name of a member or to an item. Where it leads to what is not there, it
+/// is as far as it goes.
+pub fn place_within(source: &str, value: &Place, pointer: &str) -> Option<Place> {
+    let document = Node::read(source).ok()?;
+    let mut node = document.find(value)?;
+    let mut place = &node.at;
+    for step in pointer.strip_prefix('/').into_iter().flat_map(|rest| rest.split('/')) {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        let next = match &node.kind {
+            Kind::Scalar(_) => None,
+            Kind::List(items) => {
+                step.parse().ok().and_then(|index: usize| items.get(index)).map(|item| (&item.at, item))
+            }
+            Kind::Object(members) => {
+                members.iter().find(|member| member.name == step).map(|member| (&member.name_at, &member.value))
+            }
+        };
+        let Some(next) = next else { break };
+        (place, node) = next;
+    }
+    Some(place.clone())
 }
 
 /// A file that is JSON may write a character as two escapes, which YAML does not know: here it is one, and what the text has
@@ -223,7 +258,8 @@ fn convert(node: &MarkedYaml<'_>, path: String, depth: usize) -> Result<Node, Mi
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Node};
+    use super::{Kind, Node, place_within};
+    use crate::flow::Place;
 
     fn refused(source: &str) -> String {
         Node::read(source).unwrap_err().to_string()
@@ -242,6 +278,28 @@ mod tests {
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                     d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]";
         assert!(refused(bomb).contains("not YAML"), "{}", refused(bomb));
+    }
+
+    #[test]
+    fn a_pointer_leads_to_a_key_or_as_far_as_it_goes() {
+        let source = "a:\n  with: { \"x/y\": [1, { b: 2 }] }\n  other: 1\n";
+        let value = Place { line: 2, column: 9, path: "a.with".to_owned() };
+        for (pointer, column, path) in [
+            ("", 9, "a.with"),
+            ("/x~1y", 11, "a.with.x/y"),
+            ("/x~1y/1/b", 24, "a.with.x/y[1].b"),
+            ("/x~1y/1/c", 22, "a.with.x/y[1]"),
+            ("/x~1y/2", 11, "a.with.x/y"),
+            ("/x~1y/-1/b", 11, "a.with.x/y"),
+            ("/x~1y/0/b", 19, "a.with.x/y[0]"),
+            ("/nowhere/0", 9, "a.with"),
+            ("nowhere", 9, "a.with"),
+        ] {
+            let place = place_within(source, &value, pointer).unwrap();
+            assert_eq!((place.line, place.column, place.path.as_str()), (2, column, path), "{pointer}");
+        }
+        assert!(place_within(source, &Place { line: 9, ..value.clone() }, "").is_none());
+        assert!(place_within("a: [", &value, "").is_none());
     }
 
     /// A file that is JSON is read as JSON, whatever YAML makes of it.

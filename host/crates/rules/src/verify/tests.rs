@@ -31,8 +31,11 @@ pub(super) fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
             body: Bytes::copy_from_slice(body),
             unread: None,
             received_at: Timestamp::from_millis(NOW * 1000),
+            remote_address: None,
         },
         base_url: "https://hooks.example".into(),
+        site: None,
+        claims: None,
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) const LANGUAGE: Language = Language {
     marks: &["Cargo.toml"],
     sdk: "guest-sdk/rust",
     sdk_files: files!("guest-sdk/rust":
-        "Cargo.toml", "src/allocator.rs", "src/bindings.rs", "src/call.rs", "src/callback.rs", "src/execution.rs",
+        "Cargo.toml", "README.md", "src/allocator.rs", "src/bindings.rs", "src/call.rs", "src/callback.rs", "src/execution.rs",
         "src/failure.rs", "src/http.rs", "src/lib.rs", "src/log.rs", "src/role.rs", "src/secrets.rs", "src/state.rs",
         "src/testing.rs"),
     sdk_file,

@@ -1,8 +1,7 @@
 //! A plugin for the host's tests that does what its configuration says, mostly wrong.
 
 use ringback_guest::{
-    Callback, Execution, Failure, Proof, Reply, Value, Verdict, call, condition, http, json, log, parser, responder,
-    secrets, state, step, verifier,
+    Callback, Decision, Execution, Failure, Proof, Reply, Value, Verdict, call, http, json, log, plugin, secrets, state,
 };
 use serde::{Deserialize, Deserializer};
 
@@ -30,6 +29,14 @@ pub enum Config {
     IllFormed,
     /// Answer a failure.
     Fail,
+    /// Answer a failure about this place of the configuration, with this detail.
+    FailAt(String, Value),
+    /// Say whether it holds, and why; accept, for this subject.
+    Say(bool, String),
+    /// Accept, and claim this.
+    Claim(Value),
+    /// Log what the callback knows of itself.
+    Site,
     /// Answer so many times a failure that may pass, then none, counted in the plugin's state under this key.
     FailFirst(u8, String),
     /// Answer with this status and this header.
@@ -87,6 +94,9 @@ fn misbehave(config: &Config) -> Result<Value, Failure> {
             while call::now() == start {}
             Ok(Value::Null)
         }
+        Config::FailAt(pointer, detail) => {
+            Err(Failure::new("as-configured", "the configuration says so").at(pointer.as_str()).detail(detail.clone()))
+        }
         Config::Fail => Err(Failure::new("as-configured", "the configuration says so")),
         Config::FailFirst(times, key) => {
             let failed = state::get(key)?.map_or(0, |bytes| bytes.first().copied().unwrap_or_default());
@@ -114,7 +124,12 @@ fn misbehave(config: &Config) -> Result<Value, Failure> {
         Config::Search(name, disguised, planted) => {
             let asked = [
                 secrets::equals(name, b"wrong")?,
-                secrets::verify_mac(name, secrets::MacAlgorithm::HmacSha256, b"message", b"wrong")?,
+                secrets::verify_mac(
+                    name,
+                    secrets::MacAlgorithm::HmacSha256,
+                    &[secrets::Part::Text("message")],
+                    secrets::Encoded::Bytes(b"wrong"),
+                )?,
             ];
             let here: Vec<u8> = match planted {
                 true => disguised.iter().map(|byte| byte.wrapping_add(1)).collect(),
@@ -131,6 +146,9 @@ fn misbehave(config: &Config) -> Result<Value, Failure> {
         | Config::Mac(..)
         | Config::IllFormed
         | Config::Reply(..)
+        | Config::Say(..)
+        | Config::Claim(_)
+        | Config::Site
         | Config::Select(_) => Ok(Value::Null),
     }
 }
@@ -176,11 +194,25 @@ fn recurse(depth: u64) -> u64 {
 /// # Errors
 ///
 /// As configured.
-pub fn evaluate(callback: &Callback, _: Option<&Execution>, config: Config) -> Result<bool, Failure> {
-    if let Config::Select(path) = &config {
-        return Ok(!callback.select(path)?.is_empty());
+pub fn evaluate(callback: &Callback, _: Option<&Execution>, config: Config) -> Result<Decision, Failure> {
+    match &config {
+        Config::Select(path) => Ok((!callback.select(path)?.is_empty()).into()),
+        Config::Say(true, why) => Ok(Decision::yes(why)),
+        Config::Say(false, why) => Ok(Decision::no(why)),
+        Config::Site => {
+            log_site(callback);
+            Ok(true.into())
+        }
+        _ => Ok((misbehave(&config)? != json!(false)).into()),
     }
-    Ok(misbehave(&config)? != json!(false))
+}
+
+fn log_site(callback: &Callback) {
+    let site = json!({
+        "environment": callback.environment(), "flow": callback.flow(), "trigger": callback.trigger(),
+        "remote": callback.remote_address(), "size": callback.body_size(), "claims": callback.claims(),
+    });
+    log::info(&site.to_string());
 }
 
 /// Accepts unless something goes wrong.
@@ -191,13 +223,23 @@ pub fn evaluate(callback: &Callback, _: Option<&Execution>, config: Config) -> R
 pub fn verify(callback: &Callback, config: Config) -> Result<Verdict, Failure> {
     if let Config::Mac(secret, form, prefix) = &config {
         let sent = callback.header("x-mac").unwrap_or_default();
-        let mac = if form == "hex" { secrets::Mac::Hex(&sent) } else { secrets::Mac::Base64(&sent) };
-        let message = [secrets::Part::Bytes(prefix.as_bytes()), secrets::Part::Body];
-        let algorithm = secrets::MacAlgorithm::HmacSha256;
-        return Ok(match secrets::verify_mac_parts(callback, secret, algorithm, &message, mac)? {
+        let mac = if form == "hex" { secrets::Encoded::Hex(&sent) } else { secrets::Encoded::Base64(&sent) };
+        let message = [secrets::Part::Text(prefix), secrets::Part::Body(callback)];
+        let key = match secret.split_once(':') {
+            Some(("hex", name)) => secrets::Key::Hex(name),
+            Some(("base64", name)) => secrets::Key::Base64(name),
+            _ => secrets::Key::Plain(secret),
+        };
+        return Ok(match secrets::verify_mac(key, secrets::MacAlgorithm::HmacSha256, &message, mac)? {
             true => Verdict::Accepted(Proof::default()),
             false => Verdict::Rejected("another hash".into()),
         });
+    }
+    if let Config::Claim(claims) = config {
+        return Ok(Verdict::Accepted(Proof { claims: Some(claims), ..Proof::default() }));
+    }
+    if let Config::Site = config {
+        log_site(callback);
     }
     Ok(match misbehave(&config)? {
         Value::Bool(false) => Verdict::Rejected("as configured".into()),
@@ -237,8 +279,4 @@ pub fn respond(_: &Callback, _: Option<&Execution>, config: Config) -> Result<Re
     Ok(Reply { status, headers, body: misbehave(&config)?.to_string().into_bytes() })
 }
 
-condition!(evaluate);
-verifier!(verify);
-parser!(parse);
-step!(run);
-responder!(respond);
+plugin! { condition: evaluate, verifier: verify, parser: parse, step: run, responder: respond }

@@ -1,6 +1,6 @@
 //! A plugin for the host's tests that asks WASI for what it must not get, and says what it found.
 
-use ringback_guest::{Callback, Execution, Failure, condition, log};
+use ringback_guest::{Callback, Execution, Failure, log, plugin};
 
 #[cfg(target_arch = "wasm32")]
 mod wasi {
@@ -110,4 +110,4 @@ pub fn grants_nothing(_: &Callback, _: Option<&Execution>, _: ()) -> Result<bool
     Ok(false)
 }
 
-condition!(grants_nothing);
+plugin! { condition: grants_nothing }

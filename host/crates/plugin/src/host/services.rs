@@ -1,0 +1,137 @@
+//! What a call finds on the host's side: the rest of the server, or what the case of a plugin gives it instead.
+
+use super::paths::Paths;
+use super::resources::failure;
+use super::state::{State, StateError};
+use crate::bindings::imports::http::Response;
+use crate::bindings::imports::types::Failure;
+use futures_util::future::BoxFuture;
+use ringback_outbound::plugin::Outbound;
+use ringback_records::name::Name;
+use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
+use ringback_rules::vault::{SecretValue, Vault};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// What calls use of the rest of the server.
+pub(crate) struct Services {
+    pub(crate) state: Arc<dyn State>,
+    pub(super) secrets: Secrets,
+    pub(super) requests: Requests,
+    pub(super) paths: Paths,
+    /// When every call begins; `None` where it begins when it does.
+    now: Option<Timestamp>,
+}
+
+pub(super) enum Secrets {
+    Kept(Vault),
+    Given(BTreeMap<String, SecretValue>),
+}
+
+pub(super) enum Requests {
+    Sent(Outbound),
+    Answered(Answers),
+}
+
+/// What requests are answered, in their order.
+#[derive(Default)]
+pub(crate) struct Answers(Mutex<VecDeque<(Option<String>, Response)>>);
+
+impl Services {
+    pub(crate) fn new(state: Arc<dyn State>, secrets: Vault, outbound: Outbound) -> Self {
+        let (secrets, requests) = (Secrets::Kept(secrets), Requests::Sent(outbound));
+        Self { state, secrets, requests, paths: Paths::default(), now: None }
+    }
+
+    /// What is given to one case, and nothing else.
+    pub(crate) fn given(
+        state: BTreeMap<String, Vec<u8>>,
+        secrets: BTreeMap<String, String>,
+        answers: Answers,
+        now: Option<Timestamp>,
+    ) -> Self {
+        let secrets = secrets.into_iter().map(|(name, value)| (name, SecretValue::new(value.into_bytes())));
+        Self {
+            state: Arc::new(InMemory(Mutex::new(state))),
+            secrets: Secrets::Given(secrets.collect()),
+            requests: Requests::Answered(answers),
+            paths: Paths::default(),
+            now,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now.unwrap_or_else(Timestamp::now)
+    }
+}
+
+impl Secrets {
+    /// Every value of a secret that counts.
+    pub(super) fn find_all(
+        &self,
+        workspace: &Name,
+        environment: &Name,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<Vec<SecretValue>> {
+        match self {
+            Self::Kept(vault) => vault.find_all(workspace, environment, name, now),
+            Self::Given(secrets) => Some(vec![secrets.get(name)?.clone()]),
+        }
+    }
+}
+
+impl FromIterator<(Option<String>, Response)> for Answers {
+    fn from_iter<I: IntoIterator<Item = (Option<String>, Response)>>(answers: I) -> Self {
+        Self(Mutex::new(answers.into_iter().collect()))
+    }
+}
+
+impl Answers {
+    /// What a request is answered, if it is the next one that is expected.
+    pub(super) fn answer(&self, url: &str) -> Result<Response, Failure> {
+        match lock(&self.0).pop_front() {
+            None => Err(failure("host-not-allowed", format!("the vector has no answer to a request to {url}"))),
+            Some((Some(expected), _)) if expected != url => {
+                Err(failure("host-not-allowed", format!("the vector expects a request to {expected}, not to {url}")))
+            }
+            Some((_, response)) => Ok(response),
+        }
+    }
+}
+
+/// A state that is gone with the case that it was given to.
+struct InMemory(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl State for InMemory {
+    fn get<'a>(&'a self, _: &'a Name, _: &'a Name, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StateError>> {
+        Box::pin(async move { Ok(lock(&self.0).get(key).cloned()) })
+    }
+
+    fn set<'a>(
+        &'a self,
+        _: &'a Name,
+        _: &'a Name,
+        key: String,
+        value: Vec<u8>,
+        keys_max: usize,
+        _: bool,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(async move {
+            let mut state = lock(&self.0);
+            if state.len() >= keys_max && !state.contains_key(&key) {
+                return Err(StateError::TooManyKeys);
+            }
+            state.insert(key, value);
+            Ok(())
+        })
+    }
+
+    fn remove<'a>(&'a self, _: &'a Name, _: &'a Name, key: String) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(async move {
+            lock(&self.0).remove(&key);
+            Ok(())
+        })
+    }
+}

@@ -123,7 +123,7 @@ fn what_cannot_be_built_is_told_in_a_sentence() {
         "a plugin in Rust\n  cargo        0.",
         "mine/build/mine.wasm (",
         "\n  roles        condition\n  class        normal\n  imports      ",
-        "\n  permissions  none: no secrets, no state, no requests\n  check        condition without a configuration: invalid-config: ",
+        "\n  permissions  none: no secrets, no state, no requests\n  vectors      4 passed\n  check        condition without a configuration: invalid-config: ",
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }

@@ -125,16 +125,19 @@ pub(in crate::http) async fn count(
 
 /// How long the parts of a time are.
 fn step(text: Option<&str>, time: Duration) -> Result<Duration, Problem> {
-    let wrong = |why: String| Problem::bad_request("invalid_step", format!("`step`: {why}"));
+    let wrong = |status, why: String| Problem::new(status, "invalid_step", format!("`step`: {why}"));
     let Some(text) = text else {
         let is_enough = |seconds: &u64| time.as_secs() / seconds <= PARTS;
         let seconds = STEPS.into_iter().find(is_enough).unwrap_or_else(|| time.as_secs() / PARTS + 1);
         return Ok(Duration::from_secs(seconds));
     };
-    let step = parse_duration(text).map_err(wrong)?;
+    let step = parse_duration(text).map_err(|why| wrong(StatusCode::BAD_REQUEST, why))?;
     match time.as_millis().checked_div(step.as_millis()) {
         Some(parts) if parts < u128::from(PARTS_MAX) => Ok(step),
-        _ => Err(wrong(format!("the time would have more than {PARTS_MAX} parts of `{text}`; make them longer"))),
+        _ => {
+            let why = format!("the time would have more than {PARTS_MAX} parts of `{text}`; make them longer");
+            Err(wrong(StatusCode::UNPROCESSABLE_ENTITY, why))
+        }
     }
 }
 

@@ -72,6 +72,7 @@ fn describe(path: &str, parameter: &mut Value) {
         ("query", _, "limit") => json!({ "minimum": 1, "maximum": super::PAGE_MAX }),
         // The id that the page before ended with: whatever sorts there will do.
         ("query", "users", "cursor") => return,
+        ("query", "flows", "cursor") => json!({ "pattern": "^[0-9]{1,9}$" }),
         ("query", _, "cursor") => json!({ "format": "uuid" }),
         ("query", "callbacks", "outcome") => one_or_more(Outcome::ALL.map(Outcome::as_str).as_slice()),
         ("query", "executions", "status") => one_or_more(Status::ALL.map(Status::as_str).as_slice()),

@@ -96,7 +96,7 @@ impl Blocks {
         let end = self.db.range::<&[u8], _>((Excluded(bound), Unbounded)).next().transpose().map_err(failed)?;
         let is_here =
             |key: &[u8]| key.first() == first.first() && end.as_ref().is_none_or(|(next, _)| key < next.as_ref());
-        let mut old = match &block {
+        let old = match &block {
             Some((bound, block)) => Entries::new(bound, block)?.collect()?,
             None => Vec::new(),
         };
@@ -104,7 +104,7 @@ impl Blocks {
 
         let mut merged = Merged::default();
         let mut entries = Vec::with_capacity(old.len() + 1);
-        let mut old = old.drain(..).peekable();
+        let mut old = old.into_iter().peekable();
         let mut taken = 0;
         while taken < RUN_MAX
             && let Some((key, slot)) = changes.next_if(|(key, _)| is_here(key))
@@ -124,31 +124,8 @@ impl Blocks {
         entries.extend(old);
         merged.is_cut = taken == RUN_MAX;
 
-        if entries.is_empty() {
-            if block.is_some() {
-                batch.remove(bound);
-                merged.writes += 1;
-            }
-            return Ok(merged);
-        }
-        let max = if key::is_in_order_of_time(first) { ENTRIES_MAX } else { 1 };
-        let size = match entries.len() {
-            // In the middle of others there will be more; at the end, the next ones are behind.
-            count if count > max && count <= 2 * max && !is_appended => count.div_ceil(2),
-            _ => max,
-        };
-        for (number, part) in entries.chunks(size).enumerate() {
-            let key = match part.first() {
-                Some((key, _)) if number > 0 => key,
-                _ => bound,
-            };
-            let bytes = encode(key, part);
-            if block.as_ref().is_some_and(|(bound, block)| key == bound.as_ref() && bytes == block.as_ref()) {
-                continue;
-            }
-            batch.insert(key, bytes);
-            merged.writes += 1;
-        }
+        let before = block.as_ref().map(|(_, bytes)| bytes.as_ref());
+        merged.writes = put(bound, before, &entries, is_appended, batch);
         Ok(merged)
     }
 
@@ -157,6 +134,35 @@ impl Blocks {
         let found = self.db.range(..=key).next_back().transpose().map_err(failed)?;
         Ok(found.filter(|(bound, _)| bound.first() == key.first()))
     }
+}
+
+/// Writes the entries of a block, in as many as they need, and returns how many of them are new to sled. `before` is what it was.
+fn put(bound: &[u8], before: Option<&[u8]>, entries: &[Entry], is_appended: bool, batch: &mut sled::Batch) -> usize {
+    let Some((first, _)) = entries.first() else {
+        if before.is_some() {
+            batch.remove(bound);
+        }
+        return before.is_some().into();
+    };
+    let max = if key::is_in_order_of_time(first) { ENTRIES_MAX } else { 1 };
+    let size = match entries.len() {
+        // In the middle of others there will be more; at the end, the next ones are behind.
+        count if count > max && count <= 2 * max && !is_appended => count.div_ceil(2),
+        _ => max,
+    };
+    let mut writes = 0;
+    for (number, part) in entries.chunks(size).enumerate() {
+        let key = match part.first() {
+            Some((key, _)) if number > 0 => key,
+            _ => bound,
+        };
+        let bytes = encode(key, part);
+        if number > 0 || before != Some(bytes.as_slice()) {
+            batch.insert(key, bytes);
+            writes += 1;
+        }
+    }
+    writes
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is an argument of map_err")]

@@ -2,6 +2,7 @@
 
 mod earlier;
 mod http;
+mod in_memory;
 mod log;
 mod paths;
 mod resources;
@@ -9,6 +10,7 @@ mod secrets;
 mod services;
 mod state;
 
+pub use in_memory::InMemoryState;
 pub use resources::{CallbackHandle, ExecutionHandle};
 pub(super) use services::{Answers, Services};
 pub use state::{State, StateError};

@@ -26,7 +26,7 @@ pub use call::Schemas;
 pub use compile::child_main;
 pub use engine::wasmtime_version;
 pub use error::{CallError, UploadError};
-pub use host::{State, StateError};
+pub use host::{InMemoryState, State, StateError};
 pub use limits::{CallLimits, Limits};
 pub use sandbox::{Sandbox, SetUpError, Settings, default_compiler};
 pub use subject::Subject;

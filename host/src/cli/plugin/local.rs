@@ -1,16 +1,13 @@
 //! Plugins called in this process, without a server: under the same limits, in the same sandbox.
 
 use crate::cli::CliError;
-use futures_util::future::BoxFuture;
 use ringback_outbound::plugin::Outbound;
-use ringback_plugin::{Limits, Sandbox, Settings, State, StateError, Upload, default_compiler};
+use ringback_plugin::{InMemoryState, Limits, Sandbox, Settings, Upload, default_compiler};
 use ringback_records::name::Name;
 use ringback_records::plugin::Role;
-use ringback_records::sync::lock;
 use ringback_rules::vault::Vault;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// What runs plugins here.
 pub(super) struct Local {
@@ -32,7 +29,7 @@ impl Local {
             large_plugins: true,
         };
         let vault = Vault::for_testing(&Name::default_name(), &secrets);
-        let sandbox = Sandbox::open(settings, Arc::new(Memory::default()), vault, Outbound::new([]));
+        let sandbox = Sandbox::open(settings, Arc::new(InMemoryState::default()), vault, Outbound::new([]));
         match sandbox {
             Ok(sandbox) => Ok(Self { sandbox, directory }),
             Err(error) => {
@@ -58,39 +55,6 @@ impl Drop for Local {
 /// Those of a server whose operator has changed none.
 pub(super) fn limits() -> Limits {
     Limits::default()
-}
-
-/// The state of plugins, for as long as the command runs.
-#[derive(Default)]
-struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
-
-impl State for Memory {
-    fn get<'a>(&'a self, _: &'a Name, _: &'a Name, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StateError>> {
-        let value = lock(&self.0).get(key).cloned();
-        Box::pin(async move { Ok(value) })
-    }
-
-    fn set<'a>(
-        &'a self,
-        _: &'a Name,
-        _: &'a Name,
-        key: String,
-        value: Vec<u8>,
-        keys_max: usize,
-        dry_run: bool,
-    ) -> BoxFuture<'a, Result<(), StateError>> {
-        let mut values = lock(&self.0);
-        let has_room = values.len() < keys_max || values.contains_key(&key);
-        if has_room && !dry_run {
-            values.insert(key, value);
-        }
-        Box::pin(async move { if has_room { Ok(()) } else { Err(StateError::TooManyKeys) } })
-    }
-
-    fn remove<'a>(&'a self, _: &'a Name, _: &'a Name, key: String) -> BoxFuture<'a, Result<(), StateError>> {
-        lock(&self.0).remove(&key);
-        Box::pin(async { Ok(()) })
-    }
 }
 
 /// The class that a file is uploaded under.

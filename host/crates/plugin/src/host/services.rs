@@ -1,11 +1,11 @@
 //! What a call finds on the host's side: the rest of the server, or what the case of a plugin gives it instead.
 
+use super::in_memory::InMemoryState;
 use super::paths::Paths;
 use super::resources::failure;
-use super::state::{State, StateError};
+use super::state::State;
 use crate::bindings::imports::http::Response;
 use crate::bindings::imports::types::Failure;
-use futures_util::future::BoxFuture;
 use ringback_outbound::plugin::Outbound;
 use ringback_records::name::Name;
 use ringback_records::sync::lock;
@@ -53,7 +53,7 @@ impl Services {
     ) -> Self {
         let secrets = secrets.into_iter().map(|(name, value)| (name, SecretValue::new(value.into_bytes())));
         Self {
-            state: Arc::new(InMemory(Mutex::new(state))),
+            state: Arc::new(InMemoryState::from(state)),
             secrets: Secrets::Given(secrets.collect()),
             requests: Requests::Answered(answers),
             paths: Paths::default(),
@@ -98,40 +98,5 @@ impl Answers {
             }
             Some((_, response)) => Ok(response),
         }
-    }
-}
-
-/// A state that is gone with the case that it was given to.
-struct InMemory(Mutex<BTreeMap<String, Vec<u8>>>);
-
-impl State for InMemory {
-    fn get<'a>(&'a self, _: &'a Name, _: &'a Name, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StateError>> {
-        Box::pin(async move { Ok(lock(&self.0).get(key).cloned()) })
-    }
-
-    fn set<'a>(
-        &'a self,
-        _: &'a Name,
-        _: &'a Name,
-        key: String,
-        value: Vec<u8>,
-        keys_max: usize,
-        _: bool,
-    ) -> BoxFuture<'a, Result<(), StateError>> {
-        Box::pin(async move {
-            let mut state = lock(&self.0);
-            if state.len() >= keys_max && !state.contains_key(&key) {
-                return Err(StateError::TooManyKeys);
-            }
-            state.insert(key, value);
-            Ok(())
-        })
-    }
-
-    fn remove<'a>(&'a self, _: &'a Name, _: &'a Name, key: String) -> BoxFuture<'a, Result<(), StateError>> {
-        Box::pin(async move {
-            lock(&self.0).remove(&key);
-            Ok(())
-        })
     }
 }

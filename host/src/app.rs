@@ -29,6 +29,8 @@ pub struct App {
     pub redirects: Redirects,
     pub pipeline: Pipeline,
     pub public_url: String,
+    /// Where people reach the admin side.
+    pub admin_url: String,
     /// The id of the data directory.
     pub instance: String,
     pub metrics: Option<PrometheusHandle>,

@@ -49,6 +49,7 @@ First steps, each with more under `ringback COMMAND --help`:
   ringback plugin new NAME        the crate of a plugin, with a test
   ringback plugin push NAME FILE  uploads what it became
   ringback flow apply FILE        deploys a flow, and shows its URLs
+  ringback console                a link to the console, in a browser
   ringback callback list          what has come
   ringback callback explain ID    why it was decided as it was
 Under --json errors are JSON, too: one object on standard error. The README explains the exit codes.";
@@ -102,6 +103,8 @@ enum Command {
     /// Look at received callbacks, and why they were decided as they were.
     #[command(subcommand)]
     Callback(callback::Callback),
+    /// Print a link that opens the console in a browser, signed in with the token: once, within a minute.
+    Console,
     /// Take an example of a callback apart.
     #[command(subcommand)]
     Sample(sample::Sample),
@@ -329,6 +332,15 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         Command::Plugin(command) => command.run(&connection).await,
         Command::Execution(command) => command.run(&client()?).await,
         Command::Callback(command) => command.run(&client()?).await,
+        Command::Console => {
+            let client = client()?;
+            let link = client.post("/v1/session/link", &Value::Null).await?;
+            match client.json {
+                true => output::json(&link),
+                false => output::line(&output::text(&link, "url")),
+            }
+            Ok(())
+        }
         Command::Sample(command) => command.run(connection.json),
         Command::Secret(command) => command.run(&client()?).await,
         Command::Verify(command) => command.run(&connection).await,

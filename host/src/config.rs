@@ -39,6 +39,10 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Scheme, host and port under which callers reach the public listener; `None` for `http://` and its address.
     pub public_url: Option<String>,
+    /// Whether the admin side has pages for people.
+    pub console: bool,
+    /// Scheme, host and port under which people reach the admin listener; `None` for `http://` and its address.
+    pub admin_url: Option<String>,
     /// Largest body of a callback, in bytes. Checked before the body is buffered.
     pub body_bytes_max: usize,
     /// Time for the headers of a request to arrive.
@@ -216,6 +220,8 @@ impl Config {
             public: _,
             admin: _,
             public_url: _,
+            console,
+            admin_url,
             body_bytes_max,
             header_read_timeout,
             keep_alive_timeout,
@@ -346,6 +352,8 @@ impl Config {
             public,
             admin,
             public_url,
+            console,
+            admin_url: admin_url.as_deref().map(|url| check_origin("admin_url", url)).transpose()?,
             body_bytes_max: between("body_bytes_max", body_bytes_max, 1024, 64 << 20)?,
             header_read_timeout: duration("header_read_timeout", &header_read_timeout)?,
             keep_alive_timeout: duration("keep_alive_timeout", &keep_alive_timeout)?,
@@ -481,7 +489,7 @@ fn addresses(raw: &RawConfig) -> Result<Addresses, Wrong> {
     Ok(Addresses {
         public: address("public", &raw.public)?,
         admin: address("admin", &raw.admin)?,
-        public_url: raw.public_url.as_deref().map(check_public_url).transpose()?,
+        public_url: raw.public_url.as_deref().map(|url| check_origin("public_url", url)).transpose()?,
     })
 }
 
@@ -505,14 +513,14 @@ fn hosts(setting: &str, texts: &[String]) -> Result<Vec<String>, Wrong> {
     texts.iter().map(|text| read(text).ok_or_else(|| wrong(text))).collect()
 }
 
-fn check_public_url(url: &str) -> Result<String, Wrong> {
+fn check_origin(setting: &str, url: &str) -> Result<String, Wrong> {
     let url = url.trim_end_matches('/');
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     match rest {
         Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => Ok(url.to_owned()),
         _ => {
             let problem = format!(" = {url:?} must be like https://hooks.example.com, without a path");
-            Err(Wrong::new("public_url", problem))
+            Err(Wrong::new(setting, problem))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod connection;
+mod console;
 mod error;
 mod listener;
 mod public;

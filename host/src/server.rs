@@ -64,6 +64,10 @@ pub async fn run(
         Some(url) => url.clone(),
         None => format!("http://{}", http::reachable(listeners.public.local_addr()?)),
     };
+    let admin_url = match &config.admin_url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", http::reachable(listeners.admin.local_addr()?)),
+    };
     let store = Store::open(&config.data, config.store)?;
     let instance = instance::read_or_make(&config.data)
         .map_err(|error| OpenError::Unusable { path: config.data.clone(), problem: error.to_string() })?;
@@ -140,6 +144,7 @@ pub async fn run(
         redirects,
         pipeline,
         public_url,
+        admin_url,
         instance,
         metrics,
         stopping: watch::Sender::new(false),

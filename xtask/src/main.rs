@@ -3,6 +3,7 @@
 mod api;
 mod bench;
 mod checklist;
+mod console;
 mod demo;
 mod families;
 mod fuzz;
@@ -31,6 +32,7 @@ Development commands of ringback
   cargo xtask hostile [--count N]   plugins that want to hurt: written by hand, generated, damaged
   cargo xtask fuzz [SECONDS [NAME]] everything that reads bytes from outside, on bytes that libFuzzer thinks of
   cargo xtask api [EXAMPLES]        the API against its own document, on requests that schemathesis thinks of
+  cargo xtask console               the console in Chromium: a person's ways through it, axe, pictures in target/console/pictures/
   cargo xtask store                 the tests of the store, each in a process of its own
   cargo xtask signers               install the providers' own libraries, which sign what the tests verify
   cargo xtask helpers               build the binaries that tests start
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         }
         ["api"] => api::run(api::SHARE, None),
         ["api", examples] => api::run(examples, None),
+        ["console"] => console::run(),
         ["store"] => test::store().map(|said| print!("{said}")),
         ["signers"] => tools::signers().map(drop),
         ["helpers"] => test::helpers(),

@@ -54,7 +54,9 @@ pub fn run() -> Result<()> {
     step("documentation");
     let mut doc = cargo();
     doc.args(["doc", "--no-deps", "--locked", "--lib", "--package", "ringback-guest", "--package", "ringback"]);
-    doc.args(["records", "rules", "store", "outbound", "plugin"].map(|room| format!("--package=ringback-{room}")));
+    doc.args(
+        ["records", "rules", "store", "outbound", "plugin", "console"].map(|room| format!("--package=ringback-{room}")),
+    );
     run_command(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
     step("dependencies");
     dependencies()?;

@@ -19,8 +19,7 @@ pub fn signers() -> Result<PathBuf> {
     }
     let wanted = [std::fs::read(to.join("package.json"))?, std::fs::read(to.join("requirements.txt"))?].concat();
     once(&to, &wanted, || {
-        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error"];
-        install(Command::new("npm").args(npm).current_dir(&to))?;
+        npm(&to)?;
         venv(&to, &["--requirement", "requirements.txt"])
     })?;
     Ok(to)
@@ -32,6 +31,42 @@ pub fn schemathesis() -> Result<PathBuf> {
     std::fs::create_dir_all(&to)?;
     once(&to, SCHEMATHESIS.as_bytes(), || venv(&to, &[&format!("schemathesis=={SCHEMATHESIS}")]))?;
     Ok(to.join("venv/bin/schemathesis"))
+}
+
+/// A browser, and the directory with what drives it.
+pub struct Browser {
+    pub program: PathBuf,
+    pub directory: PathBuf,
+}
+
+/// Debian's Chromium, which is installed where that is possible, with playwright and axe from npm.
+pub fn browser() -> Result<Browser> {
+    let directory = target().join("console");
+    std::fs::create_dir_all(&directory)?;
+    let wanted = std::fs::read(root().join("host/tests/console/package.json"))?;
+    std::fs::write(directory.join("package.json"), &wanted)?;
+    once(&directory, &wanted, || npm(&directory))?;
+    let known = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(in_path);
+    let program = match known {
+        Some(program) => program,
+        None => {
+            let apt = ["install", "--yes", "--quiet", "--no-install-recommends", "chromium"];
+            let installed = install(Command::new("apt-get").args(apt).env("DEBIAN_FRONTEND", "noninteractive"));
+            installed.context("there is no Chromium; install it (apt-get install chromium)")?;
+            in_path("chromium").context("there is no Chromium after its installation")?
+        }
+    };
+    Ok(Browser { program, directory })
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|program| program.is_file())
+}
+
+fn npm(directory: &Path) -> Result<()> {
+    let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error"];
+    install(Command::new("npm").args(npm).current_dir(directory))
 }
 
 /// cargo-deny: its program.

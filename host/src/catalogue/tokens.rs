@@ -3,12 +3,14 @@
 use super::table::Table;
 use ringback_records::file::write_durably;
 use ringback_records::name::{Name, random_key, sha256_hex};
+use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
 use ringback_records::token::{Access, TokenRecord};
 use ringback_store::{Store, StoreError, Write};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Why tokens could not be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,20 @@ pub enum TokenError {
 pub struct Tokens {
     store: Store,
     by_id: Arc<Table<BTreeMap<String, TokenRecord>>>,
+    codes: Arc<Mutex<VecDeque<Code>>>,
 }
+
+/// What stands for a token once, for a short time.
+struct Code {
+    hash: String,
+    token: TokenRecord,
+    until: Timestamp,
+}
+
+/// Most codes at a time; the oldest goes.
+const CODES_MAX: usize = 64;
+/// How long a code counts.
+const CODE_COUNTS_FOR: Duration = Duration::from_secs(60);
 
 impl Tokens {
     /// Reads all tokens. The first start makes an admin token and writes it to `file`, readable for the owner alone.
@@ -35,7 +50,8 @@ impl Tokens {
     ///
     /// The store or the file failed.
     pub async fn open(store: Store, file: &Path) -> Result<Self, TokenError> {
-        let tokens = Self { by_id: Arc::new(Table::new(store.tokens().await?.into_iter().collect())), store };
+        let by_id = Arc::new(Table::new(store.tokens().await?.into_iter().collect()));
+        let tokens = Self { by_id, store, codes: Arc::default() };
         if tokens.by_id.load().is_empty() {
             tokens.make_admin(file, "admin").await?;
         }
@@ -102,7 +118,11 @@ impl Tokens {
 
     /// The record of a valid token. It is found by its hash, so that the time taken tells nothing of it.
     pub fn find(&self, token: &str, now: Timestamp) -> Option<TokenRecord> {
-        let hash = hash(token);
+        self.of_hash(&hash(token), now)
+    }
+
+    /// The same by what its record has of it.
+    pub fn of_hash(&self, hash: &str, now: Timestamp) -> Option<TokenRecord> {
         let tokens = self.by_id.load();
         let record = tokens.get(hash.get(..12)?)?;
         let same = aws_lc_rs::constant_time::verify_slices_are_equal(record.hash.as_bytes(), hash.as_bytes()).is_ok();
@@ -110,12 +130,35 @@ impl Tokens {
         (same && !expired).then(|| record.clone())
     }
 
+    /// Makes a code that stands for a token once, and until when.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no random bytes.
+    pub fn make_code(&self, token: TokenRecord) -> Result<(String, Timestamp), TokenError> {
+        let code = random_key().map_err(|_| TokenError::Random)?;
+        let until = Timestamp::now().saturating_add(CODE_COUNTS_FOR);
+        let mut codes = lock(&self.codes);
+        if codes.len() == CODES_MAX {
+            codes.pop_front();
+        }
+        codes.push_back(Code { hash: hash(&code), token, until });
+        Ok((code, until))
+    }
+
+    /// The token that a code stands for, which it does not any more.
+    pub fn use_code(&self, code: &str, now: Timestamp) -> Option<TokenRecord> {
+        let hash = hash(code);
+        let mut codes = lock(&self.codes);
+        codes.retain(|code| code.until > now);
+        let at = codes.iter().position(|code| code.hash == hash)?;
+        let token = codes.remove(at)?.token;
+        self.is_valid(&token, now).then_some(token)
+    }
+
     /// Whether the token of a record counts.
     pub fn is_valid(&self, record: &TokenRecord, now: Timestamp) -> bool {
-        let tokens = self.by_id.load();
-        let known = tokens.get(record.id());
-        let is_over = |known: &TokenRecord| known.expires_at.is_some_and(|expires_at| expires_at <= now);
-        known.is_some_and(|known| known.hash == record.hash && !is_over(known))
+        self.of_hash(&record.hash, now).is_some()
     }
 
     pub fn list(&self) -> Vec<(String, TokenRecord)> {

@@ -50,16 +50,23 @@ impl Serve {
         let announce = |app: &App| {
             let version = env!("CARGO_PKG_VERSION");
             let (callbacks, api) = (&app.public_url, format!("http://{}", reachable(admin)));
+            let console = app.config.console.then(|| format!("{}/console", app.admin_url));
             let data = app.config.data.display().to_string();
             if connection.json {
                 let ready = serde_json::json!({
                     "version": version, "callbacks": callbacks, "public": public, "api": api, "admin": admin, "data": data,
+                    "console": console,
                 });
                 return output::announce(&ready.to_string());
             }
             output::announce(&format!("ringback {version} is ready"));
             output::announce(&format!("  callbacks  {callbacks} (listening on {public})"));
             output::announce(&format!("  admin API  {api} (listening on {admin})"));
+            if let Some(console) = console {
+                output::announce(&format!(
+                    "  console    {console} (`ringback console` makes a link that signs you in)"
+                ));
+            }
             output::announce(&format!("  data       {data}"));
         };
         run(config, listeners, ringback_plugin::default_compiler(), metrics, stop_signal(), announce).await?;

@@ -40,10 +40,14 @@ settings! {
     secret_key_file: Option<PathBuf> = None, or "`secret.key` in `data`";
     /// where callbacks arrive
     public: String = "0.0.0.0:8080".into();
-    /// the API, health and metrics
+    /// the API, the console, health and metrics
     admin: String = "127.0.0.1:8081".into();
     /// how callers reach the server, for the URLs that are shown and for signed URLs
     public_url: Option<String> = None, or "`http://` and `public`";
+    /// whether the admin side has the [console](docs/console.md)
+    console: bool = true;
+    /// how people reach the admin side, where that is not its address: behind a proxy, by a name
+    admin_url: Option<String> = None, or "`http://` and `admin`";
     /// largest body of a callback
     body_bytes_max: usize = 1 << 20;
     /// for the headers of a request to arrive

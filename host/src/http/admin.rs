@@ -3,21 +3,21 @@
 mod auth;
 mod backup;
 pub(super) mod callbacks;
-mod counts;
+pub(super) mod counts;
 mod document;
 mod environments;
-mod executions;
-mod extract;
+pub(super) mod executions;
+pub(super) mod extract;
 mod filters;
-mod flows;
+pub(super) mod flows;
 mod health;
 mod parameters;
 mod plugins;
 mod redirects;
 mod samples;
 mod secrets;
-mod session;
-mod tail;
+pub(super) mod session;
+pub(super) mod tail;
 mod tickets;
 mod tokens;
 mod users;
@@ -102,6 +102,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
             "/v1/openapi.json",
             get(move || async move { ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document) }),
         )
+        .merge(super::console::router(&app))
         .fallback(|method: Method, uri: Uri| async move {
             Problem::not_found(format!("there is no {method} {}; /v1/openapi.json lists everything", uri.path()))
         })

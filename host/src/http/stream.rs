@@ -24,6 +24,7 @@ const PLACE_INTERVAL: u64 = 128;
 struct Listener<F> {
     app: Arc<App>,
     token: TokenRecord,
+    until: Option<Timestamp>,
     tail: Tail,
     show: F,
     events: VecDeque<Event>,
@@ -33,7 +34,9 @@ impl<F: FnMut(&App, Heard) -> Vec<Event> + Send> Listener<F> {
     /// The next event; `None` at the end.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if !self.app.is_ready() || !self.app.tokens.is_valid(&self.token, Timestamp::now()) {
+            let now = Timestamp::now();
+            let is_over = self.until.is_some_and(|until| until <= now);
+            if is_over || !self.app.is_ready() || !self.app.tokens.is_valid(&self.token, now) {
                 return None;
             }
             if let Some(event) = self.events.pop_front() {
@@ -58,14 +61,15 @@ impl<F: FnMut(&App, Heard) -> Vec<Event> + Send> Listener<F> {
     }
 }
 
-/// What is heard, as events.
+/// What is heard, as events, as long as a token counts, and until a time.
 pub(super) fn events<F: FnMut(&App, Heard) -> Vec<Event> + Send + 'static>(
     app: Arc<App>,
     token: TokenRecord,
+    until: Option<Timestamp>,
     tail: Tail,
     show: F,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let listener = Listener { app, token, tail, show, events: VecDeque::new() };
+    let listener = Listener { app, token, until, tail, show, events: VecDeque::new() };
     let events = stream::unfold(listener, |mut listener| async {
         let event = listener.next().await?;
         Some((Ok(event), listener))

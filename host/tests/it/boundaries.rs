@@ -22,8 +22,16 @@ fn dependencies(host: &Path, room: &str) -> Vec<String> {
     section.lines().filter_map(|line| line.split(['.', ' ']).next()).map(str::to_owned).collect()
 }
 
-const ROOMS: [&str; 7] =
-    ["crates/records", "crates/rules", "crates/share", "crates/store", "crates/outbound", "crates/plugin", "."];
+const ROOMS: [&str; 8] = [
+    "crates/records",
+    "crates/rules",
+    "crates/share",
+    "crates/store",
+    "crates/outbound",
+    "crates/plugin",
+    "crates/console",
+    ".",
+];
 
 #[test]
 fn each_library_has_one_owner() {
@@ -35,6 +43,7 @@ fn each_library_has_one_owner() {
         // The command line is a client of the server.
         ("reqwest", &["crates/outbound", "."]),
         ("axum", &["."]),
+        ("askama", &["crates/console"]),
         ("tokio", &["crates/share", "crates/store", "crates/outbound", "crates/plugin", "."]),
     ] {
         for room in ROOMS {
@@ -66,6 +75,7 @@ fn rooms_know_those_below_alone() {
         ("crates/store", &["ringback-records", "ringback-share"]),
         ("crates/outbound", &["ringback-records", "ringback-rules"]),
         ("crates/plugin", &["ringback-outbound", "ringback-records", "ringback-rules", "ringback-share"]),
+        ("crates/console", &["ringback-records"]),
     ] {
         let mut known = dependencies(host, room);
         known.retain(|name| name.starts_with("ringback"));
@@ -120,6 +130,30 @@ fn a_file_can_be_read_at_once() {
         let path = file.strip_prefix(host).unwrap().display();
         assert!(lines <= 900, "{path} has {lines} lines: part it");
         assert!(!file.ends_with("mod.rs"), "{path}");
+    }
+}
+
+/// What a browser gets is ours: nothing of others, nothing made by a tool, nothing from elsewhere.
+#[test]
+fn the_console_is_made_of_files_of_its_own() {
+    let console = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/console");
+    let mut known: Vec<String> = std::fs::read_dir(console.join("assets"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    known.sort();
+    assert_eq!(known, ["console.css", "console.js", "icon.svg"]);
+    for file in known.iter().map(|name| console.join("assets").join(name)) {
+        let text = std::fs::read_to_string(&file).unwrap().replace("http://www.w3.org/2000/svg", "");
+        assert!(!text.contains("://") && !text.contains("@import"), "{} names another place", file.display());
+        let longest = text.lines().map(str::len).max().unwrap_or_default();
+        assert!(longest < 400, "{} has a line of {longest} bytes: it was made", file.display());
+    }
+    for file in std::fs::read_dir(console.join("templates")).unwrap().map(|file| file.unwrap().path()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for wrong in ["://", "|safe", "| safe", " style=", "<script>", " onclick"] {
+            assert!(!text.contains(wrong), "{} has {wrong}", file.display());
+        }
     }
 }
 

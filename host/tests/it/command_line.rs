@@ -592,8 +592,9 @@ fn commands_of(arguments: &[&str]) -> Vec<String> {
 /// shows anything of them, as text and as JSON. JSON says all the same what it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_terminals_obey_is_shown_by_no_command() {
-    const OTHERS: [&str; 45] = [
+    const OTHERS: [&str; 46] = [
         "serve",
+        "console",
         "backup",
         "restore",
         "openapi",

@@ -15,6 +15,7 @@ mod chaos;
 mod command_line;
 mod conformance;
 mod connections;
+mod console;
 mod corpus;
 mod deliveries;
 mod disk;

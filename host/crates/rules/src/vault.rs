@@ -170,6 +170,16 @@ impl Vault {
         self.key.unseal_reference(text)
     }
 
+    /// The same for a session, which is no text of a URL.
+    pub fn seal_session(&self, bytes: &[u8]) -> String {
+        self.key.seal_session(bytes).unwrap_or_default()
+    }
+
+    /// What a session was made of; `None` for one that this server did not make.
+    pub fn open_session(&self, text: &str) -> Option<Vec<u8>> {
+        self.key.unseal_session(text)
+    }
+
     /// Secrets in memory alone.
     #[doc(hidden)]
     pub fn for_testing(workspace: &Name, secrets: &[(&str, &str)]) -> Self {

@@ -60,32 +60,32 @@ struct ExecutionView {
 }
 
 /// Which executions are wanted.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+pub(in crate::http) struct Filter {
     /// Only this flow's.
-    flow: Option<String>,
+    pub(in crate::http) flow: Option<String>,
     /// Only with one of these statuses, separated by commas, or the parameter more than once.
     #[param(value_type = Option<Vec<String>>)]
-    status: Option<String>,
+    pub(in crate::http) status: Option<String>,
     /// Only those that wait at this trigger, by its id.
-    trigger: Option<String>,
+    pub(in crate::http) trigger: Option<String>,
     /// Only the one that this callback started, by its id.
-    callback: Option<String>,
+    pub(in crate::http) callback: Option<String>,
     /// Only those in this environment.
-    environment: Option<String>,
+    pub(in crate::http) environment: Option<String>,
     /// Only those that began at this time or later: RFC 3339, or how long ago: `15m`, `24h`, `30d`.
-    since: Option<String>,
+    pub(in crate::http) since: Option<String>,
     /// Only those that began before this time.
-    until: Option<String>,
+    pub(in crate::http) until: Option<String>,
     /// Only where this text is in the code or the message of the error; case does not count.
-    reason: Option<String>,
+    pub(in crate::http) reason: Option<String>,
     /// Most items, 1 to 200; 50 when absent.
     #[param(value_type = Option<usize>)]
-    limit: Option<String>,
+    pub(in crate::http) limit: Option<String>,
     /// The `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub(in crate::http) cursor: Option<String>,
 }
 
 fn view(app: &App, workspace: &Name, summary: Summary, journal: Option<Vec<Entry>>) -> ExecutionView {
@@ -115,8 +115,16 @@ async fn list_executions(
     caller: Viewer,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
+    let page = page(&app, &caller.workspace, filter).await?;
+    Ok(answer(StatusCode::OK, List::page(page, |summary| view(&app, &caller.workspace, summary, None))))
+}
+
+pub(in crate::http) async fn page(
+    app: &App,
+    workspace: &Name,
+    filter: Filter,
+) -> Result<ringback_store::Page<Summary>, Problem> {
     let page = PageQuery { limit: filter.limit, cursor: filter.cursor };
-    let (before, limit) = (page.before()?, page.limit()?);
     let wanted = ExecutionFilter {
         flow: filters::name(filter.flow.as_deref())?,
         versions: BTreeSet::new(),
@@ -127,8 +135,7 @@ async fn list_executions(
         time: filters::time(filter.since.as_deref(), filter.until.as_deref())?,
         reason: filters::text("reason", filter.reason.as_deref())?,
     };
-    let page = app.store.executions(&caller.workspace, before, limit, &wanted).await?;
-    Ok(answer(StatusCode::OK, List::page(page, |summary| view(&app, &caller.workspace, summary, None))))
+    Ok(app.store.executions(workspace, page.before()?, page.limit()?, &wanted).await?)
 }
 
 /// Shows one execution with its journal.
@@ -138,10 +145,13 @@ async fn show_execution(
     caller: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = parse(&id)?;
-    let found = app.store.execution(&caller.workspace, id).await?;
-    let (summary, journal) = found.ok_or_else(|| missing(id))?;
+    let (summary, journal) = find(&app, &caller.workspace, &id).await?;
     Ok(answer(StatusCode::OK, view(&app, &caller.workspace, summary, Some(journal))))
+}
+
+pub(in crate::http) async fn find(app: &App, workspace: &Name, id: &str) -> Result<(Summary, Vec<Entry>), Problem> {
+    let id = parse(id)?;
+    app.store.execution(workspace, id).await?.ok_or_else(|| missing(id))
 }
 
 /// Ends an execution that has not ended. A step that is under way is not broken off, but its result no longer counts.
@@ -151,8 +161,12 @@ async fn cancel_execution(
     caller: Author,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let cancelled = app.pipeline.runner.cancel(&caller.workspace, parse(&id)?).await;
-    let summary = cancelled.map_err(|error| {
+    let summary = cancel(&app, &caller.workspace, &id).await?;
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, summary, None)))
+}
+
+pub(in crate::http) async fn cancel(app: &App, workspace: &Name, id: &str) -> Result<Summary, Problem> {
+    app.pipeline.runner.cancel(workspace, parse(id)?).await.map_err(|error| {
         refused(error, |status| {
             let hint = if can_be_retried(status) {
                 "; it can be retried as long as its flow and its environment are there"
@@ -161,8 +175,7 @@ async fn cancel_execution(
             };
             format!("the execution has ended: it is {}, and there is nothing to cancel{hint}", status.as_str())
         })
-    })?;
-    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, summary, None)))
+    })
 }
 
 /// Lets an execution that failed or timed out try its last step again.
@@ -172,8 +185,12 @@ async fn retry_execution(
     caller: Author,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let retried = app.pipeline.runner.retry(&caller.workspace, parse(&id)?).await;
-    let summary = retried.map_err(|error| {
+    let summary = retry(&app, &caller.workspace, &id).await?;
+    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, summary, None)))
+}
+
+pub(in crate::http) async fn retry(app: &App, workspace: &Name, id: &str) -> Result<Summary, Problem> {
+    app.pipeline.runner.retry(workspace, parse(id)?).await.map_err(|error| {
         refused(error, |status| {
             let hint = match status.is_ended() {
                 true => "to start another one, replay its callback",
@@ -181,8 +198,7 @@ async fn retry_execution(
             };
             format!("the execution is {}: only one that failed or timed out can be retried; {hint}", status.as_str())
         })
-    })?;
-    Ok(answer(StatusCode::OK, view(&app, &caller.workspace, summary, None)))
+    })
 }
 
 fn parse(id: &str) -> Result<ExecutionId, Problem> {

@@ -10,7 +10,7 @@ use ringback_records::json;
 use serde::de::DeserializeOwned;
 
 /// Query parameters. Those of [`SEVERAL`] may be there more than once: they are read as one, with commas between its values.
-pub(super) struct Query<T>(pub(super) T);
+pub(in crate::http) struct Query<T>(pub(in crate::http) T);
 
 /// Parameters that take several values.
 const SEVERAL: [&str; 2] = ["outcome", "status"];
@@ -47,7 +47,7 @@ fn joined(query: &str) -> String {
 }
 
 /// Parts of the path.
-pub(super) struct Path<T>(pub(super) T);
+pub(in crate::http) struct Path<T>(pub(in crate::http) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
@@ -60,7 +60,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 }
 
 /// A JSON body. What is kept of one and read again is read as a callback's body is.
-pub(super) struct Json<T>(pub(super) T);
+pub(in crate::http) struct Json<T>(pub(in crate::http) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
@@ -91,7 +91,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 }
 
 /// A body of bytes.
-pub(super) struct File(pub(super) Bytes);
+pub(in crate::http) struct File(pub(in crate::http) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for File {
     type Rejection = Problem;
@@ -102,7 +102,7 @@ impl<S: Send + Sync> FromRequest<S> for File {
 }
 
 /// A body of text.
-pub(super) struct Text(pub(super) String);
+pub(in crate::http) struct Text(pub(in crate::http) String);
 
 impl<S: Send + Sync> FromRequest<S> for Text {
     type Rejection = Problem;

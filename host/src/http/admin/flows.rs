@@ -37,20 +37,20 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// A deployed flow.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct FlowView {
-    name: String,
+pub(in crate::http) struct FlowView {
+    pub(in crate::http) name: String,
     /// Grows by one with every change.
-    version: u32,
-    enabled: bool,
+    pub(in crate::http) version: u32,
+    pub(in crate::http) enabled: bool,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
-    triggers: Vec<TriggerView>,
+    pub(in crate::http) updated_at: Timestamp,
+    pub(in crate::http) triggers: Vec<TriggerView>,
     /// What is missing but may come later.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    pub(in crate::http) warnings: Vec<String>,
     /// What is easily overlooked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<String>,
+    pub(in crate::http) notes: Vec<String>,
 }
 
 /// A version of a flow that is kept.
@@ -96,28 +96,28 @@ struct ActivateVersionBody {
 
 /// A trigger with its URLs.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct TriggerView {
-    id: String,
-    name: String,
+pub(in crate::http) struct TriggerView {
+    pub(in crate::http) id: String,
+    pub(in crate::http) name: String,
     /// The first of its faces, whose ways it has where it does not say otherwise.
-    face: &'static str,
-    methods: Vec<String>,
+    pub(in crate::http) face: &'static str,
+    pub(in crate::http) methods: Vec<String>,
     /// By environment, then by face.
-    urls: BTreeMap<String, BTreeMap<String, String>>,
+    pub(in crate::http) urls: BTreeMap<String, BTreeMap<String, String>>,
     /// At faces that have them, each with URLs of its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    callbacks: Vec<CallbackView>,
+    pub(in crate::http) callbacks: Vec<CallbackView>,
 }
 
 /// One of a trigger's callbacks.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct CallbackView {
-    name: String,
-    content_type: String,
+pub(in crate::http) struct CallbackView {
+    pub(in crate::http) name: String,
+    pub(in crate::http) content_type: String,
     /// What names its signatures, the newest first; its URLs carry the newest.
-    signatures: Vec<String>,
+    pub(in crate::http) signatures: Vec<String>,
     /// By environment.
-    urls: BTreeMap<String, String>,
+    pub(in crate::http) urls: BTreeMap<String, String>,
 }
 
 /// How to deploy.
@@ -143,7 +143,7 @@ fn deployment_view(app: &App, workspace: &Name, deployment: Deployment) -> FlowV
     FlowView { notes, ..view(app, workspace, &deployed, warnings) }
 }
 
-fn view(app: &App, workspace: &Name, deployed: &Deployed, mut warnings: Vec<String>) -> FlowView {
+pub(in crate::http) fn view(app: &App, workspace: &Name, deployed: &Deployed, mut warnings: Vec<String>) -> FlowView {
     let Deployed { record, flow } = deployed;
     let known: BTreeMap<Name, Option<String>> = app
         .environments

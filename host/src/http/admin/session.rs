@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(show_session))
+    OpenApiRouter::new().routes(routes!(show_session)).routes(routes!(make_link))
 }
 
 /// What the token of a request opens.
@@ -53,6 +53,27 @@ async fn show_session(State(app): State<Arc<App>>, caller: Holder) -> Response {
         expires_at: token.expires_at,
     };
     answer(StatusCode::OK, view)
+}
+
+/// A link that signs a browser in.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct LinkView {
+    /// It counts once.
+    url: String,
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+/// Makes a link that signs a browser in to the console with the token of the request: once, within a minute.
+#[utoipa::path(post, path = "/v1/session/link", tag = "tokens", responses((status = 201, body = LinkView), (status = "4XX", body = Problem)))]
+async fn make_link(State(app): State<Arc<App>>, caller: Holder) -> Result<Response, Problem> {
+    if !app.config.console {
+        let detail = "the console is switched off; leave `console = false` out of the settings, and start again";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_console", detail));
+    }
+    let (code, expires_at) = app.tokens.make_code(caller.token)?;
+    let url = format!("{}/console/login#code={code}", app.admin_url);
+    Ok(answer(StatusCode::CREATED, LinkView { url, expires_at }))
 }
 
 /// The workspaces that may be asked about by who asks about one.

@@ -80,7 +80,7 @@ async fn tail_callbacks(
         stream::place(&mut events, &mut said, next);
         events
     };
-    Ok(stream::events(app, token, tail, show).into_response())
+    Ok(stream::events(app, token, None, tail, show).into_response())
 }
 
 /// Where somebody goes on who was here before.

@@ -7,8 +7,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ringback_records::name::Name;
 
 pub const KEY_BYTES: usize = 32;
-/// Tells references from sealed secrets.
+/// Tells references and sessions from sealed secrets, and from each other.
 const REFERENCE: &[u8] = b"reference";
+const SESSION: &[u8] = b"session";
 
 /// Encrypts and authenticates with AES-256-GCM.
 pub struct Key(RandomizedNonceKey);
@@ -50,6 +51,15 @@ impl Key {
         self.unseal_bytes(REFERENCE.to_vec(), &URL_SAFE_NO_PAD.decode(text).ok()?)
     }
 
+    /// The same for a session of the console.
+    pub(super) fn seal_session(&self, bytes: &[u8]) -> Result<String, VaultError> {
+        self.seal_bytes(SESSION.to_vec(), bytes).map(|sealed| URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    pub(super) fn unseal_session(&self, text: &str) -> Option<Vec<u8>> {
+        self.unseal_bytes(SESSION.to_vec(), &URL_SAFE_NO_PAD.decode(text).ok()?)
+    }
+
     fn seal_bytes(&self, bound_to: Vec<u8>, value: &[u8]) -> Result<Vec<u8>, VaultError> {
         let mut sealed = value.to_vec();
         let nonce =
@@ -85,5 +95,15 @@ mod tests {
         assert!(key.unseal(&workspace, "B", &sealed).is_none());
         assert!(key.unseal(&workspace, "A", "AAAA").is_none());
         assert_eq!(key.unseal(&workspace, "A", &sealed).unwrap().bytes(), b"value");
+    }
+
+    #[test]
+    fn a_reference_is_no_session() {
+        let key = Key::for_testing(1);
+        let (reference, session) = (key.seal_reference(b"a").unwrap(), key.seal_session(b"a").unwrap());
+        assert_eq!(key.unseal_session(&reference), None);
+        assert_eq!(key.unseal_reference(&session), None);
+        assert_eq!(Key::for_testing(2).unseal_session(&session), None);
+        assert_eq!(key.unseal_session(&session).unwrap(), b"a");
     }
 }

@@ -1,0 +1,59 @@
+//! The pages of the console: records made into HTML, with their style and their script.
+//!
+//! What is shown has been written by others: callers, authors of plugins, whoever sends anything. Whatever is put into a template is
+//! escaped, and what would turn a line around, or is not seen at all, is shown as an escape.
+
+mod callback;
+mod callbacks;
+mod escape;
+mod execution;
+mod executions;
+mod frame;
+mod json;
+mod replay;
+mod session;
+mod shell;
+mod words;
+
+pub use callback::{Callback, Limits as CallbackLimits, Shown as CallbackShown};
+pub use callbacks::{Callbacks, Filters, Part, Row, Shown as CallbacksShown, Start, Total, row};
+pub use execution::{Execution, ExecutionShown};
+pub use executions::{ExecutionFilters, Executions, ExecutionsShown};
+pub use frame::{Frame, Link, Place, Problem};
+pub use replay::Replay;
+pub use session::SignIn;
+
+use askama::Template;
+
+/// The style of all pages.
+pub const CSS: &str = include_str!("../assets/console.css");
+/// What makes pages quicker.
+pub const JS: &str = include_str!("../assets/console.js");
+/// The picture in the tab.
+pub const ICON: &str = include_str!("../assets/icon.svg");
+
+/// A page of HTML.
+pub trait Page {
+    /// The page.
+    ///
+    /// # Errors
+    ///
+    /// Something in it could not be written.
+    fn html(&self) -> Result<String, std::fmt::Error>;
+}
+
+impl<T: Template> Page for T {
+    fn html(&self) -> Result<String, std::fmt::Error> {
+        self.render().map_err(|_| std::fmt::Error)
+    }
+}
+
+/// A query for a link: the pairs that say something.
+fn query<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
+        query.append_pair(name, value);
+    }
+    let query = query.finish();
+    if query.is_empty() { query } else { format!("?{query}") }
+}

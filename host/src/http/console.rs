@@ -1,0 +1,79 @@
+//! The console: pages for people, on the admin side, made of what answers the API.
+
+mod callbacks;
+mod executions;
+mod guard;
+mod pages;
+mod session;
+
+use crate::app::App;
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use pages::Trouble;
+use ringback_records::name::sha256_hex;
+use std::sync::{Arc, LazyLock};
+
+/// Changes with the files that all pages need: they are kept by browsers for as long as it is the same.
+static ASSETS: LazyLock<String> = LazyLock::new(|| {
+    let all = [ringback_console::CSS, ringback_console::JS, ringback_console::ICON].concat();
+    sha256_hex(all.as_bytes()).chars().take(12).collect()
+});
+
+/// Nothing where the console is switched off.
+pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
+    if !app.config.console {
+        return Router::new();
+    }
+    let pages = Router::new()
+        .route("/console", get(|| async { Redirect::to("/console/callbacks") }))
+        .route("/console/login", get(session::show).post(session::sign_in))
+        .route("/console/logout", post(session::sign_out))
+        .route("/console/workspace", post(session::choose_workspace))
+        .route("/console/callbacks", get(callbacks::list))
+        .route("/console/callbacks/tail", get(callbacks::tail))
+        .route("/console/callbacks/{id}", get(callbacks::show))
+        .route("/console/callbacks/{id}/raw", get(callbacks::raw))
+        .route("/console/callbacks/{id}/replay", post(callbacks::replay))
+        .route("/console/executions", get(executions::list))
+        .route("/console/executions/{id}", get(executions::show))
+        .route("/console/executions/{id}/cancel", post(executions::cancel))
+        .route("/console/executions/{id}/retry", post(executions::retry))
+        .route("/console/assets/{version}/{file}", get(asset))
+        .route("/console/{*rest}", get(missing))
+        .layer(from_fn_with_state(Arc::clone(app), guard::guard));
+    pages.route("/", get(from_browser))
+}
+
+/// Who opens the admin side in a browser is sent to the console; programs are told where the API is.
+async fn from_browser(headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    match accept.contains("text/html") {
+        true => Redirect::to("/console").into_response(),
+        false => {
+            super::error::Problem::not_found("there is no GET /; /v1/openapi.json lists everything").into_response()
+        }
+    }
+}
+
+async fn asset(Path((_, file)): Path<(String, String)>) -> Response {
+    let (kind, text) = match file.as_str() {
+        "console.css" => ("text/css; charset=utf-8", ringback_console::CSS),
+        "console.js" => ("text/javascript; charset=utf-8", ringback_console::JS),
+        "icon.svg" => ("image/svg+xml", ringback_console::ICON),
+        _ => return StatusCode::NOT_FOUND.into_response(),
+    };
+    let headers: [(HeaderName, HeaderValue); 2] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+    ];
+    (headers, text).into_response()
+}
+
+async fn missing(_: session::Session, Path(rest): Path<String>) -> Trouble {
+    let rest: String = rest.chars().take(100).collect();
+    super::error::Problem::not_found(format!("there is no page /console/{rest}")).into()
+}

@@ -45,6 +45,7 @@ pub async fn condition_calls(
         query: String::new(),
         headers: http::HeaderMap::new(),
         body: Bytes::from_static(body),
+        expanded: None,
         unread: None,
         received_at: Timestamp::now(),
         remote_address: None,

@@ -54,6 +54,7 @@ fn request(input: &[u8]) -> Option<Request> {
         query: target.query().unwrap_or_default().to_owned(),
         headers,
         body: Bytes::copy_from_slice(rest),
+        expanded: None,
         unread: None,
         received_at: Timestamp::from_millis(NOW * 1000),
         remote_address: None,

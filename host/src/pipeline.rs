@@ -7,6 +7,7 @@ mod auth;
 mod certificates;
 mod dedupe;
 mod deferred;
+mod expand;
 mod infer;
 mod issuers;
 mod passage;
@@ -83,6 +84,8 @@ pub struct Pipeline {
     pub mailbox: MailboxLimits,
     /// How long a callback is kept whose plugin cannot be called.
     pub deferred_for_max: Duration,
+    /// Most bytes that a body may have, as it comes and without its encoding.
+    pub body_bytes_max: usize,
     /// What is kept of no callback, besides what the list and triggers say.
     pub hidden: Arc<Names>,
     /// Scheme, host and port under which callers reach the public listener.
@@ -260,6 +263,7 @@ impl Pipeline {
             Admitted::Over(end) => return Ok(end),
         };
 
+        let verified = self.expand(passage, trigger, verified).await.map_err(|stop| (Stage::Parse, stop))?;
         passage.identity = Identity::of_delivery(passage, trigger, selector.as_ref(), verified.proof());
         if let Some(end) = self.known(passage, trigger).await? {
             return Ok(end);
@@ -431,7 +435,11 @@ impl Pipeline {
         uses: &mut Vec<PluginUse>,
     ) -> Result<(Input, String), Stop> {
         allow_query(&passage.callback.request)?;
-        let became = format!("{} bytes became data", passage.callback.request.body.len());
+        let request = &passage.callback.request;
+        let became = match &request.expanded {
+            None => format!("{} bytes became data", request.body.len()),
+            Some(expanded) => format!("{} bytes became {}, and these data", request.body.len(), expanded.len()),
+        };
         let of_ticket = passage.ticket.as_ref().map(|call| face::ticket_data(&passage.callback.request, &call.ticket));
         if let Some(data) = of_ticket.as_ref().filter(|_| trigger.fields.is_empty()) {
             // Any body will do: it is a text.

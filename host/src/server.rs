@@ -128,6 +128,7 @@ pub async fn run(
         runner,
         mailbox: config.mailbox,
         deferred_for_max: config.deferred_for_max,
+        body_bytes_max: config.body_bytes_max,
         hidden: Arc::clone(&config.redact),
         public_url: public_url.clone(),
     };

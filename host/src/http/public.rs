@@ -12,6 +12,7 @@ use ringback_records::callback::Request;
 use ringback_records::reply::Reply;
 use ringback_records::stop::Problem;
 use ringback_records::time::Timestamp;
+use ringback_rules::content::Coding;
 use ringback_rules::face;
 use std::sync::Arc;
 
@@ -21,8 +22,11 @@ pub(super) fn router(app: Arc<App>) -> Router {
 
 const STOPPING: Problem = Problem { status: 503, code: "stopping", detail: "The server is stopping." };
 const TOO_LARGE: Problem = Problem { status: 413, code: "body_too_large", detail: "The body is too large." };
-const ENCODED: Problem =
-    Problem { status: 415, code: "content_encoding", detail: "Send the body without Content-Encoding." };
+const ENCODED: Problem = Problem {
+    status: 415,
+    code: "content_encoding",
+    detail: "Send the body as it is, or as gzip, deflate, br or zstd.",
+};
 const BROKEN: Problem = Problem { status: 400, code: "body_broken", detail: "The body broke off." };
 const TOO_SLOW: Problem = Problem { status: 408, code: "body_too_slow", detail: "The body took too long to arrive." };
 const INTERNAL: Problem = Problem { status: 500, code: "internal", detail: "The server failed." };
@@ -44,6 +48,7 @@ async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
         body,
+        expanded: None,
         unread,
         received_at: Timestamp::now(),
         remote_address: parts.extensions.get::<RemoteAddress>().map(|RemoteAddress(address)| *address),
@@ -70,7 +75,7 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, &'sta
     if declared_length(headers).is_some_and(|length| length > limit as u64) {
         return Err(&TOO_LARGE);
     }
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    if Coding::of(headers).is_err() {
         return Err(&ENCODED);
     }
     match tokio::time::timeout(app.config.body_read_timeout, Limited::new(body, limit).collect()).await {

@@ -154,7 +154,7 @@ fn in_place_of(passage: &mut Passage, known: Delivery) -> Option<End> {
 }
 
 fn body_hash(passage: &Passage) -> String {
-    sha256_hex(&passage.callback.request.body)
+    sha256_hex(passage.callback.request.content())
 }
 
 impl Pipeline {

@@ -369,7 +369,7 @@ async fn w13_who_sends_everything_first_gets_the_answer() {
         (
             "an encoding",
             format!(
-                "POST {path_there} HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
+                "POST {path_there} HTTP/1.1\r\nhost: a\r\ncontent-encoding: compress\r\ncontent-length: {length}\r\n\r\n"
             ),
             "x".repeat(length),
             "415",

@@ -7,6 +7,7 @@ mod admin;
 mod ahead;
 mod authors;
 mod backups;
+mod bodies;
 mod boundaries;
 mod bounds;
 mod callbacks;

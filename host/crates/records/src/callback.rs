@@ -21,6 +21,8 @@ pub struct Request {
     pub query: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What the body is without its encoding, once that is known; `None` where it has none.
+    pub expanded: Option<Bytes>,
     /// Why its body could not be taken, and is empty.
     pub unread: Option<&'static Problem>,
     pub received_at: Timestamp,
@@ -39,6 +41,11 @@ impl Request {
         let mut values = self.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
         let first = values.next()?.into_owned();
         Some(values.fold(first, |joined, value| joined + ", " + &value))
+    }
+
+    /// The body without its encoding.
+    pub fn content(&self) -> &Bytes {
+        self.expanded.as_ref().unwrap_or(&self.body)
     }
 
     /// The media type of the body in lower case, without parameters.
@@ -82,11 +89,11 @@ impl Callback {
 
     /// What expressions see as `callback`. The body is there as text when it is UTF-8.
     pub fn to_json(&self) -> Value {
-        let Request { method, path, body, .. } = &self.request;
+        let Request { method, path, .. } = &self.request;
         let headers: Map<String, Value> = self.headers().map(|(name, value)| (name, value.into())).collect();
         serde_json::json!({
             "id": self.id, "method": method.as_str(), "path": path, "query": self.query(), "headers": headers,
-            "body": std::str::from_utf8(body).ok(), "claims": self.claims,
+            "body": std::str::from_utf8(self.request.content()).ok(), "claims": self.claims,
         })
     }
 

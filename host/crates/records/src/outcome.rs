@@ -6,6 +6,7 @@ use crate::reply::{ReplyRecord, text_or_base64};
 use crate::time::Timestamp;
 use crate::trace::{Stage, TraceEntry, Verdict, bounded};
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -96,6 +97,9 @@ pub struct CallbackRecord {
     pub body: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
+    /// The bytes as received, where they have a `Content-Encoding` that is left out of the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded_base64: Option<String>,
     /// The size of the body as received; more than what is kept when the callback was not verified.
     pub body_bytes: u64,
     pub outcome: Outcome,
@@ -138,6 +142,7 @@ impl CallbackRecord {
             headers: Vec::new(),
             body: None,
             body_base64: None,
+            encoded_base64: None,
             body_bytes: 0,
             outcome: Outcome::Ignored,
             execution: None,
@@ -163,8 +168,9 @@ impl CallbackRecord {
     /// its body.
     pub fn received(callback: &Callback, face: &str, body_bytes_max: usize) -> Self {
         let Callback { id, environment, request, .. } = callback;
-        let kept = request.body.len().min(body_bytes_max);
-        let (body, body_base64) = text_or_base64(request.body.get(..kept).unwrap_or_default());
+        let content = request.content();
+        let kept = content.len().min(body_bytes_max);
+        let (body, body_base64) = text_or_base64(content.get(..kept).unwrap_or_default());
         let body = body.map(str::to_owned);
         let headers = request
             .headers
@@ -187,6 +193,7 @@ impl CallbackRecord {
             headers,
             body,
             body_base64,
+            encoded_base64: request.expanded.as_ref().map(|_| STANDARD.encode(&request.body)),
             body_bytes: request.body.len() as u64,
             outcome: Outcome::Failed,
             execution: None,
@@ -215,7 +222,12 @@ impl CallbackRecord {
 
     /// The callback again, without the headers that are not kept.
     pub fn into_callback(self, workspace: Name, base_url: String) -> Callback {
-        let decoded = self.body_base64.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+        let decoded = |text: Option<String>| text.and_then(|text| STANDARD.decode(text).ok());
+        let content = decoded(self.body_base64).map_or_else(|| self.body.unwrap_or_default().into(), Bytes::from);
+        let (body, expanded) = match decoded(self.encoded_base64) {
+            Some(body) => (body.into(), Some(content)),
+            None => (content, None),
+        };
         let headers = self
             .headers
             .into_iter()
@@ -234,7 +246,8 @@ impl CallbackRecord {
                 path: self.path,
                 query: self.query,
                 headers,
-                body: decoded.map_or_else(|| self.body.unwrap_or_default().into(), Bytes::from),
+                body,
+                expanded,
                 unread: None,
                 received_at: self.received_at,
                 remote_address: None,

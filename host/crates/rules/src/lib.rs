@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod condition;
+pub mod content;
 pub mod execution;
 pub mod expression;
 pub mod face;

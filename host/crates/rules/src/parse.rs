@@ -120,23 +120,23 @@ pub fn pick_fields(fields: &[(String, Pick)], request: &Request, data: &Value) -
 
 fn json_body(request: &Request, any_type: bool) -> Result<Value, Stop> {
     if let Some(kind) = request.content_type().filter(|kind| !any_type && !is_json(kind))
-        && !request.body.is_empty()
+        && !request.content().is_empty()
     {
         let expected =
             "JSON (send `Content-Type: application/json`, or let the trigger `parse: { json: { any_type: true } }`)";
         return Err(wrong_type(&kind, expected));
     }
-    if request.body.is_empty() {
+    if request.content().is_empty() {
         return Ok(Value::Null);
     }
-    json::from_slice(&request.body).map_err(|error| unread("the body", &error))
+    json::from_slice(request.content()).map_err(|error| unread("the body", &error))
 }
 
 /// What a sender calls text may be an object or a list all the same.
 fn text_or_json(request: &Request) -> Result<Parsed, Stop> {
-    let remark = match json::from_slice(&request.body) {
+    let remark = match json::from_slice(request.content()) {
         Ok(data) if data.is_object() || data.is_array() => return Ok(data.into()),
-        Err(error) if matches!(request.body.trim_ascii_start(), [b'{' | b'[', ..]) => {
+        Err(error) if matches!(request.content().trim_ascii_start(), [b'{' | b'[', ..]) => {
             Some(format!("as text, since they are not JSON: {error}"))
         }
         Ok(_) | Err(_) => None,
@@ -188,10 +188,10 @@ fn is_json(kind: &str) -> bool {
 fn form(request: &Request, json: &[String]) -> Result<Value, Stop> {
     match request.content_type().as_deref() {
         Some("application/x-www-form-urlencoded") => {}
-        None if request.body.is_empty() => {}
+        None if request.content().is_empty() => {}
         kind => return Err(wrong_type(kind.unwrap_or("no content type"), "application/x-www-form-urlencoded")),
     }
-    let body = std::str::from_utf8(&request.body).map_err(|_| not_utf8("the form"))?;
+    let body = std::str::from_utf8(request.content()).map_err(|_| not_utf8("the form"))?;
     let mut data = pairs(body)?;
     let mut left = json::values_max(body.len());
     for name in json {
@@ -211,7 +211,7 @@ fn form(request: &Request, json: &[String]) -> Result<Value, Stop> {
 }
 
 fn text(request: &Request) -> Result<Value, Stop> {
-    std::str::from_utf8(&request.body).map(Value::from).map_err(|_| not_utf8("the body"))
+    std::str::from_utf8(request.content()).map(Value::from).map_err(|_| not_utf8("the body"))
 }
 
 /// Names and values; a repeated name becomes a list (A-FR-9).
@@ -264,6 +264,7 @@ mod tests {
             query: String::new(),
             headers,
             body: bytes::Bytes::copy_from_slice(body),
+            expanded: None,
             unread: None,
             received_at: Timestamp::default(),
             remote_address: None,

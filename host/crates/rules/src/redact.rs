@@ -196,8 +196,8 @@ impl Lists<'_> {
             headers.remove(name);
         }
         let (query, body) = (query.into_owned(), body.unwrap_or_else(|| request.body.clone()));
-        let request =
-            Request { query, headers, body, method: request.method.clone(), path: request.path.clone(), ..*request };
+        let (method, path) = (request.method.clone(), request.path.clone());
+        let request = Request { method, path, query, headers, body, expanded: request.expanded.clone(), ..*request };
         Arc::new(Callback {
             request,
             workspace: callback.workspace.clone(),

@@ -104,15 +104,15 @@ impl HostCallback for CallState {
     }
 
     fn body_size(&mut self, _: Resource<CallbackHandle>) -> Result<u32> {
-        Ok(u32::try_from(self.callback()?.request.body.len()).unwrap_or(u32::MAX))
+        Ok(u32::try_from(self.callback()?.request.content().len()).unwrap_or(u32::MAX))
     }
 
     fn body(&mut self, _: Resource<CallbackHandle>) -> Result<Vec<u8>> {
-        Ok(self.callback()?.request.body.to_vec())
+        Ok(self.callback()?.request.content().to_vec())
     }
 
     fn text(&mut self, _: Resource<CallbackHandle>) -> Result<std::result::Result<String, Failure>> {
-        let body = self.callback()?.request.body.to_vec();
+        let body = self.callback()?.request.content().to_vec();
         Ok(String::from_utf8(body).map_err(|_| failure("not-text", "the body is not UTF-8")))
     }
 

@@ -133,7 +133,7 @@ impl Case {
         let environment = callback.environment.clone().unwrap_or_else(Name::default_name);
         let now = now.map(Timestamp::from_millis);
         let callback = Arc::new(callback.build(workspace, &environment, now)?);
-        let parsed = || json::from_slice(&callback.request.body).ok();
+        let parsed = || json::from_slice(callback.request.content()).ok();
         let data = match role {
             Role::Verifier | Role::Parser => None,
             Role::Condition | Role::Step | Role::Responder => data.clone().or_else(parsed).map(Arc::new),
@@ -190,6 +190,7 @@ impl CallbackOf {
                 query: query.to_owned(),
                 headers,
                 body: Bytes::from(body),
+                expanded: None,
                 unread: None,
                 received_at: now.unwrap_or_else(Timestamp::now),
                 remote_address: self.remote_address,

@@ -120,7 +120,7 @@ fn callback(callback: &Callback) -> Val<'_> {
         ("path", Val::borrowed(&request.path)),
         ("query", Val::of_json(Value::Object(callback.query()))),
         ("headers", Val::object(headers)),
-        ("body", std::str::from_utf8(&request.body).map_or(Val::Null, Val::borrowed)),
+        ("body", std::str::from_utf8(request.content()).map_or(Val::Null, Val::borrowed)),
         ("claims", callback.claims.as_deref().map_or(Val::Null, Val::json)),
     ])
 }

@@ -8,6 +8,7 @@ use super::recipe::{Algorithm, Encoding, Recipe};
 use super::standard_webhooks;
 use super::template::{Layout, Part, Source};
 use super::{Proof, not_genuine};
+use crate::content::Coding;
 use crate::redact::{Layer, MARK, blank_members, is_among};
 use crate::vault::SecretValue;
 use bytes::Bytes;
@@ -224,11 +225,15 @@ impl Provider {
         if names.is_empty() || request.body.is_empty() {
             return None;
         }
-        if let Ok(mut body) = json::from_slice(&request.body) {
+        // What is encoded yet may be anything.
+        if request.expanded.is_none() && Coding::of(&request.headers) != Ok(None) {
+            return Some(MARK.into());
+        }
+        if let Ok(mut body) = json::from_slice(request.content()) {
             return blank_members(&mut body, names).then(|| body.to_string().into());
         }
         if request.content_type().as_deref() == Some("application/x-www-form-urlencoded") {
-            return form_without_proof(&request.body, names);
+            return form_without_proof(request.content(), names);
         }
         // What cannot be read is not kept where it may be the proof.
         Some(MARK.into())

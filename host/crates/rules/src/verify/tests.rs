@@ -29,6 +29,7 @@ pub(super) fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
             query: String::new(),
             headers: map,
             body: Bytes::copy_from_slice(body),
+            expanded: None,
             unread: None,
             received_at: Timestamp::from_millis(NOW * 1000),
             remote_address: None,

@@ -1,0 +1,125 @@
+//! Bodies as they are sent.
+
+use crate::support::{TestServer, cases, github_signature};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+/// `{"order":17}`, by Node.js and zstd.
+const GZIP: &str = "H4sIAAAAAAAAA6tWyi9KSS1SsjI0rwUAV0YMegwAAAA=";
+const DEFLATE: &str = "eJyrVsovSkktUrIyNK8FABs9A/s=";
+const BROTLI: &str = "iwWAeyJvcmRlciI6MTd9Aw==";
+const ZSTD: &str = "KLUv/SQMYQAAeyJvcmRlciI6MTd9nsO2pg==";
+/// A gibibyte of zeros.
+const BOMB: &[u8] = include_bytes!("../../crates/rules/src/content/zeros.br");
+
+const OPEN: &str =
+    "flow: open\nsteps:\n  - trigger: Hook\n    when: data.order == 17 && callback.body.startsWith('{')\n";
+const SIGNED: &str =
+    "flow: signed\nsteps:\n  - trigger: Hook\n    verify: { scheme: github, secret: S }\n    when: data.order == 17\n";
+
+fn bytes(encoded: &str) -> Vec<u8> {
+    STANDARD.decode(encoded).unwrap()
+}
+
+async fn code(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    (status, response.json::<Value>().await.unwrap()["code"].take())
+}
+
+#[tokio::test]
+async fn what_does_not_expand_is_refused_and_the_next_callback_works() {
+    let server = TestServer::start_with(|config| config.body_bytes_max = 1 << 20).await;
+    let url = server.deploy(OPEN).await;
+    let send = |encoding: &'static str, body: Vec<u8>| {
+        let request = server.call(Method::POST, &url).header("content-type", "application/json");
+        request.header("content-encoding", encoding).body(body).send()
+    };
+    let cut = |encoded: &str| bytes(encoded)[..bytes(encoded).len() - 5].to_vec();
+    let refused = [
+        ("compress", bytes(GZIP), 415, "content_encoding"),
+        ("gzip, br", bytes(GZIP), 415, "content_encoding"),
+        ("gzip", cut(GZIP), 400, "encoding_cut"),
+        ("deflate", cut(DEFLATE), 400, "encoding_cut"),
+        ("br", cut(BROTLI), 400, "encoding_cut"),
+        ("zstd", cut(ZSTD), 400, "encoding_cut"),
+        ("gzip", b"{\"order\":17}".to_vec(), 400, "encoding_damaged"),
+        ("zstd", bytes(GZIP), 400, "encoding_damaged"),
+        ("br", BOMB.to_vec(), 413, "body_expands_too_much"),
+        ("br", vec![0; (1 << 20) + 1], 413, "body_too_large"),
+    ];
+    cases(refused.len());
+    for (encoding, body, status, code_of) in refused {
+        let response = send(encoding, body).await.unwrap();
+        let record = server.callback(&response).await;
+        assert_eq!(code(response).await, (status, json!(code_of)), "{encoding}");
+        assert_eq!(record["outcome"], "rejected");
+    }
+    let bombs = (0..50).map(|_| send("br", BOMB.to_vec()));
+    for response in futures_util::future::join_all(bombs).await {
+        assert_eq!(response.unwrap().status(), 413);
+    }
+    for (encoding, body) in [("gzip", GZIP), ("deflate", DEFLATE), ("br", BROTLI), ("zstd", ZSTD)] {
+        let response = send(encoding, bytes(body)).await.unwrap();
+        assert_eq!(response.status(), 202, "{encoding}");
+        let record = server.callback(&response).await;
+        assert_eq!(record["outcome"], "started", "{encoding}: {record}");
+        assert_eq!((&record["body"], &record["encoded_base64"]), (&json!("{\"order\":17}"), &json!(body)));
+        assert_eq!(record["body_bytes"], bytes(body).len());
+        let again = server.api(Method::POST, &format!("/v1/callbacks/{}/replay", record["id"].as_str().unwrap()));
+        let again = again.send().await.unwrap();
+        assert_eq!(again.status(), 200, "{encoding}");
+    }
+    let response = send("", b"{\"order\":17}".to_vec()).await.unwrap();
+    assert_eq!(response.status(), 202, "no encoding");
+}
+
+/// The signature is over the bytes as received, which nothing expands before it is right.
+#[tokio::test]
+async fn what_is_encoded_is_verified_as_it_came() {
+    let server = TestServer::start().await;
+    server.set_secret("S", "secret").await;
+    let url = server.deploy(SIGNED).await;
+    let send = |body: Vec<u8>, signature: String| {
+        let request = server.call(Method::POST, &url).header("content-encoding", "gzip").body(body);
+        request.header("content-type", "application/json").header("x-hub-signature-256", signature).send()
+    };
+    let encoded = bytes(GZIP);
+    for (what, body, signature) in [
+        ("over what it becomes", encoded.clone(), github_signature("secret", b"{\"order\":17}")),
+        ("of another", encoded.clone(), github_signature("other", &encoded)),
+        ("over no gzip", b"x".to_vec(), github_signature("other", b"x")),
+    ] {
+        let response = send(body, signature).await.unwrap();
+        assert_eq!(response.status(), 401, "{what}");
+    }
+    let response = send(encoded.clone(), github_signature("secret", &encoded)).await.unwrap();
+    assert_eq!(response.status(), 202);
+    let record = server.callback(&response).await;
+    assert_eq!(record["outcome"], "started");
+}
+
+/// What takes longer than a few steps goes on elsewhere.
+#[tokio::test]
+async fn a_large_body_is_expanded_whole() {
+    let server = TestServer::start_with(|config| config.body_bytes_max = 4 << 20).await;
+    let url = server.deploy("flow: open\nsteps:\n  - trigger: Hook\n    parse: text\n").await;
+    // Twenty blocks of zstd, each a byte that is repeated, after so much that means nothing that the ratio is kept.
+    let mut body = vec![0x50, 0x2A, 0x4D, 0x18, 0, 0x40, 0, 0];
+    body.extend([0; 0x4000]);
+    body.extend([0x28, 0xB5, 0x2F, 0xFD, 0, 0x38]);
+    for block in 1..=20 {
+        let header = (128_u32 << 10) << 3 | 1 << 1 | u32::from(block == 20);
+        body.extend_from_slice(&header.to_le_bytes()[..3]);
+        body.push(b'a' + block as u8);
+    }
+    let request =
+        server.call(Method::POST, &url).header("content-encoding", "zstd").header("content-type", "text/plain");
+    let response = request.body(body).send().await.unwrap();
+    assert_eq!(response.status(), 202);
+    let record = server.callback(&response).await;
+    let text = record["body"].as_str().unwrap();
+    assert_eq!(text.len(), 20 * (128 << 10));
+    assert!(text.starts_with("bbb") && text.ends_with("uuu"));
+}

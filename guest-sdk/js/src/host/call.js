@@ -1,0 +1,1 @@
+export { now, random } from 'ringback:plugin/call@1.0.0';

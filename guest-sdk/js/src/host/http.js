@@ -1,0 +1,1 @@
+export { send } from 'ringback:plugin/http@1.0.0';

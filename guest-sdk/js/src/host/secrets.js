@@ -1,0 +1,1 @@
+export { equals, verifyMac, verifySignature } from 'ringback:plugin/secrets@1.0.0';

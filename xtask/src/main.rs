@@ -1,6 +1,7 @@
 //! Development commands: `cargo xtask help` lists them.
 
 mod api;
+mod authors;
 mod bench;
 mod checklist;
 mod console;
@@ -37,6 +38,7 @@ Development commands of ringback
   cargo xtask signers               install the providers' own libraries, which sign what the tests verify
   cargo xtask helpers               build the binaries that tests start
   cargo xtask plugins               build the first-party plugins into target/plugins/
+  cargo xtask authors [LANGUAGE]    new plugins of each language: made, tested, built, called, changed
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
   cargo xtask checklist             every row of the behaviour checklist, with its tests and their results
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
@@ -69,6 +71,8 @@ fn main() -> ExitCode {
         ["signers"] => tools::signers().map(drop),
         ["helpers"] => test::helpers(),
         ["plugins"] => plugins::build_all().map(drop),
+        ["authors"] => authors::run(None),
+        ["authors", language] => authors::run(Some(language)),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
         ["checklist"] => checklist::run(),
         ["bench"] => bench::run(10),

@@ -1,7 +1,7 @@
 //! Everything that CI runs, in one command.
 
 use crate::process::{cargo, root, run as run_command, target, try_run};
-use crate::{api, checklist, families, fuzz, plugins, readme, store, tools, wit};
+use crate::{api, authors, checklist, families, fuzz, plugins, readme, store, tools, wit};
 use anyhow::Result;
 use std::process::Command;
 use std::time::Instant;
@@ -40,6 +40,8 @@ pub fn run() -> Result<()> {
     families::print(&results, &output);
     step("proofs that nothing is lost, and that nothing hurts");
     results.extend(prove(&PROOFS, None)?);
+    step("SDK for JavaScript");
+    javascript()?;
     step("behaviour checklist");
     checklist::check(&results, false)?;
     step("fuzz targets");
@@ -49,8 +51,8 @@ pub fn run() -> Result<()> {
         Ok(_) => api::run(api::SHARE, Some(SEED))?,
         Err(error) => println!("skipped: schemathesis cannot be installed: {error:#}"),
     }
-    step("templates of new plugins");
-    templates()?;
+    step("plugins of each language, from the first command to a callback");
+    authors::run(None)?;
     step("documentation");
     let mut doc = cargo();
     doc.args(["doc", "--no-deps", "--locked", "--lib", "--package", "ringback-guest", "--package", "ringback"]);
@@ -122,20 +124,11 @@ fn prove(proofs: &[&str], setting: Option<(&str, &str)>) -> Result<Vec<(String, 
     Ok(checklist::results(&output))
 }
 
-/// What `ringback plugin new` writes: each role builds, and its own test passes.
-fn templates() -> Result<()> {
-    let directory = target().join("templates");
-    let _ = std::fs::remove_dir_all(&directory);
-    std::fs::create_dir_all(&directory)?;
-    for role in ["verifier", "parser", "condition", "step", "responder"] {
-        let name = format!("new-{role}");
-        let mut new = Command::new(target().join("debug/ringback"));
-        new.args(["plugin", "new", &name, "--role", role]);
-        run_command(new.current_dir(&directory).stdout(std::process::Stdio::null()))?;
-        let mut test = cargo();
-        test.args(["test", "--quiet", "--lib"]).env("CARGO_TARGET_DIR", target().join("templates-target"));
-        run_command(test.current_dir(directory.join(&name)))?;
-    }
+/// The tests of the SDK for JavaScript.
+fn javascript() -> Result<()> {
+    let sdk = root().join("guest-sdk/js");
+    let (passed, output) = try_run(Command::new("node").args(["--test", "test/"]).current_dir(sdk))?;
+    anyhow::ensure!(passed, "a test failed:\n{output}");
     Ok(())
 }
 

@@ -58,6 +58,14 @@ impl Toolchain {
         command
     }
 
+    /// The same for a cargo that somebody else starts: variables, and what would be arguments as variables.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let mut environment = self.environment.clone();
+        let build_std = self.arguments.iter().find_map(|argument| argument.strip_prefix("-Zbuild-std="));
+        environment.extend(build_std.map(|parts| ("CARGO_UNSTABLE_BUILD_STD".to_owned(), parts.to_owned())));
+        environment
+    }
+
     fn unpacked() -> Result<Option<Self>> {
         let rustc = unpacked_directory().join("rustc");
         if !rustc.is_file() || !try_run(Command::new(&rustc).arg("-vV"))?.0 {

@@ -4,6 +4,8 @@ mod build;
 mod language;
 mod local;
 mod new;
+mod run;
+mod source_map;
 mod types;
 
 use super::client::{Client, query, segment};
@@ -24,6 +26,9 @@ pub(super) enum Plugin {
         #[arg(default_value = ".")]
         directory: PathBuf,
     },
+    /// Call a plugin once, without a server: what it answers, and what that took of each limit.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(run::Run),
     /// Make types of the data of callbacks, from those that came and from files.
     #[command(after_help = TYPES_EXAMPLES)]
     Types(types::Types),
@@ -73,8 +78,13 @@ fn parse_role(text: &str) -> Result<Role, String> {
 
 const NEW_EXAMPLES: &str = "\
 Examples:
-  ringback plugin new large-orders
+  ringback plugin new large-orders --lang js
   ringback plugin new shop-signature --lang rust --role verifier";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  ringback plugin run build/large-orders.wasm --callback callback.json
+  ringback plugin run build/large-orders.wasm --callback 0199c1c4-52b6-7e6c-8f5a-0d6c6f3f2a11 --config '{ \"minimum\": 50 }'";
 
 const TYPES_EXAMPLES: &str = "\
 Examples:
@@ -93,12 +103,13 @@ impl Plugin {
         let this = match self {
             Self::New(new) => return new.run(connection.json),
             Self::Build { directory } => return build::build(&directory, connection.json).await,
+            Self::Run(run) => return run.run(connection).await,
             Self::Types(types) => return types.run(connection).await,
             other => other,
         };
         let client = Client::new(connection)?;
         match this {
-            Self::New(_) | Self::Build { .. } | Self::Types(_) => {}
+            Self::New(_) | Self::Build { .. } | Self::Run(_) | Self::Types(_) => {}
             Self::Check { file } => {
                 let checked = client.upload(reqwest::Method::POST, "/v1/plugins/check", WASM, read(&file)?).await;
                 let version = checked.map_err(|error| error.about(&file))?;

@@ -592,7 +592,7 @@ fn commands_of(arguments: &[&str]) -> Vec<String> {
 /// shows anything of them, as text and as JSON. JSON says all the same what it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_terminals_obey_is_shown_by_no_command() {
-    const OTHERS: [&str; 46] = [
+    const OTHERS: [&str; 47] = [
         "serve",
         "console",
         "backup",
@@ -612,6 +612,7 @@ async fn what_terminals_obey_is_shown_by_no_command() {
         "plugin new",
         "plugin build",
         "plugin types",
+        "plugin run",
         "plugin check",
         "plugin push",
         "plugin activate",

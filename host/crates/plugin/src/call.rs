@@ -175,10 +175,7 @@ impl Caller {
         let memory_bytes = if linked.large { limits.large_memory_bytes } else { limits.memory_bytes };
         let state =
             CallState::new(services, subject, plugin.clone(), memory_bytes, limits.log_lines, linked.wants_wasi);
-        let cpu = match question.role() {
-            Some(Role::Verifier | Role::Condition) => limits.decide_cpu,
-            Some(Role::Parser | Role::Step | Role::Responder) | None => limits.work_cpu,
-        };
+        let cpu = question.role().map_or(limits.work_cpu, |role| limits.cpu(role));
         let turns = Turns::new(cpu * limits::WALL_FACTOR);
         let store = self.store(state, limits, cpu, Arc::clone(&turns));
         let running = self.ticker.guard();

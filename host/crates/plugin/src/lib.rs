@@ -31,6 +31,7 @@ pub use limits::{CallLimits, Limits};
 pub use sandbox::{Sandbox, SetUpError, Settings, default_compiler};
 pub use subject::Subject;
 pub use upload::Upload;
+pub use vectors::Tried;
 pub use version::{Decided, VerifierVerdict, Version};
 
 /// What is done with an uploaded file before it is compiled, on any bytes.

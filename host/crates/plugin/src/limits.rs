@@ -1,6 +1,7 @@
 //! The limits on plugins, each with its unit and its reason, in one place.
 
 use ringback_records::name::Name;
+use ringback_records::plugin::Role;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -131,6 +132,21 @@ impl Default for CallLimits {
             result_bytes: 1 << 20,
             log_lines: 16,
         }
+    }
+}
+
+impl CallLimits {
+    /// Processor time of a call in this role.
+    pub fn cpu(&self, role: Role) -> Duration {
+        match role {
+            Role::Verifier | Role::Condition => self.decide_cpu,
+            Role::Parser | Role::Step | Role::Responder => self.work_cpu,
+        }
+    }
+
+    /// Its time on the wall clock.
+    pub fn wall(&self, role: Role) -> Duration {
+        self.cpu(role) * WALL_FACTOR
     }
 }
 

@@ -2,6 +2,10 @@
 
 mod case;
 mod expect;
+mod tried;
+
+pub use tried::Tried;
+pub(crate) use tried::run as try_case;
 
 use super::call::{Answer, Caller, Linked, PATIENCE, Question};
 use super::error::{UploadError, one_line};
@@ -53,6 +57,7 @@ pub(super) async fn run(
         let fails = |problem: String| UploadError::Vector { name: name.clone(), problem: shortened(&problem) };
         let case: Case = serde_json::from_value(value).map_err(|error| fails(format!("it cannot be read: {error}")))?;
         let Case { role, config, expect, .. } = &case;
+        let expect = expect.as_ref().ok_or_else(|| fails("it expects nothing".to_owned()))?;
         let (question, expected) = (case::question(*role), expect.read(*role).map_err(&fails)?);
         if !linked.exports.has(*role) {
             return Err(fails(format!("the plugin is no {role}")));

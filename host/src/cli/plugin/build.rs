@@ -114,7 +114,6 @@ impl Build {
     }
 }
 
-#[expect(dead_code, reason = "for the languages that come next")]
 impl Build {
     /// Writes a file of the build: its path.
     pub(super) fn write(&self, name: &str, text: &[u8]) -> Result<PathBuf, CliError> {
@@ -289,6 +288,8 @@ fn imports(names: &[String]) -> Vec<String> {
             short.push(name.to_owned());
         }
     }
+    // Its own first.
+    short.sort_by_key(|name| (name == "WASI", name.clone()));
     if short.is_empty() {
         short.push("none".to_owned());
     }
@@ -319,11 +320,13 @@ mod tests {
         let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let own = of(&[
             "ringback:plugin/types@1.0.0",
+            "wasi:io/error@0.2.12",
             "ringback:plugin/state@1.0.0",
+            "ringback:plugin/call@1.0.0",
             "wasi:io/poll@0.2.12",
             "wasi:cli/exit@0.2.12",
         ]);
-        assert_eq!(imports(&own), ["state", "WASI"]);
+        assert_eq!(imports(&own), ["call", "state", "WASI"]);
         assert_eq!(permissions(&own), "keeps a state of its own");
         assert_eq!(permissions(&of(&["ringback:plugin/log@1.0.0"])), "none: no secrets, no state, no requests");
         assert_eq!(imports(&[]), ["none"]);

@@ -1,5 +1,6 @@
 //! The languages that plugins are written in: a row each, and a file that knows how a project of it begins and is built.
 
+mod javascript;
 mod rust;
 
 use super::build::Build;
@@ -9,7 +10,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Every language, in the order in which a directory is held against them.
-pub(super) static LANGUAGES: [Language; 1] = [rust::LANGUAGE];
+pub(super) static LANGUAGES: [Language; 3] = [rust::LANGUAGE, javascript::TYPESCRIPT, javascript::JAVASCRIPT];
 
 /// A language that plugins are written in.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Language {
             marks.sort_unstable();
             marks.dedup();
             CliError::Refused(format!(
-                "there is no plugin in {}: it has no {}; `ringback plugin new NAME` begins one",
+                "there is no plugin in {}: it has no {}; `ringback plugin new NAME --lang js` begins one",
                 directory.display(),
                 marks.join(", ")
             ))

@@ -75,7 +75,7 @@ fn named(name: &str) -> Vec<String> {
 pub fn signature_headers(input: &[u8]) {
     let Some(request) = request(input) else { return };
     let callback = callback(request);
-    let secrets = Vault::for_testing(&Name::default_name(), &SECRETS);
+    let secrets = Vault::in_memory(&Name::default_name(), &SECRETS);
     let tolerance = Duration::from_mins(5);
     let provider = |provider: &'static Provider, name: &str| Verify::Provider {
         provider,
@@ -144,7 +144,7 @@ pub fn request_to_callback(input: &[u8]) {
     let callback = Lists { of_server: &none, of_trigger: None }.callback(&callback(request), None);
     let shown = callback.to_json();
     assert!(shown.pointer("/headers/authorization").is_none(), "credentials are shown");
-    let secrets = Vault::for_testing(&Name::default_name(), &[]);
+    let secrets = Vault::in_memory(&Name::default_name(), &[]);
     let verified = verify(&Verify::None, Arc::clone(&callback), &secrets, callback.request.received_at, None);
     let Ok(verified) = verified else { return };
     let picks = [

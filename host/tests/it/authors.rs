@@ -128,6 +128,7 @@ fn what_cannot_be_built_is_told_in_a_sentence() {
         "the crate makes no .wasm file: Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`",
     );
     refuses(&build(&wasm("text.wasm", b"hello")), "the file is not WebAssembly");
+    assert!(!here.join("mine/build/mine.wasm").exists(), "what is refused is not there to be pushed");
     let nothing = wat::parse_str("(component)").unwrap();
     refuses(&build(&wasm("nothing.wasm", &nothing)), "it exports none of the interfaces verifier, parser, condition");
     // A project whose copy of the SDK was removed gets that of this version.

@@ -372,10 +372,8 @@ mod tests {
     async fn a_name_that_changes_its_address_leads_nowhere() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let sender = Sender {
-            look_up: rebind,
-            ..Sender::new(Vault::for_testing(&Name::default_name(), &[]), [], Arc::default())
-        };
+        let sender =
+            Sender { look_up: rebind, ..Sender::new(Vault::in_memory(&Name::default_name(), &[]), [], Arc::default()) };
         let url: reqwest::Url = format!("http://rebind.example:{port}/").parse().unwrap();
         assert_eq!(sender.check(&url), Ok(()), "the name itself says nothing");
         for attempt in 0..8 {
@@ -388,7 +386,7 @@ mod tests {
         assert!(arrived.is_err(), "nobody has called this machine");
         let named = Sender {
             look_up: rebind,
-            ..Sender::new(Vault::for_testing(&Name::default_name(), &[]), ["rebind.example".to_owned()], Arc::default())
+            ..Sender::new(Vault::in_memory(&Name::default_name(), &[]), ["rebind.example".to_owned()], Arc::default())
         };
         let calls = (0..4).map(|_| named.client().unwrap().get(url.clone()).timeout(Duration::from_millis(100)).send());
         let (_, arrived) = tokio::join!(
@@ -400,7 +398,7 @@ mod tests {
 
     #[test]
     fn urls_that_name_private_addresses_are_refused_in_every_notation() {
-        let secrets = Vault::for_testing(&Name::default_name(), &[]);
+        let secrets = Vault::in_memory(&Name::default_name(), &[]);
         let sender = Sender::new(
             secrets,
             ["10.0.0.7:8080".to_owned(), "intern.example:81".to_owned(), "::1".to_owned()],
@@ -450,7 +448,7 @@ mod tests {
     #[test]
     fn r23_a_secret_that_is_no_text_is_not_sent() {
         let workspace = Name::default_name();
-        let secrets = Vault::for_testing_of_bytes(&workspace, [("KEY", b"\xff\xfe".to_vec())]);
+        let secrets = Vault::in_memory_of_bytes(&workspace, [("KEY", b"\xff\xfe".to_vec())]);
         let sender = Sender::new(secrets, [], Arc::default());
         let error = sender.secrets_of(&workspace, &workspace, &["KEY".to_owned()]).unwrap_err().to_string();
         assert_eq!(error, "the secret KEY is not text, and has no place in a request");

@@ -5,7 +5,6 @@ mod expect;
 mod tried;
 
 pub use tried::Tried;
-pub(crate) use tried::run as try_case;
 
 use super::call::{Answer, Caller, Linked, PATIENCE, Question};
 use super::error::{UploadError, one_line};

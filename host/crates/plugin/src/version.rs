@@ -9,7 +9,6 @@ use super::error::{CallError, one_line};
 use super::limits::{CLAIMS_BYTES_MAX, REASON_BYTES_MAX, SCHEMA_BYTES_MAX};
 use super::sandbox::Sandbox;
 use super::subject::Subject;
-use super::vectors::{Tried, try_case};
 use ringback_records::json;
 use ringback_records::name::Name;
 use ringback_records::plugin::Role;
@@ -18,7 +17,7 @@ use ringback_records::trace::PluginUse;
 use ringback_rules::schema::{Misfit, Schema};
 use ringback_share::Full;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,13 +43,13 @@ pub struct Decided {
 /// A version that is ready to be called. Cloning it is cheap and shares it.
 #[derive(Clone)]
 pub struct Version {
-    ready: Arc<Ready>,
+    pub(super) ready: Arc<Ready>,
 }
 
-struct Ready {
-    sandbox: Sandbox,
-    plugin: Name,
-    linked: Arc<Linked>,
+pub(super) struct Ready {
+    pub(super) sandbox: Sandbox,
+    pub(super) plugin: Name,
+    pub(super) linked: Arc<Linked>,
     circuit: Circuit,
 }
 
@@ -123,18 +122,6 @@ impl Version {
         let _place = sandbox.inner.places.take(workspace).await.map_err(|Full| CallError::Busy)?;
         let caller = &sandbox.inner.caller;
         caller.ask(plugin, linked, Question::Check(role), &subject, &config.to_string()).await.0.map(drop)
-    }
-
-    /// Tries a case, written as a vector is, but that it need not expect anything. Nothing is left of it.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read, in words that go on after a colon.
-    pub async fn try_case(&self, workspace: &Name, case: Map<String, Value>) -> Result<Tried, String> {
-        let Ready { sandbox, plugin, linked, .. } = &*self.ready;
-        let place = sandbox.inner.places.take(workspace).await;
-        let _place = place.map_err(|_| "too many plugin calls are waiting".to_owned())?;
-        try_case(&sandbox.inner.caller, plugin, linked, workspace, case).await
     }
 
     /// Asks a verifier. What it used is added to `uses`.

@@ -180,16 +180,14 @@ impl Vault {
         self.key.unseal_session(text)
     }
 
-    /// Secrets in memory alone.
-    #[doc(hidden)]
-    pub fn for_testing(workspace: &Name, secrets: &[(&str, &str)]) -> Self {
+    /// Secrets in memory alone, that nobody stores: of tests, and of plugins that are tried without a server.
+    pub fn in_memory(workspace: &Name, secrets: &[(&str, &str)]) -> Self {
         let values = secrets.iter().map(|(name, value)| (*name, value.as_bytes().to_vec()));
-        Self::for_testing_of_bytes(workspace, values)
+        Self::in_memory_of_bytes(workspace, values)
     }
 
     /// The same, of any bytes.
-    #[doc(hidden)]
-    pub fn for_testing_of_bytes<'s>(workspace: &Name, secrets: impl IntoIterator<Item = (&'s str, Vec<u8>)>) -> Self {
+    pub fn in_memory_of_bytes<'s>(workspace: &Name, secrets: impl IntoIterator<Item = (&'s str, Vec<u8>)>) -> Self {
         let secret = |(name, value): (&str, Vec<u8>)| {
             let record = SecretRecord {
                 sealed: String::new(),

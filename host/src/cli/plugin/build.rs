@@ -188,11 +188,7 @@ pub(super) async fn build(directory: &Path, as_json: bool) -> Result<(), CliErro
     }
     let made = (language.build)(&mut build)?;
     let name = build.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let target = build.built()?.join(format!("{name}.wasm"));
-    let bytes = std::fs::read(&made).map_err(|error| CliError::File { path: made.clone(), error })?;
-    if made != target {
-        std::fs::write(&target, &bytes).map_err(|error| CliError::File { path: target.clone(), error })?;
-    }
+    let bytes = std::fs::read(&made).map_err(|error| CliError::File { path: made, error })?;
     let shown = directory.join(BUILT).join(format!("{name}.wasm"));
     let begun = Instant::now();
     if !as_json {
@@ -205,15 +201,19 @@ pub(super) async fn build(directory: &Path, as_json: bool) -> Result<(), CliErro
     build.steps.push(("compile".to_owned(), seconds));
     let plugin = name.parse().unwrap_or_else(|_| Name::default_name());
     let checks = checks(&uploaded, &plugin).await;
+    if let Some((role, Err(error))) =
+        checks.iter().find(|(_, checked)| checked.as_ref().is_err_and(|error| !is_answer(error)))
+    {
+        return Err(CliError::Refused(format!("asked for its check, the {role} fails: {error}")));
+    }
+    // Only what a server would take is there to be pushed.
+    build.write(&format!("{name}.wasm"), &bytes)?;
     let report = Report { file: &shown, bytes: bytes.len(), upload: &uploaded, checks: &checks, steps: &build.steps };
     match as_json {
         true => json(&report.to_json()),
         false => report.show(),
     }
-    match checks.into_iter().find(|(_, checked)| checked.as_ref().is_err_and(|error| !is_answer(error))) {
-        Some((_, Err(error))) => Err(CliError::Refused(format!("{error}"))),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Asks every role whether it takes no configuration: whoever answers, whatever it is, has what is called.

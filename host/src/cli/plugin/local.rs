@@ -28,7 +28,7 @@ impl Local {
             body_bytes_max: 1 << 20,
             large_plugins: true,
         };
-        let vault = Vault::for_testing(&Name::default_name(), &secrets);
+        let vault = Vault::in_memory(&Name::default_name(), &secrets);
         let sandbox = Sandbox::open(settings, Arc::new(InMemoryState::default()), vault, Outbound::new([]));
         match sandbox {
             Ok(sandbox) => Ok(Self { sandbox, directory }),

@@ -135,7 +135,7 @@ mod tests {
 
     fn call(state: &Arc<Full>, dry_run: bool) -> CallState {
         let (name, state) = (Name::default_name(), Arc::clone(state));
-        let secrets = Vault::for_testing(&name, &[]);
+        let secrets = Vault::in_memory(&name, &[]);
         let services = Services::new(state, secrets, Outbound::new([]));
         let subject = Subject { dry_run, ..Subject::unseen(&name, &name) };
         CallState::new(Arc::new(services), &subject, name, 1 << 20, 16, false)

@@ -2,9 +2,9 @@
 
 use super::case::{self, Case};
 use crate::bindings::exports::responder::Reply;
-use crate::call::{Answer, Caller, Linked};
+use crate::call::Answer;
 use crate::error::CallError;
-use crate::version::{Decided, VerifierVerdict, read_decision, read_verdict};
+use crate::version::{Decided, Ready, VerifierVerdict, Version, read_decision, read_verdict};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ringback_records::json;
@@ -26,33 +26,37 @@ pub struct Tried {
     pub expected: Option<Result<(), String>>,
 }
 
-/// Runs a case, of which nothing is left.
-pub(crate) async fn run(
-    caller: &Caller,
-    plugin: &Name,
-    linked: &Arc<Linked>,
-    workspace: &Name,
-    mut case: Map<String, Value>,
-) -> Result<Tried, String> {
-    case.entry("name").or_insert_with(|| "tried".into());
-    let case: Case = serde_json::from_value(Value::Object(case)).map_err(|error| error.to_string())?;
-    let expected = case.expect.as_ref().map(|expect| expect.read(case.role)).transpose()?;
-    let (subject, services) = case.surroundings(workspace)?;
-    let (question, config) = (case::question(case.role), case.config.to_string());
-    let (asked, usage) = caller.ask_with(Arc::new(services), plugin, linked, question, &subject, &config).await;
-    let result_bytes = match &asked {
-        Ok(Answer::Json(text)) => Some(text.len()),
-        Ok(Answer::Reply(reply)) => Some(reply.body.len()),
-        _ => None,
-    };
-    let answer = match &asked {
-        Ok(answer) => {
-            described(case.role, answer).map_err(|reason| CallError::BadOutput { plugin: plugin.clone(), reason })
-        }
-        Err(error) => Err(error.clone()),
-    };
-    let expected = expected.map(|expected| expected.hold_against(asked, plugin));
-    Ok(Tried { answer, result_bytes, usage, expected })
+impl Version {
+    /// Tries a case, written as a vector is, but that it need not expect anything. Nothing is left of it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, in words that go on after a colon.
+    pub async fn try_case(&self, workspace: &Name, mut case: Map<String, Value>) -> Result<Tried, String> {
+        let Ready { sandbox, plugin, linked, .. } = &*self.ready;
+        let place = sandbox.inner.places.take(workspace).await;
+        let _place = place.map_err(|_| "too many plugin calls are waiting".to_owned())?;
+        case.entry("name").or_insert_with(|| "tried".into());
+        let case: Case = serde_json::from_value(Value::Object(case)).map_err(|error| error.to_string())?;
+        let expected = case.expect.as_ref().map(|expect| expect.read(case.role)).transpose()?;
+        let (subject, services) = case.surroundings(workspace)?;
+        let (question, config) = (case::question(case.role), case.config.to_string());
+        let (asked, usage) =
+            sandbox.inner.caller.ask_with(Arc::new(services), plugin, linked, question, &subject, &config).await;
+        let result_bytes = match &asked {
+            Ok(Answer::Json(text)) => Some(text.len()),
+            Ok(Answer::Reply(reply)) => Some(reply.body.len()),
+            _ => None,
+        };
+        let answer = match &asked {
+            Ok(answer) => {
+                described(case.role, answer).map_err(|reason| CallError::BadOutput { plugin: plugin.clone(), reason })
+            }
+            Err(error) => Err(error.clone()),
+        };
+        let expected = expected.map(|expected| expected.hold_against(asked, plugin));
+        Ok(Tried { answer, result_bytes, usage, expected })
+    }
 }
 
 /// An answer as a vector expects it.

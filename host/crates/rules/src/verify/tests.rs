@@ -42,7 +42,7 @@ pub(super) fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
 
 fn check(scheme: &Verify, callback: Callback, secrets: &[(&str, &str)]) -> Result<Verified, Stop> {
     println!("1 cases");
-    let secrets = Vault::for_testing(&Name::default_name(), secrets);
+    let secrets = Vault::in_memory(&Name::default_name(), secrets);
     let now = Timestamp::from_millis(NOW * 1000);
     verify(scheme, callback.into(), &secrets, now, None)
 }
@@ -198,7 +198,7 @@ pub(super) fn at(
     callback: Callback,
     secrets: &[(&str, &str)],
 ) -> Result<Verified, Stop> {
-    let secrets = Vault::for_testing(&Name::default_name(), secrets);
+    let secrets = Vault::in_memory(&Name::default_name(), secrets);
     verify(scheme, callback.into(), &secrets, Timestamp::from_millis(seconds * 1000), None)
 }
 

@@ -177,7 +177,7 @@ fn what_is_tried_is_bounded() {
 #[test]
 fn every_value_of_a_secret_is_tried() {
     let one = callback(&[("x-shop-mac", &hash(BODY.as_bytes()))], BODY.as_bytes());
-    let vault = Vault::for_testing(&Name::default_name(), &[("S", SECRET)]);
+    let vault = Vault::in_memory(&Name::default_name(), &[("S", SECRET)]);
     let value = vault.find(&Name::default_name(), &Name::default_name(), "S").unwrap();
     let found = infer(&samples(&[one]), "S", &[SecretValue::new(b"an earlier one, which is wrong".to_vec()), value]);
     assert!(found.verify.is_some());

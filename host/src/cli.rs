@@ -25,6 +25,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{Client, ClientError};
 use exit::Exit;
+use ringback_plugin::Job;
 use ringback_store::StoreError;
 use serde_json::Value;
 use std::any::TypeId;
@@ -153,6 +154,9 @@ enum Command {
     CompilePlugin {
         #[arg(long)]
         large: bool,
+        /// The core module that runs scripts.
+        #[arg(long, conflicts_with = "large")]
+        engine: bool,
         #[arg(long)]
         memory_bytes: usize,
     },
@@ -246,8 +250,9 @@ pub fn main() -> ExitCode {
         Err(error) => return misused(&error),
     };
     // The child that compiles limits its own memory: no runtime, no threads.
-    if let Command::CompilePlugin { large, memory_bytes } = command {
-        return ringback_plugin::child_main(large, memory_bytes);
+    if let Command::CompilePlugin { large, engine, memory_bytes } = command {
+        let job = if engine { Job::Engine } else { Job::Plugin { large } };
+        return ringback_plugin::child_main(job, memory_bytes);
     }
     let as_json = connection.json;
     let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -50,9 +50,8 @@ pub fn evaluate<'a>(condition: &'a Condition, scope: &'a Scope<'a>, asking: &'a 
                 let told = |error: CallError| error.stop(Role::Condition);
                 let version = plugins.called(&subject.workspace, call, Role::Condition).await.map_err(told)?;
                 let Decided { holds, reason } = version.evaluate(subject, &config, uses).await.map_err(told)?;
-                let who = call.script().map_or_else(|| format!("plugin {}", call.plugin), |_| "script".to_owned());
                 let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                Decision::new(holds, format!("the {who} says {holds}{why}"))
+                Decision::new(holds, format!("the {} says {holds}{why}", call.who()))
             }
             Condition::Not(condition) => {
                 let decision = evaluate(condition, scope, asking).await?;

@@ -46,7 +46,7 @@ use ringback_rules::auth::{OnFail, check_basic};
 use ringback_rules::execution::{Execution, Start};
 use ringback_rules::face::{self, Face, Mode, Selector};
 use ringback_rules::flow::Trigger;
-use ringback_rules::parse::{Parse, Parsed, allow_query, parse, pick_fields};
+use ringback_rules::parse::{Parse, Parsed, Pick, allow_query, parse, pick_fields};
 use ringback_rules::plugin_call::PluginCall;
 use ringback_rules::rate_limit::Limiter;
 use ringback_rules::redact::Names;
@@ -407,7 +407,8 @@ impl Pipeline {
 
     async fn ask_verifier(&self, passage: &mut Passage, call: &PluginCall) -> Result<Proof, Stop> {
         allow_query(&passage.received.request)?;
-        let config = passage.config_before_data(call)?;
+        let seen = if call.script().is_some() { &passage.received } else { &passage.callback };
+        let config = passage.config_before_data(call, seen)?;
         let subject = Subject { callback: Some(Arc::clone(&passage.received)), ..passage.subject() };
         let told = |error: CallError| error.stop(Role::Verifier);
         let version = self.plugins.called(&subject.workspace, call, Role::Verifier).await.map_err(told)?;
@@ -415,12 +416,12 @@ impl Pipeline {
             VerifierVerdict::Accepted { delivery_id, subject, claims } => {
                 passage.claimed(claims);
                 let who = subject.map(|who| format!(" from {who}")).unwrap_or_default();
-                let reason = format!("the plugin {} accepted it{who}", call.plugin);
+                let reason = format!("the {} accepted it{who}", call.who());
                 Ok(Proof { delivery_id, reason, ..Proof::default() })
             }
             VerifierVerdict::Rejected(reason) => {
                 let reason: String = reason.chars().filter(|c| !c.is_control()).take(1000).collect();
-                Err(not_genuine(format!("the plugin {} rejected it: {reason}", call.plugin)))
+                Err(not_genuine(format!("the {} rejected it: {reason}", call.who())))
             }
         }
     }
@@ -452,18 +453,49 @@ impl Pipeline {
         };
         let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
         let Parsed { data, remark } = parse(&trigger.parse, verified, selectors, plugin_data)?;
-        let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?;
+        let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?.into();
+        let mut input = Input { data: data.into(), fields, user: passage.user.clone() };
+        for (alias, pick) in &trigger.fields {
+            if let Pick::Script(call) = pick {
+                let value = self.ask_field(passage, call, &input, uses).await?;
+                Arc::make_mut(&mut input.fields).insert(alias.clone(), value);
+            }
+        }
         let remark = remark.map(|remark| format!(", {remark}")).unwrap_or_default();
-        let data = of_ticket.unwrap_or(data).into();
-        Ok((Input { data, fields: fields.into(), user: passage.user.clone() }, became + &remark))
+        if let Some(data) = of_ticket {
+            input.data = data.into();
+        }
+        Ok((input, became + &remark))
+    }
+
+    async fn ask_field(
+        &self,
+        passage: &Passage,
+        call: &PluginCall,
+        input: &Input,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Value, Stop> {
+        let scope = scope_of(&passage.callback, &passage.flow, input, &passage.vars);
+        let config = call.config(&scope).map_err(|error| Stop::from(&error))?;
+        self.ask_for_data(passage, call, &config, uses).await
     }
 
     async fn ask_parser(&self, passage: &Passage, call: &PluginCall, uses: &mut Vec<PluginUse>) -> Result<Value, Stop> {
-        let config = passage.config_before_data(call)?;
+        let config = passage.config_before_data(call, &passage.callback)?;
+        self.ask_for_data(passage, call, &config, uses).await
+    }
+
+    async fn ask_for_data(
+        &self,
+        passage: &Passage,
+        call: &PluginCall,
+        config: &str,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<Value, Stop> {
         let told = |error: CallError| error.stop(Role::Parser);
         let subject = passage.subject();
         let version = self.plugins.called(&subject.workspace, call, Role::Parser).await.map_err(told)?;
-        version.parse(&subject, &config, uses).await.map_err(told)
+        version.parse(&subject, config, uses).await.map_err(told)
     }
 
     /// Whether a callback counts that no execution is asked about.

@@ -4,10 +4,12 @@
 #
 #   apt-get install -y --no-install-recommends clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32
 #
-# The bindings are those of `wit-bindgen c --world script` (wit-bindgen 0.63.0) over wit/ with ../../wit/0.1.0 as deps/plugin.
+# The bindings are those of `wit-bindgen c --world script` (wit-bindgen 0.63.0) over wit/ with ../../wit/1.0.0 as deps/plugin.
 set -euo pipefail
 cd "$(dirname "$0")"
 work="${1:-$(mktemp -d)}"
+# Where engine.wasm goes: beside this file, or elsewhere, to be compared.
+out="${2:-.}"
 
 # quickjs-ng 0.16.2, as the crate rquickjs-sys carries it.
 crate=rquickjs-sys-0.14.0
@@ -35,7 +37,7 @@ grep -A3 '^static void update_stack_limit' "$sources/quickjs.c" | grep -q '^#if 
 
 flags=(--target=wasm32-wasi --sysroot=/usr -std=gnu23 -D_GNU_SOURCE -DNDEBUG -Oz "-ffile-prefix-map=$work=." -I "$sources" -I bindings)
 objects=()
-for file in "$sources"/{quickjs,libregexp,libunicode,dtoa}.c src/engine.c src/host.c bindings/script.c; do
+for file in "$sources"/{quickjs,libregexp,libunicode,dtoa}.c src/engine.c src/subject.c src/host.c bindings/script.c; do
     object="$work/$(basename "$file" .c).o"
     warnings=(-w)
     case $file in src/*) warnings=(-Wall -Wextra -Werror) ;; esac
@@ -46,7 +48,7 @@ for job in $(jobs -p); do wait "$job"; done
 # The stack comes first in memory, so that what grows beyond it traps.
 clang-19 --target=wasm32-wasi --sysroot=/usr -nostartfiles -Wl,--no-entry -Wl,--stack-first -Wl,-z,stack-size=262144 \
     -Wl,--strip-debug -Wl,--gc-sections "${objects[@]}" bindings/script_component_type.o -o "$work/core.wasm"
-"$wizer" "$work/core.wasm" -o engine.wasm
-ls -l "$work/core.wasm" engine.wasm
+"$wizer" "$work/core.wasm" -o "$out/engine.wasm"
+ls -l "$work/core.wasm" "$out/engine.wasm"
 # What it is made of, and what came out: a test compares them.
-LC_ALL=C sha256sum engine.wasm build.sh src/* bindings/* wit/* | sort -k2 >engine.sha256
+[ "$out" != . ] || LC_ALL=C sha256sum engine.wasm build.sh src/* bindings/* wit/* | sort -k2 >engine.sha256

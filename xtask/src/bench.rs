@@ -157,7 +157,7 @@ fn waits(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     Ok(lines + &line)
 }
 
-fn cases() -> [Case; 6] {
+fn cases() -> [Case; 7] {
     [
         Case {
             what: "signed callback that a WASM condition rejects",
@@ -176,6 +176,13 @@ fn cases() -> [Case; 6] {
         Case {
             what: "signed callback that a script rejects",
             flow: "    when: { script: 'data.ref === \"refs/heads/other\"' }\n",
+            status: "204",
+            durable: false,
+            goal: None,
+        },
+        Case {
+            what: "signed callback that a plugin in JavaScript rejects",
+            flow: "    when: { plugin: ref-match, with: { ref: refs/heads/other } }\n",
             status: "204",
             durable: false,
             goal: None,
@@ -225,6 +232,9 @@ fn prepare(binary: &Path, data: &Path) -> Result<Server> {
         server.ringback(&["plugin", "push", name], Some(&file), None)?;
         server.ringback(&["plugin", "push", &format!("{name}-2")], Some(&file), None)?;
     }
+    let file = data.join("ref-match.js");
+    std::fs::write(&file, "export const condition = (callback, { config }) => callback.data.ref === config.ref\n")?;
+    server.ringback(&["plugin", "push", "ref-match"], Some(&file), None)?;
     Ok(server)
 }
 

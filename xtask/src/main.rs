@@ -6,6 +6,7 @@ mod bench;
 mod checklist;
 mod console;
 mod demo;
+mod engine;
 mod families;
 mod fuzz;
 mod http;
@@ -40,6 +41,7 @@ Development commands of ringback
   cargo xtask plugins               build the first-party plugins into target/plugins/
   cargo xtask authors [LANGUAGE]    new plugins of each language: made, tested, built, called, changed
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
+  cargo xtask engine                build the engine of scripts from its sources, and compare it with the one that is kept
   cargo xtask checklist             every row of the behaviour checklist, with its tests and their results
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
   cargo xtask neighbours            the part of it that says what the users of one server notice of each other
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         ["authors"] => authors::run(None),
         ["authors", language] => authors::run(Some(language)),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
+        ["engine"] => engine::check(),
         ["checklist"] => checklist::run(),
         ["bench"] => bench::run(10),
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),

@@ -1,7 +1,7 @@
 //! Everything that CI runs, in one command.
 
 use crate::process::{cargo, root, run as run_command, target, try_run};
-use crate::{api, authors, checklist, families, fuzz, plugins, readme, store, tools, wit};
+use crate::{api, authors, checklist, engine, families, fuzz, plugins, readme, store, tools, wit};
 use anyhow::Result;
 use std::process::Command;
 use std::time::Instant;
@@ -14,6 +14,8 @@ pub fn run() -> Result<()> {
     run_command(cargo().args(["fmt", "--all", "--check"]))?;
     step("interface");
     wit::check()?;
+    step("engine of scripts");
+    engine::check()?;
     step("plugins");
     plugins::build_all()?;
     step("lints");

@@ -21,7 +21,9 @@ use ringback_records::name::Name;
 use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
 use ringback_rules::face::{Face, Target};
-use ringback_rules::flow::{CallbackSpec, Flow, Mistake, Parsed, PluginMention, Trigger, parse, place_within};
+use ringback_rules::flow::{
+    CallbackSpec, Flow, Mistake, Parsed, PluginMention, Trigger, in_order, parse, place_within, scripts,
+};
 use ringback_rules::vault::Vault;
 use ringback_store::{Store, StoreError, Write};
 use routes::Routes;
@@ -128,6 +130,13 @@ struct Inner {
     doors: Doors,
 }
 
+/// What is wrong with a script, with its place in the file.
+async fn mistake_in(mention: &PluginMention, workspace: &Name, plugins: &Plugins) -> Option<Mistake> {
+    let (Some(place), Some(config)) = (&mention.script, &mention.config) else { return None };
+    let checked = plugins.check_script(workspace, mention.role, config).await;
+    checked.err().map(|ScriptMistake { place: at, detail }| place.mistake(&mention.name_at, at, &detail))
+}
+
 impl Flows {
     /// Reads and compiles every deployed flow. One that this version cannot read is logged and not routed.
     ///
@@ -223,18 +232,24 @@ impl Flows {
         secrets: &Vault,
     ) -> Result<Deployment, FlowError> {
         // What takes time is done before others have to wait.
-        let parsed = parse(source, 0).map_err(FlowError::Mistakes)?;
+        let parsed = match parse(source, 0) {
+            Ok(parsed) => parsed,
+            Err(mut mistakes) => {
+                for script in scripts(source) {
+                    mistakes.extend(mistake_in(&script, workspace, plugins).await);
+                }
+                in_order(&mut mistakes);
+                return Err(FlowError::Mistakes(mistakes));
+            }
+        };
         if parsed.flow.name != *name {
             return Err(FlowError::OtherName { found: parsed.flow.name, expected: name.clone() });
         }
         let mut mistakes = parsed.refused;
         for mention in &parsed.plugins {
             let PluginMention { plugin, role, config, name_at, config_at, script } = mention;
-            if let (Some(place), Some(config)) = (script, config) {
-                let checked = plugins.check_script(workspace, *role, config).await;
-                mistakes.extend(
-                    checked.err().map(|ScriptMistake { place: at, detail }| place.mistake(name_at, at, &detail)),
-                );
+            if script.is_some() {
+                mistakes.extend(mistake_in(mention, workspace, plugins).await);
                 continue;
             }
             let checked = plugins.check_mention(workspace, plugin, *role, config.as_ref()).await;

@@ -8,9 +8,9 @@ pub use state::StoredState;
 
 use super::table::Table;
 use bytes::Bytes;
-use ringback_plugin::{CallError, Sandbox, UploadError, Version};
+use ringback_plugin::{CallError, Sandbox, Upload, UploadError, Version};
 use ringback_records::name::{Name, NameError};
-use ringback_records::plugin::{PluginRecord, Role, VersionRecord};
+use ringback_records::plugin::{Language, PluginRecord, Role, VersionRecord};
 use ringback_rules::plugin_call::PluginCall;
 use ringback_rules::script;
 use ringback_store::{Store, StoreError, Write};
@@ -135,6 +135,13 @@ impl Plugins {
         }
     }
 
+    /// Makes ready what runs scripts, so that nobody waits for it later.
+    pub async fn prepare_scripts(&self) {
+        if let Err(error) = self.sandbox.prepare_scripts().await {
+            tracing::error!(error, "what runs scripts could not be made ready; flows with scripts cannot be deployed");
+        }
+    }
+
     /// Checks a script as far as that can be done without running it.
     ///
     /// # Errors
@@ -207,8 +214,21 @@ impl Plugins {
     /// # Errors
     ///
     /// What is wrong with the file.
-    pub async fn check_file(&self, workspace: &Name, bytes: Bytes) -> Result<VersionRecord, UploadError> {
-        self.sandbox.take_upload(workspace, bytes).await.map(|upload| upload.record(1))
+    pub async fn check_file(
+        &self,
+        workspace: &Name,
+        bytes: Bytes,
+        language: Option<Language>,
+    ) -> Result<VersionRecord, UploadError> {
+        self.take(workspace, bytes, language).await.map(|upload| upload.record(1))
+    }
+
+    /// A component, or a source that is taken as it is.
+    async fn take(&self, workspace: &Name, bytes: Bytes, language: Option<Language>) -> Result<Upload, UploadError> {
+        match language {
+            None => self.sandbox.take_upload(workspace, bytes).await,
+            Some(Language::Js) => self.sandbox.take_script(workspace, bytes).await,
+        }
     }
 
     /// Takes a file as the next version of a plugin and activates it, unless told not to. The same file as an earlier
@@ -222,9 +242,10 @@ impl Plugins {
         workspace: &Name,
         name: &Name,
         bytes: Bytes,
+        language: Option<Language>,
         activate: bool,
     ) -> Result<(VersionRecord, bool), PluginError> {
-        let upload = self.sandbox.take_upload(workspace, bytes).await?;
+        let upload = self.take(workspace, bytes, language).await?;
         let _changing = self.table.lock(workspace).await;
         let current = self.uploaded(workspace, name);
         let mut record = current.as_ref().map_or_else(

@@ -13,7 +13,7 @@ use super::output::{items, json, line, note, table, text};
 use super::{CliError, Connection, read};
 use ringback_records::plugin::Role;
 use serde_json::{Value, json as to_json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Plugin {
@@ -32,17 +32,18 @@ pub(super) enum Plugin {
     /// Make types of the data of callbacks, from those that came and from files.
     #[command(after_help = TYPES_EXAMPLES)]
     Types(types::Types),
-    /// Check a `.wasm` file as an upload would, and keep nothing.
+    /// Check a `.wasm` or `.js` file as an upload would, and keep nothing.
     Check {
-        /// A component, or a core module with its component type; `-` for standard input.
+        /// A component, a core module with its component type, or JavaScript; `-` for a component from standard input.
         file: PathBuf,
     },
-    /// Upload a `.wasm` file as the next version of a plugin.
+    /// Upload a `.wasm` or `.js` file as the next version of a plugin.
     #[command(after_help = PUSH_EXAMPLES)]
     Push {
         /// What flows call it by; a new one makes a plugin.
         name: String,
-        /// A component, or a core module with its component type, of 8 MiB at most; `-` for standard input.
+        /// A component, or a core module with its component type, of 8 MiB at most, or JavaScript of 1 MiB; `-` for a component
+        /// from standard input.
         file: PathBuf,
         /// Do not call this version yet.
         #[arg(long)]
@@ -95,6 +96,7 @@ const PUSH_EXAMPLES: &str = "\
 Examples:
   ringback plugin build                                     in a project of `ringback plugin new large-orders`
   ringback plugin push large-orders build/large-orders.wasm
+  ringback plugin push small-orders plugin.js               JavaScript as it is: nothing is built
 A flow calls it: `when: { plugin: large-orders, with: { minimum: 100 } }`.";
 
 impl Plugin {
@@ -111,7 +113,8 @@ impl Plugin {
         match this {
             Self::New(_) | Self::Build { .. } | Self::Run(_) | Self::Types(_) => {}
             Self::Check { file } => {
-                let checked = client.upload(reqwest::Method::POST, "/v1/plugins/check", WASM, read(&file)?).await;
+                let kind = kind(&file)?;
+                let checked = client.upload(reqwest::Method::POST, "/v1/plugins/check", kind, read(&file)?).await;
                 let version = checked.map_err(|error| error.about(&file))?;
                 if client.json {
                     json(&version);
@@ -125,13 +128,14 @@ impl Plugin {
                 }
             }
             Self::Push { name, file, inactive } => {
+                let kind = kind(&file)?;
                 let bytes = read(&file)?;
                 if !client.json && bytes.len() > 4 << 20 {
                     note(&format!("uploading and compiling {} MiB; this can take two minutes", bytes.len() >> 20));
                 }
                 let query = query(&[("activate", inactive.then(|| "false".to_owned()))]);
                 let target = format!("{}/versions{query}", path(&name));
-                let uploaded = client.upload(reqwest::Method::POST, &target, WASM, bytes).await;
+                let uploaded = client.upload(reqwest::Method::POST, &target, kind, bytes).await;
                 let version = uploaded.map_err(|error| error.about(&file))?;
                 if client.json {
                     json(&version);
@@ -148,10 +152,10 @@ impl Plugin {
                 }
                 let rows: Vec<Vec<String>> = items(&list)
                     .iter()
-                    .map(|plugin| vec![text(plugin, "name"), text(plugin, "active"), roles(plugin)])
+                    .map(|plugin| vec![text(plugin, "name"), text(plugin, "active"), roles(plugin), written_in(plugin)])
                     .collect();
                 table(
-                    &["PLUGIN", "VERSION", "ROLES"],
+                    &["PLUGIN", "VERSION", "ROLES", "LANGUAGE"],
                     &rows,
                     "no plugins; upload one with `ringback plugin push NAME FILE`",
                 );
@@ -170,7 +174,22 @@ impl Plugin {
     }
 }
 
-const WASM: &str = "application/wasm";
+/// The content type of a file, by its name.
+fn kind(file: &Path) -> Result<&'static str, CliError> {
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    Ok(match extension.to_ascii_lowercase().as_str() {
+        "js" | "mjs" => "text/javascript",
+        "ts" | "mts" | "tsx" | "jsx" => {
+            let (file, stem) = (file.display(), file.with_extension("js"));
+            return Err(CliError::Refused(format!(
+                "{file} is TypeScript, and the server runs JavaScript: take the types out, and put what it imports into one file, \
+                 with `npx esbuild {file} --bundle --format=esm --external:@ringback/plugin --outfile={out}`; then push {out}",
+                out = stem.display()
+            )));
+        }
+        _ => "application/wasm",
+    })
+}
 
 fn path(name: &str) -> String {
     format!("/v1/plugins/{}", segment(name))
@@ -179,6 +198,11 @@ fn path(name: &str) -> String {
 fn roles(value: &Value) -> String {
     let roles = value.get("roles").and_then(Value::as_array);
     roles.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What a version is written in; a component is of any language.
+fn written_in(value: &Value) -> String {
+    value.get("language").and_then(Value::as_str).unwrap_or("wasm").to_owned()
 }
 
 fn show(client: &Client, plugin: &Value) {
@@ -197,6 +221,7 @@ fn show(client: &Client, plugin: &Value) {
             vec![
                 format!("{}{mark}", text(version, "version")),
                 roles(version),
+                written_in(version),
                 digest,
                 text(version, "size_bytes"),
                 text(version, "uploaded_at"),
@@ -204,5 +229,5 @@ fn show(client: &Client, plugin: &Value) {
         })
         .collect();
     line(&text(plugin, "name"));
-    table(&["VERSION", "ROLES", "DIGEST", "BYTES", "UPLOADED"], &rows, "no versions");
+    table(&["VERSION", "ROLES", "LANGUAGE", "DIGEST", "BYTES", "UPLOADED"], &rows, "no versions");
 }

@@ -7,6 +7,7 @@ use crate::http::reachable;
 use crate::server::{RunError, run};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -52,6 +53,12 @@ impl Serve {
             let (callbacks, api) = (&app.public_url, format!("http://{}", reachable(admin)));
             let console = app.config.console.then(|| format!("{}/console", app.admin_url));
             let data = app.config.data.display().to_string();
+            let plugins = app.plugins.clone();
+            tokio::spawn(async move {
+                // What follows a start, such as what waited for it, goes first.
+                tokio::time::sleep(BEFORE_SCRIPTS).await;
+                plugins.prepare_scripts().await;
+            });
             if connection.json {
                 let ready = serde_json::json!({
                     "version": version, "callbacks": callbacks, "public": public, "api": api, "admin": admin, "data": data,
@@ -73,6 +80,9 @@ impl Serve {
         Ok(())
     }
 }
+
+/// How long after its start a server makes ready what runs scripts.
+const BEFORE_SCRIPTS: Duration = Duration::from_secs(3);
 
 /// Libraries that requests go through: beyond `info` they log hosts and more, which secrets may be part of.
 const OF_REQUESTS: [&str; 6] = ["reqwest", "hyper", "hyper_util", "h2", "rustls", "tower"];

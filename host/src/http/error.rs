@@ -114,7 +114,7 @@ impl From<NameError> for Problem {
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
         match &error {
-            UploadError::TooLarge { .. } => {
+            UploadError::TooLarge { .. } | UploadError::LongScript { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "plugin_too_large", error.to_string())
             }
             UploadError::Busy(_) | UploadError::Crowded => {
@@ -122,6 +122,7 @@ impl From<UploadError> for Problem {
             }
             UploadError::Host(_) => Self::internal(&error),
             UploadError::Empty
+            | UploadError::Script(_)
             | UploadError::NotWasm(_)
             | UploadError::Artifact
             | UploadError::Malformed(_)

@@ -36,6 +36,9 @@ impl Pipeline {
             Verdict::Passed,
             format!("kept, and tried again until the plugin can be called: {}", stop.reason),
         );
+        if passage.origin.is_dry_run() {
+            return end;
+        }
         let (workspace, id) = (passage.callback.workspace.clone(), passage.callback.id);
         let mut writes = passage.writes(Outcome::Kept, None, Some(&end.reply));
         writes.push(Write::PutDeferred { workspace, id });

@@ -142,7 +142,7 @@ impl Passage {
 
     /// Whether it can be kept until a plugin that rests is back: it is genuine, and its caller does not wait for the flow.
     pub(super) fn may_be_deferred(&self, trigger: &Trigger) -> bool {
-        self.verified && trigger.mode == Mode::Async && !self.origin.is_dry_run()
+        self.verified && trigger.mode == Mode::Async
     }
 
     pub(super) fn allow_method(&self, trigger: &Trigger) -> Result<(), Stop> {
@@ -159,9 +159,13 @@ impl Passage {
     }
 
     /// The configuration of a plugin that runs before there is data.
-    pub(super) fn config_before_data<'c>(&self, call: &'c PluginCall) -> Result<std::borrow::Cow<'c, str>, Stop> {
+    pub(super) fn config_before_data<'c>(
+        &self,
+        call: &'c PluginCall,
+        seen: &Callback,
+    ) -> Result<std::borrow::Cow<'c, str>, Stop> {
         let input = Input { user: self.user.clone(), ..Input::default() };
-        let config = call.config(&scope_of(&self.callback, &self.flow, &input, &self.vars));
+        let config = call.config(&scope_of(seen, &self.flow, &input, &self.vars));
         config.map_err(|error| Stop::from(&error))
     }
 

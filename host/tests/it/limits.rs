@@ -113,7 +113,7 @@ async fn over_long_and_ill_formed_answers_are_refused() {
     for (source, code, expected) in [
         // How large the data of a body is, its sender says.
         (parser("{ long: 1048577 }"), "not_parsed", "bytes"),
-        (parser("{ long: 3000000 }"), "plugin_bad_output", "fuel"),
+        (parser("{ long: 3000000 }"), "not_parsed", "the data has more than 1048576 bytes"),
         (responder("ill_formed"), "plugin_bad_output", "not allowed"),
         (responder("{ reply: [99, x-a, b] }"), "plugin_bad_output", "200 to 599"),
     ] {
@@ -125,6 +125,11 @@ async fn over_long_and_ill_formed_answers_are_refused() {
     }
     let (status, ..) = call(&server, &responder("{ reply: [418, x-a, b] }")).await;
     assert_eq!(status, StatusCode::IM_A_TEAPOT);
+    let step = "flow: test\nsteps:\n  - trigger: Hook\n  - plugin: misbehave\n    with: { long: 3000000 }\n";
+    let response = server.post(&server.deploy(step).await, &json!({})).await;
+    let id = server.callback(&response).await["execution"].as_str().unwrap().to_owned();
+    let execution = server.ended(&id).await;
+    assert!(execution["status"] == "failed" && execution.to_string().contains("fuel"), "{execution}");
 }
 
 #[tokio::test]

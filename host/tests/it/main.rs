@@ -29,6 +29,7 @@ mod forgetting;
 mod grexx;
 mod hostile;
 mod isolation;
+mod javascript;
 mod jwt;
 mod ledger;
 mod limits;

@@ -90,6 +90,38 @@ async fn a_script_decides_which_callbacks_count_and_a_wrong_one_never_does() {
     }
 }
 
+/// What a script says of its decision stands in the record, in whichever way it decides.
+#[tokio::test]
+async fn a_script_says_why_it_decides_so() {
+    let server = server().await;
+    let body = &json!({ "total": 7 });
+    let url = server.deploy(&when("return { holds: data.total >= 10, reason: `the total is ${data.total}` }")).await;
+    let (status, entry) = send(&server, &url, body).await;
+    assert_eq!((status, text(&entry["reason"])), (StatusCode::NO_CONTENT, "the script says false: the total is 7"));
+    let (status, entry) = send(&server, &url, &json!({ "total": 10 })).await;
+    assert_eq!((status, text(&entry["reason"])), (StatusCode::ACCEPTED, "the script says true: the total is 10"));
+    for (source, said) in [
+        ("({ holds: true })", "the script says true"),
+        ("({ holds: true, reason: undefined })", "the script says true"),
+        ("({ holds: true, reason: 'two\\nlines\\u0000' })", "the script says true: two lines "),
+    ] {
+        let url = server.deploy(&named("fine", source)).await;
+        let (status, entry) = send(&server, &url, body).await;
+        assert_eq!((status, text(&entry["reason"])), (StatusCode::ACCEPTED, said), "{source}");
+    }
+    for (source, sentence) in [
+        ("({ holds: 1 })", "returned an object, where true or false is needed, or { holds, reason }"),
+        ("({ reason: 'no' })", "returned an object, where true or false is needed, or { holds, reason }"),
+        ("({ holds: true, why: 'so' })", "a decision has no `why`; it may have holds, reason"),
+        ("({ holds: true, reason: 1 })", "`reason` is the number 1, not a text"),
+    ] {
+        let url = server.deploy(&named("wrong", source)).await;
+        let (status, entry) = send(&server, &url, body).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{source}");
+        assert!(text(&entry["reason"]).contains(sentence), "{source}: {entry}");
+    }
+}
+
 #[tokio::test]
 async fn recursion_of_the_engine_itself_ends_with_the_call() {
     let server = server().await;
@@ -224,6 +256,17 @@ async fn scripts_parse_bodies_and_make_answers() {
     let response = server.call(Method::POST, &url).body("{}").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::ACCEPTED, "the next callback works");
 
+    // More than is taken over from a call at all.
+    let source = "flow: large\nsteps:\n  - trigger: Hook\n    parse: { script: '({ x: `x`.repeat(JSON.parse(callback.body).n) })' }\n";
+    let url = server.deploy(source).await;
+    for _ in 0..7 {
+        let response = server.post(&url, &json!({ "n": 3_000_000 })).await;
+        assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let record = server.callback(&response).await;
+        assert!(record.to_string().contains("the data has more than 1048576 bytes"), "{record}");
+    }
+    assert_eq!(server.post(&url, &json!({ "n": 3 })).await.status(), StatusCode::ACCEPTED, "it does not rest");
+
     for (members, sentence) in [
         ("script: '{}', status: 200", "with `script`, the script decides about `status`"),
         ("script: '{}', with: {}", "with `script`, the script decides about `with`"),
@@ -251,12 +294,176 @@ async fn scripts_parse_bodies_and_make_answers() {
     }
 }
 
+/// A verifier sees the raw bytes and what others do not, and asks about secrets by name.
+#[tokio::test]
+async fn a_script_verifies_callers_without_seeing_a_secret() {
+    let server = server().await;
+    server.set_secret("SHOP", "key").await;
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n    verify:\n      script: |\n        \
+        const { headers } = callback\n        if (headers['x-test'] === 'bytes') return callback.bytes.length === 5 && callback.body === null\n        \
+        if (headers.authorization === 'Bearer test') return secrets.equals('SHOP', headers['x-key'])\n        \
+        return secrets.verifyHmac('SHOP', { message: [headers['x-time'], '.', secrets.BODY], hex: headers['x-signature'] })\n          \
+          ? accept({ deliveryId: headers['x-id'], subject: 'the shop' })\n          : reject('the signature is wrong')\n    \
+        parse: text\n";
+    let url = server.deploy(source).await;
+    let send = async |headers: &[(&'static str, &str)], body: &'static [u8]| {
+        let request = server.call(Method::POST, &url).body(body);
+        let response = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = response.send().await.unwrap();
+        (response.status(), server.callback(&response).await.to_string())
+    };
+    let signature = |message: &str| {
+        use aws_lc_rs::hmac;
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"key"), message.as_bytes());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let right = signature("7.hello");
+    for headers in [
+        vec![],
+        vec![("x-time", "7")],
+        vec![("x-time", "7"), ("x-signature", "zz")],
+        vec![("x-time", "8"), ("x-signature", &right)],
+        vec![("authorization", "Bearer test"), ("x-key", "yek")],
+        vec![("authorization", "Bearer test")],
+    ] {
+        let (status, record) = send(&headers, b"hello").await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{headers:?}: {record}");
+        assert!(record.contains("the script rejected it: "), "{record}");
+    }
+    let (status, record) = send(&[("x-time", "7"), ("x-signature", &right), ("x-id", "1")], b"hello").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{record}");
+    assert!(record.contains("the script accepted it from the shop"), "{record}");
+    let (_, again) = send(&[("x-time", "7"), ("x-signature", &right), ("x-id", "1")], b"hello").await;
+    assert_eq!(again, record, "its delivery id counts");
+    assert_eq!(send(&[("authorization", "Bearer test"), ("x-key", "key")], b"hello").await.0, StatusCode::ACCEPTED);
+    let (_, record) = send(&[("x-test", "bytes")], b"\xff\xfeabc").await;
+    assert!(
+        record.contains("the script accepted it"),
+        "it has seen the bytes, and the text is refused later: {record}"
+    );
+
+    for (script, code, sentence) in [
+        ("while (true) {}", "plugin_out_of_time", "200 ms of CPU time"),
+        ("throw new Error('no')", "plugin_failed", "Error: no (line"),
+        ("undefined", "plugin_failed", "returned nothing, where true or false is needed"),
+        (
+            "callback.headers['x-token']",
+            "plugin_failed",
+            "the script returned the text \"abc\", where true, false, accept",
+        ),
+        ("({ accepted: 'yes' })", "plugin_failed", "the script returned an object, where true"),
+        ("(async () => true)()", "plugin_failed", "returned a promise, which nobody waits for"),
+        ("secrets.equals('GONE', 'x')", "plugin_failed", "unknown-secret"),
+        ("secrets.verifyHmac('SHOP', { hex: 5 })", "plugin_failed", "TypeError: `hex` is the number 5"),
+        ("secrets.verifyHmac('SHOP', { sha256: 'x' })", "plugin_failed", "verifyHmac has no `sha256`"),
+        ("data.total > 1", "plugin_failed", "data is not defined"),
+    ] {
+        let source =
+            format!("flow: wrong\nsteps:\n  - trigger: Hook\n    verify:\n      script: |\n        {script}\n");
+        let url = server.deploy(&source).await;
+        let response = server.call(Method::POST, &url).header("x-token", "abc").body("{}").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{script}");
+        let record = server.callback(&response).await;
+        let entry = record["trace"].as_array().unwrap().iter().find(|entry| entry["stage"] == "verify").unwrap();
+        assert_eq!(entry["plugins"][0]["failure"], code, "{script}: {record}");
+        assert!(text(&entry["reason"]).contains(sentence), "{script}: {record}");
+    }
+    assert_eq!(send(&[("authorization", "Bearer test"), ("x-key", "key")], b"hello").await.0, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn scripts_make_fields_and_values_that_later_ones_see() {
+    let server = server().await;
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n    fields:\n      first: $.items[0].price\n      \
+        total: { script: 'data.items.reduce((sum, item) => sum + item.price, 0)' }\n      \
+        more: { script: 'fields.total + fields.first', lang: js }\n    when: fields.more > 5\n  - set:\n      \
+        greeting: 'sum ${{ fields.total }}'\n      long: { script: 'greeting.toUpperCase() + triggers.Hook.fields.more' }\n      \
+        both: '${{ long }}!'\n      plain: { script: 5, other: 1 }\n      last: { script: '[long, both, plain.other]' }\n  \
+        - set: { only: { script: 'last.length' } }\n";
+    let url = server.deploy(source).await;
+    let response = server.post(&url, &json!({ "items": [{ "price": 2 }, { "price": 3.5 }] })).await;
+    let record = server.callback(&response).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED, "{record}");
+    let execution = server.ended(text(&record["execution"])).await;
+    let journal = execution["journal"].to_string();
+    assert_eq!(execution["status"], "completed", "{execution}");
+    for kept in
+        ["\"SUM 5.57.5\"", "\"SUM 5.57.5!\"", "[\"SUM 5.57.5\",\"SUM 5.57.5!\",1]", "\"name\":\"only\",\"result\":3"]
+    {
+        assert!(journal.contains(kept), "{kept}: {journal}");
+    }
+    assert!(journal.contains("steps[1].set.long") && journal.contains("steps[2]"), "{journal}");
+    assert_eq!(server.post(&url, &json!({ "items": [{ "price": 1 }] })).await.status(), StatusCode::NO_CONTENT);
+
+    for (script, sentence) in [
+        ("while (true) {}", "ms of CPU time"),
+        ("throw new Error('no')", "Error: no (line"),
+        ("undefined", "the script returned nothing"),
+        ("(async () => 1)()", "returned a promise"),
+        ("(() => 1)", "which is no JSON: is it to be called?"),
+    ] {
+        let source = format!(
+            "flow: wrong\nsteps:\n  - trigger: Hook\n    fields:\n      x:\n        script: |\n          {script}\n"
+        );
+        let url = server.deploy(&source).await;
+        let response = server.post(&url, &json!({})).await;
+        assert!(!response.status().is_success(), "{script}");
+        let record = server.callback(&response).await;
+        assert!(record["trace"].to_string().contains(sentence), "{script}: {record}");
+        let source = format!(
+            "flow: wrong\nsteps:\n  - trigger: Hook\n  - set:\n      x:\n        script: |\n          {script}\n"
+        );
+        let url = server.deploy(&source).await;
+        let response = server.post(&url, &json!({})).await;
+        let execution = server.ended(text(&server.callback(&response).await["execution"])).await;
+        assert_eq!(execution["status"], "failed", "{execution}");
+        assert!(execution["error"].to_string().contains(sentence), "{script}: {execution}");
+    }
+    for (script, line, column, detail) in [
+        ("verify: { script: 'true false' }", 4, 29, "expecting ';'"),
+        ("fields: { a: { script: 'data..x' } }", 4, 34, "expecting field name"),
+        ("fields: { a: { script: 'data.x', header: x } }", 4, 38, ""),
+    ] {
+        let found = mistakes(&server, &format!("flow: test\nsteps:\n  - trigger: Hook\n    {script}\n")).await;
+        assert!(text(&found[0]["detail"]).contains(detail), "{found}");
+        assert_eq!((&found[0]["line"], &found[0]["column"]), (&json!(line), &json!(column)), "{script}: {found}");
+    }
+    let found = mistakes(&server, "flow: test\nsteps:\n  - trigger: Hook\n  - set: { a: { script: 'b c' } }\n").await;
+    assert_eq!(found[0]["line"], 4, "{found}");
+}
+
+/// What is easily written, and the engine has no good words for.
+#[tokio::test]
+async fn mistakes_have_sentences_of_their_own_also_beside_others() {
+    let server = server().await;
+    for (script, line, said) in [
+        ("const x = await fetch('y')\nreturn x", 6, "there is no `await`: a script computes"),
+        ("const a = 1\nretrun a", 7, "`retrun` is no word of JavaScript: is `return` meant?"),
+        ("const a = ${{ data.total }}\nreturn a", 6, "`${{ … }}` is for the texts of a flow file"),
+    ] {
+        let found = mistakes(&server, &when(script)).await;
+        assert!(text(&found[0]["detail"]).contains(said), "{script}: {found}");
+        assert_eq!(found[0]["line"], line, "{found}");
+        // Everything that is wrong is told at once.
+        let source = when(script) + "    modus: sync\n  - delay: yes\n";
+        let found = mistakes(&server, &source).await;
+        assert!(found.as_array().unwrap().len() == 3 && found.to_string().contains(said), "{found}");
+    }
+    let source = "flow: test\nsteps:\n  - trigger: Hook\n  - set: { JSON: [1] }\n  - script: 'JSON.stringify(triggers.Hook.data)'\n    as: x\n";
+    let url = server.deploy(source).await;
+    let response = server.post(&url, &json!({ "a": 1 })).await;
+    let execution = server.ended(text(&server.callback(&response).await["execution"])).await;
+    assert_eq!(execution["status"], "completed", "a result hides nothing of the language: {execution}");
+}
+
 /// One that fails again and again rests, and the others do not: those of its workspace no more than a neighbour's.
 #[tokio::test]
 async fn a_script_that_rests_is_in_the_way_of_no_other() {
     let server = server().await;
     let bad = server.deploy(&named("bad", "while (true) {}")).await;
     let good = server.deploy(&named("good", "data.n === 1")).await;
+    let same = server.deploy(&named("same", "while (data.n !== 1) {}\nreturn true")).await;
+    let bad_too = server.deploy(&named("bad-too", "while (data.n !== 1) {}\nreturn true")).await;
     let (status, _) = send(&server, &bad, &json!({})).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     let list = server.get("/v1/callbacks?outcome=failed").await;
@@ -270,6 +477,17 @@ async fn a_script_that_rests_is_in_the_way_of_no_other() {
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "to try it out has changed nothing");
     }
     assert_eq!(server.post(&bad, &json!({})).await.headers()["ringback-outcome"], "kept", "it rests");
+    let tried = server.api(Method::POST, &replay).send().await.unwrap();
+    assert_eq!(tried.json::<Value>().await.unwrap()["outcome"], "kept", "as a real one would be");
+    for _ in 0..5 {
+        server.post(&bad_too, &json!({})).await;
+    }
+    assert_eq!(server.post(&bad_too, &json!({ "n": 1 })).await.headers()["ringback-outcome"], "kept", "it rests");
+    assert_eq!(
+        send(&server, &same, &json!({ "n": 1 })).await.0,
+        StatusCode::ACCEPTED,
+        "another flow has the same text"
+    );
     let (status, entry) = send(&server, &good, &json!({ "n": 1 })).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{entry}");
 }

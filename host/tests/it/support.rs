@@ -128,8 +128,17 @@ impl TestServer {
     }
 
     pub async fn upload(&self, name: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
+        self.upload_as("application/wasm", name, bytes).await
+    }
+
+    /// Uploads a plugin in JavaScript.
+    pub async fn upload_source(&self, name: &str, source: impl Into<Vec<u8>>) -> (StatusCode, Value) {
+        self.upload_as("text/javascript", name, source.into()).await
+    }
+
+    async fn upload_as(&self, kind: &str, name: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
         let path = format!("/v1/plugins/{name}/versions");
-        let request = self.api(Method::POST, &path).header("content-type", "application/wasm").body(bytes);
+        let request = self.api(Method::POST, &path).header("content-type", kind).body(bytes);
         let response = request.timeout(Duration::from_secs(60)).send().await.unwrap();
         (response.status(), response.json().await.unwrap())
     }

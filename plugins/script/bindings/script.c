@@ -3,84 +3,207 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `ringback:plugin/types@0.1.0`
+// Imported Functions from `ringback:plugin/types@1.0.0`
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.id")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.id")))
 extern void __wasm_import_ringback_plugin_types_method_callback_id(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.received-at")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.received-at")))
 extern int64_t __wasm_import_ringback_plugin_types_method_callback_received_at(int32_t);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.method")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.environment")))
+extern void __wasm_import_ringback_plugin_types_method_callback_environment(int32_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.flow")))
+extern void __wasm_import_ringback_plugin_types_method_callback_flow(int32_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.trigger")))
+extern void __wasm_import_ringback_plugin_types_method_callback_trigger(int32_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.remote-address")))
+extern void __wasm_import_ringback_plugin_types_method_callback_remote_address(int32_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.method")))
 extern void __wasm_import_ringback_plugin_types_method_callback_method(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.url")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.url")))
 extern void __wasm_import_ringback_plugin_types_method_callback_url(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.path")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.path")))
 extern void __wasm_import_ringback_plugin_types_method_callback_path(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.query")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.query")))
 extern void __wasm_import_ringback_plugin_types_method_callback_query(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.query-pairs")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.query-pairs")))
 extern void __wasm_import_ringback_plugin_types_method_callback_query_pairs(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.header")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.header")))
 extern void __wasm_import_ringback_plugin_types_method_callback_header(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.headers")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.headers")))
 extern void __wasm_import_ringback_plugin_types_method_callback_headers(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.body-size")))
-extern int64_t __wasm_import_ringback_plugin_types_method_callback_body_size(int32_t);
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.body-size")))
+extern int32_t __wasm_import_ringback_plugin_types_method_callback_body_size(int32_t);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.body")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.body")))
 extern void __wasm_import_ringback_plugin_types_method_callback_body(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.text")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.text")))
 extern void __wasm_import_ringback_plugin_types_method_callback_text(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.data")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.claims")))
+extern void __wasm_import_ringback_plugin_types_method_callback_claims(int32_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.data")))
 extern void __wasm_import_ringback_plugin_types_method_callback_data(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]callback.select")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]callback.select")))
 extern void __wasm_import_ringback_plugin_types_method_callback_select(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]execution.id")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]execution.id")))
 extern void __wasm_import_ringback_plugin_types_method_execution_id(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]execution.flow")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]execution.flow")))
 extern void __wasm_import_ringback_plugin_types_method_execution_flow(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]execution.environment")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]execution.environment")))
 extern void __wasm_import_ringback_plugin_types_method_execution_environment(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]execution.scope")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]execution.scope")))
 extern void __wasm_import_ringback_plugin_types_method_execution_scope(int32_t, uint8_t *);
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[method]execution.select")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[method]execution.select")))
 extern void __wasm_import_ringback_plugin_types_method_execution_select(int32_t, uint8_t *, size_t, uint8_t *);
 
-// Imported Functions from `ringback:plugin/log@0.1.0`
+// Imported Functions from `ringback:plugin/log@1.0.0`
 
-__attribute__((__import_module__("ringback:plugin/log@0.1.0"), __import_name__("write")))
+__attribute__((__import_module__("ringback:plugin/log@1.0.0"), __import_name__("write")))
 extern void __wasm_import_ringback_plugin_log_write(int32_t, uint8_t *, size_t);
 
-// Imported Functions from `ringback:plugin/call@0.1.0`
+// Imported Functions from `ringback:plugin/call@1.0.0`
 
-__attribute__((__import_module__("ringback:plugin/call@0.1.0"), __import_name__("now")))
+__attribute__((__import_module__("ringback:plugin/call@1.0.0"), __import_name__("now")))
 extern int64_t __wasm_import_ringback_plugin_call_now(void);
 
-__attribute__((__import_module__("ringback:plugin/call@0.1.0"), __import_name__("random")))
+__attribute__((__import_module__("ringback:plugin/call@1.0.0"), __import_name__("random")))
 extern void __wasm_import_ringback_plugin_call_random(int32_t, uint8_t *);
 
-// Exported Functions from `ringback:plugin/parser@0.1.0`
+// Imported Functions from `ringback:plugin/secrets@1.0.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/parser@0.1.0#check")))
-void __wasm_export_exports_ringback_plugin_parser_check_post_return(uint8_t * arg0) {
+__attribute__((__import_module__("ringback:plugin/secrets@1.0.0"), __import_name__("verify-mac")))
+extern void __wasm_import_ringback_plugin_secrets_verify_mac(uint8_t *, size_t, int32_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/secrets@1.0.0"), __import_name__("verify-signature")))
+extern void __wasm_import_ringback_plugin_secrets_verify_signature(uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/secrets@1.0.0"), __import_name__("equals")))
+extern void __wasm_import_ringback_plugin_secrets_equals(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+// Exported Functions from `script`
+
+__attribute__((__weak__, __export_name__("cabi_post_read-plugin")))
+void __wasm_export_exports_script_read_plugin_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
+      if ((*((size_t*) (arg0 + (2*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (arg0 + sizeof(void*))));
+      }
+      size_t len = *((size_t*) (arg0 + (4*sizeof(void*))));
+      if (len > 0) {
+        uint8_t *ptr = *((uint8_t **) (arg0 + (3*sizeof(void*))));
+        for (size_t i = 0; i < len; i++) {
+          uint8_t *base = ptr + i * 1;
+          (void) base;
+        }
+        free(ptr);
+      }
+      break;
+    }
+    case 1: {
+      if ((*((size_t*) (arg0 + (2*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (arg0 + sizeof(void*))));
+      }
+      break;
+    }
+  }
+}
+
+__attribute__((__weak__, __export_name__("cabi_post_read-script")))
+void __wasm_export_exports_script_read_script_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      size_t len = *((size_t*) (arg0 + (2*sizeof(void*))));
+      if (len > 0) {
+        uint8_t *ptr = *((uint8_t **) (arg0 + sizeof(void*)));
+        for (size_t i = 0; i < len; i++) {
+          uint8_t *base = ptr + i * 1;
+          (void) base;
+        }
+        free(ptr);
+      }
+      break;
+    }
+    case 1: {
+      if ((*((size_t*) (arg0 + (2*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (arg0 + sizeof(void*))));
+      }
+      break;
+    }
+  }
+}
+
+// Exported Functions from `ringback:plugin/verifier@1.0.0`
+
+__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/verifier@1.0.0#verify")))
+void __wasm_export_exports_ringback_plugin_verifier_verify_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + sizeof(void*)))) {
+        case 0: {
+          switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (2*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
+              }
+              break;
+            }
+          }
+          switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (5*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              if ((*((size_t*) (arg0 + (7*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (arg0 + (6*sizeof(void*)))));
+              }
+              break;
+            }
+          }
+          switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (8*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              if ((*((size_t*) (arg0 + (10*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (arg0 + (9*sizeof(void*)))));
+              }
+              break;
+            }
+          }
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
+          }
+          break;
+        }
+      }
       break;
     }
     case 1: {
@@ -90,12 +213,36 @@ void __wasm_export_exports_ringback_plugin_parser_check_post_return(uint8_t * ar
       if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
         free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
       }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (6*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (8*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (7*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (9*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (11*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (10*sizeof(void*)))));
+          }
+          break;
+        }
+      }
       break;
     }
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/parser@0.1.0#parse")))
+// Exported Functions from `ringback:plugin/parser@1.0.0`
+
+__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/parser@1.0.0#parse")))
 void __wasm_export_exports_ringback_plugin_parser_parse_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -111,35 +258,50 @@ void __wasm_export_exports_ringback_plugin_parser_parse_post_return(uint8_t * ar
       if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
         free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
       }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (6*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (8*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (7*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (9*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (11*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (10*sizeof(void*)))));
+          }
+          break;
+        }
+      }
       break;
     }
   }
 }
 
-// Exported Functions from `ringback:plugin/condition@0.1.0`
+// Exported Functions from `ringback:plugin/condition@1.0.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/condition@0.1.0#check")))
-void __wasm_export_exports_ringback_plugin_condition_check_post_return(uint8_t * arg0) {
-  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
-    case 0: {
-      break;
-    }
-    case 1: {
-      if ((*((size_t*) (arg0 + (2*sizeof(void*))))) > 0) {
-        free(*((uint8_t **) (arg0 + sizeof(void*))));
-      }
-      if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
-        free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
-      }
-      break;
-    }
-  }
-}
-
-__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/condition@0.1.0#evaluate")))
+__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/condition@1.0.0#evaluate")))
 void __wasm_export_exports_ringback_plugin_condition_evaluate_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (2*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
+          }
+          break;
+        }
+      }
       break;
     }
     case 1: {
@@ -149,32 +311,36 @@ void __wasm_export_exports_ringback_plugin_condition_evaluate_post_return(uint8_
       if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
         free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
       }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (6*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (8*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (7*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (9*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (11*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (10*sizeof(void*)))));
+          }
+          break;
+        }
+      }
       break;
     }
   }
 }
 
-// Exported Functions from `ringback:plugin/step@0.1.0`
+// Exported Functions from `ringback:plugin/step@1.0.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/step@0.1.0#check")))
-void __wasm_export_exports_ringback_plugin_step_check_post_return(uint8_t * arg0) {
-  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
-    case 0: {
-      break;
-    }
-    case 1: {
-      if ((*((size_t*) (arg0 + (2*sizeof(void*))))) > 0) {
-        free(*((uint8_t **) (arg0 + sizeof(void*))));
-      }
-      if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
-        free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
-      }
-      break;
-    }
-  }
-}
-
-__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/step@0.1.0#run")))
+__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/step@1.0.0#run")))
 void __wasm_export_exports_ringback_plugin_step_run_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -190,32 +356,36 @@ void __wasm_export_exports_ringback_plugin_step_run_post_return(uint8_t * arg0) 
       if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
         free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
       }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (6*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (8*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (7*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (9*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (11*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (10*sizeof(void*)))));
+          }
+          break;
+        }
+      }
       break;
     }
   }
 }
 
-// Exported Functions from `ringback:plugin/responder@0.1.0`
+// Exported Functions from `ringback:plugin/responder@1.0.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/responder@0.1.0#check")))
-void __wasm_export_exports_ringback_plugin_responder_check_post_return(uint8_t * arg0) {
-  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
-    case 0: {
-      break;
-    }
-    case 1: {
-      if ((*((size_t*) (arg0 + (2*sizeof(void*))))) > 0) {
-        free(*((uint8_t **) (arg0 + sizeof(void*))));
-      }
-      if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
-        free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
-      }
-      break;
-    }
-  }
-}
-
-__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/responder@0.1.0#respond")))
+__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/responder@1.0.0#respond")))
 void __wasm_export_exports_ringback_plugin_responder_respond_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -252,8 +422,96 @@ void __wasm_export_exports_ringback_plugin_responder_respond_post_return(uint8_t
       if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
         free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
       }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (6*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (8*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (7*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (9*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (11*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (10*sizeof(void*)))));
+          }
+          break;
+        }
+      }
       break;
     }
+  }
+}
+
+// Exported Functions from `ringback:plugin/configurable@1.0.0`
+
+__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/configurable@1.0.0#schema")))
+void __wasm_export_exports_ringback_plugin_configurable_schema_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      if ((*((size_t*) (arg0 + (2*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (arg0 + sizeof(void*))));
+      }
+      break;
+    }
+  }
+}
+
+__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/configurable@1.0.0#check")))
+void __wasm_export_exports_ringback_plugin_configurable_check_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      if ((*((size_t*) (arg0 + (2*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (arg0 + sizeof(void*))));
+      }
+      if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
+      }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (6*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (8*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (7*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (9*sizeof(void*))))) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (11*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (10*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      break;
+    }
+  }
+}
+
+// Exported Functions from `ringback:plugin/vectors@1.0.0`
+
+__attribute__((__weak__, __export_name__("cabi_post_ringback:plugin/vectors@1.0.0#cases")))
+void __wasm_export_exports_ringback_plugin_vectors_cases_post_return(uint8_t * arg0) {
+  if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
+    free(*((uint8_t **) (arg0 + 0)));
   }
 }
 
@@ -269,7 +527,7 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
 }
 
 __attribute__((__aligned__(sizeof(void*))))
-static uint8_t RET_AREA[(6*sizeof(void*))];
+static uint8_t RET_AREA[(12*sizeof(void*))];
 
 // Helper Functions
 
@@ -277,12 +535,26 @@ void ringback_plugin_types_json_free(ringback_plugin_types_json_t *ptr) {
   script_string_free(ptr);
 }
 
+void script_option_string_free(script_option_string_t *ptr) {
+  if (ptr->is_some) {
+    script_string_free(&ptr->val);
+  }
+}
+
+void ringback_plugin_types_option_json_free(ringback_plugin_types_option_json_t *ptr) {
+  if (ptr->is_some) {
+    ringback_plugin_types_json_free(&ptr->val);
+  }
+}
+
 void ringback_plugin_types_failure_free(ringback_plugin_types_failure_t *ptr) {
   script_string_free(&ptr->code);
   script_string_free(&ptr->message);
+  script_option_string_free(&ptr->pointer);
+  ringback_plugin_types_option_json_free(&ptr->detail);
 }
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[resource-drop]callback")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[resource-drop]callback")))
 extern void __wasm_import_ringback_plugin_types_callback_drop(int32_t handle);
 
 void ringback_plugin_types_callback_drop_own(ringback_plugin_types_own_callback_t handle) {
@@ -297,7 +569,7 @@ ringback_plugin_types_borrow_callback_t ringback_plugin_types_borrow_callback(ri
   return (ringback_plugin_types_borrow_callback_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("ringback:plugin/types@0.1.0"), __import_name__("[resource-drop]execution")))
+__attribute__((__import_module__("ringback:plugin/types@1.0.0"), __import_name__("[resource-drop]execution")))
 extern void __wasm_import_ringback_plugin_types_execution_drop(int32_t handle);
 
 void ringback_plugin_types_execution_drop_own(ringback_plugin_types_own_execution_t handle) {
@@ -339,12 +611,6 @@ void script_list_tuple2_string_string_free(script_list_tuple2_string_string_t *p
   }
 }
 
-void script_option_string_free(script_option_string_t *ptr) {
-  if (ptr->is_some) {
-    script_string_free(&ptr->val);
-  }
-}
-
 void script_list_u8_free(script_list_u8_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -371,19 +637,120 @@ void ringback_plugin_types_result_json_failure_free(ringback_plugin_types_result
   }
 }
 
+void ringback_plugin_secrets_failure_free(ringback_plugin_secrets_failure_t *ptr) {
+  ringback_plugin_types_failure_free(ptr);
+}
+
+void ringback_plugin_secrets_part_free(ringback_plugin_secrets_part_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      script_list_u8_free(&ptr->val.bytes);
+      break;
+    }
+  }
+}
+
+void ringback_plugin_secrets_encoded_free(ringback_plugin_secrets_encoded_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      script_list_u8_free(&ptr->val.bytes);
+      break;
+    }
+    case 1: {
+      script_string_free(&ptr->val.hex);
+      break;
+    }
+    case 2: {
+      script_string_free(&ptr->val.base64);
+      break;
+    }
+  }
+}
+
+void ringback_plugin_secrets_list_part_free(ringback_plugin_secrets_list_part_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    ringback_plugin_secrets_part_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      ringback_plugin_secrets_part_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void ringback_plugin_secrets_result_bool_failure_free(ringback_plugin_secrets_result_bool_failure_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    ringback_plugin_secrets_failure_free(&ptr->val.err);
+  }
+}
+
+void script_tuple2_string_list_u8_free(script_tuple2_string_list_u8_t *ptr) {
+  script_string_free(&ptr->f0);
+}
+
+void script_result_tuple2_string_list_u8_string_free(script_result_tuple2_string_list_u8_string_t *ptr) {
+  if (!ptr->is_err) {
+    script_tuple2_string_list_u8_free(&ptr->val.ok);
+  } else {
+    script_string_free(&ptr->val.err);
+  }
+}
+
+void script_result_list_u8_string_free(script_result_list_u8_string_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    script_string_free(&ptr->val.err);
+  }
+}
+
+void exports_ringback_plugin_verifier_failure_free(exports_ringback_plugin_verifier_failure_t *ptr) {
+  ringback_plugin_types_failure_free(ptr);
+}
+
+void exports_ringback_plugin_verifier_json_free(exports_ringback_plugin_verifier_json_t *ptr) {
+  ringback_plugin_types_json_free(ptr);
+}
+
+void exports_ringback_plugin_verifier_option_json_free(exports_ringback_plugin_verifier_option_json_t *ptr) {
+  if (ptr->is_some) {
+    exports_ringback_plugin_verifier_json_free(&ptr->val);
+  }
+}
+
+void exports_ringback_plugin_verifier_proof_free(exports_ringback_plugin_verifier_proof_t *ptr) {
+  script_option_string_free(&ptr->delivery_id);
+  script_option_string_free(&ptr->subject);
+  exports_ringback_plugin_verifier_option_json_free(&ptr->claims);
+}
+
+void exports_ringback_plugin_verifier_verdict_free(exports_ringback_plugin_verifier_verdict_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      exports_ringback_plugin_verifier_proof_free(&ptr->val.accepted);
+      break;
+    }
+    case 1: {
+      script_string_free(&ptr->val.rejected);
+      break;
+    }
+  }
+}
+
+void exports_ringback_plugin_verifier_result_verdict_failure_free(exports_ringback_plugin_verifier_result_verdict_failure_t *ptr) {
+  if (!ptr->is_err) {
+    exports_ringback_plugin_verifier_verdict_free(&ptr->val.ok);
+  } else {
+    exports_ringback_plugin_verifier_failure_free(&ptr->val.err);
+  }
+}
+
 void exports_ringback_plugin_parser_failure_free(exports_ringback_plugin_parser_failure_t *ptr) {
   ringback_plugin_types_failure_free(ptr);
 }
 
 void exports_ringback_plugin_parser_json_free(exports_ringback_plugin_parser_json_t *ptr) {
   ringback_plugin_types_json_free(ptr);
-}
-
-void exports_ringback_plugin_parser_result_void_failure_free(exports_ringback_plugin_parser_result_void_failure_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    exports_ringback_plugin_parser_failure_free(&ptr->val.err);
-  }
 }
 
 void exports_ringback_plugin_parser_result_json_failure_free(exports_ringback_plugin_parser_result_json_failure_t *ptr) {
@@ -402,11 +769,8 @@ void exports_ringback_plugin_condition_json_free(exports_ringback_plugin_conditi
   ringback_plugin_types_json_free(ptr);
 }
 
-void exports_ringback_plugin_condition_result_void_failure_free(exports_ringback_plugin_condition_result_void_failure_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    exports_ringback_plugin_condition_failure_free(&ptr->val.err);
-  }
+void exports_ringback_plugin_condition_decision_free(exports_ringback_plugin_condition_decision_t *ptr) {
+  script_option_string_free(&ptr->reason);
 }
 
 void exports_ringback_plugin_condition_option_own_execution_free(exports_ringback_plugin_condition_option_own_execution_t *ptr) {
@@ -414,8 +778,9 @@ void exports_ringback_plugin_condition_option_own_execution_free(exports_ringbac
   }
 }
 
-void exports_ringback_plugin_condition_result_bool_failure_free(exports_ringback_plugin_condition_result_bool_failure_t *ptr) {
+void exports_ringback_plugin_condition_result_decision_failure_free(exports_ringback_plugin_condition_result_decision_failure_t *ptr) {
   if (!ptr->is_err) {
+    exports_ringback_plugin_condition_decision_free(&ptr->val.ok);
   } else {
     exports_ringback_plugin_condition_failure_free(&ptr->val.err);
   }
@@ -427,13 +792,6 @@ void exports_ringback_plugin_step_failure_free(exports_ringback_plugin_step_fail
 
 void exports_ringback_plugin_step_json_free(exports_ringback_plugin_step_json_t *ptr) {
   ringback_plugin_types_json_free(ptr);
-}
-
-void exports_ringback_plugin_step_result_void_failure_free(exports_ringback_plugin_step_result_void_failure_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    exports_ringback_plugin_step_failure_free(&ptr->val.err);
-  }
 }
 
 void exports_ringback_plugin_step_result_json_failure_free(exports_ringback_plugin_step_result_json_failure_t *ptr) {
@@ -457,13 +815,6 @@ void exports_ringback_plugin_responder_reply_free(exports_ringback_plugin_respon
   script_list_u8_free(&ptr->body);
 }
 
-void exports_ringback_plugin_responder_result_void_failure_free(exports_ringback_plugin_responder_result_void_failure_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    exports_ringback_plugin_responder_failure_free(&ptr->val.err);
-  }
-}
-
 void exports_ringback_plugin_responder_option_own_execution_free(exports_ringback_plugin_responder_option_own_execution_t *ptr) {
   if (ptr->is_some) {
   }
@@ -475,6 +826,31 @@ void exports_ringback_plugin_responder_result_reply_failure_free(exports_ringbac
   } else {
     exports_ringback_plugin_responder_failure_free(&ptr->val.err);
   }
+}
+
+void exports_ringback_plugin_configurable_failure_free(exports_ringback_plugin_configurable_failure_t *ptr) {
+  ringback_plugin_types_failure_free(ptr);
+}
+
+void exports_ringback_plugin_configurable_json_free(exports_ringback_plugin_configurable_json_t *ptr) {
+  ringback_plugin_types_json_free(ptr);
+}
+
+void exports_ringback_plugin_configurable_option_json_free(exports_ringback_plugin_configurable_option_json_t *ptr) {
+  if (ptr->is_some) {
+    exports_ringback_plugin_configurable_json_free(&ptr->val);
+  }
+}
+
+void exports_ringback_plugin_configurable_result_void_failure_free(exports_ringback_plugin_configurable_result_void_failure_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    exports_ringback_plugin_configurable_failure_free(&ptr->val.err);
+  }
+}
+
+void exports_ringback_plugin_vectors_json_free(exports_ringback_plugin_vectors_json_t *ptr) {
+  ringback_plugin_types_json_free(ptr);
 }
 
 void script_string_set(script_string_t *ret, const char*s) {
@@ -515,6 +891,77 @@ void ringback_plugin_types_method_callback_id(ringback_plugin_types_borrow_callb
 uint64_t ringback_plugin_types_method_callback_received_at(ringback_plugin_types_borrow_callback_t self) {
   int64_t ret = __wasm_import_ringback_plugin_types_method_callback_received_at((self).__handle);
   return (uint64_t) (ret);
+}
+
+void ringback_plugin_types_method_callback_environment(ringback_plugin_types_borrow_callback_t self, script_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_types_method_callback_environment((self).__handle, ptr);
+  *ret = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool ringback_plugin_types_method_callback_flow(ringback_plugin_types_borrow_callback_t self, script_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_types_method_callback_flow((self).__handle, ptr);
+  script_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool ringback_plugin_types_method_callback_trigger(ringback_plugin_types_borrow_callback_t self, script_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_types_method_callback_trigger((self).__handle, ptr);
+  script_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool ringback_plugin_types_method_callback_remote_address(ringback_plugin_types_borrow_callback_t self, script_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_types_method_callback_remote_address((self).__handle, ptr);
+  script_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
 }
 
 void ringback_plugin_types_method_callback_method(ringback_plugin_types_borrow_callback_t self, script_string_t *ret) {
@@ -586,9 +1033,9 @@ void ringback_plugin_types_method_callback_headers(ringback_plugin_types_borrow_
   *ret = (script_list_tuple2_string_string_t) { (script_tuple2_string_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-uint64_t ringback_plugin_types_method_callback_body_size(ringback_plugin_types_borrow_callback_t self) {
-  int64_t ret = __wasm_import_ringback_plugin_types_method_callback_body_size((self).__handle);
-  return (uint64_t) (ret);
+uint32_t ringback_plugin_types_method_callback_body_size(ringback_plugin_types_borrow_callback_t self) {
+  int32_t ret = __wasm_import_ringback_plugin_types_method_callback_body_size((self).__handle);
+  return (uint32_t) (ret);
 }
 
 void ringback_plugin_types_method_callback_body(ringback_plugin_types_borrow_callback_t self, script_list_u8_t *ret) {
@@ -601,7 +1048,7 @@ void ringback_plugin_types_method_callback_body(ringback_plugin_types_borrow_cal
 
 bool ringback_plugin_types_method_callback_text(ringback_plugin_types_borrow_callback_t self, script_string_t *ret, ringback_plugin_types_failure_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(6*sizeof(void*))];
+  uint8_t ret_area[(12*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_ringback_plugin_types_method_callback_text((self).__handle, ptr);
   ringback_plugin_types_result_string_failure_t result;
@@ -613,10 +1060,37 @@ bool ringback_plugin_types_method_callback_text(ringback_plugin_types_borrow_cal
     }
     case 1: {
       result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
       result.val.err = (ringback_plugin_types_failure_t) {
         (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
         (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
         (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option0,
       };
       break;
     }
@@ -630,9 +1104,30 @@ bool ringback_plugin_types_method_callback_text(ringback_plugin_types_borrow_cal
   }
 }
 
+bool ringback_plugin_types_method_callback_claims(ringback_plugin_types_borrow_callback_t self, ringback_plugin_types_json_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_types_method_callback_claims((self).__handle, ptr);
+  ringback_plugin_types_option_json_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
 bool ringback_plugin_types_method_callback_data(ringback_plugin_types_borrow_callback_t self, ringback_plugin_types_json_t *ret, ringback_plugin_types_failure_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(6*sizeof(void*))];
+  uint8_t ret_area[(12*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_ringback_plugin_types_method_callback_data((self).__handle, ptr);
   ringback_plugin_types_result_json_failure_t result;
@@ -644,10 +1139,37 @@ bool ringback_plugin_types_method_callback_data(ringback_plugin_types_borrow_cal
     }
     case 1: {
       result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
       result.val.err = (ringback_plugin_types_failure_t) {
         (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
         (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
         (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option0,
       };
       break;
     }
@@ -663,7 +1185,7 @@ bool ringback_plugin_types_method_callback_data(ringback_plugin_types_borrow_cal
 
 bool ringback_plugin_types_method_callback_select(ringback_plugin_types_borrow_callback_t self, script_string_t *path, ringback_plugin_types_json_t *ret, ringback_plugin_types_failure_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(6*sizeof(void*))];
+  uint8_t ret_area[(12*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_ringback_plugin_types_method_callback_select((self).__handle, (uint8_t *) (*path).ptr, (*path).len, ptr);
   ringback_plugin_types_result_json_failure_t result;
@@ -675,10 +1197,37 @@ bool ringback_plugin_types_method_callback_select(ringback_plugin_types_borrow_c
     }
     case 1: {
       result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
       result.val.err = (ringback_plugin_types_failure_t) {
         (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
         (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
         (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option0,
       };
       break;
     }
@@ -726,7 +1275,7 @@ void ringback_plugin_types_method_execution_scope(ringback_plugin_types_borrow_e
 
 bool ringback_plugin_types_method_execution_select(ringback_plugin_types_borrow_execution_t self, script_string_t *path, ringback_plugin_types_json_t *ret, ringback_plugin_types_failure_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(6*sizeof(void*))];
+  uint8_t ret_area[(12*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_ringback_plugin_types_method_execution_select((self).__handle, (uint8_t *) (*path).ptr, (*path).len, ptr);
   ringback_plugin_types_result_json_failure_t result;
@@ -738,10 +1287,37 @@ bool ringback_plugin_types_method_execution_select(ringback_plugin_types_borrow_
     }
     case 1: {
       result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
       result.val.err = (ringback_plugin_types_failure_t) {
         (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
         (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
         (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option0,
       };
       break;
     }
@@ -772,30 +1348,368 @@ void ringback_plugin_call_random(uint32_t length, script_list_u8_t *ret) {
   *ret = (script_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-__attribute__((__export_name__("ringback:plugin/parser@0.1.0#check")))
-uint8_t * __wasm_export_exports_ringback_plugin_parser_check(uint8_t * arg, size_t arg0) {
-  exports_ringback_plugin_parser_json_t arg1 = (script_string_t) { (uint8_t*)(arg), (arg0) };
-  exports_ringback_plugin_parser_result_void_failure_t ret;
-  exports_ringback_plugin_parser_failure_t err;
-  ret.is_err = !exports_ringback_plugin_parser_check(&arg1, &err);
+bool ringback_plugin_secrets_verify_mac(script_string_t *secret, ringback_plugin_secrets_key_form_t key, ringback_plugin_secrets_mac_algorithm_t algorithm, ringback_plugin_secrets_list_part_t *message, ringback_plugin_secrets_encoded_t *mac, bool *ret, ringback_plugin_secrets_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(12*sizeof(void*))];
+  int32_t variant;
+  uint8_t * variant4;
+  size_t variant5;
+  switch ((int32_t) (*mac).tag) {
+    case 0: {
+      const script_list_u8_t *payload1 = &(*mac).val.bytes;
+      variant = 0;
+      variant4 = (uint8_t *) (*payload1).ptr;
+      variant5 = (*payload1).len;
+      break;
+    }
+    case 1: {
+      const script_string_t *payload2 = &(*mac).val.hex;
+      variant = 1;
+      variant4 = (uint8_t *) (*payload2).ptr;
+      variant5 = (*payload2).len;
+      break;
+    }
+    case 2: {
+      const script_string_t *payload3 = &(*mac).val.base64;
+      variant = 2;
+      variant4 = (uint8_t *) (*payload3).ptr;
+      variant5 = (*payload3).len;
+      break;
+    }
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_secrets_verify_mac((uint8_t *) (*secret).ptr, (*secret).len, (int32_t) key, (int32_t) algorithm, (uint8_t *) (*message).ptr, (*message).len, variant, variant4, variant5, ptr);
+  ringback_plugin_secrets_result_bool_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option6;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option6.is_some = false;
+          break;
+        }
+        case 1: {
+          option6.is_some = true;
+          option6.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = (ringback_plugin_types_failure_t) {
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option6,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool ringback_plugin_secrets_verify_signature(script_string_t *key, ringback_plugin_secrets_signature_algorithm_t algorithm, ringback_plugin_secrets_list_part_t *message, ringback_plugin_secrets_encoded_t *signature, bool *ret, ringback_plugin_secrets_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(12*sizeof(void*))];
+  int32_t variant;
+  uint8_t * variant4;
+  size_t variant5;
+  switch ((int32_t) (*signature).tag) {
+    case 0: {
+      const script_list_u8_t *payload1 = &(*signature).val.bytes;
+      variant = 0;
+      variant4 = (uint8_t *) (*payload1).ptr;
+      variant5 = (*payload1).len;
+      break;
+    }
+    case 1: {
+      const script_string_t *payload2 = &(*signature).val.hex;
+      variant = 1;
+      variant4 = (uint8_t *) (*payload2).ptr;
+      variant5 = (*payload2).len;
+      break;
+    }
+    case 2: {
+      const script_string_t *payload3 = &(*signature).val.base64;
+      variant = 2;
+      variant4 = (uint8_t *) (*payload3).ptr;
+      variant5 = (*payload3).len;
+      break;
+    }
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_secrets_verify_signature((uint8_t *) (*key).ptr, (*key).len, (int32_t) algorithm, (uint8_t *) (*message).ptr, (*message).len, variant, variant4, variant5, ptr);
+  ringback_plugin_secrets_result_bool_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option6;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option6.is_some = false;
+          break;
+        }
+        case 1: {
+          option6.is_some = true;
+          option6.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = (ringback_plugin_types_failure_t) {
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option6,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool ringback_plugin_secrets_equals(script_string_t *secret, script_list_u8_t *value, bool *ret, ringback_plugin_secrets_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(12*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_secrets_equals((uint8_t *) (*secret).ptr, (*secret).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  ringback_plugin_secrets_result_bool_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = (ringback_plugin_types_failure_t) {
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+__attribute__((__export_name__("read-plugin")))
+uint8_t * __wasm_export_exports_script_read_plugin(uint8_t * arg, size_t arg0) {
+  script_string_t arg1 = (script_string_t) { (uint8_t*)(arg), (arg0) };
+  script_result_tuple2_string_list_u8_string_t ret;
+  script_tuple2_string_list_u8_t ok;
+  script_string_t err;
+  ret.is_err = !exports_script_read_plugin(&arg1, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
+  if (!ret.is_err) {
+    ret.val.ok = ok;
+  }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_ringback_plugin_parser_failure_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload2).code).len;
-    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload2).code).ptr;
-    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload2).message).len;
-    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload2).message).ptr;
-    *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload2).retryable;
+    const script_string_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload2).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload2).ptr;
   } else {
-    *((int8_t*)(ptr + 0)) = 0;
+    const script_tuple2_string_list_u8_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload).f0).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload).f0).ptr;
+    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload).f1).len;
+    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload).f1).ptr;
   }
   return ptr;
 }
 
-__attribute__((__export_name__("ringback:plugin/parser@0.1.0#parse")))
+__attribute__((__export_name__("read-script")))
+uint8_t * __wasm_export_exports_script_read_script(uint8_t * arg, size_t arg0) {
+  script_string_t arg1 = (script_string_t) { (uint8_t*)(arg), (arg0) };
+  script_result_list_u8_string_t ret;
+  script_list_u8_t ok;
+  script_string_t err;
+  ret.is_err = !exports_script_read_script(&arg1, &ok, &err);
+  if (ret.is_err) {
+    ret.val.err = err;
+  }
+  if (!ret.is_err) {
+    ret.val.ok = ok;
+  }
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret).is_err) {
+    const script_string_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload2).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload2).ptr;
+  } else {
+    const script_list_u8_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload).ptr;
+  }
+  return ptr;
+}
+
+__attribute__((__export_name__("ringback:plugin/verifier@1.0.0#verify")))
+uint8_t * __wasm_export_exports_ringback_plugin_verifier_verify(int32_t arg, uint8_t * arg0, size_t arg1) {
+  exports_ringback_plugin_verifier_json_t arg2 = (script_string_t) { (uint8_t*)(arg0), (arg1) };
+  exports_ringback_plugin_verifier_result_verdict_failure_t ret;
+  exports_ringback_plugin_verifier_verdict_t ok;
+  exports_ringback_plugin_verifier_failure_t err;
+  ret.is_err = !exports_ringback_plugin_verifier_verify((exports_ringback_plugin_verifier_own_callback_t) { arg }, &arg2, &ok, &err);
+  if (ret.is_err) {
+    ret.val.err = err;
+  }
+  if (!ret.is_err) {
+    ret.val.ok = ok;
+  }
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret).is_err) {
+    const exports_ringback_plugin_verifier_failure_t *payload11 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload11).code).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload11).code).ptr;
+    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload11).message).len;
+    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload11).message).ptr;
+    *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload11).retryable;
+    if (((*payload11).pointer).is_some) {
+      const script_string_t *payload13 = &((*payload11).pointer).val;
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (8*sizeof(void*)))) = (*payload13).len;
+      *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) (*payload13).ptr;
+    } else {
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 0;
+    }
+    if (((*payload11).detail).is_some) {
+      const ringback_plugin_types_json_t *payload15 = &((*payload11).detail).val;
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (11*sizeof(void*)))) = (*payload15).len;
+      *((uint8_t **)(ptr + (10*sizeof(void*)))) = (uint8_t *) (*payload15).ptr;
+    } else {
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 0;
+    }
+  } else {
+    const exports_ringback_plugin_verifier_verdict_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    switch ((int32_t) (*payload).tag) {
+      case 0: {
+        const exports_ringback_plugin_verifier_proof_t *payload3 = &(*payload).val.accepted;
+        *((int8_t*)(ptr + sizeof(void*))) = 0;
+        if (((*payload3).delivery_id).is_some) {
+          const script_string_t *payload5 = &((*payload3).delivery_id).val;
+          *((int8_t*)(ptr + (2*sizeof(void*)))) = 1;
+          *((size_t*)(ptr + (4*sizeof(void*)))) = (*payload5).len;
+          *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) (*payload5).ptr;
+        } else {
+          *((int8_t*)(ptr + (2*sizeof(void*)))) = 0;
+        }
+        if (((*payload3).subject).is_some) {
+          const script_string_t *payload7 = &((*payload3).subject).val;
+          *((int8_t*)(ptr + (5*sizeof(void*)))) = 1;
+          *((size_t*)(ptr + (7*sizeof(void*)))) = (*payload7).len;
+          *((uint8_t **)(ptr + (6*sizeof(void*)))) = (uint8_t *) (*payload7).ptr;
+        } else {
+          *((int8_t*)(ptr + (5*sizeof(void*)))) = 0;
+        }
+        if (((*payload3).claims).is_some) {
+          const exports_ringback_plugin_verifier_json_t *payload9 = &((*payload3).claims).val;
+          *((int8_t*)(ptr + (8*sizeof(void*)))) = 1;
+          *((size_t*)(ptr + (10*sizeof(void*)))) = (*payload9).len;
+          *((uint8_t **)(ptr + (9*sizeof(void*)))) = (uint8_t *) (*payload9).ptr;
+        } else {
+          *((int8_t*)(ptr + (8*sizeof(void*)))) = 0;
+        }
+        break;
+      }
+      case 1: {
+        const script_string_t *payload10 = &(*payload).val.rejected;
+        *((int8_t*)(ptr + sizeof(void*))) = 1;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload10).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload10).ptr;
+        break;
+      }
+    }
+  }
+  return ptr;
+}
+
+__attribute__((__export_name__("ringback:plugin/parser@1.0.0#parse")))
 uint8_t * __wasm_export_exports_ringback_plugin_parser_parse(int32_t arg, uint8_t * arg0, size_t arg1) {
   exports_ringback_plugin_parser_json_t arg2 = (script_string_t) { (uint8_t*)(arg0), (arg1) };
   exports_ringback_plugin_parser_result_json_failure_t ret;
@@ -816,6 +1730,22 @@ uint8_t * __wasm_export_exports_ringback_plugin_parser_parse(int32_t arg, uint8_
     *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload3).message).len;
     *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload3).message).ptr;
     *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload3).retryable;
+    if (((*payload3).pointer).is_some) {
+      const script_string_t *payload5 = &((*payload3).pointer).val;
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (8*sizeof(void*)))) = (*payload5).len;
+      *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) (*payload5).ptr;
+    } else {
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 0;
+    }
+    if (((*payload3).detail).is_some) {
+      const ringback_plugin_types_json_t *payload7 = &((*payload3).detail).val;
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (11*sizeof(void*)))) = (*payload7).len;
+      *((uint8_t **)(ptr + (10*sizeof(void*)))) = (uint8_t *) (*payload7).ptr;
+    } else {
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 0;
+    }
   } else {
     const exports_ringback_plugin_parser_json_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload).len;
@@ -824,30 +1754,7 @@ uint8_t * __wasm_export_exports_ringback_plugin_parser_parse(int32_t arg, uint8_
   return ptr;
 }
 
-__attribute__((__export_name__("ringback:plugin/condition@0.1.0#check")))
-uint8_t * __wasm_export_exports_ringback_plugin_condition_check(uint8_t * arg, size_t arg0) {
-  exports_ringback_plugin_condition_json_t arg1 = (script_string_t) { (uint8_t*)(arg), (arg0) };
-  exports_ringback_plugin_condition_result_void_failure_t ret;
-  exports_ringback_plugin_condition_failure_t err;
-  ret.is_err = !exports_ringback_plugin_condition_check(&arg1, &err);
-  if (ret.is_err) {
-    ret.val.err = err;
-  }
-  uint8_t *ptr = (uint8_t *) &RET_AREA;
-  if ((ret).is_err) {
-    const exports_ringback_plugin_condition_failure_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload2).code).len;
-    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload2).code).ptr;
-    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload2).message).len;
-    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload2).message).ptr;
-    *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload2).retryable;
-  } else {
-    *((int8_t*)(ptr + 0)) = 0;
-  }
-  return ptr;
-}
-
-__attribute__((__export_name__("ringback:plugin/condition@0.1.0#evaluate")))
+__attribute__((__export_name__("ringback:plugin/condition@1.0.0#evaluate")))
 uint8_t * __wasm_export_exports_ringback_plugin_condition_evaluate(int32_t arg, int32_t arg0, int32_t arg1, uint8_t * arg2, size_t arg3) {
   exports_ringback_plugin_condition_option_own_execution_t option;
   switch (arg0) {
@@ -862,8 +1769,8 @@ uint8_t * __wasm_export_exports_ringback_plugin_condition_evaluate(int32_t arg, 
     }
   }
   exports_ringback_plugin_condition_json_t arg4 = (script_string_t) { (uint8_t*)(arg2), (arg3) };
-  exports_ringback_plugin_condition_result_bool_failure_t ret;
-  bool ok;
+  exports_ringback_plugin_condition_result_decision_failure_t ret;
+  exports_ringback_plugin_condition_decision_t ok;
   exports_ringback_plugin_condition_failure_t err;
   ret.is_err = !exports_ringback_plugin_condition_evaluate((exports_ringback_plugin_condition_own_callback_t) { arg }, option.is_some ? &(option.val) : NULL, &arg4, &ok, &err);
   if (ret.is_err) {
@@ -874,43 +1781,44 @@ uint8_t * __wasm_export_exports_ringback_plugin_condition_evaluate(int32_t arg, 
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_ringback_plugin_condition_failure_t *payload5 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload5).code).len;
-    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload5).code).ptr;
-    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload5).message).len;
-    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload5).message).ptr;
-    *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload5).retryable;
+    const exports_ringback_plugin_condition_failure_t *payload7 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload7).code).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload7).code).ptr;
+    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload7).message).len;
+    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload7).message).ptr;
+    *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload7).retryable;
+    if (((*payload7).pointer).is_some) {
+      const script_string_t *payload9 = &((*payload7).pointer).val;
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (8*sizeof(void*)))) = (*payload9).len;
+      *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) (*payload9).ptr;
+    } else {
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 0;
+    }
+    if (((*payload7).detail).is_some) {
+      const ringback_plugin_types_json_t *payload11 = &((*payload7).detail).val;
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (11*sizeof(void*)))) = (*payload11).len;
+      *((uint8_t **)(ptr + (10*sizeof(void*)))) = (uint8_t *) (*payload11).ptr;
+    } else {
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 0;
+    }
   } else {
-    const bool *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
-    *((int8_t*)(ptr + sizeof(void*))) = *payload;
+    const exports_ringback_plugin_condition_decision_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    *((int8_t*)(ptr + sizeof(void*))) = (*payload).holds;
+    if (((*payload).reason).is_some) {
+      const script_string_t *payload6 = &((*payload).reason).val;
+      *((int8_t*)(ptr + (2*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (4*sizeof(void*)))) = (*payload6).len;
+      *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) (*payload6).ptr;
+    } else {
+      *((int8_t*)(ptr + (2*sizeof(void*)))) = 0;
+    }
   }
   return ptr;
 }
 
-__attribute__((__export_name__("ringback:plugin/step@0.1.0#check")))
-uint8_t * __wasm_export_exports_ringback_plugin_step_check(uint8_t * arg, size_t arg0) {
-  exports_ringback_plugin_step_json_t arg1 = (script_string_t) { (uint8_t*)(arg), (arg0) };
-  exports_ringback_plugin_step_result_void_failure_t ret;
-  exports_ringback_plugin_step_failure_t err;
-  ret.is_err = !exports_ringback_plugin_step_check(&arg1, &err);
-  if (ret.is_err) {
-    ret.val.err = err;
-  }
-  uint8_t *ptr = (uint8_t *) &RET_AREA;
-  if ((ret).is_err) {
-    const exports_ringback_plugin_step_failure_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload2).code).len;
-    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload2).code).ptr;
-    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload2).message).len;
-    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload2).message).ptr;
-    *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload2).retryable;
-  } else {
-    *((int8_t*)(ptr + 0)) = 0;
-  }
-  return ptr;
-}
-
-__attribute__((__export_name__("ringback:plugin/step@0.1.0#run")))
+__attribute__((__export_name__("ringback:plugin/step@1.0.0#run")))
 uint8_t * __wasm_export_exports_ringback_plugin_step_run(int32_t arg, uint8_t * arg0, size_t arg1) {
   exports_ringback_plugin_step_json_t arg2 = (script_string_t) { (uint8_t*)(arg0), (arg1) };
   exports_ringback_plugin_step_result_json_failure_t ret;
@@ -931,6 +1839,22 @@ uint8_t * __wasm_export_exports_ringback_plugin_step_run(int32_t arg, uint8_t * 
     *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload3).message).len;
     *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload3).message).ptr;
     *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload3).retryable;
+    if (((*payload3).pointer).is_some) {
+      const script_string_t *payload5 = &((*payload3).pointer).val;
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (8*sizeof(void*)))) = (*payload5).len;
+      *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) (*payload5).ptr;
+    } else {
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 0;
+    }
+    if (((*payload3).detail).is_some) {
+      const ringback_plugin_types_json_t *payload7 = &((*payload3).detail).val;
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (11*sizeof(void*)))) = (*payload7).len;
+      *((uint8_t **)(ptr + (10*sizeof(void*)))) = (uint8_t *) (*payload7).ptr;
+    } else {
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 0;
+    }
   } else {
     const exports_ringback_plugin_step_json_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload).len;
@@ -939,30 +1863,7 @@ uint8_t * __wasm_export_exports_ringback_plugin_step_run(int32_t arg, uint8_t * 
   return ptr;
 }
 
-__attribute__((__export_name__("ringback:plugin/responder@0.1.0#check")))
-uint8_t * __wasm_export_exports_ringback_plugin_responder_check(uint8_t * arg, size_t arg0) {
-  exports_ringback_plugin_responder_json_t arg1 = (script_string_t) { (uint8_t*)(arg), (arg0) };
-  exports_ringback_plugin_responder_result_void_failure_t ret;
-  exports_ringback_plugin_responder_failure_t err;
-  ret.is_err = !exports_ringback_plugin_responder_check(&arg1, &err);
-  if (ret.is_err) {
-    ret.val.err = err;
-  }
-  uint8_t *ptr = (uint8_t *) &RET_AREA;
-  if ((ret).is_err) {
-    const exports_ringback_plugin_responder_failure_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload2).code).len;
-    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload2).code).ptr;
-    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload2).message).len;
-    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload2).message).ptr;
-    *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload2).retryable;
-  } else {
-    *((int8_t*)(ptr + 0)) = 0;
-  }
-  return ptr;
-}
-
-__attribute__((__export_name__("ringback:plugin/responder@0.1.0#respond")))
+__attribute__((__export_name__("ringback:plugin/responder@1.0.0#respond")))
 uint8_t * __wasm_export_exports_ringback_plugin_responder_respond(int32_t arg, int32_t arg0, int32_t arg1, uint8_t * arg2, size_t arg3) {
   exports_ringback_plugin_responder_option_own_execution_t option;
   switch (arg0) {
@@ -995,6 +1896,22 @@ uint8_t * __wasm_export_exports_ringback_plugin_responder_respond(int32_t arg, i
     *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload5).message).len;
     *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload5).message).ptr;
     *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload5).retryable;
+    if (((*payload5).pointer).is_some) {
+      const script_string_t *payload7 = &((*payload5).pointer).val;
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (8*sizeof(void*)))) = (*payload7).len;
+      *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) (*payload7).ptr;
+    } else {
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 0;
+    }
+    if (((*payload5).detail).is_some) {
+      const ringback_plugin_types_json_t *payload9 = &((*payload5).detail).val;
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (11*sizeof(void*)))) = (*payload9).len;
+      *((uint8_t **)(ptr + (10*sizeof(void*)))) = (uint8_t *) (*payload9).ptr;
+    } else {
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 0;
+    }
   } else {
     const exports_ringback_plugin_responder_reply_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     *((int16_t*)(ptr + sizeof(void*))) = (int32_t) ((*payload).status);
@@ -1003,6 +1920,77 @@ uint8_t * __wasm_export_exports_ringback_plugin_responder_respond(int32_t arg, i
     *((size_t*)(ptr + (5*sizeof(void*)))) = ((*payload).body).len;
     *((uint8_t **)(ptr + (4*sizeof(void*)))) = (uint8_t *) ((*payload).body).ptr;
   }
+  return ptr;
+}
+
+__attribute__((__export_name__("ringback:plugin/configurable@1.0.0#schema")))
+uint8_t * __wasm_export_exports_ringback_plugin_configurable_schema(uint8_t * arg, size_t arg0) {
+  script_string_t arg1 = (script_string_t) { (uint8_t*)(arg), (arg0) };
+  exports_ringback_plugin_configurable_json_t val;
+  bool ret = exports_ringback_plugin_configurable_schema(&arg1, &val);
+
+  exports_ringback_plugin_configurable_option_json_t ret2;
+  ret2.is_some = ret;
+  ret2.val = val;
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret2).is_some) {
+    const exports_ringback_plugin_configurable_json_t *payload3 = &(ret2).val;
+    *((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload3).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload3).ptr;
+  } else {
+    *((int8_t*)(ptr + 0)) = 0;
+  }
+  return ptr;
+}
+
+__attribute__((__export_name__("ringback:plugin/configurable@1.0.0#check")))
+uint8_t * __wasm_export_exports_ringback_plugin_configurable_check(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2) {
+  script_string_t arg3 = (script_string_t) { (uint8_t*)(arg), (arg0) };
+  exports_ringback_plugin_configurable_json_t arg4 = (script_string_t) { (uint8_t*)(arg1), (arg2) };
+  exports_ringback_plugin_configurable_result_void_failure_t ret;
+  exports_ringback_plugin_configurable_failure_t err;
+  ret.is_err = !exports_ringback_plugin_configurable_check(&arg3, &arg4, &err);
+  if (ret.is_err) {
+    ret.val.err = err;
+  }
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret).is_err) {
+    const exports_ringback_plugin_configurable_failure_t *payload5 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload5).code).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload5).code).ptr;
+    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload5).message).len;
+    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload5).message).ptr;
+    *((int8_t*)(ptr + (5*sizeof(void*)))) = (*payload5).retryable;
+    if (((*payload5).pointer).is_some) {
+      const script_string_t *payload7 = &((*payload5).pointer).val;
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (8*sizeof(void*)))) = (*payload7).len;
+      *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) (*payload7).ptr;
+    } else {
+      *((int8_t*)(ptr + (6*sizeof(void*)))) = 0;
+    }
+    if (((*payload5).detail).is_some) {
+      const ringback_plugin_types_json_t *payload9 = &((*payload5).detail).val;
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (11*sizeof(void*)))) = (*payload9).len;
+      *((uint8_t **)(ptr + (10*sizeof(void*)))) = (uint8_t *) (*payload9).ptr;
+    } else {
+      *((int8_t*)(ptr + (9*sizeof(void*)))) = 0;
+    }
+  } else {
+    *((int8_t*)(ptr + 0)) = 0;
+  }
+  return ptr;
+}
+
+__attribute__((__export_name__("ringback:plugin/vectors@1.0.0#cases")))
+uint8_t * __wasm_export_exports_ringback_plugin_vectors_cases(void) {
+  exports_ringback_plugin_vectors_json_t ret;
+  exports_ringback_plugin_vectors_cases(&ret);
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  *((size_t*)(ptr + sizeof(void*))) = (ret).len;
+  *((uint8_t **)(ptr + 0)) = (uint8_t *) (ret).ptr;
   return ptr;
 }
 

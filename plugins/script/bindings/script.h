@@ -17,10 +17,20 @@ typedef struct script_string_t {
 // JSON text (RFC 8259), UTF-8. The host refuses text that is not valid JSON or nests deeper than 128.
 typedef script_string_t ringback_plugin_types_json_t;
 
+typedef struct {
+  bool is_some;
+  script_string_t val;
+} script_option_string_t;
+
+typedef struct {
+  bool is_some;
+  ringback_plugin_types_json_t val;
+} ringback_plugin_types_option_json_t;
+
 // Why a plugin, or a host function it called, could not do its work.
 // 
 // A failure is not a decision: a verifier that finds a wrong signature answers `rejected`, a condition that does
-// not hold answers `false`. A failure ends the callback with an error status.
+// not hold answers so. A failure ends the callback with an error status.
 typedef struct ringback_plugin_types_failure_t {
   // A stable, machine-readable code in kebab-case, at most 64 bytes, such as `invalid-config`.
   script_string_t   code;
@@ -28,6 +38,11 @@ typedef struct ringback_plugin_types_failure_t {
   script_string_t   message;
   // True when the same call may succeed later without any change.
   bool   retryable;
+  // The place in the configuration that it is about, as a JSON Pointer (RFC 6901) such as `/rules/0/path`; the empty
+  // text is all of it. Where the flow is deployed, its line and column are shown. `none` when it is about something else.
+  script_option_string_t   pointer;
+  // More for whoever looks into it, kept in the trace where it has at most 4 KiB.
+  ringback_plugin_types_option_json_t   detail;
 } ringback_plugin_types_failure_t;
 
 typedef struct ringback_plugin_types_own_callback_t {
@@ -62,11 +77,6 @@ typedef struct {
 } script_list_tuple2_string_string_t;
 
 typedef struct {
-  bool is_some;
-  script_string_t val;
-} script_option_string_t;
-
-typedef struct {
   uint8_t *ptr;
   size_t len;
 } script_list_u8_t;
@@ -99,16 +109,159 @@ typedef uint8_t ringback_plugin_log_level_t;
 // Something is wrong.
 #define RINGBACK_PLUGIN_LOG_LEVEL_ERROR 3
 
-typedef ringback_plugin_types_failure_t exports_ringback_plugin_parser_failure_t;
+typedef ringback_plugin_types_failure_t ringback_plugin_secrets_failure_t;
 
-typedef ringback_plugin_types_json_t exports_ringback_plugin_parser_json_t;
+// A part of a message.
+typedef struct ringback_plugin_secrets_part_t {
+  uint8_t tag;
+  union {
+    script_list_u8_t     bytes;
+  } val;
+} ringback_plugin_secrets_part_t;
+
+// These bytes.
+#define RINGBACK_PLUGIN_SECRETS_PART_BYTES 0
+// The body of the callback, exactly the bytes received. It does not enter the plugin.
+#define RINGBACK_PLUGIN_SECRETS_PART_BODY 1
+
+// A keyed hash or a signature as a caller sent it.
+typedef struct ringback_plugin_secrets_encoded_t {
+  uint8_t tag;
+  union {
+    script_list_u8_t     bytes;
+    script_string_t     hex;
+    script_string_t     base64;
+  } val;
+} ringback_plugin_secrets_encoded_t;
+
+// Its bytes.
+#define RINGBACK_PLUGIN_SECRETS_ENCODED_BYTES 0
+// In hexadecimal, in upper or lower case.
+#define RINGBACK_PLUGIN_SECRETS_ENCODED_HEX 1
+// In base64, with the alphabet for texts or for URLs, with its padding or without.
+#define RINGBACK_PLUGIN_SECRETS_ENCODED_BASE64 2
+
+// How the value of a secret says a key.
+typedef uint8_t ringback_plugin_secrets_key_form_t;
+
+// The bytes of the value are the key.
+#define RINGBACK_PLUGIN_SECRETS_KEY_FORM_PLAIN 0
+// The value is the key in hexadecimal.
+#define RINGBACK_PLUGIN_SECRETS_KEY_FORM_HEX 1
+// The value is the key in base64, with the alphabet for texts or for URLs, with its padding or without.
+#define RINGBACK_PLUGIN_SECRETS_KEY_FORM_BASE64 2
+
+// Keyed hashes.
+typedef uint8_t ringback_plugin_secrets_mac_algorithm_t;
+
+// HMAC with SHA-1 (RFC 2104), 20 bytes.
+#define RINGBACK_PLUGIN_SECRETS_MAC_ALGORITHM_HMAC_SHA1 0
+// HMAC with SHA-256, 32 bytes.
+#define RINGBACK_PLUGIN_SECRETS_MAC_ALGORITHM_HMAC_SHA256 1
+// HMAC with SHA-384, 48 bytes.
+#define RINGBACK_PLUGIN_SECRETS_MAC_ALGORITHM_HMAC_SHA384 2
+// HMAC with SHA-512, 64 bytes.
+#define RINGBACK_PLUGIN_SECRETS_MAC_ALGORITHM_HMAC_SHA512 3
+
+// Signatures with a public key.
+typedef uint8_t ringback_plugin_secrets_signature_algorithm_t;
+
+// Ed25519 (RFC 8032), 64 bytes.
+#define RINGBACK_PLUGIN_SECRETS_SIGNATURE_ALGORITHM_ED25519 0
+// ECDSA on P-256 with SHA-256: ASN.1 DER, or the two numbers one after the other.
+#define RINGBACK_PLUGIN_SECRETS_SIGNATURE_ALGORITHM_ECDSA_P256_SHA256 1
+// ECDSA on P-384 with SHA-384, in the same two forms.
+#define RINGBACK_PLUGIN_SECRETS_SIGNATURE_ALGORITHM_ECDSA_P384_SHA384 2
+// RSASSA-PKCS1-v1_5 with SHA-1, for senders that have nothing better; keys of 2,048 bits or more, as for all RSA here.
+#define RINGBACK_PLUGIN_SECRETS_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA1 3
+// RSASSA-PKCS1-v1_5 with SHA-256.
+#define RINGBACK_PLUGIN_SECRETS_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256 4
+// RSASSA-PKCS1-v1_5 with SHA-512.
+#define RINGBACK_PLUGIN_SECRETS_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512 5
+// RSASSA-PSS with SHA-256.
+#define RINGBACK_PLUGIN_SECRETS_SIGNATURE_ALGORITHM_RSA_PSS_SHA256 6
+
+typedef struct {
+  ringback_plugin_secrets_part_t *ptr;
+  size_t len;
+} ringback_plugin_secrets_list_part_t;
 
 typedef struct {
   bool is_err;
   union {
-    exports_ringback_plugin_parser_failure_t err;
+    bool ok;
+    ringback_plugin_secrets_failure_t err;
   } val;
-} exports_ringback_plugin_parser_result_void_failure_t;
+} ringback_plugin_secrets_result_bool_failure_t;
+
+typedef struct {
+  script_string_t f0;
+  script_list_u8_t f1;
+} script_tuple2_string_list_u8_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    script_tuple2_string_list_u8_t ok;
+    script_string_t err;
+  } val;
+} script_result_tuple2_string_list_u8_string_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    script_list_u8_t ok;
+    script_string_t err;
+  } val;
+} script_result_list_u8_string_t;
+
+typedef ringback_plugin_types_failure_t exports_ringback_plugin_verifier_failure_t;
+
+typedef ringback_plugin_types_json_t exports_ringback_plugin_verifier_json_t;
+
+typedef struct {
+  bool is_some;
+  exports_ringback_plugin_verifier_json_t val;
+} exports_ringback_plugin_verifier_option_json_t;
+
+// What a verifier learned about a genuine callback.
+typedef struct exports_ringback_plugin_verifier_proof_t {
+  // The sender's id of this delivery, the same when it is sent again. `none` when the scheme has none.
+  script_option_string_t   delivery_id;
+  // Who sent it, for the trace. `none` when the scheme does not say.
+  script_option_string_t   subject;
+  // What else is proved, at most 16 KiB: expressions of the flow see it as `callback.claims`, other plugins by
+  // `callback.claims`.
+  exports_ringback_plugin_verifier_option_json_t   claims;
+} exports_ringback_plugin_verifier_proof_t;
+
+// A verifier's decision.
+typedef struct exports_ringback_plugin_verifier_verdict_t {
+  uint8_t tag;
+  union {
+    exports_ringback_plugin_verifier_proof_t     accepted;
+    script_string_t     rejected;
+  } val;
+} exports_ringback_plugin_verifier_verdict_t;
+
+// The callback is genuine.
+#define EXPORTS_RINGBACK_PLUGIN_VERIFIER_VERDICT_ACCEPTED 0
+// It is not. The text says why, for the trace; the caller only sees 401.
+#define EXPORTS_RINGBACK_PLUGIN_VERIFIER_VERDICT_REJECTED 1
+
+typedef ringback_plugin_types_own_callback_t exports_ringback_plugin_verifier_own_callback_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_ringback_plugin_verifier_verdict_t ok;
+    exports_ringback_plugin_verifier_failure_t err;
+  } val;
+} exports_ringback_plugin_verifier_result_verdict_failure_t;
+
+typedef ringback_plugin_types_failure_t exports_ringback_plugin_parser_failure_t;
+
+typedef ringback_plugin_types_json_t exports_ringback_plugin_parser_json_t;
 
 typedef ringback_plugin_types_own_callback_t exports_ringback_plugin_parser_own_callback_t;
 
@@ -124,12 +277,13 @@ typedef ringback_plugin_types_failure_t exports_ringback_plugin_condition_failur
 
 typedef ringback_plugin_types_json_t exports_ringback_plugin_condition_json_t;
 
-typedef struct {
-  bool is_err;
-  union {
-    exports_ringback_plugin_condition_failure_t err;
-  } val;
-} exports_ringback_plugin_condition_result_void_failure_t;
+// A condition's decision.
+typedef struct exports_ringback_plugin_condition_decision_t {
+  // True when the callback counts.
+  bool   holds;
+  // Why, or why not, for the trace. At most 1 KiB is kept.
+  script_option_string_t   reason;
+} exports_ringback_plugin_condition_decision_t;
 
 typedef ringback_plugin_types_own_callback_t exports_ringback_plugin_condition_own_callback_t;
 
@@ -143,21 +297,14 @@ typedef struct {
 typedef struct {
   bool is_err;
   union {
-    bool ok;
+    exports_ringback_plugin_condition_decision_t ok;
     exports_ringback_plugin_condition_failure_t err;
   } val;
-} exports_ringback_plugin_condition_result_bool_failure_t;
+} exports_ringback_plugin_condition_result_decision_failure_t;
 
 typedef ringback_plugin_types_failure_t exports_ringback_plugin_step_failure_t;
 
 typedef ringback_plugin_types_json_t exports_ringback_plugin_step_json_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    exports_ringback_plugin_step_failure_t err;
-  } val;
-} exports_ringback_plugin_step_result_void_failure_t;
 
 typedef ringback_plugin_types_own_execution_t exports_ringback_plugin_step_own_execution_t;
 
@@ -184,13 +331,6 @@ typedef struct exports_ringback_plugin_responder_reply_t {
   script_list_u8_t   body;
 } exports_ringback_plugin_responder_reply_t;
 
-typedef struct {
-  bool is_err;
-  union {
-    exports_ringback_plugin_responder_failure_t err;
-  } val;
-} exports_ringback_plugin_responder_result_void_failure_t;
-
 typedef ringback_plugin_types_own_callback_t exports_ringback_plugin_responder_own_callback_t;
 
 typedef ringback_plugin_types_own_execution_t exports_ringback_plugin_responder_own_execution_t;
@@ -208,11 +348,38 @@ typedef struct {
   } val;
 } exports_ringback_plugin_responder_result_reply_failure_t;
 
-// Imported Functions from `ringback:plugin/types@0.1.0`
+typedef ringback_plugin_types_failure_t exports_ringback_plugin_configurable_failure_t;
+
+typedef ringback_plugin_types_json_t exports_ringback_plugin_configurable_json_t;
+
+typedef struct {
+  bool is_some;
+  exports_ringback_plugin_configurable_json_t val;
+} exports_ringback_plugin_configurable_option_json_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_ringback_plugin_configurable_failure_t err;
+  } val;
+} exports_ringback_plugin_configurable_result_void_failure_t;
+
+typedef ringback_plugin_types_json_t exports_ringback_plugin_vectors_json_t;
+
+// Imported Functions from `ringback:plugin/types@1.0.0`
 // The callback's id: a UUID, the same in logs, the API and the command line.
 extern void ringback_plugin_types_method_callback_id(ringback_plugin_types_borrow_callback_t self, script_string_t *ret);
 // When the last byte of the request was received, in milliseconds since 1970-01-01T00:00:00Z.
 extern uint64_t ringback_plugin_types_method_callback_received_at(ringback_plugin_types_borrow_callback_t self);
+// The name of the environment that it came into.
+extern void ringback_plugin_types_method_callback_environment(ringback_plugin_types_borrow_callback_t self, script_string_t *ret);
+// The name of the flow that it came for; `none` for a ticket without one.
+extern bool ringback_plugin_types_method_callback_flow(ringback_plugin_types_borrow_callback_t self, script_string_t *ret);
+// The id of the trigger that it came for; `none` for a ticket without a flow.
+extern bool ringback_plugin_types_method_callback_trigger(ringback_plugin_types_borrow_callback_t self, script_string_t *ret);
+// The IP address that the request came from: of a proxy, when there is one in between, which says in its own header who
+// called. `none` when it is not known any more, as of a callback that was kept or is replayed.
+extern bool ringback_plugin_types_method_callback_remote_address(ringback_plugin_types_borrow_callback_t self, script_string_t *ret);
 // The HTTP method in upper case: `GET`, `POST`, ….
 extern void ringback_plugin_types_method_callback_method(ringback_plugin_types_borrow_callback_t self, script_string_t *ret);
 // The absolute URL as the caller used it, with its query: the public base URL followed by path and query.
@@ -229,11 +396,13 @@ extern bool ringback_plugin_types_method_callback_header(ringback_plugin_types_b
 // All headers with lower-case names, in order, repeated ones repeated.
 extern void ringback_plugin_types_method_callback_headers(ringback_plugin_types_borrow_callback_t self, script_list_tuple2_string_string_t *ret);
 // The size of the body in bytes, without copying it.
-extern uint64_t ringback_plugin_types_method_callback_body_size(ringback_plugin_types_borrow_callback_t self);
+extern uint32_t ringback_plugin_types_method_callback_body_size(ringback_plugin_types_borrow_callback_t self);
 // The raw body, exactly the bytes received.
 extern void ringback_plugin_types_method_callback_body(ringback_plugin_types_borrow_callback_t self, script_list_u8_t *ret);
 // The body as text. Fails with code `not-text` when the body is not UTF-8.
 extern bool ringback_plugin_types_method_callback_text(ringback_plugin_types_borrow_callback_t self, script_string_t *ret, ringback_plugin_types_failure_t *err);
+// What the verifier learned of it (`proof.claims`); `none` when it says nothing, or is not done yet.
+extern bool ringback_plugin_types_method_callback_claims(ringback_plugin_types_borrow_callback_t self, ringback_plugin_types_json_t *ret);
 // The parsed data as JSON text. Fails with code `not-parsed` in a verifier or a parser, which run before
 // the host has parsed the body.
 extern bool ringback_plugin_types_method_callback_data(ringback_plugin_types_borrow_callback_t self, ringback_plugin_types_json_t *ret, ringback_plugin_types_failure_t *err);
@@ -253,36 +422,63 @@ extern void ringback_plugin_types_method_execution_scope(ringback_plugin_types_b
 // Fails with code `invalid-path` when the path is wrong or longer than 512 bytes.
 extern bool ringback_plugin_types_method_execution_select(ringback_plugin_types_borrow_execution_t self, script_string_t *path, ringback_plugin_types_json_t *ret, ringback_plugin_types_failure_t *err);
 
-// Imported Functions from `ringback:plugin/log@0.1.0`
-// Writes one line. At most 16 lines of 4 KiB are kept per call: longer lines are cut, further lines are dropped and
-// counted. Control characters are escaped.
+// Imported Functions from `ringback:plugin/log@1.0.0`
+// Writes a line, or several. At most 16 lines of 4 KiB are kept per call: longer lines are cut, further lines are dropped
+// and counted. Control characters are escaped. When the plugin traps, its last line is part of the reason.
 extern void ringback_plugin_log_write(ringback_plugin_log_level_t level, script_string_t *message);
 
-// Imported Functions from `ringback:plugin/call@0.1.0`
+// Imported Functions from `ringback:plugin/call@1.0.0`
 // When this call began, in milliseconds since 1970-01-01T00:00:00Z. The same during the whole call.
 extern uint64_t ringback_plugin_call_now(void);
 // Random bytes from the operating system, at most 4,096 a call of this function; a larger number traps.
 extern void ringback_plugin_call_random(uint32_t length, script_list_u8_t *ret);
 
-// Exported Functions from `ringback:plugin/parser@0.1.0`
-bool exports_ringback_plugin_parser_check(exports_ringback_plugin_parser_json_t *config, exports_ringback_plugin_parser_failure_t *err);
+// Imported Functions from `ringback:plugin/secrets@1.0.0`
+// Whether `mac` is the keyed hash of the parts of `message`, one after the other, under the secret named `secret`, compared
+// in constant time. Text that is no hexadecimal or base64 is no hash of it. Fails with code `unknown-secret`, with
+// `invalid-key` when the secret's value is not of the form `key`, or with `no-callback` where the body is a part and there
+// is none.
+extern bool ringback_plugin_secrets_verify_mac(script_string_t *secret, ringback_plugin_secrets_key_form_t key, ringback_plugin_secrets_mac_algorithm_t algorithm, ringback_plugin_secrets_list_part_t *message, ringback_plugin_secrets_encoded_t *mac, bool *ret, ringback_plugin_secrets_failure_t *err);
+// Whether `signature` signs the parts of `message`, one after the other, under the public key stored as the secret named
+// `key`: PEM (`PUBLIC KEY`), or base64 of the DER form, or for Ed25519 base64 of the 32 raw bytes. Fails with code
+// `unknown-secret`, `invalid-key` or `no-callback`.
+extern bool ringback_plugin_secrets_verify_signature(script_string_t *key, ringback_plugin_secrets_signature_algorithm_t algorithm, ringback_plugin_secrets_list_part_t *message, ringback_plugin_secrets_encoded_t *signature, bool *ret, ringback_plugin_secrets_failure_t *err);
+// Whether `value` equals the secret named `secret`, compared in constant time. Fails with code `unknown-secret`.
+extern bool ringback_plugin_secrets_equals(script_string_t *secret, script_list_u8_t *value, bool *ret, ringback_plugin_secrets_failure_t *err);
+
+// Exported Functions from `script`
+bool exports_script_read_plugin(script_string_t *source, script_tuple2_string_list_u8_t *ret, script_string_t *err);
+bool exports_script_read_script(script_string_t *config, script_list_u8_t *ret, script_string_t *err);
+
+// Exported Functions from `ringback:plugin/verifier@1.0.0`
+bool exports_ringback_plugin_verifier_verify(exports_ringback_plugin_verifier_own_callback_t callback, exports_ringback_plugin_verifier_json_t *config, exports_ringback_plugin_verifier_verdict_t *ret, exports_ringback_plugin_verifier_failure_t *err);
+
+// Exported Functions from `ringback:plugin/parser@1.0.0`
 bool exports_ringback_plugin_parser_parse(exports_ringback_plugin_parser_own_callback_t callback, exports_ringback_plugin_parser_json_t *config, exports_ringback_plugin_parser_json_t *ret, exports_ringback_plugin_parser_failure_t *err);
 
-// Exported Functions from `ringback:plugin/condition@0.1.0`
-bool exports_ringback_plugin_condition_check(exports_ringback_plugin_condition_json_t *config, exports_ringback_plugin_condition_failure_t *err);
-bool exports_ringback_plugin_condition_evaluate(exports_ringback_plugin_condition_own_callback_t callback, exports_ringback_plugin_condition_own_execution_t *maybe_execution, exports_ringback_plugin_condition_json_t *config, bool *ret, exports_ringback_plugin_condition_failure_t *err);
+// Exported Functions from `ringback:plugin/condition@1.0.0`
+bool exports_ringback_plugin_condition_evaluate(exports_ringback_plugin_condition_own_callback_t callback, exports_ringback_plugin_condition_own_execution_t *maybe_execution, exports_ringback_plugin_condition_json_t *config, exports_ringback_plugin_condition_decision_t *ret, exports_ringback_plugin_condition_failure_t *err);
 
-// Exported Functions from `ringback:plugin/step@0.1.0`
-bool exports_ringback_plugin_step_check(exports_ringback_plugin_step_json_t *config, exports_ringback_plugin_step_failure_t *err);
+// Exported Functions from `ringback:plugin/step@1.0.0`
 bool exports_ringback_plugin_step_run(exports_ringback_plugin_step_own_execution_t execution, exports_ringback_plugin_step_json_t *config, exports_ringback_plugin_step_json_t *ret, exports_ringback_plugin_step_failure_t *err);
 
-// Exported Functions from `ringback:plugin/responder@0.1.0`
-bool exports_ringback_plugin_responder_check(exports_ringback_plugin_responder_json_t *config, exports_ringback_plugin_responder_failure_t *err);
+// Exported Functions from `ringback:plugin/responder@1.0.0`
 bool exports_ringback_plugin_responder_respond(exports_ringback_plugin_responder_own_callback_t callback, exports_ringback_plugin_responder_own_execution_t *maybe_execution, exports_ringback_plugin_responder_json_t *config, exports_ringback_plugin_responder_reply_t *ret, exports_ringback_plugin_responder_failure_t *err);
+
+// Exported Functions from `ringback:plugin/configurable@1.0.0`
+bool exports_ringback_plugin_configurable_schema(script_string_t *role, exports_ringback_plugin_configurable_json_t *ret);
+bool exports_ringback_plugin_configurable_check(script_string_t *role, exports_ringback_plugin_configurable_json_t *config, exports_ringback_plugin_configurable_failure_t *err);
+
+// Exported Functions from `ringback:plugin/vectors@1.0.0`
+void exports_ringback_plugin_vectors_cases(exports_ringback_plugin_vectors_json_t *ret);
 
 // Helper Functions
 
 void ringback_plugin_types_json_free(ringback_plugin_types_json_t *ptr);
+
+void script_option_string_free(script_option_string_t *ptr);
+
+void ringback_plugin_types_option_json_free(ringback_plugin_types_option_json_t *ptr);
 
 void ringback_plugin_types_failure_free(ringback_plugin_types_failure_t *ptr);
 
@@ -304,19 +500,43 @@ void script_tuple2_string_string_free(script_tuple2_string_string_t *ptr);
 
 void script_list_tuple2_string_string_free(script_list_tuple2_string_string_t *ptr);
 
-void script_option_string_free(script_option_string_t *ptr);
-
 void script_list_u8_free(script_list_u8_t *ptr);
 
 void ringback_plugin_types_result_string_failure_free(ringback_plugin_types_result_string_failure_t *ptr);
 
 void ringback_plugin_types_result_json_failure_free(ringback_plugin_types_result_json_failure_t *ptr);
 
+void ringback_plugin_secrets_failure_free(ringback_plugin_secrets_failure_t *ptr);
+
+void ringback_plugin_secrets_part_free(ringback_plugin_secrets_part_t *ptr);
+
+void ringback_plugin_secrets_encoded_free(ringback_plugin_secrets_encoded_t *ptr);
+
+void ringback_plugin_secrets_list_part_free(ringback_plugin_secrets_list_part_t *ptr);
+
+void ringback_plugin_secrets_result_bool_failure_free(ringback_plugin_secrets_result_bool_failure_t *ptr);
+
+void script_tuple2_string_list_u8_free(script_tuple2_string_list_u8_t *ptr);
+
+void script_result_tuple2_string_list_u8_string_free(script_result_tuple2_string_list_u8_string_t *ptr);
+
+void script_result_list_u8_string_free(script_result_list_u8_string_t *ptr);
+
+void exports_ringback_plugin_verifier_failure_free(exports_ringback_plugin_verifier_failure_t *ptr);
+
+void exports_ringback_plugin_verifier_json_free(exports_ringback_plugin_verifier_json_t *ptr);
+
+void exports_ringback_plugin_verifier_option_json_free(exports_ringback_plugin_verifier_option_json_t *ptr);
+
+void exports_ringback_plugin_verifier_proof_free(exports_ringback_plugin_verifier_proof_t *ptr);
+
+void exports_ringback_plugin_verifier_verdict_free(exports_ringback_plugin_verifier_verdict_t *ptr);
+
+void exports_ringback_plugin_verifier_result_verdict_failure_free(exports_ringback_plugin_verifier_result_verdict_failure_t *ptr);
+
 void exports_ringback_plugin_parser_failure_free(exports_ringback_plugin_parser_failure_t *ptr);
 
 void exports_ringback_plugin_parser_json_free(exports_ringback_plugin_parser_json_t *ptr);
-
-void exports_ringback_plugin_parser_result_void_failure_free(exports_ringback_plugin_parser_result_void_failure_t *ptr);
 
 void exports_ringback_plugin_parser_result_json_failure_free(exports_ringback_plugin_parser_result_json_failure_t *ptr);
 
@@ -324,17 +544,15 @@ void exports_ringback_plugin_condition_failure_free(exports_ringback_plugin_cond
 
 void exports_ringback_plugin_condition_json_free(exports_ringback_plugin_condition_json_t *ptr);
 
-void exports_ringback_plugin_condition_result_void_failure_free(exports_ringback_plugin_condition_result_void_failure_t *ptr);
+void exports_ringback_plugin_condition_decision_free(exports_ringback_plugin_condition_decision_t *ptr);
 
 void exports_ringback_plugin_condition_option_own_execution_free(exports_ringback_plugin_condition_option_own_execution_t *ptr);
 
-void exports_ringback_plugin_condition_result_bool_failure_free(exports_ringback_plugin_condition_result_bool_failure_t *ptr);
+void exports_ringback_plugin_condition_result_decision_failure_free(exports_ringback_plugin_condition_result_decision_failure_t *ptr);
 
 void exports_ringback_plugin_step_failure_free(exports_ringback_plugin_step_failure_t *ptr);
 
 void exports_ringback_plugin_step_json_free(exports_ringback_plugin_step_json_t *ptr);
-
-void exports_ringback_plugin_step_result_void_failure_free(exports_ringback_plugin_step_result_void_failure_t *ptr);
 
 void exports_ringback_plugin_step_result_json_failure_free(exports_ringback_plugin_step_result_json_failure_t *ptr);
 
@@ -344,11 +562,19 @@ void exports_ringback_plugin_responder_json_free(exports_ringback_plugin_respond
 
 void exports_ringback_plugin_responder_reply_free(exports_ringback_plugin_responder_reply_t *ptr);
 
-void exports_ringback_plugin_responder_result_void_failure_free(exports_ringback_plugin_responder_result_void_failure_t *ptr);
-
 void exports_ringback_plugin_responder_option_own_execution_free(exports_ringback_plugin_responder_option_own_execution_t *ptr);
 
 void exports_ringback_plugin_responder_result_reply_failure_free(exports_ringback_plugin_responder_result_reply_failure_t *ptr);
+
+void exports_ringback_plugin_configurable_failure_free(exports_ringback_plugin_configurable_failure_t *ptr);
+
+void exports_ringback_plugin_configurable_json_free(exports_ringback_plugin_configurable_json_t *ptr);
+
+void exports_ringback_plugin_configurable_option_json_free(exports_ringback_plugin_configurable_option_json_t *ptr);
+
+void exports_ringback_plugin_configurable_result_void_failure_free(exports_ringback_plugin_configurable_result_void_failure_t *ptr);
+
+void exports_ringback_plugin_vectors_json_free(exports_ringback_plugin_vectors_json_t *ptr);
 
 // Sets the string `ret` to reference the input string `s` without copying it
 void script_string_set(script_string_t *ret, const char*s);

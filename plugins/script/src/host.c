@@ -1,14 +1,12 @@
 // What the C library would ask of WASI, which the engine does not have: the time is the call's, and there is nothing else.
-#include "script.h"
+#include "engine.h"
 #include <stdint.h>
 #include <sys/time.h>
 #include <time.h>
 
-// Nobody can be asked while the engine is built.
-bool is_building = false;
-
 static uint64_t now(void) {
-    return is_building ? 0 : ringback_plugin_call_now();
+    has_asked_early |= is_reading;
+    return is_building || is_reading ? 0 : ringback_plugin_call_now();
 }
 
 int gettimeofday(struct timeval *restrict value, void *restrict zone) {

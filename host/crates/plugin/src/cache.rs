@@ -3,20 +3,22 @@
 //! Compiled code is run without a further check, so a file is used only when its MAC is right: HMAC-SHA256 under a key
 //! outside the store, over the digest, the engine's hash and the code.
 
-use super::engine;
+use super::{engine, image};
 use aws_lc_rs::{constant_time, hmac};
 use ringback_records::file::{sync_directory, write_durably};
 use ringback_records::name::{random_key, sha256_hex};
+use ringback_records::plugin::{Language, VersionRecord, file_name};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 const MAC_BYTES: usize = 32;
 
 pub(super) struct Cache {
-    components: PathBuf,
+    /// Components, and the sources of plugins in JavaScript.
+    files: PathBuf,
     artifacts: PathBuf,
     key: hmac::Key,
     engine_hash: u64,
@@ -24,17 +26,19 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn open(data: &Path, engine: &Engine) -> io::Result<Self> {
-        let (components, artifacts) = (data.join("plugins"), data.join("cache"));
-        for directory in [&components, &artifacts] {
+        let (files, artifacts) = (data.join("plugins"), data.join("cache"));
+        for directory in [&files, &artifacts] {
             std::fs::create_dir_all(directory)?;
         }
         sync_directory(data)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         engine::wasmtime_version().hash(&mut hasher);
+        // Code that was made of a source is of this engine as well.
+        image::BUILT.hash(&mut hasher);
         let key = read_or_make_key(&data.join("artifact.key"))?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        let cache = Self { components, artifacts, key, engine_hash: hasher.finish() };
+        let cache = Self { files, artifacts, key, engine_hash: hasher.finish() };
         if let Err(error) = cache.forget_other_engines() {
             tracing::warn!(%error, "compiled code of earlier engines could not be removed");
         }
@@ -54,26 +58,23 @@ impl Cache {
         Ok(())
     }
 
-    pub(super) fn component_path(&self, digest: &str) -> PathBuf {
-        self.components.join(format!("{digest}.wasm"))
+    /// Keeps a component durably, or a source, under its digest.
+    pub(super) fn keep(&self, digest: &str, language: Option<Language>, bytes: &[u8]) -> io::Result<()> {
+        write_durably(&self.files.join(file_name(digest, language)), bytes)
     }
 
-    /// Keeps a component durably, under its digest.
-    pub(super) fn keep_component(&self, digest: &str, component: &[u8]) -> io::Result<()> {
-        write_durably(&self.component_path(digest), component)
-    }
-
-    pub(super) fn component(&self, digest: &str) -> io::Result<Vec<u8>> {
-        let bytes = std::fs::read(self.component_path(digest))?;
-        if sha256_hex(&bytes) != digest {
-            return Err(io::Error::other(format!("the file of plugin {digest} was changed")));
+    /// The file of a version.
+    pub(super) fn read(&self, version: &VersionRecord) -> io::Result<Vec<u8>> {
+        let bytes = std::fs::read(self.files.join(version.file_name()))?;
+        if sha256_hex(&bytes) != version.digest {
+            return Err(io::Error::other(format!("the file of plugin {} was changed", version.digest)));
         }
         Ok(bytes)
     }
 
-    /// Removes a component and its compiled code.
-    pub(super) fn forget(&self, digest: &str) -> io::Result<()> {
-        for path in [self.component_path(digest), self.artifact_path(digest)] {
+    /// Removes the file of a version, and its compiled code.
+    pub(super) fn forget(&self, version: &VersionRecord) -> io::Result<()> {
+        for path in [self.files.join(version.file_name()), self.artifact_path(&version.digest)] {
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -89,13 +90,22 @@ impl Cache {
 
     /// The compiled code of a plugin, when it is here, whole and of this engine.
     pub(super) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        self.loaded(digest, |artifact| deserialize(engine, artifact))
+    }
+
+    /// The same of a core module.
+    pub(super) fn load_module(&self, engine: &Engine, digest: &str) -> Option<Module> {
+        self.loaded(digest, |artifact| deserialize_module(engine, artifact))
+    }
+
+    fn loaded<T>(&self, digest: &str, load: impl FnOnce(&[u8]) -> wasmtime::Result<T>) -> Option<T> {
         let bytes = std::fs::read(self.artifact_path(digest)).ok()?;
         let (mac, artifact) = bytes.split_at_checked(MAC_BYTES)?;
         if constant_time::verify_slices_are_equal(self.mac(digest, artifact).as_ref(), mac).is_err() {
             tracing::warn!(plugin.digest = digest, "compiled code in the cache was changed; compiling it again");
             return None;
         }
-        deserialize(engine, artifact)
+        load(artifact)
             .inspect_err(|error| tracing::warn!(plugin.digest = digest, %error, "compiled code did not load"))
             .ok()
     }
@@ -120,6 +130,13 @@ pub(super) fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<
     unsafe { Component::deserialize(engine, artifact) }
 }
 
+/// The same of a core module, which [`Engine::precompile_module`] wrote.
+#[expect(unsafe_code, reason = "the bytes are our compiler's: straight from the child, or authenticated by the cache")]
+pub(super) fn deserialize_module(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Module> {
+    // SAFETY: callers pass only what `Engine::precompile_module` wrote; a component is told from a module.
+    unsafe { Module::deserialize(engine, artifact) }
+}
+
 fn read_or_make_key(path: &Path) -> io::Result<Vec<u8>> {
     match std::fs::read(path) {
         Ok(key) if key.len() == MAC_BYTES => Ok(key),
@@ -135,9 +152,10 @@ fn read_or_make_key(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Cache;
+    use super::{Cache, Language, VersionRecord, file_name};
     use crate::engine;
     use ringback_records::name::sha256_hex;
+    use ringback_records::time::Timestamp;
 
     #[test]
     fn changed_code_is_not_run() {
@@ -184,9 +202,23 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let engine = engine::compiling().unwrap();
         let cache = Cache::open(data.path(), &engine).unwrap();
-        cache.keep_component(&sha256_hex(b"one"), b"one").unwrap();
-        assert_eq!(cache.component(&sha256_hex(b"one")).unwrap(), b"one");
-        std::fs::write(cache.component_path(&sha256_hex(b"one")), b"two").unwrap();
-        assert!(cache.component(&sha256_hex(b"one")).is_err());
+        let digest = sha256_hex(b"one");
+        let version = |language| VersionRecord {
+            version: 1,
+            digest: digest.clone(),
+            language,
+            roles: Vec::new(),
+            imports: Vec::new(),
+            vectors: 0,
+            size_bytes: 3,
+            large: false,
+            uploaded_at: Timestamp::now(),
+        };
+        for language in [None, Some(Language::Js)] {
+            cache.keep(&digest, language, b"one").unwrap();
+            assert_eq!(cache.read(&version(language)).unwrap(), b"one");
+            std::fs::write(cache.files.join(file_name(&digest, language)), b"two").unwrap();
+            assert!(cache.read(&version(language)).is_err());
+        }
     }
 }

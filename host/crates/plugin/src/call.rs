@@ -88,6 +88,11 @@ pub(super) struct Caller {
     pub(super) body_bytes_max: usize,
 }
 
+/// What the engine says of an answer that it does not take over.
+const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls has been exhausted";
+/// The function by which sources of plugins are read.
+const READ: &str = "read-plugin";
+
 /// What a plugin is asked, and the place of its answer.
 #[derive(Clone, Copy)]
 pub(super) enum Question {
@@ -99,6 +104,8 @@ pub(super) enum Question {
     Respond,
     Schema(Role),
     Cases,
+    /// Of what runs scripts: reads the source of a plugin.
+    Read,
 }
 
 /// What a plugin answered, as it came.
@@ -109,6 +116,8 @@ pub(super) enum Answer {
     Decision(Decision),
     Reply(Reply),
     Schema(Option<String>),
+    /// The roles and the memory of what was read, or what is wrong with it.
+    Read(Result<(String, Vec<u8>), String>),
 }
 
 impl Question {
@@ -121,7 +130,7 @@ impl Question {
             Self::Evaluate => Some(Role::Condition),
             Self::Run => Some(Role::Step),
             Self::Respond => Some(Role::Responder),
-            Self::Schema(_) | Self::Cases => None,
+            Self::Schema(_) | Self::Cases | Self::Read => None,
         }
     }
 }
@@ -175,10 +184,18 @@ impl Caller {
         let memory_bytes = if linked.large { limits.large_memory_bytes } else { limits.memory_bytes };
         let state =
             CallState::new(services, subject, plugin.clone(), memory_bytes, limits.log_lines, linked.wants_wasi);
-        let cpu = question.role().map_or(limits.work_cpu, |role| limits.cpu(role));
+        let cpu = match question {
+            Question::Read => limits::READ_CPU,
+            _ => question.role().map_or(limits.work_cpu, |role| limits.cpu(role)),
+        };
         let turns = Turns::new(cpu * limits::WALL_FACTOR);
-        let store = self.store(state, limits, cpu, Arc::clone(&turns));
+        let mut store = self.store(state, limits, cpu, Arc::clone(&turns));
+        if matches!(question, Question::Read) {
+            // It answers all of its memory.
+            store.set_hostcall_fuel(2 * memory_bytes);
+        }
         let running = self.ticker.guard();
+        let is_parser = matches!(question, Question::Parse);
         let call = enter_in_time(running, store, Arc::clone(linked), question, config.to_owned(), Arc::clone(&turns));
         let slow = linked.is_slow();
         let called = self.slow_lane.run(&subject.workspace, call, &turns, slow).await;
@@ -199,6 +216,12 @@ impl Caller {
             match asked {
                 Some(Ok(Ok(answer))) => Ok(answer),
                 Some(Ok(Err(failure))) => Err(guest_failure(plugin, failure, &mut usage.log)),
+                // How large the data is, its sender said.
+                Some(Err(error)) if is_parser && error.root_cause().to_string().contains(TOO_MUCH_DATA) => {
+                    let message = format!("the data has more than {} bytes", limits.result_bytes);
+                    let (plugin, code) = (plugin.clone(), "not-taken".to_owned());
+                    Err(CallError::Guest { plugin, code, message, retryable: false, pointer: None })
+                }
                 Some(Err(error)) => Err(self.classify(plugin, memory_bytes, cpu, &error).saying(last_words)),
                 None if turns.wants_to_run() => Err(CallError::Crowded { plugin: plugin.clone() }),
                 None => {
@@ -286,6 +309,12 @@ async fn enter(
         Question::Check(role) => guest.check(*role, config).await?.map(|()| Answer::Checked),
         Question::Schema(role) => guest.schema(*role).await?.map(Answer::Schema),
         Question::Cases => guest.cases().await?.map(Answer::Json),
+        Question::Read => {
+            type Read = (Result<(String, Vec<u8>), String>,);
+            let Guest { store, instance, .. } = guest;
+            let read = instance.get_typed_func::<(&str,), Read>(&mut *store, READ)?;
+            Ok(Answer::Read(read.call_async(&mut *store, (config,)).await?.0))
+        }
     })
 }
 

@@ -23,14 +23,29 @@ pub(super) struct Compiled {
     pub(super) artifact: Bytes,
 }
 
+/// What a child is given to compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// What somebody uploaded, or the server made of that.
+    Plugin { large: bool },
+    /// The core module that comes with the server.
+    Engine,
+}
+
+impl Job {
+    fn limits(self, limits: &CallLimits) -> UploadLimits {
+        UploadLimits::of(self == Self::Plugin { large: true }, limits)
+    }
+}
+
 /// Scans and compiles a file in a child process, which gives way to others as the thread does that this runs on.
 pub(super) async fn compile(
     program: PathBuf,
     bytes: Bytes,
-    large: bool,
+    job: Job,
     limits: CallLimits,
 ) -> Result<Compiled, UploadError> {
-    let limits = &UploadLimits::of(large, &limits);
+    let limits = &job.limits(&limits);
     let host = |what: &str, error: std::io::Error| UploadError::Host(format!("{what}: {error}"));
     let mut command = Command::new(program);
     command.arg("compile-plugin").env_clear();
@@ -38,8 +53,10 @@ pub(super) async fn compile(
     command.env("MIMALLOC_ARENA_RESERVE", "32MiB");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.args(["--memory-bytes", &limits.memory_bytes_max.to_string()]);
-    if large {
-        command.arg("--large");
+    match job {
+        Job::Plugin { large: false } => {}
+        Job::Plugin { large: true } => drop(command.arg("--large")),
+        Job::Engine => drop(command.arg("--engine")),
     }
     let mut child = command.kill_on_drop(true).spawn().map_err(|error| host("the compiler did not start", error))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -134,10 +151,10 @@ fn died(status: std::process::ExitStatus, complaint: &[u8], limits: &UploadLimit
 }
 
 /// The child's side: reads a file from standard input, answers on standard output.
-pub fn child_main(large: bool, memory_bytes: usize) -> ExitCode {
+pub fn child_main(job: Job, memory_bytes: usize) -> ExitCode {
     let calls = CallLimits { memory_bytes, large_memory_bytes: memory_bytes, ..CallLimits::default() };
-    let limits = UploadLimits::of(large, &calls);
-    let answer = match confine(&limits).and_then(|()| work(&limits)) {
+    let limits = job.limits(&calls);
+    let answer = match confine(&limits).and_then(|()| work(job, &limits)) {
         Ok(Compiled { component, artifact }) => {
             let length = (component.len() as u64).to_be_bytes();
             [b"C".as_slice(), &length, &component, &artifact].concat()
@@ -166,7 +183,7 @@ fn confine(limits: &UploadLimits) -> Result<(), UploadError> {
     limit(Resource::Fsize, 0)
 }
 
-fn work(limits: &UploadLimits) -> Result<Compiled, UploadError> {
+fn work(job: Job, limits: &UploadLimits) -> Result<Compiled, UploadError> {
     let mut bytes = Vec::new();
     let max = limits.bytes_max as u64;
     std::io::stdin()
@@ -177,6 +194,11 @@ fn work(limits: &UploadLimits) -> Result<Compiled, UploadError> {
     if bytes.len() > limits.bytes_max {
         return Err(UploadError::TooLarge { found: bytes.len(), max: limits.bytes_max, needs_large: false });
     }
+    let engine = engine::compiling().map_err(|error| UploadError::Host(format!("{error:#}")))?;
+    if job == Job::Engine {
+        let artifact = engine.precompile_module(&bytes).map_err(|error| UploadError::Compile(with_causes(&error)))?;
+        return Ok(Compiled { component: Bytes::new(), artifact: artifact.into() });
+    }
     let component = match scan(&bytes, limits)? {
         Form::Component => bytes,
         Form::Module => {
@@ -185,7 +207,6 @@ fn work(limits: &UploadLimits) -> Result<Compiled, UploadError> {
             component
         }
     };
-    let engine = engine::compiling().map_err(|error| UploadError::Host(format!("{error:#}")))?;
     let artifact =
         engine.precompile_component(&component).map_err(|error| UploadError::Compile(with_causes(&error)))?;
     Ok(Compiled { component: component.into(), artifact: artifact.into() })

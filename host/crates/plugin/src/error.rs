@@ -17,6 +17,14 @@ pub enum UploadError {
         large = if *needs_large { NEEDS_LARGE } else { "" }
     )]
     TooLarge { found: usize, max: usize, needs_large: bool },
+    #[error(
+        "the file has {found} bytes, more than the {max} that one in JavaScript may have; leave out what it does not use: \
+         `npx esbuild plugin.js --bundle --minify --format=esm --outfile=small.js`"
+    )]
+    LongScript { found: usize, max: usize },
+    /// In words for its author.
+    #[error("{0}")]
+    Script(String),
     #[error("the file is not WebAssembly: {0}")]
     NotWasm(String),
     #[error("the file is a compiled artifact of a WebAssembly engine; upload the `.wasm` it was made from")]

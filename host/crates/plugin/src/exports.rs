@@ -80,6 +80,19 @@ impl Exports {
         })
     }
 
+    /// The same without the roles that are none of these.
+    pub(super) fn only(self, roles: &[Role]) -> Self {
+        let Self { verifier, parser, condition, step, responder, .. } = self;
+        Self {
+            verifier: verifier.filter(|_| roles.contains(&Role::Verifier)),
+            parser: parser.filter(|_| roles.contains(&Role::Parser)),
+            condition: condition.filter(|_| roles.contains(&Role::Condition)),
+            step: step.filter(|_| roles.contains(&Role::Step)),
+            responder: responder.filter(|_| roles.contains(&Role::Responder)),
+            ..self
+        }
+    }
+
     pub(super) fn has(&self, role: Role) -> bool {
         match role {
             Role::Verifier => self.verifier.is_some(),

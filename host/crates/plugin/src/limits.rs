@@ -38,6 +38,10 @@ pub(super) const STATE_KEY_BYTES_MAX: usize = 256;
 pub(super) const STATE_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Most keys of a plugin's state.
 pub(super) const STATE_KEYS_MAX: usize = 10_000;
+/// Largest source of a plugin in JavaScript, in bytes.
+pub(super) const SCRIPT_BYTES_MAX: usize = 1 << 20;
+/// CPU time in which one is read: a megabyte takes a quarter of that.
+pub(super) const READ_CPU: Duration = Duration::from_secs(2);
 /// Longest code of a guest's failure, in bytes.
 pub(super) const FAILURE_CODE_BYTES_MAX: usize = 64;
 /// Longest pointer into a configuration, in bytes.

@@ -4,13 +4,15 @@ use super::call::Linked;
 use super::compile::with_causes;
 use super::error::UploadError;
 use super::exports::Exports;
+use super::host::CallState;
 use super::interface::{check_import, other_version};
 use super::sandbox::Inner;
+use ringback_records::plugin::Role;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
 
 /// The interfaces by which a call leaves something behind. Of WASI nothing is granted.
 const EFFECTS: [&str; 2] = ["ringback:plugin/state@", "ringback:plugin/http@"];
@@ -21,14 +23,36 @@ pub(super) fn link(
     digest: String,
     large: bool,
 ) -> Result<Arc<Linked>, UploadError> {
+    for import in import_names(&inner.caller.engine, component) {
+        check_import(&import)?;
+    }
+    link_by(inner, &inner.linker, component, digest, large, &Role::ALL)
+}
+
+/// A component of the server's own making, of whose roles it has only these.
+pub(super) fn link_ours(
+    inner: &Inner,
+    linker: &Linker<CallState>,
+    component: &Component,
+    digest: String,
+    roles: Option<&[Role]>,
+) -> Result<Arc<Linked>, UploadError> {
+    link_by(inner, linker, component, digest, false, roles.unwrap_or(&Role::ALL))
+}
+
+fn link_by(
+    inner: &Inner,
+    linker: &Linker<CallState>,
+    component: &Component,
+    digest: String,
+    large: bool,
+    of: &[Role],
+) -> Result<Arc<Linked>, UploadError> {
     let engine = &inner.caller.engine;
     let imports = import_names(engine, component);
-    for import in &imports {
-        check_import(import)?;
-    }
-    let pre = inner.linker.instantiate_pre(component).map_err(|error| UploadError::ImportType(with_causes(&error)))?;
+    let pre = linker.instantiate_pre(component).map_err(|error| UploadError::ImportType(with_causes(&error)))?;
     let exported: Vec<String> = component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let exports = Exports::of(&pre, &exported)?;
+    let exports = Exports::of(&pre, &exported)?.only(of);
     if exports.roles().is_empty() {
         if let Some(other) = exported.iter().find_map(|name| other_version(name)) {
             return Err(other);

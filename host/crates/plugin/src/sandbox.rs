@@ -2,23 +2,25 @@
 
 use super::cache::{Cache, deserialize};
 use super::call::Caller;
-use super::compile::{Compiled, compile, with_causes};
+use super::compile::{Compiled, Job, compile, with_causes};
 use super::engine::{self, Calls, Ticker};
 use super::error::UploadError;
 use super::host::{self, CallState, Services, State};
+use super::image::Scripts;
 use super::limits::Limits;
 use super::link::link;
 use super::share::SlowLane;
 use super::version::Version;
 use bytes::Bytes;
 use ringback_outbound::plugin::Outbound;
-use ringback_records::name::{Name, sha256_hex};
+use ringback_records::name::Name;
 use ringback_records::plugin::VersionRecord;
 use ringback_rules::vault::Vault;
 use ringback_share::{Full, Places};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 use wasmtime::component::Linker;
 
 /// Most uploads of one workspace that wait for the compiler.
@@ -58,6 +60,8 @@ pub(super) struct Inner {
     compiling: Arc<Places>,
     /// The places of calls.
     pub(super) places: Arc<Places>,
+    /// What runs scripts, once somebody has one.
+    pub(super) scripts: OnceCell<Scripts>,
 }
 
 impl Sandbox {
@@ -93,6 +97,7 @@ impl Sandbox {
             linker,
             cache,
             settings,
+            scripts: OnceCell::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -103,14 +108,17 @@ impl Sandbox {
     ///
     /// Its file is gone or was changed, or this engine does not take it.
     pub async fn load(&self, workspace: &Name, plugin: &Name, version: &VersionRecord) -> Result<Version, String> {
+        if version.language.is_some() {
+            return self.load_script(workspace, plugin, version).await;
+        }
         let (digest, large) = (version.digest.clone(), version.large);
         if let Some(version) = self.cached(plugin, digest.clone(), large).await? {
             return Ok(version);
         }
         tracing::info!(plugin.name = %plugin, version = version.version, "compiling a plugin for this engine");
-        let file = version.digest.clone();
-        let component = self.aside(move |inner| inner.cache.component(&file).map_err(|error| error.to_string()));
-        let compiled = self.compile(workspace, component.await.flatten()?.into(), large).await;
+        let file = version.clone();
+        let component = self.aside(move |inner| inner.cache.read(&file).map_err(|error| error.to_string()));
+        let compiled = self.compile(workspace, component.await.flatten()?.into(), Job::Plugin { large }).await;
         self.take_compiled(plugin, digest, compiled.map_err(|error| error.to_string())?, large).await
     }
 
@@ -142,26 +150,10 @@ impl Sandbox {
         Ok(Version::new(self, plugin, linked))
     }
 
-    /// Makes a plugin ready that comes with the server.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be compiled, or this engine does not take it.
-    pub async fn load_own(&self, plugin: &Name, file: &'static [u8]) -> Result<Version, String> {
-        let digest = sha256_hex(file);
-        if let Some(version) = self.cached(plugin, digest.clone(), false).await? {
-            return Ok(version);
-        }
-        tracing::info!(plugin.name = %plugin, "compiling a plugin of the server for this engine");
-        let compiled =
-            self.compile(plugin, Bytes::from_static(file), false).await.map_err(|error| error.to_string())?;
-        self.take_compiled(plugin, digest, compiled, false).await
-    }
-
     /// Removes the files of a version that is called no more, and that no other plugin was made of.
     pub async fn forget(&self, version: &VersionRecord) {
-        let digest = version.digest.clone();
-        let forgotten = self.aside(move |inner| inner.cache.forget(&digest).map_err(|error| error.to_string()));
+        let of = version.clone();
+        let forgotten = self.aside(move |inner| inner.cache.forget(&of).map_err(|error| error.to_string()));
         if let Err(error) = forgotten.await.flatten() {
             tracing::warn!(plugin.digest = version.digest, error, "a removed plugin's file could not be removed");
         }
@@ -181,10 +173,10 @@ impl Sandbox {
     }
 
     /// The compiler starts where long calls run, and gives way as they do.
-    pub(super) async fn compile(&self, workspace: &Name, bytes: Bytes, large: bool) -> Result<Compiled, UploadError> {
+    pub(super) async fn compile(&self, workspace: &Name, bytes: Bytes, job: Job) -> Result<Compiled, UploadError> {
         let Inner { compiling, settings, caller, .. } = &*self.inner;
         let _turn = compiling.take(workspace).await.map_err(|Full| UploadError::Busy(UPLOADS_WAITING_MAX))?;
-        let compile = compile(settings.compiler.clone(), bytes, large, settings.limits.call);
+        let compile = compile(settings.compiler.clone(), bytes, job, settings.limits.call);
         caller.slow_lane.spawn(compile).await.map_err(UploadError::Host)?
     }
 

@@ -35,9 +35,10 @@ pub(super) fn check_magic(bytes: &[u8]) -> Result<(), UploadError> {
         _ if starts_with_text(bytes, "(module") || starts_with_text(bytes, "(component") => {
             not_wasm("it is WebAssembly text; make it binary with `wasm-tools parse`")
         }
-        _ if bytes.iter().take(512).all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => {
-            not_wasm("it is text; upload the compiled `.wasm` file")
-        }
+        _ if bytes.iter().take(512).all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => not_wasm(
+            "it is text; upload the compiled `.wasm` file. JavaScript is taken as it is, by `ringback plugin push NAME \
+                 FILE.js`, or over the API with the content type text/javascript",
+        ),
         _ => not_wasm("it does not begin with the four bytes of a WebAssembly file"),
     }
 }

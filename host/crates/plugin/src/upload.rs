@@ -2,7 +2,7 @@
 
 use super::cache::deserialize;
 use super::call::{Linked, Schemas};
-use super::compile::{Compiled, with_causes};
+use super::compile::{Compiled, Job, with_causes};
 use super::error::UploadError;
 use super::limits::{LARGE, NORMAL};
 use super::link::{import_names, link};
@@ -11,7 +11,7 @@ use super::vectors;
 use super::version::{NoSchema, Version, ask_schemas};
 use bytes::Bytes;
 use ringback_records::name::{Name, NameError, sha256_hex};
-use ringback_records::plugin::VersionRecord;
+use ringback_records::plugin::{Language, VersionRecord};
 use ringback_records::time::Timestamp;
 use std::sync::Arc;
 
@@ -22,7 +22,10 @@ pub struct Upload {
     imports: Vec<String>,
     /// How many cases it passes that it brought along.
     vectors: u32,
-    compiled: Compiled,
+    language: Option<Language>,
+    /// What is kept: the component, or the source.
+    file: Bytes,
+    artifact: Bytes,
 }
 
 /// What a plugin is called while it has no name.
@@ -43,7 +46,7 @@ impl Sandbox {
             return Err(UploadError::TooLarge { found: bytes.len(), max: allowed, needs_large });
         }
         let large = bytes.len() > NORMAL.bytes_max;
-        let compiled = self.compile(workspace, bytes, large).await?;
+        let compiled = self.compile(workspace, bytes, Job::Plugin { large }).await?;
         let sandbox = self.clone();
         let take = move |inner: &Inner| {
             let engine = &inner.caller.engine;
@@ -51,7 +54,9 @@ impl Sandbox {
             let component = deserialize(engine, &compiled.artifact)
                 .map_err(|error| UploadError::TooComplex(with_causes(&error)))?;
             let linked = link(inner, &component, sha256_hex(&compiled.component), large)?;
-            Ok(Upload { sandbox, linked, imports: import_names(engine, &component), vectors: 0, compiled })
+            let Compiled { component: file, artifact } = compiled;
+            let imports = import_names(engine, &component);
+            Ok(Upload { sandbox, linked, imports, vectors: 0, language: None, file, artifact })
         };
         let mut upload = self.aside(take).await.map_err(UploadError::Host)??;
         upload.vectors = self.try_out(&upload.linked, workspace).await?;
@@ -59,7 +64,7 @@ impl Sandbox {
     }
 
     /// Asks a plugin what it says of itself, and whether that is so: how many cases it passes.
-    async fn try_out(&self, linked: &Arc<Linked>, workspace: &Name) -> Result<u32, UploadError> {
+    pub(super) async fn try_out(&self, linked: &Arc<Linked>, workspace: &Name) -> Result<u32, UploadError> {
         let unnamed: Name = UNNAMED.parse().map_err(|error: NameError| UploadError::Host(error.to_string()))?;
         let Inner { caller, places, .. } = &*self.inner;
         let _place = places.take(workspace).await.map_err(|_| UploadError::Crowded)?;
@@ -77,15 +82,27 @@ impl Sandbox {
 }
 
 impl Upload {
+    pub(super) fn of_script(
+        sandbox: &Sandbox,
+        linked: Arc<Linked>,
+        vectors: u32,
+        source: Bytes,
+        artifact: Bytes,
+    ) -> Self {
+        let language = Some(Language::Js);
+        Self { sandbox: sandbox.clone(), linked, imports: Vec::new(), vectors, language, file: source, artifact }
+    }
+
     /// The record of the version that it is under this number.
     pub fn record(&self, number: u32) -> VersionRecord {
         VersionRecord {
             version: number,
             digest: self.linked.digest.clone(),
+            language: self.language,
             roles: self.linked.exports.roles(),
             imports: self.imports.clone(),
             vectors: self.vectors,
-            size_bytes: self.compiled.component.len() as u64,
+            size_bytes: self.file.len() as u64,
             large: self.linked.large,
             uploaded_at: Timestamp::now(),
         }
@@ -113,12 +130,18 @@ impl Upload {
     ///
     /// The disk failed.
     pub async fn keep(self) -> Result<(), UploadError> {
-        let Self { sandbox, linked, compiled, .. } = self;
-        let keep = move |inner: &Inner| {
-            inner.cache.keep_component(&linked.digest, &compiled.component)?;
-            inner.cache.keep_artifact(&linked.digest, &compiled.artifact)
-        };
-        let kept = sandbox.aside(move |inner| keep(inner).map_err(|error: std::io::Error| error.to_string()));
-        kept.await.flatten().map_err(|error| UploadError::Host(format!("the file could not be kept: {error}")))
+        let (digest, language, file) = (self.linked.digest.clone(), self.language, self.file.clone());
+        let keep = move |inner: &Inner| inner.cache.keep(&digest, language, &file).map_err(|error| error.to_string());
+        let kept = self.sandbox.aside(keep).await.flatten();
+        kept.map_err(|error| UploadError::Host(format!("the file could not be kept: {error}")))?;
+        self.keep_compiled().await
+    }
+
+    /// Keeps what it was compiled to.
+    pub(super) async fn keep_compiled(self) -> Result<(), UploadError> {
+        let Self { sandbox, linked, artifact, .. } = self;
+        let keep = move |inner: &Inner| inner.cache.keep_artifact(&linked.digest, &artifact);
+        let kept = sandbox.aside(move |inner| keep(inner).map_err(|error| error.to_string())).await.flatten();
+        kept.map_err(|error| UploadError::Host(format!("the compiled code could not be kept: {error}")))
     }
 }

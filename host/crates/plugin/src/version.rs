@@ -51,19 +51,23 @@ pub(super) struct Ready {
     pub(super) plugin: Name,
     pub(super) linked: Arc<Linked>,
     circuit: Circuit,
+    /// The flow that it is for, where it is for one alone.
+    flow: Option<Name>,
 }
 
 impl Version {
     pub(super) fn new(sandbox: &Sandbox, plugin: &Name, linked: Arc<Linked>) -> Self {
         let (sandbox, plugin, circuit) = (sandbox.clone(), plugin.clone(), Circuit::default());
-        Self { ready: Arc::new(Ready { sandbox, plugin, linked, circuit }) }
+        Self { ready: Arc::new(Ready { sandbox, plugin, linked, circuit, flow: None }) }
     }
 
-    /// The same version for another use: what is wrong with one use of it does not concern the others.
+    /// The same version for one use by a flow: what is wrong with that does not concern the others.
     #[must_use]
-    pub fn apart(&self) -> Self {
+    pub fn apart(&self, flow: &Name) -> Self {
         let Ready { sandbox, plugin, linked, .. } = &*self.ready;
-        Self::new(sandbox, plugin, Arc::new(linked.apart()))
+        let (sandbox, plugin, linked) = (sandbox.clone(), plugin.clone(), Arc::new(linked.apart()));
+        let flow = Some(flow.clone());
+        Self { ready: Arc::new(Ready { sandbox, plugin, linked, circuit: Circuit::default(), flow }) }
     }
 
     /// What it can be asked to do.
@@ -215,7 +219,7 @@ impl Version {
         config: &str,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Answer, CallError> {
-        let Ready { sandbox, plugin, linked, circuit } = &*self.ready;
+        let Ready { sandbox, plugin, linked, circuit, .. } = &*self.ready;
         let role = question.role().ok_or_else(|| self.wrong_answer())?;
         if !linked.exports.has(role) {
             return Err(CallError::Missing { plugin: plugin.clone(), role });
@@ -282,7 +286,14 @@ impl Version {
 
     /// Who only tries something out changes nothing, and lets nobody rest.
     fn note(&self, error: &CallError, subject: &Subject) {
-        tracing::warn!(plugin.name = %self.ready.plugin, code = error.code(), %error, "a plugin call failed");
+        let Ready { plugin, flow, .. } = &*self.ready;
+        let (code, workspace) = (error.code(), &subject.workspace);
+        match flow {
+            Some(flow) => {
+                tracing::warn!(plugin.name = %plugin, flow.name = %flow, %workspace, code, %error, "a script failed")
+            }
+            None => tracing::warn!(plugin.name = %plugin, %workspace, code, %error, "a plugin call failed"),
+        }
         metrics::counter!("ringback_plugin_failures_total", "code" => error.code()).increment(1);
         if !subject.dry_run {
             self.ready.circuit.note(error, Instant::now());

@@ -41,6 +41,22 @@ impl fmt::Display for Role {
     }
 }
 
+/// What a version is written in that is kept as its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Language {
+    /// JavaScript.
+    Js,
+}
+
+impl Language {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Js => "js",
+        }
+    }
+}
+
 /// A plugin as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRecord {
@@ -60,8 +76,12 @@ fn is_none(count: &u32) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VersionRecord {
     pub version: u32,
-    /// SHA-256 of the component, in hexadecimal.
+    /// SHA-256 of the component, or of the source, in hexadecimal.
     pub digest: String,
+    /// What it is written in, where its source is what is kept; absent for a component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub language: Option<Language>,
     pub roles: Vec<Role>,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
@@ -73,4 +93,17 @@ pub struct VersionRecord {
     pub large: bool,
     #[schema(value_type = String, format = DateTime)]
     pub uploaded_at: Timestamp,
+}
+
+impl VersionRecord {
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
+        file_name(&self.digest, self.language)
+    }
+}
+
+/// The name of a file that has this digest.
+pub fn file_name(digest: &str, language: Option<Language>) -> String {
+    let extension = language.map_or("wasm", Language::as_str);
+    format!("{digest}.{extension}")
 }

@@ -7,7 +7,7 @@ pub(crate) mod schema;
 pub use crate::place::{Mistake, Place, TextPlace};
 pub use crate::reply::{BodySpec, ReplySpec};
 pub use document::place_within;
-pub use parse::parse;
+pub use parse::{in_order, parse, scripts};
 pub use schema::SCHEMA;
 
 use crate::auth::Auth;

@@ -93,6 +93,8 @@ pub enum Pick {
     Query(JsonPath),
     /// A header as text: repeated ones joined by `, ` (A-NB-6).
     Header(http::HeaderName),
+    /// What a script makes of the callback, which is asked when the others are there.
+    Script(Box<PluginCall>),
 }
 
 /// Most memory of all that the `fields` of a trigger pick, in bytes.
@@ -112,6 +114,7 @@ pub fn pick_fields(fields: &[(String, Pick)], request: &Request, data: &Value) -
             Pick::Data(path) => path.pick(data, &mut room).map_err(too_large)?,
             Pick::Query(path) => path.pick(&query, &mut room).map_err(too_large)?,
             Pick::Header(name) => request.header(name.as_str()).map(Value::from),
+            Pick::Script(_) => None,
         };
         picks.extend(picked.map(|value| (alias.clone(), value)));
     }

@@ -34,6 +34,14 @@ impl PluginCall {
         Self { plugin, config: Config::Script(script) }
     }
 
+    /// What is asked, in sentences: `plugin field-match`, or `script`.
+    pub fn who(&self) -> String {
+        match self.script() {
+            Some(_) => self.plugin.to_string(),
+            None => format!("plugin {}", self.plugin),
+        }
+    }
+
     pub fn script(&self) -> Option<&Script> {
         match &self.config {
             Config::Script(script) => Some(script),

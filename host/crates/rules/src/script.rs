@@ -2,7 +2,7 @@
 
 use crate::expression::{Budget, Cel, EvaluationError, Problem, Scope};
 use crate::place::TextPlace;
-use ringback_records::name::sha256_hex;
+use ringback_records::name::{Name, sha256_hex};
 use serde_json::{Value, json};
 
 /// The name of the plugin that runs scripts, as traces have it.
@@ -19,21 +19,27 @@ pub struct Script {
     start: String,
     /// The names that it mentions, of those that can be there, and what an expression makes of them.
     names: Vec<(String, Cel)>,
+    /// The flow that it is part of.
+    flow: Name,
     digest: String,
 }
 
 impl Script {
     /// A script that stands somewhere in a flow file. `names` are those that an expression could name there.
-    pub(crate) fn new<'a>(source: &str, place: &TextPlace, names: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn new<'a>(flow: Name, source: &str, place: &TextPlace, names: impl Iterator<Item = &'a str>) -> Self {
         let names = names.filter(|name| mentions(source, name));
         let names = names.filter_map(|name| Some((name.to_owned(), Cel::compile(name).ok()?))).collect();
         let start = format!("{{\"source\":{},\"line\":{},\"scope\":", Value::from(source), place.line);
-        Self { digest: sha256_hex(start.as_bytes()), start, names }
+        Self { digest: sha256_hex(format!("{flow} {start}").as_bytes()), start, names, flow }
     }
 
-    /// What tells it from others: scripts that are the same, at the same line of a file, are one.
+    /// What tells it from others of its workspace: those of a flow that are the same, at the same line, are one.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    pub fn flow(&self) -> &Name {
+        &self.flow
     }
 
     /// The names that it sees.

@@ -12,6 +12,7 @@ use super::{StoreError, damaged_log, key};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringback_records::name::sha256_hex;
+use ringback_records::plugin::{Language, file_name};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead};
 
@@ -138,9 +139,10 @@ impl Chain {
     }
 }
 
-/// The name under which a backup has a component, by its digest.
-pub(super) fn component_name(digest: &str) -> String {
-    format!("plugins/{digest}.wasm")
+/// Whether a backup has a file of this digest under this name: a component, or the source of a plugin.
+pub(super) fn is_plugin(name: &str, digest: &str) -> bool {
+    let name = name.strip_prefix("plugins/");
+    [None, Some(Language::Js)].into_iter().any(|language| name == Some(&*file_name(digest, language)))
 }
 
 fn line(record: &Record<'_>) -> Line {
@@ -205,8 +207,8 @@ pub(super) async fn restore(
             Line::File { name, bytes } => {
                 let bytes = decode(&bytes)?;
                 // Nothing but what a backup makes: a name says no more than the bytes do.
-                if name != component_name(&sha256_hex(&bytes)) {
-                    return Err(wrong(&format!("has the file {name:?}, which is no component with this digest")));
+                if !is_plugin(&name, &sha256_hex(&bytes)) {
+                    return Err(wrong(&format!("has the file {name:?}, which is no plugin with this digest")));
                 }
                 file(BackupFile { name, bytes })?;
             }

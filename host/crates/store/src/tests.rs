@@ -682,6 +682,7 @@ async fn p4_a_backup_restores_nothing_but_what_a_backup_has() {
         "/tmp/outside",
         "plugins/../secret.key",
         "plugins/x.wasm",
+        "plugins/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad.so",
         "plugins/aa7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad.wasm",
         "",
     ] {
@@ -691,13 +692,13 @@ async fn p4_a_backup_restores_nothing_but_what_a_backup_has() {
             Ok(())
         };
         let error = store.restore(forged(&[file(name)]).as_slice(), put).await.unwrap_err();
-        assert!(error.to_string().contains("no component"), "{name}: {error}");
+        assert!(error.to_string().contains("no plugin with this digest"), "{name}: {error}");
         assert_eq!(written.get(), 0, "{name}");
     }
     let value = r#"{"value":{"key":"/w==","revision":0,"value":"x"}}"#.to_owned();
     assert!(store.restore(forged(&[value]).as_slice(), |_| Ok(())).await.is_err(), "a key of no kind");
-    let name = format!("plugins/{digest}.wasm");
-    store.restore(forged(&[file(&name)]).as_slice(), |_| Ok(())).await.unwrap();
+    let names = [format!("plugins/{digest}.wasm"), format!("plugins/{digest}.js")];
+    store.restore(forged(&names.map(|name| file(&name))).as_slice(), |_| Ok(())).await.unwrap();
 }
 
 /// A journal of any length is kept in blocks, so that a change writes little of it.

@@ -1,4 +1,4 @@
-//! The plugin that runs scripts: it comes with the server, and is compiled when the first script is deployed.
+//! Which version of what runs scripts a script is: one of its own, so that one that fails or takes long is in the way of no other.
 
 use ringback_plugin::{CallError, Sandbox, Version};
 use ringback_records::name::Name;
@@ -8,40 +8,38 @@ use ringback_rules::script::{self, Script};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Mutex;
-use tokio::sync::OnceCell;
 
-/// How it is built: plugins/script/build.sh.
-const ENGINE: &[u8] = include_bytes!("../../../../plugins/script/engine.wasm");
 /// Most scripts of which is known how their last calls went. When there are more, that is forgotten of all.
 const KNOWN_MAX: usize = 10_000;
 
 pub(super) struct Scripts {
     name: Name,
     sandbox: Sandbox,
-    engine: OnceCell<Version>,
-    /// For each script of a workspace a version of its own, so that one that fails or takes long is in the way of no other.
     known: Mutex<HashMap<(Name, String), Version>>,
 }
 
 impl Scripts {
     pub(super) fn new(name: Name, sandbox: Sandbox) -> Self {
-        Self { name, sandbox, engine: OnceCell::new(), known: Mutex::default() }
+        Self { name, sandbox, known: Mutex::default() }
     }
 
-    async fn engine(&self) -> Result<&Version, CallError> {
-        let engine = self.engine.get_or_try_init(|| self.sandbox.load_own(&self.name, ENGINE)).await;
+    async fn engine(&self) -> Result<Version, CallError> {
+        let engine = self.sandbox.script(&self.name).await;
         engine.map_err(|reason| CallError::NotLoaded { plugin: self.name.clone(), version: 1, reason })
     }
 
     /// What runs a script.
     pub(super) async fn version(&self, workspace: &Name, script: &Script) -> Result<Version, CallError> {
-        let engine = self.engine().await?;
         let key = (workspace.clone(), script.digest().to_owned());
+        if let Some(known) = lock(&self.known).get(&key) {
+            return Ok(known.clone());
+        }
+        let engine = self.engine().await?;
         let mut known = lock(&self.known);
-        if known.len() == KNOWN_MAX && !known.contains_key(&key) {
+        if known.len() == KNOWN_MAX {
             known.clear();
         }
-        Ok(known.entry(key).or_insert_with(|| engine.apart()).clone())
+        Ok(known.entry(key).or_insert_with(|| engine.apart(script.flow())).clone())
     }
 
     /// Whether a script can be run, as far as that is seen without running it; else its place and what is wrong.

@@ -37,7 +37,7 @@ async fn take_backup(State(app): State<Arc<App>>, _: Admin) -> Response {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
-/// The components, by their digests.
+/// The files of plugins, by their digests.
 fn files(app: &App) -> impl Iterator<Item = io::Result<BackupFile>> {
     let directory = app.config.data.join("plugins");
     let (entries, failed) = match std::fs::read_dir(directory) {
@@ -48,7 +48,7 @@ fn files(app: &App) -> impl Iterator<Item = io::Result<BackupFile>> {
         let read = || {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-            match path.extension().is_some_and(|extension| extension == "wasm") {
+            match path.extension().is_some_and(|extension| extension == "wasm" || extension == "js") {
                 true => Ok(Some(BackupFile { name: format!("plugins/{name}"), bytes: std::fs::read(path)? })),
                 false => Ok(None),
             }

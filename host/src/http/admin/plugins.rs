@@ -7,10 +7,10 @@ use crate::app::App;
 use crate::catalogue::removal::remove_plugin as remove_plugin_unless_needed;
 use crate::http::error::Problem;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use ringback_records::name::Name;
-use ringback_records::plugin::{PluginRecord, Role, VersionRecord};
+use ringback_records::plugin::{Language, PluginRecord, Role, VersionRecord};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -37,6 +37,10 @@ struct PluginView {
     active: u32,
     /// The roles of the active version.
     roles: Vec<Role>,
+    /// What the active version is written in, where its source is what is kept; absent for a component.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    language: Option<Language>,
     /// Oldest first.
     versions: Vec<VersionRecord>,
 }
@@ -73,6 +77,7 @@ fn view(record: PluginRecord) -> PluginView {
         name: record.name.to_string(),
         active: record.active,
         roles: active.map(|version| version.roles.clone()).unwrap_or_default(),
+        language: active.and_then(|version| version.language),
         versions: record.versions,
     }
 }
@@ -105,11 +110,18 @@ async fn show_schemas(
     Ok(answer(StatusCode::OK, app.plugins.schemas(&caller.workspace, &parse_name(&name)?).await?))
 }
 
-/// Uploads a component, or a core module that carries its component type, as the next version. A file that is refused
-/// leaves nothing behind; the file of an earlier version is that version.
+/// The content types of a source in JavaScript; everything else is a component.
+fn language(headers: &HeaderMap) -> Option<Language> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    ["text/javascript", "application/javascript"].contains(&&*kind).then_some(Language::Js)
+}
+
+/// Uploads a component, a core module that carries its component type, or with the content type `text/javascript` a source in
+/// JavaScript, as the next version. A file that is refused leaves nothing behind; the file of an earlier version is that version.
 #[utoipa::path(
     post, path = "/v1/plugins/{name}/versions", tag = "plugins", params(("name" = String, Path), UploadQuery),
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    request_body(content((Vec<u8> = "application/wasm"), (String = "text/javascript"))),
     responses((status = 200, body = UploadView), (status = 201, body = UploadView), (status = "4XX", body = Problem))
 )]
 async fn upload_plugin(
@@ -117,11 +129,12 @@ async fn upload_plugin(
     caller: Author,
     Path(name): Path<String>,
     Query(query): Query<UploadQuery>,
+    headers: HeaderMap,
     File(bytes): File,
 ) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
     let activate = query.activate.unwrap_or(true);
-    let (version, is_new) = app.plugins.upload(&caller.workspace, &name, bytes, activate).await?;
+    let (version, is_new) = app.plugins.upload(&caller.workspace, &name, bytes, language(&headers), activate).await?;
     let active = app.plugins.find(&caller.workspace, &name).is_some_and(|record| record.active == version.version);
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answer(status, UploadView { name: name.to_string(), active, version }))
@@ -130,11 +143,16 @@ async fn upload_plugin(
 /// Checks a file as an upload would, and keeps nothing.
 #[utoipa::path(
     post, path = "/v1/plugins/check", tag = "plugins",
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    request_body(content((Vec<u8> = "application/wasm"), (String = "text/javascript"))),
     responses((status = 200, body = VersionRecord), (status = "4XX", body = Problem))
 )]
-async fn check_plugin(State(app): State<Arc<App>>, caller: Author, File(bytes): File) -> Result<Response, Problem> {
-    Ok(answer(StatusCode::OK, app.plugins.check_file(&caller.workspace, bytes).await?))
+async fn check_plugin(
+    State(app): State<Arc<App>>,
+    caller: Author,
+    headers: HeaderMap,
+    File(bytes): File,
+) -> Result<Response, Problem> {
+    Ok(answer(StatusCode::OK, app.plugins.check_file(&caller.workspace, bytes, language(&headers)).await?))
 }
 
 /// Calls another version from now on: forward or back.

@@ -85,7 +85,7 @@ fn described(role: Role, answer: &Answer) -> Result<Value, String> {
             to_json!({ name: value })
         }
         Answer::Reply(reply) => to_json!({ "reply": described_reply(reply) }),
-        Answer::Checked | Answer::Schema(_) => return Err("it answers as another role".to_owned()),
+        Answer::Checked | Answer::Schema(_) | Answer::Read(_) => return Err("it answers as another role".to_owned()),
     })
 }
 

@@ -41,9 +41,7 @@ pub fn parse(source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
 
 /// Reads a flow whose steps are of these kinds.
 pub(crate) fn parse_with(kinds: &[(&'static str, Read)], source: &str, version: u32) -> Result<Parsed, Vec<Mistake>> {
-    let document = Node::read(source).map_err(|mistake| vec![mistake])?;
-    let mut parser = Parser { kinds: kinds.to_vec(), source: source.to_owned(), ..Parser::default() };
-    let flow = parser.flow(&document, version);
+    let (flow, parser) = read(kinds, source, version).map_err(|mistake| vec![mistake])?;
     let Parser { mut mistakes, plugins, secrets, secrets_sent, mut refused, notes, .. } = parser;
     match flow {
         Some(flow) if mistakes.is_empty() => {
@@ -58,7 +56,21 @@ pub(crate) fn parse_with(kinds: &[(&'static str, Read)], source: &str, version: 
     }
 }
 
-fn in_order(mistakes: &mut Vec<Mistake>) {
+/// The scripts of a flow that may have mistakes elsewhere.
+pub fn scripts(source: &str) -> Vec<PluginMention> {
+    let plugins = read(KINDS, source, 0).map(|(_, parser)| parser.plugins).unwrap_or_default();
+    plugins.into_iter().filter(|mention| mention.script.is_some()).collect()
+}
+
+fn read(kinds: &[(&'static str, Read)], source: &str, version: u32) -> Result<(Option<Flow>, Parser), Mistake> {
+    let document = Node::read(source)?;
+    let mut parser = Parser { kinds: kinds.to_vec(), source: source.to_owned(), ..Parser::default() };
+    let flow = parser.flow(&document, version);
+    Ok((flow, parser))
+}
+
+/// Sorts mistakes as their places follow each other in the file, each once.
+pub fn in_order(mistakes: &mut Vec<Mistake>) {
     mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
     mistakes.dedup();
 }
@@ -68,6 +80,8 @@ pub(crate) struct Parser {
     kinds: Vec<(&'static str, Read)>,
     /// The file, for the places in its texts.
     source: String,
+    /// The name of the flow.
+    flow: Option<Name>,
     pub(crate) mistakes: Vec<Mistake>,
     pub(crate) plugins: Vec<PluginMention>,
     pub(crate) secrets: Vec<String>,
@@ -118,6 +132,7 @@ impl Parser {
     fn flow(&mut self, document: &Node, version: u32) -> Option<Flow> {
         let members = self.object(document, "a flow", &keys("flow"))?;
         let name = self.required(&members, "flow").and_then(|node| self.name(node));
+        self.flow = name.clone();
         if let Some(description) = members.get("description") {
             self.text(description);
         }
@@ -167,6 +182,11 @@ impl Parser {
         if let Some(kind) = read(self, node) {
             self.steps.push(Step { path: node.at.path.clone(), number, kind });
         }
+    }
+
+    /// A step that comes before the one that is read, and is part of it.
+    pub(crate) fn step_before(&mut self, path: String, kind: Box<dyn crate::execution::step::Kind>) {
+        self.steps.push(Step { path, number: self.number.saturating_sub(1), kind });
     }
 
     /// The steps of a block.
@@ -357,7 +377,7 @@ impl Parser {
     }
 
     /// A plugin or a script, where there is one of them.
-    fn call(&mut self, node: &Node, role: Role) -> Option<Option<PluginCall>> {
+    pub(crate) fn call(&mut self, node: &Node, role: Role) -> Option<Option<PluginCall>> {
         if has(node, "plugin") {
             return Some(self.plugin_call(node, role));
         }

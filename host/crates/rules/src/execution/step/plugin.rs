@@ -10,9 +10,9 @@ use ringback_records::journal::EntryKind;
 use ringback_records::plugin::Role;
 
 #[derive(Debug)]
-struct Plugin {
-    call: PluginCall,
-    result: Option<String>,
+pub(super) struct Plugin {
+    pub(super) call: PluginCall,
+    pub(super) result: Option<String>,
 }
 
 pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {

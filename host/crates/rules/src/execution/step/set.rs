@@ -1,5 +1,6 @@
-//! `set`: names values.
+//! `set`: names values. One that a script makes is a step of its own, so that each is kept once it is there.
 
+use super::plugin::Plugin;
 use super::{At, Begin, Failure, Kind, Line, Next};
 use crate::execution::Execution;
 use crate::expression::Template;
@@ -7,7 +8,8 @@ use crate::flow::document::{self, Node};
 use crate::flow::parse::Parser;
 use crate::flow::schema::keys;
 use ringback_records::journal::EntryKind;
-use serde_json::Map;
+use ringback_records::plugin::Role;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 #[derive(Debug)]
@@ -20,16 +22,48 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
         parser.wrong(value, "an object of names and values");
         return None;
     };
+    let mut kinds: Vec<(String, Box<dyn Kind>)> = Vec::new();
     let mut values = Vec::new();
     for member in list {
-        if parser.result_name(&member.value, &member.name)
-            && let Some(template) = parser.template(&member.value)
-        {
-            values.push((member.name.clone(), template));
-            parser.result(Some(&member.name), None);
+        if !parser.result_name(&member.value, &member.name) {
+            continue;
         }
+        let place = || format!("{}.set.{}", node.at.path, member.name);
+        if is_script(&member.value) {
+            let call = parser.call(&member.value, Role::Step).flatten();
+            // What stands before it, it sees.
+            if !values.is_empty() {
+                kinds.push((place(), Box::new(Set(std::mem::take(&mut values)))));
+            }
+            let plugin = call.map(|call| Plugin { call, result: Some(member.name.clone()) });
+            kinds.extend(plugin.map(|plugin| (place(), Box::new(plugin) as Box<dyn Kind>)));
+        } else if let Some(template) = parser.template(&member.value) {
+            values.push((member.name.clone(), template));
+        } else {
+            continue;
+        }
+        parser.result(Some(&member.name), None);
     }
-    Some(Box::new(Set(values)))
+    let last = match kinds.pop() {
+        Some((_, last)) if values.is_empty() => last,
+        before => {
+            kinds.extend(before);
+            Box::new(Set(values))
+        }
+    };
+    for (place, kind) in kinds {
+        parser.step_before(place, kind);
+    }
+    Some(last)
+}
+
+/// Whether a value is made by a script, and no object.
+fn is_script(node: &Node) -> bool {
+    let document::Kind::Object(members) = &node.kind else { return false };
+    members
+        .iter()
+        .any(|member| member.name == "script" && matches!(member.value.kind, document::Kind::Scalar(Value::String(_))))
+        && members.iter().all(|member| ["script", "lang"].contains(&&*member.name))
 }
 
 impl Kind for Set {

@@ -37,7 +37,8 @@ impl Parser {
             config_at: node.at.clone(),
             script: Some(place),
         });
-        Some(PluginCall::of_script(plugin, Script::new(source, &place, self.names_here().into_iter())))
+        let flow = self.flow.clone()?;
+        Some(PluginCall::of_script(plugin, Script::new(flow, source, &place, self.names_here().into_iter())))
     }
 }
 

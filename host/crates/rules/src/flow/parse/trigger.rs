@@ -479,6 +479,12 @@ impl Parser {
             let path = JsonPath::compile(self.text(node)?);
             return path.map_err(|error| self.compile_error(node, &error)).ok().map(Pick::Data);
         };
+        if has(node, "script") {
+            let before = std::mem::replace(&mut self.stands, Stands::WithData);
+            let call = self.call(node, Role::Parser).flatten();
+            self.stands = before;
+            return call.map(|call| Pick::Script(Box::new(call)));
+        }
         let sources = keys("fromRequest");
         let members = self.object(node, "a pick", &sources)?;
         let (source, node) =

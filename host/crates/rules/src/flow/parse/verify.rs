@@ -1,6 +1,6 @@
 //! `verify`: how the callers of a trigger prove who they are.
 
-use super::{Members, Parser, has};
+use super::{Members, Parser};
 use crate::flow::document::{Kind, Node};
 use crate::flow::schema::keys;
 use crate::suggest::suggest;
@@ -31,8 +31,8 @@ impl Parser {
             let none = self.choice(node, "a way to verify without parameters", &["none"]);
             return (none.map(|_| Verify::None), true);
         }
-        if has(node, "plugin") {
-            return (self.plugin_call(node, Role::Verifier).map(Verify::Plugin), true);
+        if let Some(call) = self.call(node, Role::Verifier) {
+            return (call.map(Verify::Plugin), true);
         }
         let member = |name: &str| match &node.kind {
             Kind::Object(list) => list.iter().find(|member| member.name == name).map(|member| &member.value),
@@ -40,7 +40,7 @@ impl Parser {
         };
         let Some(scheme) = member("scheme") else {
             self.mistakes.push(node.mistake(format!(
-                "`verify` needs `scheme` (a provider of `ringback verify list`, {}) or `plugin`; found {}",
+                "`verify` needs `scheme` (a provider of `ringback verify list`, {}), `plugin` or `script`; found {}",
                 verify::DESCRIBED.join(", "),
                 node.describe()
             )));

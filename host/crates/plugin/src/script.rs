@@ -1,0 +1,215 @@
+//! What runs scripts, and plugins in JavaScript. It comes with the server, and is compiled once for all of them.
+
+use super::cache::{deserialize, deserialize_module};
+use super::call::{Answer, Question};
+use super::compile::{Compiled, Job, with_causes};
+use super::error::{CallError, UploadError};
+use super::image::{self, Scripts};
+use super::limits::{NORMAL, SCRIPT_BYTES_MAX};
+use super::link::link_ours;
+use super::sandbox::{Inner, Sandbox};
+use super::subject::Subject;
+use super::upload::Upload;
+use super::version::Version;
+use bytes::Bytes;
+use ringback_records::name::{Name, NameError, sha256_hex};
+use ringback_records::plugin::{Role, VersionRecord};
+use ringback_share::Full;
+use std::sync::Arc;
+
+/// What it is called in messages, and by the compiler.
+const NAME: &str = "script";
+
+impl Sandbox {
+    /// Makes ready what runs scripts.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be compiled, or this engine of WebAssembly does not take it.
+    pub async fn prepare_scripts(&self) -> Result<(), String> {
+        self.scripts().await.map(drop)
+    }
+
+    /// What runs a script that comes with its configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare_scripts`](Self::prepare_scripts).
+    pub async fn script(&self, name: &Name) -> Result<Version, String> {
+        Ok(Version::new(self, name, Arc::clone(&self.scripts().await?.empty)))
+    }
+
+    /// Reads the source of a plugin in JavaScript.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub async fn take_script(&self, workspace: &Name, source: Bytes) -> Result<Upload, UploadError> {
+        if source.is_empty() {
+            return Err(UploadError::Empty);
+        }
+        if source.len() > SCRIPT_BYTES_MAX {
+            return Err(UploadError::LongScript { found: source.len(), max: SCRIPT_BYTES_MAX });
+        }
+        let scripts = self.scripts().await.map_err(UploadError::Host)?;
+        let (component, roles) = self.read_script(scripts, workspace, &source).await?;
+        let Compiled { artifact, .. } = self.compile(workspace, component.into(), Job::Plugin { large: false }).await?;
+        let (linker, of) = (scripts.linker.clone(), artifact.clone());
+        let digest = sha256_hex(&source);
+        let take = move |inner: &Inner| {
+            let component = deserialize(&inner.caller.engine, &of).map_err(|error| with_causes(&error))?;
+            let linked = link_ours(inner, &linker, &component, digest, Some(&roles));
+            linked.map_err(|error| error.to_string())
+        };
+        let linked = self.aside(take).await.flatten().map_err(UploadError::Host)?;
+        let vectors = self.try_out(&linked, workspace).await?;
+        Ok(Upload::of_script(self, linked, vectors, source, artifact))
+    }
+
+    /// Makes a version ready whose source is kept.
+    pub(super) async fn load_script(
+        &self,
+        workspace: &Name,
+        plugin: &Name,
+        version: &VersionRecord,
+    ) -> Result<Version, String> {
+        let scripts = self.scripts().await?;
+        let (linker, digest, roles) = (scripts.linker.clone(), version.digest.clone(), version.roles.clone());
+        let cached = move |inner: &Inner| {
+            let component = inner.cache.load(&inner.caller.engine, &digest)?;
+            Some(link_ours(inner, &linker, &component, digest, Some(&roles)).map_err(|error| error.to_string()))
+        };
+        if let Some(linked) = self.aside(cached).await?.transpose()? {
+            return Ok(Version::new(self, plugin, linked));
+        }
+        tracing::info!(plugin.name = %plugin, version = version.version, "reading a plugin for this engine");
+        let file = version.clone();
+        let source =
+            self.aside(move |inner| inner.cache.read(&file).map_err(|error| error.to_string())).await.flatten()?;
+        let upload = self.take_script(workspace, source.into()).await.map_err(|error| error.to_string())?;
+        let made = upload.version(plugin);
+        upload.keep_compiled().await.map_err(|error| error.to_string())?;
+        Ok(made)
+    }
+
+    async fn scripts(&self) -> Result<&Scripts, String> {
+        self.inner.scripts.get_or_try_init(|| self.load_scripts()).await
+    }
+
+    async fn load_scripts(&self) -> Result<Scripts, String> {
+        let workspace: Name = NAME.parse().map_err(|error: NameError| error.to_string())?;
+        let image = self.aside(|_| image::Engine::of(image::BUILT)).await.flatten()?;
+        let digest = sha256_hex(&image.module);
+        let of = digest.clone();
+        let module = match self.aside(move |inner| inner.cache.load_module(&inner.caller.engine, &of)).await? {
+            Some(module) => module,
+            None => {
+                tracing::info!("compiling what runs scripts, for this engine");
+                let compiled = self.compile(&workspace, image.module.clone().into(), Job::Engine).await;
+                let artifact = compiled.map_err(|error| error.to_string())?.artifact;
+                let take = move |inner: &Inner| {
+                    inner.cache.keep_artifact(&digest, &artifact).map_err(|error| error.to_string())?;
+                    deserialize_module(&inner.caller.engine, &artifact).map_err(|error| with_causes(&error))
+                };
+                self.aside(take).await.flatten()?
+            }
+        };
+        let mut linker = self.inner.linker.clone();
+        linker.root().module(image::ENGINE, &module).map_err(|error| with_causes(&error))?;
+        let component = image.component(&image.memory)?;
+        let digest = sha256_hex(&component);
+        let (of, by) = (digest.clone(), linker.clone());
+        let cached = move |inner: &Inner| {
+            let component = inner.cache.load(&inner.caller.engine, &of)?;
+            Some(link_ours(inner, &by, &component, of, None).map_err(|error| error.to_string()))
+        };
+        let empty = match self.aside(cached).await?.transpose()? {
+            Some(linked) => linked,
+            None => {
+                let compiled = self.compile(&workspace, component.into(), Job::Plugin { large: false }).await;
+                let artifact = compiled.map_err(|error| error.to_string())?.artifact;
+                let by = linker.clone();
+                let take = move |inner: &Inner| {
+                    inner.cache.keep_artifact(&digest, &artifact).map_err(|error| error.to_string())?;
+                    let component =
+                        deserialize(&inner.caller.engine, &artifact).map_err(|error| with_causes(&error))?;
+                    link_ours(inner, &by, &component, digest, None).map_err(|error| error.to_string())
+                };
+                self.aside(take).await.flatten()?
+            }
+        };
+        Ok(Scripts { image, linker, empty })
+    }
+
+    /// Has the engine read a source, as a call: the component whose calls begin with what it has then, and its roles.
+    async fn read_script(
+        &self,
+        scripts: &Scripts,
+        workspace: &Name,
+        source: &[u8],
+    ) -> Result<(Vec<u8>, Vec<Role>), UploadError> {
+        let wrong = |what: String| UploadError::Script(what);
+        let source = std::str::from_utf8(source).map_err(|error| {
+            wrong(format!("the file is not UTF-8 from byte {} on; save it as UTF-8", error.valid_up_to()))
+        })?;
+        let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+        let subject = Subject::tried(workspace);
+        let name: Name = NAME.parse().map_err(|error: NameError| UploadError::Host(error.to_string()))?;
+        let host = |error: CallError| UploadError::Host(error.to_string());
+        let _place = self.inner.places.take(workspace).await.map_err(|Full| host(CallError::Busy))?;
+        let asked = self.inner.caller.ask(&name, &scripts.empty, Question::Read, &subject, source).await.0;
+        let (roles, memory) = match asked {
+            Ok(Answer::Read(Ok(read))) => read,
+            Ok(Answer::Read(Err(what))) => return Err(wrong(placed(&what))),
+            Ok(_) => return Err(UploadError::Host("the engine answered something else".to_owned())),
+            Err(CallError::OutOfTime { limit, .. }) => {
+                return Err(wrong(format!(
+                    "it runs longer than {limit} where it is read, before any call: let its functions do the work"
+                )));
+            }
+            Err(CallError::OutOfMemory { limit_bytes, .. }) => {
+                return Err(wrong(format!("it takes more than {} MiB of memory where it is read", limit_bytes >> 20)));
+            }
+            Err(CallError::Trapped { reason, .. }) => {
+                return Err(wrong(format!("it breaks off where it is read: {reason}")));
+            }
+            Err(error) => return Err(host(error)),
+        };
+        let roles = Role::ALL.into_iter().filter(|role| roles.split(' ').any(|name| name == role.as_str())).collect();
+        let component = scripts.image.component(&memory).map_err(UploadError::Host)?;
+        if component.len() > NORMAL.bytes_max {
+            let mebibytes = NORMAL.bytes_max >> 20;
+            let what = format!(
+                "what it keeps for its calls has more than {mebibytes} MiB: it makes too much where it is read"
+            );
+            return Err(wrong(what));
+        }
+        Ok((component, roles))
+    }
+}
+
+/// A mistake with its place in words: the engine says `3:14: …`.
+fn placed(what: &str) -> String {
+    let parts = || {
+        let (line, rest) = what.split_once(':')?;
+        let (column, detail) = rest.split_once(": ")?;
+        Some((line.parse::<u32>().ok()?, column.parse::<u32>().ok()?, detail))
+    };
+    match parts() {
+        Some((line, column, detail)) => format!("line {line}, column {column}: {detail}"),
+        None => what.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::placed;
+
+    #[test]
+    fn a_mistake_says_its_place_in_words() {
+        assert_eq!(placed("3:14: expecting ';': yes"), "line 3, column 14: expecting ';': yes");
+        for other in ["", "it has no end", "3: x", "a:b: c"] {
+            assert_eq!(placed(other), other);
+        }
+    }
+}

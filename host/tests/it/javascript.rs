@@ -1,0 +1,330 @@
+//! Plugins that are pushed as JavaScript: what they can do, what each wrong one gets, and that they are kept as others are.
+
+use crate::support::TestServer;
+use reqwest::{Method, Response, StatusCode};
+use ringback_records::name::sha256_hex;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SHOP: &str = r"
+import { Failure, fromUtf8, log } from '@ringback/plugin';
+
+const known = new Set(['EUR', 'USD']);
+
+export function verifier(callback, { config }) {
+  const time = callback.header('x-time');
+  return secrets.verifyHmac(config.secret, { message: [time, '.', secrets.BODY], hex: callback.header('x-signature') })
+    ? accept({ deliveryId: callback.header('x-id'), subject: 'the shop' })
+    : reject('the signature is wrong');
+}
+
+export function parser(callback) {
+  const [sku, total, currency] = fromUtf8(callback.body).trim().split(';');
+  if (!known.has(currency)) throw new Failure('unknown-currency', `the currency is ${currency}`);
+  return { order: { sku, total: Number(total), currency } };
+}
+
+export const condition = (callback, { config, execution }) => {
+  console.log('total', callback.data.order.total, execution === undefined, [Math.random(), Date.now() > 1.7e12]);
+  log.warn(callback.get('$.order.sku'), callback.method, callback.queryAll('a'), callback.bodySize);
+  return callback.data.order.total >= (config.minimum ?? 0);
+};
+
+export default {
+  step: (execution, { config }) => ({ text: `${config.greeting} ${execution.scope.fields.sku}`, id: execution.id, in: execution.environment }),
+  responder: (callback, { execution }) => ({
+    status: 201, headers: [['x-sku', execution.get('$.fields.sku')]], json: { got: callback.data.order.total, said: execution.scope.said.text },
+  }),
+  check(config, { role }) {
+    if (role === 'condition' && typeof config.minimum !== 'number') return '`minimum` must be a number';
+  },
+};
+";
+
+fn flow(minimum: &str) -> String {
+    format!(
+        "flow: orders\nsteps:\n  - trigger: Order\n    mode: sync\n    verify: {{ plugin: shop, with: {{ secret: SHOP }} }}\n    \
+         parse: {{ plugin: shop }}\n    fields: {{ sku: $.order.sku }}\n    when: {{ plugin: shop, with: {{ minimum: {minimum} }} }}\n    \
+         reply: {{ plugin: shop }}\n  - plugin: shop\n    with: {{ greeting: 'hello' }}\n    as: said\n  - respond: {{ plugin: shop }}\n"
+    )
+}
+
+fn signature(secret: &str, message: &str) -> String {
+    use aws_lc_rs::hmac;
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), message.as_bytes());
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn order(server: &TestServer, url: &str, id: &str, body: &'static str) -> Response {
+    let signature = signature("key", &format!("7.{body}"));
+    let request = server.call(Method::POST, &format!("{url}?a=1&a=2")).header("x-id", id).header("x-time", "7");
+    request.header("x-signature", signature).body(body).send().await.unwrap()
+}
+
+fn condition(record: &Value) -> Value {
+    let entries = record["trace"].as_array().unwrap();
+    entries.iter().find(|entry| entry["stage"] == "condition").cloned().unwrap_or_default()
+}
+
+async fn pushed(server: &TestServer, name: &str, source: &str) -> Value {
+    let (status, version) = server.upload_source(name, source).await;
+    assert_eq!(status, StatusCode::CREATED, "{version}\n{source}");
+    version
+}
+
+fn with_condition(name: &str) -> String {
+    format!("flow: {name}\nsteps:\n  - trigger: Hook\n    when: {{ plugin: {name} }}\n")
+}
+
+#[tokio::test]
+async fn one_file_has_all_roles_and_each_call_has_its_own_time_and_dice() {
+    let server = TestServer::start().await;
+    server.set_secret("SHOP", "key").await;
+    let version = pushed(&server, "shop", SHOP).await;
+    assert_eq!(version["language"], "js");
+    assert_eq!(version["roles"], json!(["verifier", "parser", "condition", "step", "responder"]));
+    assert_eq!(version["digest"], sha256_hex(SHOP.as_bytes()));
+    assert_eq!(version["size_bytes"], SHOP.len());
+    assert_eq!(server.upload_source("shop", SHOP).await.0, StatusCode::OK, "the same file is the same version");
+
+    let (status, answer) = server.try_deploy(&flow("'ten'")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer.to_string().contains("does not accept this configuration: `minimum` must be a number"), "{answer}");
+    let url = server.deploy(&flow("10")).await;
+
+    for (headers, why) in [(vec![], "the signature is wrong"), (vec![("x-time", "7"), ("x-signature", "00")], "wrong")]
+    {
+        let mut request = server.call(Method::POST, &url).body("a;12.5;EUR");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert!(server.callback(&response).await.to_string().contains(why));
+    }
+    let mut dice = Vec::new();
+    for id in ["1", "2"] {
+        let response = order(&server, &url, id, "a;12.5;EUR").await;
+        assert_eq!((response.status(), &response.headers()["x-sku"]), (StatusCode::CREATED, &"a".parse().unwrap()));
+        let record = server.callback(&response).await;
+        assert_eq!(response.json::<Value>().await.unwrap(), json!({ "got": 12.5, "said": "hello a" }));
+        let condition = condition(&record);
+        let log = condition["plugins"][0]["log"].to_string();
+        assert!(log.contains("total 12.5 true [0.") && log.contains(",true]"), "{log}");
+        assert!(log.contains("a POST [\\\"1\\\",\\\"2\\\"] 10"), "{log}");
+        dice.push(log);
+        assert!(record.to_string().contains("the plugin shop accepted it from the shop"), "{record}");
+    }
+    assert_ne!(dice[0], dice[1], "the dice fall anew");
+    let first = order(&server, &url, "5", "a;12.5;EUR").await.headers()["ringback-callback"].clone();
+    let again = order(&server, &url, "5", "a;12.5;EUR").await;
+    assert_eq!(again.headers()["ringback-callback"], first, "the plugin's delivery id counts");
+    assert_eq!(order(&server, &url, "3", "a;9;EUR").await.status(), StatusCode::NO_CONTENT);
+    let response = order(&server, &url, "4", "a;9;ABC").await;
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let record = server.callback(&response).await;
+    assert!(record.to_string().contains("unknown-currency: Failure: the currency is ABC (line 15)"), "{record}");
+}
+
+/// Each with its line and column, where it has one.
+#[tokio::test]
+async fn wrong_files_are_refused_with_what_is_wrong_and_leave_nothing_behind() {
+    let server = TestServer::start().await;
+    for (source, said) in [
+        ("", "the file is empty"),
+        (
+            "export function condition() {\n  retrun true\n}",
+            "line 2, column 10: `retrun` is no word of JavaScript: is `return` meant?",
+        ),
+        ("export function condition() {\n  return (1\n}", "line 3, column 1: "),
+        ("export const condition = () => {", "line 1, column 33: the file ends too early"),
+        ("export const condition = () => ${{ data.x }}", "`${{ … }}` is for the texts of a flow file"),
+        (
+            "import _ from 'lodash'\nexport const condition = () => true",
+            "it imports `lodash`, and a plugin in JavaScript is one file",
+        ),
+        ("import { nothing } from '@ringback/plugin'\nexport const condition = () => nothing", "nothing"),
+        (
+            "const condition = () => true",
+            "the file exports none of verifier, condition, parser, step, responder: write one",
+        ),
+        ("export const when = () => true", "; it exports when: write one, such as"),
+        ("export default () => true", "`export default` is a function, and nothing says what it is for"),
+        ("export default 5", "`export default` is the number 5, not an object"),
+        ("export const condition = 5", "`condition` is the number 5, not a function"),
+        ("export async function condition() { return true }", "`condition` is async, and nobody waits for a promise"),
+        ("module.exports = { condition() { return true } }", "line 1, column 1: module is not defined"),
+        ("\n\nthrow new Error('no')", "line 3, column "),
+        ("throw { a: 1 }", "threw an object, which is no Error"),
+        ("while (true) {}", "it runs longer than 2000 ms of CPU time where it is read"),
+        (
+            "const all = []; while (true) all.push('x'.repeat(1000))",
+            "it takes more than 16 MiB of memory where it is read",
+        ),
+        ("const f = (n) => f(n + 1) + 1; f(0)", "Maximum call stack size exceeded"),
+        ("await new Promise(() => {})\nexport const condition = () => true", "waits for something that never comes"),
+        ("const now = Date.now()\nexport const condition = () => now > 0", "where the file is read there is no time"),
+        (
+            "const dice = Math.random()\nexport const condition = () => dice > 0",
+            "where the file is read there is no time",
+        ),
+        ("secrets.equals('A', 'b')\nexport const condition = () => true", "where the file is read there is no time"),
+        ("export const big = 'x'.repeat(9e6)\nexport const condition = () => true", "has more than 8 MiB"),
+    ] {
+        let (status, answer) = server.upload_source("wrong", source).await;
+        let detail = answer["detail"].as_str().unwrap_or_default();
+        assert!(status == StatusCode::UNPROCESSABLE_ENTITY && detail.contains(said), "{source}\n{status} {answer}");
+        assert!(!detail.contains('\n'), "{detail}");
+    }
+    let long = format!("export const condition = () => true // {}", "x".repeat(1 << 20));
+    let (status, answer) = server.upload_source("wrong", long).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{answer}");
+    let (status, answer) = server.upload_source("wrong", b"export const a = '\xff'".to_vec()).await;
+    assert!(
+        status == StatusCode::UNPROCESSABLE_ENTITY && answer.to_string().contains("not UTF-8 from byte 18"),
+        "{answer}"
+    );
+    let (status, answer) = server.upload("wrong", b"export const condition = () => true".to_vec()).await;
+    assert!(status == StatusCode::UNPROCESSABLE_ENTITY && answer.to_string().contains("text/javascript"), "{answer}");
+    assert_eq!(server.get("/v1/plugins").await["items"], json!([]));
+    assert_eq!(std::fs::read_dir(server.data().join("plugins")).unwrap().count(), 0);
+    pushed(&server, "right", "\u{feff}export const condition = () => true").await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_in_a_call_is_told_with_its_line_and_the_next_call_works() {
+    let server =
+        TestServer::start_with(|config| config.plugin_limits.call.decide_cpu = Duration::from_millis(200)).await;
+    pushed(&server, "good", "let count = 0\nexport const condition = () => ++count === 1").await;
+    let good = server.deploy(&with_condition("good")).await;
+    for (source, code, sentence) in [
+        ("while (true) {}", "plugin_out_of_time", "200 ms of CPU time"),
+        ("const all = []; while (true) all.push('x'.repeat(1000))", "plugin_out_of_memory", "16777216 bytes"),
+        (
+            "return callback.data.no.total",
+            "plugin_failed",
+            "exception: TypeError: cannot read property 'total' of undefined (line 2)",
+        ),
+        ("throw null", "plugin_failed", "the condition threw null, which is no Error"),
+        ("return", "plugin_failed", "the condition returned nothing, where true or false is needed"),
+        ("return 1", "plugin_failed", "the condition returned the number 1"),
+        ("return Promise.resolve(true)", "plugin_failed", "returned a promise, which nobody waits for"),
+        ("return secrets.equals('GONE', 'x')", "plugin_failed", "unknown-secret"),
+        (
+            "throw Object.defineProperty(new Error(), 'message', { get() { throw 1 } })",
+            "plugin_failed",
+            "it threw something that cannot be shown",
+        ),
+        ("return callback.get('$[')", "plugin_failed", "invalid-path"),
+    ] {
+        let name = format!("bad-{}", code.replace('_', "-"));
+        let (status, version) =
+            server.upload_source(&name, format!("export function condition(callback) {{\n{source}\n}}")).await;
+        assert_eq!(status, StatusCode::CREATED, "{version}");
+        let url = server.deploy(&with_condition(&name)).await;
+        let response = server.post(&url, &json!({})).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{source}");
+        let entry = condition(&server.callback(&response).await);
+        assert_eq!(entry["plugins"][0]["failure"], code, "{source}: {entry}");
+        assert!(entry["reason"].as_str().unwrap().contains(sentence), "{source}: {entry}");
+        assert_eq!(server.post(&good, &json!({})).await.status(), StatusCode::ACCEPTED, "nothing is left of a call");
+    }
+}
+
+const DESCRIBED: &str = r"
+export const schema = {
+  condition: { type: 'object', required: ['minimum'], properties: { minimum: { type: 'number' } } },
+};
+export const condition = (callback, { config: { minimum } }) => {
+  const { total } = callback.data;
+  return { holds: total >= minimum, reason: `the total is ${total}` };
+};
+export const step = (execution) => execution.scope.total * 2;
+";
+
+/// What it says of itself is held against it when it is pushed, as it is with others.
+#[tokio::test]
+async fn the_schema_and_the_vectors_of_a_file_are_held_against_it() {
+    let server = TestServer::start().await;
+    let with_vectors = |vectors: &str| format!("{DESCRIBED}\nexport const vectors = {vectors};\n");
+    let small = "name: 'too small', role: 'condition', config: { minimum: 10 }, callback: { body: { total: 9 } }";
+    for (vectors, said) in [
+        (&*format!("[{{ {small}, expect: {{ holds: true }} }}]"), "too small"),
+        (&*format!("[{{ {small}, expect: {{ holds: false, reason: 'is 8' }} }}]"), "is 9"),
+        (&*format!("[{{ {small} }}]"), "expect"),
+        ("[{ name: 'none', role: 'parser', expect: { data: 1 } }]", "the plugin is no parser"),
+        ("1", "`vectors` is the number 1, not a list"),
+        ("() => []", "`vectors` is a function, not a list"),
+    ] {
+        let (status, problem) = server.upload_source("shop", with_vectors(vectors)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{vectors}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(said), "{vectors}: {problem}");
+    }
+    for (schema, said) in [
+        ("{ condition: 1 }", "its schema for a condition"),
+        ("[]", "`schema` is a list, not an object"),
+        ("() => 1", "`schema` is a function, not an object"),
+        ("{ toJSON() { return undefined } }", "`schema` is no JSON"),
+    ] {
+        let source = format!("export const schema = {schema};\nexport const condition = () => true;\n");
+        let (status, problem) = server.upload_source("shop", source).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{schema}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(said), "{schema}: {problem}");
+    }
+    let gone = server.api(Method::GET, "/v1/plugins/shop").send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND, "what was refused left nothing behind");
+
+    let vectors = format!(
+        "[{{ {small}, expect: {{ holds: false, reason: 'is 9' }} }},
+          {{ name: 'twice', role: 'step', execution: {{ scope: {{ total: 4 }} }}, expect: {{ result: 8 }} }}]"
+    );
+    let version = pushed(&server, "shop", &with_vectors(&vectors)).await;
+    assert_eq!(version["vectors"], 2, "{version}");
+    let schemas = server.get("/v1/plugins/shop/schemas").await;
+    assert_eq!(schemas["condition"]["required"], json!(["minimum"]), "{schemas}");
+    assert_eq!(schemas.as_object().unwrap().len(), 1, "{schemas}");
+    let flow = |minimum: &str| {
+        format!("flow: shop\nsteps:\n  - trigger: Hook\n    when: {{ plugin: shop, with: {{ minimum: {minimum} }} }}\n")
+    };
+    let (status, problem) = server.try_deploy(&flow("'ten'")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(problem.to_string().contains("with.minimum"), "{problem}");
+    let url = server.deploy(&flow("10")).await;
+    let response = server.post(&url, &json!({ "total": 7 })).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let entry = condition(&server.callback(&response).await);
+    assert_eq!(entry["reason"], "the plugin shop says false: the total is 7", "{entry}");
+}
+
+/// The source is what is kept: it is found again after a restart, and when nothing compiled is there any more.
+#[tokio::test]
+async fn versions_are_kept_activated_and_removed_as_others_are() {
+    let server = TestServer::start().await;
+    let source = |value: bool| format!("export const condition = () => {value}");
+    pushed(&server, "switch", &source(true)).await;
+    let second = pushed(&server, "switch", &source(false)).await;
+    let url = server.deploy(&with_condition("switch")).await;
+    assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::NO_CONTENT);
+    let server = server.restart().await;
+    let url = server.here(&url);
+    assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::NO_CONTENT);
+    let body = json!({ "version": 1 });
+    let plugin = server.api(Method::PUT, "/v1/plugins/switch/active").json(&body).send().await.unwrap();
+    let plugin: Value = plugin.json().await.unwrap();
+    assert_eq!((&plugin["active"], &plugin["language"]), (&json!(1), &json!("js")));
+    assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::ACCEPTED);
+
+    let data = server.end().await;
+    std::fs::remove_dir_all(data.path().join("cache")).unwrap();
+    let server = TestServer::start_in(data, |_| {}).await;
+    let url = server.here(&url);
+    assert_eq!(server.post(&url, &json!({})).await.status(), StatusCode::ACCEPTED);
+
+    let removed = server.api(Method::DELETE, "/v1/plugins/switch").send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::CONFLICT, "a flow needs it");
+    let file = server.data().join(format!("plugins/{}.js", second["digest"].as_str().unwrap()));
+    assert!(file.exists());
+    assert!(server.api(Method::DELETE, "/v1/flows/switch").send().await.unwrap().status().is_success());
+    assert!(server.api(Method::DELETE, "/v1/plugins/switch").send().await.unwrap().status().is_success());
+    assert!(!file.exists());
+}

@@ -48,6 +48,13 @@ pub struct How {
     pub dry_run: bool,
     /// No URL answers until the flow is enabled; they are reserved.
     pub disabled: bool,
+    /// Only in place of this version; of none where it is 0.
+    pub version: Option<u32>,
+}
+
+/// What differs between two sources, line by line.
+pub fn changes(before: &str, after: &str) -> String {
+    difference::between(before, after)
 }
 
 /// What a deployment did.
@@ -75,6 +82,8 @@ pub enum FlowError {
          the flow so that no more start"
     )]
     Unended { name: Name, unended: Unended },
+    #[error("the flow {name} has version {version} by now, and not the one that this was to replace; look at it first")]
+    Overtaken { name: Name, version: u32 },
     #[error("there is no flow {0}")]
     Missing(Name),
     #[error("the flow {name} has no version {version} any more, or not yet; there are {kept}")]
@@ -304,6 +313,10 @@ impl Flows {
                 }
             };
             return Ok(Deployment { deployed, is_new, warnings, notes: parsed.notes });
+        }
+        let found = current.as_ref().map_or(0, |record| record.version);
+        if how.version.is_some_and(|expected| expected != found) {
+            return Err(FlowError::Overtaken { name: name.clone(), version: found });
         }
         let last = current.as_ref().map(|record| record.version).max(store.removed_flow(workspace, name).await?);
         let version = last.unwrap_or(0) + 1;

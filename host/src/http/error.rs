@@ -183,6 +183,9 @@ impl From<FlowError> for Problem {
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "flow_mistakes", detail) }
             }
             FlowError::OtherName { .. } => Self::bad_request("other_name", error.to_string()),
+            FlowError::Overtaken { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "version_changed", error.to_string())
+            }
             FlowError::Missing(_)
             | FlowError::NoVersion { .. }
             | FlowError::NoCallback { .. }

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::catalogue::flows::{Deployed, Deployment, FlowError, How, Version, signature_id};
 use crate::http::error::Problem;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use ringback_records::flow::{FlowRecord, Ids};
 use ringback_records::name::Name;
@@ -267,7 +267,12 @@ async fn show_flow(State(app): State<Arc<App>>, caller: Viewer, Path(name): Path
 
 /// Deploys a flow file, YAML or JSON. The same file again changes nothing.
 #[utoipa::path(
-    put, path = "/v1/flows/{name}", tag = "flows", params(("name" = String, Path), ApplyQuery),
+    put, path = "/v1/flows/{name}", tag = "flows",
+    params(
+        ("name" = String, Path),
+        ApplyQuery,
+        ("If-Match" = Option<String>, Header, description = "Deploy only in place of this version, such as `\"7\"`; `\"0\"` for none. Another one is 412 `version_changed`.", pattern = "^\"[0-9]{1,9}\"$")
+    ),
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, body = FlowView), (status = 201, body = FlowView), (status = "4XX", body = Problem))
 )]
@@ -276,16 +281,24 @@ async fn apply_flow(
     caller: Author,
     Path(name): Path<String>,
     Query(query): Query<ApplyQuery>,
+    headers: HeaderMap,
     Text(source): Text,
 ) -> Result<Response, Problem> {
     let name = parse_name(&name)?;
     let ApplyQuery { dry_run, disabled } = query;
-    let how = How { dry_run, disabled };
+    let how = How { dry_run, disabled, version: expected(&headers)? };
     let (of, workspace) = (Arc::clone(&app), caller.workspace.clone());
     let deploy = async move { of.flows.deploy(&workspace, &name, &source, how, &of.plugins, of.secrets.vault()).await };
     let deployment = giving_way(&app, &caller.workspace, deploy).await?;
     let status = if deployment.is_new && !dry_run { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answer(status, deployment_view(&app, &caller.workspace, deployment)))
+}
+
+/// The version that a change is to replace.
+fn expected(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
+    let Some(said) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let said = said.to_str().unwrap_or_default();
+    parse_version(said.trim_matches('"')).map(Some)
 }
 
 /// Lists the versions of a flow that are kept, oldest first: the last ones, and those that executions need.
@@ -347,7 +360,7 @@ async fn activate_version(
 }
 
 /// What reads whole files of flows computes for long: callbacks do not wait for it, and each workspace has its share.
-async fn giving_way<T: Send + 'static>(
+pub(in crate::http) async fn giving_way<T: Send + 'static>(
     app: &App,
     workspace: &Name,
     work: impl Future<Output = Result<T, FlowError>> + Send + 'static,
@@ -424,6 +437,6 @@ async fn drop_signature(
     Ok(answer(StatusCode::OK, view(&app, &caller.workspace, &deployed, Vec::new())))
 }
 
-fn missing(name: &Name) -> Problem {
+pub(in crate::http) fn missing(name: &Name) -> Problem {
     Problem::not_found(format!("there is no flow {name}"))
 }

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         }
         ["api"] => api::run(api::SHARE, None),
         ["api", examples] => api::run(examples, None),
-        ["console"] => console::run(),
+        ["console"] => tools::browser().and_then(|browser| console::run(&browser)),
         ["store"] => test::store().map(|said| print!("{said}")),
         ["signers"] => tools::signers().map(drop),
         ["helpers"] => test::helpers(),

@@ -12,7 +12,7 @@ mod filters;
 pub(super) mod flows;
 mod health;
 mod parameters;
-mod plugins;
+pub(super) mod plugins;
 mod redirects;
 mod samples;
 mod secrets;

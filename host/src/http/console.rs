@@ -2,13 +2,20 @@
 
 mod callbacks;
 mod executions;
+mod flows;
+mod form;
 mod guard;
 mod pages;
+mod plugins;
+mod secrets;
 mod session;
+mod start;
+mod triggers;
 
 use crate::app::App;
+use crate::http::admin::plugins::UPLOAD_BYTES_MAX;
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{DefaultBodyLimit, Path};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -29,7 +36,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         return Router::new();
     }
     let pages = Router::new()
-        .route("/console", get(|| async { Redirect::to("/console/callbacks") }))
+        .route("/console", get(start::first))
         .route("/console/login", get(session::show).post(session::sign_in))
         .route("/console/logout", post(session::sign_out))
         .route("/console/workspace", post(session::choose_workspace))
@@ -42,10 +49,32 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/console/executions/{id}", get(executions::show))
         .route("/console/executions/{id}/cancel", post(executions::cancel))
         .route("/console/executions/{id}/retry", post(executions::retry))
+        .route("/console/flows", get(flows::list).post(flows::create))
+        .route("/console/new-flow", get(flows::new))
+        .route("/console/flows/{name}", get(flows::show).post(flows::apply))
+        .route("/console/flows/{name}/enable", post(flows::enable))
+        .route("/console/flows/{name}/disable", post(flows::disable))
+        .route("/console/flows/{name}/versions/{version}", get(flows::show_version))
+        .route("/console/flows/{name}/versions/{version}/activate", post(flows::activate))
+        .route("/console/flows/{name}/remove", post(flows::remove))
+        .route("/console/flows/{name}/triggers/{id}", get(triggers::show).post(triggers::send))
+        .route("/console/plugins", get(plugins::list).post(plugins::upload).layer(uploads()))
+        .route("/console/plugins/{name}", get(plugins::show).post(plugins::upload_version).layer(uploads()))
+        .route("/console/plugins/{name}/versions/{version}/activate", post(plugins::activate))
+        .route("/console/plugins/{name}/remove", post(plugins::remove))
+        .route("/console/secrets", get(secrets::list).post(secrets::set))
+        .route("/console/secrets/{environment}/{name}/retire", post(secrets::retire))
+        .route("/console/secrets/{environment}/{name}/remove", post(secrets::remove))
+        .route("/console/start", get(start::show))
         .route("/console/assets/{version}/{file}", get(asset))
         .route("/console/{*rest}", get(missing))
         .layer(from_fn_with_state(Arc::clone(app), guard::guard));
     pages.route("/", get(from_browser))
+}
+
+/// Files are larger than forms.
+fn uploads() -> DefaultBodyLimit {
+    DefaultBodyLimit::max(UPLOAD_BYTES_MAX + plugins::AROUND_BYTES_MAX)
 }
 
 /// Who opens the admin side in a browser is sent to the console; programs are told where the API is.

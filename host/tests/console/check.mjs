@@ -4,7 +4,7 @@ import { readFileSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
 
-const { ADMIN, PUBLIC, TOKEN, CHROMIUM, SHOTS } = process.env;
+const { ADMIN, PUBLIC, TOKEN, CHROMIUM, SHOTS, PLUGIN } = process.env;
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 mkdirSync(SHOTS, { recursive: true });
 const begun = Date.now();
@@ -39,7 +39,7 @@ const context = async (options = {}) => {
     page.on('console', (line) => {
       const text = line.text();
       // What was refused on purpose.
-      if (line.type() === 'error' && !/status of (400|401|403|404|409)/.test(text)) troubles.push(`${page.url()}: ${text}`);
+      if (line.type() === 'error' && !/status of (400|401|403|404|409|422)/.test(text)) troubles.push(`${page.url()}: ${text}`);
     });
   });
   return context;
@@ -49,7 +49,7 @@ const signIn = async (context, token = TOKEN) => {
   await page.goto(`${ADMIN}/console`);
   await page.fill('#token', token);
   await page.click('text=Sign in >> nth=-1');
-  await page.waitForURL(/callbacks/);
+  await page.waitForURL(/callbacks|start/);
   return page;
 };
 const calm = (page) => page.mouse.move(5, 840);
@@ -100,31 +100,96 @@ try {
     const other = await context();
     const linked = await other.newPage();
     await linked.goto((await api('POST', '/v1/session/link', null)).url);
-    await linked.waitForURL(/console\/callbacks/);
+    await linked.waitForURL(/console\/start/);
     check('signed in by a link');
     await other.close();
     await page.close();
   }
 
   const page = await main.newPage();
-  await page.goto(`${ADMIN}/console`);
+  await page.goto(`${ADMIN}/console/callbacks`);
   await page.waitForSelector('text=No flow is deployed yet');
   await look(page, 'no-flow');
-  const [orders, paid] = await deploy('orders', 'flow: orders\nsteps:\n  - trigger: Order received\n    when: data.order.total >= 400.0\n    dedupe: { by: "${{ data.id }}" }\n  - trigger: Paid\n  - set: { done: true }\n');
-  const [signed] = await deploy('github-push', 'flow: github-push\nsteps:\n  - trigger: Push\n    verify: { scheme: standard-webhooks, secret: HOOKS }\n').catch(() => [null]);
-  const [sync] = await deploy('stock-sync', 'flow: stock-sync\nsteps:\n  - trigger: Stock changed\n    reply: { status: 200, json: { seen: "${{ data.sku }}" } }\n');
-  await page.reload();
+  await page.goto(`${ADMIN}/console/plugins`);
+  await look(page, 'no-plugin');
+
+  // The first way through, in the browser alone: a plugin, a flow that asks it, a callback, and why it was ignored.
+  const tour = Date.now();
+  const drop = async (name, bytes) => {
+    const data = await page.evaluateHandle(([name, bytes]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type: 'application/wasm' }));
+      return data;
+    }, [name, bytes.toString('base64')]);
+    await page.dispatchEvent('.drop', 'dragover', { dataTransfer: data });
+    await page.dispatchEvent('.drop', 'drop', { dataTransfer: data });
+  };
+  await page.goto(`${ADMIN}/console`);
+  await page.waitForURL(`${ADMIN}/console/start`);
+  await look(page, 'start-nothing');
+  await drop('notes.wasm', Buffer.from('these are notes'));
+  await page.click('text=Upload >> nth=-1');
+  await page.waitForSelector('.bad');
+  assert.match(await page.textContent('#said'), /Refused; nothing was kept/);
+  await look(page, 'start-refused');
+  check('what is no plugin is refused beside the file');
+  await drop('field_match.wasm', readFileSync(PLUGIN));
+  await page.click('.upload button');
+  await page.waitForSelector('.step.done');
+  await look(page, 'start-plugin');
+  check('a plugin is dropped, checked and kept');
+  await page.click('text=Write a flow that asks field-match');
+  await page.waitForSelector('#source');
+  await look(page, 'flow-draft');
+  await page.click('text=Deploy version 1');
+  await page.waitForSelector('text=Version 1 is deployed.');
+  await page.goto(`${ADMIN}/console/callbacks`);
   await page.waitForSelector('text=No callback has come yet');
   await look(page, 'no-callback');
   await page.click('text=Copy as curl >> nth=0');
   assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^curl -X 'POST' 'http/);
   check('what to send is copied');
-
+  await page.goto(`${ADMIN}/console/start`);
+  await look(page, 'start-flow');
+  await page.click('text=Send one from here');
+  await page.waitForURL(/triggers/);
+  await look(page, 'trigger');
+  await page.click('text=Send it');
+  await page.waitForURL(/callbacks\/[0-9a-f-]{36}$/);
+  assert.match(await page.textContent('.verdict h1'), /ignored by condition: the plugin field-match says false/);
+  await look(page, 'callback-plugin');
+  await page.goto(`${ADMIN}/console/start`);
+  assert.equal(await page.locator('.step.done').count(), 4);
+  await look(page, 'start-done');
+  check(`from nothing to a callback that says why it was ignored, in ${((Date.now() - tour) / 1000).toFixed(0)} s`);
+  await page.goto(`${ADMIN}/console/plugins`);
+  await page.click('text=Or write one here');
+  await page.fill('.write [name=name]', 'large-orders');
+  await look(page, 'plugins');
+  await page.click('text=Use this one');
+  await page.waitForSelector('text=Version 1 is called from now on.');
+  check('a condition is written in the browser');
+  await page.goto(`${ADMIN}/console/plugins/field-match`);
+  await look(page, 'plugin');
+  await page.click('text=Remove…');
+  await page.click('text=Remove it');
+  await page.waitForSelector('text=is needed by the flow field-match');
+  await page.goto(`${ADMIN}/console/flows/field-match`);
+  await page.click('text=Remove…');
+  await axe(page, 'about to remove a flow');
+  await page.fill('.sure input', 'field-match');
+  await page.click('text=Remove it');
+  await page.waitForURL(`${ADMIN}/console/flows`);
+  check('a plugin that is needed stays; a flow goes when its name was typed');
+  const [orders, paid] = await deploy('orders', 'flow: orders\nsteps:\n  - trigger: Order received\n    when: data.order.total >= 400.0\n    dedupe: { by: "${{ data.id }}" }\n  - trigger: Paid\n  - set: { done: true }\n');
+  const [signed] = await deploy('github-push', 'flow: github-push\nsteps:\n  - trigger: Push\n    verify: { scheme: standard-webhooks, secret: HOOKS }\n').catch(() => [null]);
+  const [sync] = await deploy('stock-sync', 'flow: stock-sync\nsteps:\n  - trigger: Stock changed\n    reply: { status: 200, json: { seen: "${{ data.sku }}" } }\n');
+  await page.goto(`${ADMIN}/console/callbacks`);
   // Live.
   await calm(page);
   const came = Date.now();
   await send(sync, { sku: 'first' });
-  await page.waitForSelector('#rows tbody tr');
+  await page.waitForSelector('#rows tbody tr >> nth=1');
   assert.ok(Date.now() - came < 2000, `${Date.now() - came} ms`);
   check(`the first row comes live, after ${Date.now() - came} ms`);
   const sent = [];
@@ -228,6 +293,60 @@ try {
   await page.goto(`${ADMIN}/console/executions/${executions[0].id}`);
   await page.click('.journal summary >> nth=0');
   await look(page, 'execution-completed');
+
+  // Flows: broken, mended, deployed, taken back.
+  await page.goto(`${ADMIN}/console/flows`);
+  await look(page, 'flows');
+  await page.click('text=New flow');
+  await look(page, 'flow-new');
+  await page.fill('#source', 'flow: shop\nsteps:\n  - trigger: Bought\n    wen: data.total > 1\n  - set: { a: "${{ data. }}" }\n');
+  await page.waitForSelector('.mistakes a');
+  await page.click('.mistakes a >> nth=0');
+  const chosen = await page.evaluate(() => { const f = document.querySelector('#source'); return f.value.slice(f.selectionStart, f.selectionEnd); });
+  assert.match(chosen, /^wen/);
+  await look(page, 'flow-mistakes');
+  await page.fill('#source', 'flow: shop\nsteps:\n  - trigger: Bought\n    when: data.total > 1\n');
+  await page.waitForSelector('text=No mistakes. Nothing was deployed.');
+  await page.focus('#source');
+  await page.keyboard.press('Control+s');
+  await page.waitForSelector('text=Version 1 is deployed.');
+  check('a flow is broken, mended and deployed');
+  await page.fill('#source', 'flow: shop\nsteps:\n  - trigger: Bought\n    when: data.total > 2\n');
+  await page.click('text=Deploy version 2');
+  await page.waitForSelector('text=Version 2 is deployed.');
+  await look(page, 'flow');
+  await page.click('.versions a >> nth=1');
+  await look(page, 'flow-version');
+  await page.click('text=Deploy this again');
+  await page.waitForSelector('text=Version 3 is deployed.');
+  assert.match(await page.inputValue('#source'), /> 1/);
+  check('taken back');
+  // What was typed is not lost with the session.
+  await page.fill('#source', 'flow: shop\nsteps:\n  - trigger: Bought\n    when: data.total > 77\n');
+  await page.waitForTimeout(600);
+  const cookies = await main.cookies();
+  await main.clearCookies();
+  await page.reload();
+  await page.waitForSelector('#token');
+  await page.fill('#token', TOKEN);
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('text=This is what you typed before');
+  assert.match(await page.inputValue('#source'), /> 77/);
+  check(`what was typed survives a lost session (${cookies.length} cookie)`);
+
+  // Secrets.
+  await page.goto(`${ADMIN}/console/secrets`);
+  await look(page, 'no-secret');
+  await page.fill('[name=name]', 'HOOKS');
+  await page.click('text=Generate');
+  await page.waitForSelector('text=Generated and copied');
+  const generated = await page.evaluate(() => navigator.clipboard.readText());
+  assert.match(generated, /^whsec_[A-Za-z0-9+/]{43}=$/);
+  await page.click('text=Set it');
+  await page.waitForSelector('text=counts from the next callback on');
+  assert.ok(!(await page.content()).includes(generated));
+  await look(page, 'secrets');
+  check('a secret is generated, set, and not seen again');
 
   // Hostile callbacks, seen and told live.
   const evil = `</td><script>document.title='pwned'</script><img src=x onerror="document.title='pwned'">\u202egnp.exe\u2066\u200b'";\${7*7}{{7*7}}`;

@@ -1,6 +1,8 @@
 //! The console as HTML over HTTP: what is refused, who sees what, and that whatever callers wrote is text.
 
-use crate::support::{BINARY, TestServer};
+mod secrets;
+
+use crate::support::{BINARY, TestServer, plugin};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -34,6 +36,21 @@ impl<'s> Browser<'s> {
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
         response.text().await.unwrap()
+    }
+
+    /// Sends a form with a file.
+    async fn upload(&self, path: &str, fields: &[(&str, &str)], file: &str, content: &[u8]) -> Response {
+        let mut body = Vec::new();
+        for (name, value) in fields {
+            let field = format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            body.extend(field.into_bytes());
+        }
+        let file = format!("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file}\"\r\n\r\n");
+        body.extend([file.as_bytes(), content, b"\r\n--B--\r\n"].concat());
+        let request = self.server.call(Method::POST, &format!("{}{path}", self.server.admin)).body(body);
+        let request = request.header("content-type", "multipart/form-data; boundary=B").header("accept", "text/html");
+        let request = request.header("cookie", &self.cookie).header("sec-fetch-site", "same-origin");
+        request.send().await.unwrap()
     }
 
     async fn submit(&self, path: &str, form: &[(&str, &str)]) -> Response {
@@ -551,4 +568,254 @@ async fn an_execution_says_what_happened_and_ends_or_goes_on_when_told() {
     assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
     assert!(wrong.text().await.unwrap().contains("is not a status"));
     assert_eq!(browser.get("/console/executions/x").send().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_flow_is_written_checked_deployed_and_taken_back() {
+    let server = TestServer::start().await;
+    let browser = Browser::of(&server, "author").await;
+    assert!(browser.page("/console/flows").await.contains("New flow"));
+    let viewer = Browser::of(&server, "viewer").await;
+    assert!(!viewer.page("/console/flows").await.contains("New flow"));
+    assert_eq!(viewer.get("/console/new-flow").send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    assert!(browser.page("/console/new-flow").await.contains("<textarea name=\"source\""));
+    // What is wrong is said at its place, and what was typed is still there.
+    let wrong = "flow: orders\r\nsteps:\r\n  - trigger: Order </textarea><script>\r\n    wen: data.total > 100\r\n";
+    let form = [("source", wrong), ("version", "0"), ("do", "deploy")];
+    let refused = browser.submit("/console/flows", &form).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let page = refused.text().await.unwrap();
+    assert!(
+        page.contains("data-line=\"4\" data-column=\"5\"") && page.contains("<li class=\"wrong\">4</li>"),
+        "{page}"
+    );
+    assert!(page.contains("- trigger: Order &lt;/textarea&gt;&lt;script&gt;") && !page.contains("<script>"), "{page}");
+    let checked = browser.submit("/console/flows", &[("source", ORDERS), ("version", "0"), ("do", "check")]).await;
+    assert!(checked.text().await.unwrap().contains("No mistakes. Nothing was deployed."));
+    assert_eq!(server.get("/v1/flows").await["items"], json!([]));
+    let deployed = browser.submit("/console/flows", &[("source", ORDERS), ("version", "0"), ("do", "deploy")]).await;
+    assert_eq!(location(&deployed), "/console/flows/orders?deployed=true");
+    let page = browser.page(location(&deployed)).await;
+    let url = server.urls("orders").await[0].clone();
+    assert!(
+        page.contains("Version 1 is deployed.") && page.contains(&url) && page.contains("Deploy version 2"),
+        "{page}"
+    );
+    // Two at once: the second sees who was first, and loses nothing.
+    let path = "/console/flows/orders";
+    let change = |to: &str| ORDERS.replace("100", to);
+    let first = browser.submit(path, &[("source", &change("200")), ("version", "1"), ("do", "deploy")]).await;
+    assert_eq!(first.status(), StatusCode::SEE_OTHER);
+    let second = browser.submit(path, &[("source", &change("300")), ("version", "1"), ("do", "deploy")]).await;
+    assert_eq!(second.status(), StatusCode::CONFLICT);
+    let page = second.text().await.unwrap();
+    assert!(
+        page.contains("Somebody has deployed version 2 in the meantime") && page.contains("data.total &gt; 300"),
+        "{page}"
+    );
+    assert!(
+        page.contains("-     when: data.total &gt; 200") && page.contains("+     when: data.total &gt; 300"),
+        "{page}"
+    );
+    assert!(page.contains("name=\"version\" value=\"2\""));
+    let again = browser.submit(path, &[("source", &change("300")), ("version", "2"), ("do", "deploy")]).await;
+    assert_eq!(again.status(), StatusCode::SEE_OTHER);
+    // The API says the same.
+    let put = |version: &'static str| {
+        server.api(Method::PUT, "/v1/flows/orders").header("if-match", version).body(change("400"))
+    };
+    let overtaken = put("\"2\"").send().await.unwrap();
+    assert_eq!(overtaken.status(), StatusCode::PRECONDITION_FAILED);
+    assert_eq!(overtaken.json::<Value>().await.unwrap()["code"], "version_changed");
+    assert_eq!(put("x").send().await.unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(put("\"3\"").send().await.unwrap().json::<Value>().await.unwrap()["version"], 4);
+    let page = browser.page(&format!("{path}/versions/1")).await;
+    assert!(page.contains("Deploy this again") && page.contains("-     when: data.total &gt; 100"), "{page}");
+    let back = browser.submit(&format!("{path}/versions/1/activate"), &[]).await;
+    assert_eq!(back.status(), StatusCode::SEE_OTHER);
+    assert_eq!(server.get("/v1/flows/orders").await["version"], 5);
+    assert_eq!(browser.submit(&format!("{path}/disable"), &[]).await.status(), StatusCode::SEE_OTHER);
+    assert!(browser.page(path).await.contains("its URLs answer 404"));
+    assert_eq!(server.post(&url, &json!({ "total": 500 })).await.status(), StatusCode::NOT_FOUND);
+    browser.submit(&format!("{path}/enable"), &[]).await;
+    assert_eq!(server.post(&url, &json!({ "total": 500 })).await.status(), StatusCode::ACCEPTED);
+    let seen = viewer.page(path).await;
+    assert!(!seen.contains("<textarea") && !seen.contains("Disable") && seen.contains("data.total &gt; 100"), "{seen}");
+    for path in ["/console/flows", path, "/console/flows/orders/disable", "/console/flows/orders/versions/1/activate"] {
+        assert_eq!(viewer.submit(path, &[("source", ORDERS)]).await.status(), StatusCode::FORBIDDEN, "{path}");
+    }
+    assert_eq!(browser.get("/console/flows/nothing").send().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_plugin_is_uploaded_checked_called_and_removed() {
+    let server = TestServer::start().await;
+    let browser = Browser::of(&server, "author").await;
+    let viewer = Browser::of(&server, "viewer").await;
+    let page = browser.page("/console/plugins").await;
+    assert!(page.contains("No plugin is here yet") && page.contains("enctype=\"multipart/form-data\""), "{page}");
+    assert!(page.contains("<label for=\"file\">") && page.contains("<label for=\"plugin-name\">"), "{page}");
+    let page = viewer.page("/console/plugins").await;
+    assert!(!page.contains("type=\"file\"") && page.contains("needs author access"), "{page}");
+    // What is no plugin is refused in its own words, and nothing of it is kept.
+    let hostile = "<script>alert(1)</script>";
+    for (name, file, content) in [
+        ("", "notes.wasm", &b"not wasm"[..]),
+        ("", "empty.wasm", b""),
+        (hostile, "x.wasm", &plugin("field-match")),
+        ("", hostile, &plugin("field-match")[..100]),
+    ] {
+        let refused = browser.upload("/console/plugins", &[("name", name), ("do", "upload")], file, content).await;
+        assert!(refused.status().is_client_error(), "{}", refused.status());
+        let page = refused.text().await.unwrap();
+        assert!(page.contains("<b>Refused; nothing was kept.</b>") && !page.contains(hostile), "{page}");
+    }
+    // What was written is still there when it is wrong.
+    let written = [("name", "big"), ("source", "export function condition( {\r\n  </textarea>"), ("do", "upload")];
+    let refused = browser.upload("/console/plugins", &written, "", b"").await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let page = refused.text().await.unwrap();
+    assert!(page.contains("<b>Refused; nothing was kept.</b>") && page.contains("value=\"big\""), "{page}");
+    assert!(page.contains("export function condition( {\n  &lt;/textarea&gt;</textarea>"), "{page}");
+    let checked = [("name", ""), ("do", "check")];
+    let checked = browser.upload("/console/plugins", &checked, "field_match.wasm", &plugin("field-match")).await;
+    let page = checked.text().await.unwrap();
+    assert!(page.contains("It would be accepted; nothing was kept.") && page.contains("condition; "), "{page}");
+    assert_eq!(server.get("/v1/plugins").await["items"], json!([]));
+    let no_form = browser.submit("/console/plugins", &[("name", "x")]).await;
+    assert_eq!(no_form.status(), StatusCode::BAD_REQUEST);
+    for path in ["/console/plugins", "/console/plugins/field-match"] {
+        let refused = viewer.upload(path, &[("name", "")], "x.wasm", &plugin("field-match")).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{path}");
+    }
+    let kept = [("name", ""), ("do", "upload")];
+    let kept = browser.upload("/console/plugins", &kept, "field_match.wasm", &plugin("field-match")).await;
+    assert_eq!((kept.status(), location(&kept)), (StatusCode::SEE_OTHER, "/console/plugins/field-match?uploaded=1"));
+    let page = browser.page(location(&kept)).await;
+    assert!(page.contains("Version 1 is called from now on.") && page.contains("sends no requests and keeps nothing"));
+    assert!(page.contains("the schema of <code>with</code>") && page.contains("Upload another version"), "{page}");
+    // A second version of it, and back.
+    let path = "/console/plugins/field-match";
+    let again = browser.upload(path, &[("do", "upload")], "whatever.wasm", &plugin("json-reshape")).await;
+    assert_eq!(location(&again), "/console/plugins/field-match?uploaded=2");
+    let page = browser.page(path).await;
+    assert!(page.contains("Call version 1"), "{page}");
+    assert!(!viewer.page(path).await.contains("Call version 1"));
+    for action in ["versions/1/activate", "remove"] {
+        let refused = viewer.submit(&format!("{path}/{action}"), &[]).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{action}");
+    }
+    assert_eq!(browser.submit(&format!("{path}/versions/9/activate"), &[]).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(browser.submit(&format!("{path}/versions/x/activate"), &[]).await.status(), StatusCode::NOT_FOUND);
+    browser.submit(&format!("{path}/versions/1/activate"), &[]).await;
+    assert_eq!(server.get("/v1/plugins/field-match").await["active"], 1);
+    let sample = browser.page("/console/plugins").await;
+    let sample = sample.split("class=\"mono\">\n").nth(1).unwrap().split("</textarea>").next().unwrap();
+    let sample = sample.replace("&gt;", ">");
+    let written = [("name", "sample"), ("source", &*sample), ("do", "upload")];
+    let written = browser.upload("/console/plugins", &written, "", b"").await;
+    assert_eq!(location(&written), "/console/plugins/sample?uploaded=1");
+    let page = browser.page(location(&written)).await;
+    assert!(page.contains(" of js") && page.contains("<span class=\"outcome completed\">condition</span>"), "{page}");
+    // A flow that asks it, drafted with a configuration that it takes.
+    let page = browser.page("/console/new-flow?plugin=field-match").await;
+    assert!(page.contains("plugin: field-match") && page.contains("with: {&quot;all&quot;:[{"), "{page}");
+    let source = "flow: f\nsteps:\n  - trigger: T\n    when: { plugin: field-match, with: { all: [{ path: $.a, op: exists }] } }\n";
+    server.deploy(source).await;
+    let page = browser.page(path).await;
+    assert!(page.contains("the flow <a href=\"/console/flows/f\">f</a>"), "{page}");
+    let refused = browser.submit(&format!("{path}/remove"), &[]).await;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    assert!(refused.text().await.unwrap().contains("is needed by the flow f"));
+    let unconfirmed = browser.submit("/console/flows/f/remove", &[("name", "g")]).await;
+    assert_eq!(unconfirmed.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(viewer.submit("/console/flows/f/remove", &[("name", "f")]).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(browser.submit("/console/flows/f/remove", &[("name", "f")]).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(browser.submit(&format!("{path}/remove"), &[]).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(browser.get(path).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_trigger_is_tried_and_says_what_became_of_it() {
+    let server = TestServer::start().await;
+    let browser = Browser::of(&server, "author").await;
+    let url = server.deploy(ORDERS).await;
+    let id = server.get("/v1/flows/orders").await["triggers"][0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/console/flows/orders/triggers/{id}");
+    let page = browser.page(&path).await;
+    assert!(page.contains(&url) && page.contains("by its URL alone") && page.contains("Send it"), "{page}");
+    let viewer = Browser::of(&server, "viewer").await;
+    assert!(!viewer.page(&path).await.contains("Send it"));
+    let body = "{ \"total\": 20 }";
+    let form = |url: &str, query: &str, headers: &str| {
+        let fields = [("url", url), ("method", "POST"), ("query", query), ("headers", headers), ("body", body)];
+        fields.map(|(name, value)| (name, value.to_owned()))
+    };
+    let send = async |by: &Browser<'_>, form: [(&str, String); 5]| {
+        let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        by.submit(&path, &form).await
+    };
+    let json = "content-type: application/json\r\nx-note: hello";
+    assert_eq!(send(&viewer, form(&url, "", json)).await.status(), StatusCode::FORBIDDEN);
+    // What is no request is said beside the form, which keeps what was typed; no other URL is called from here.
+    for (to, query, headers) in [
+        ("http://127.0.0.1:1/h/x", "", json),
+        (&*url, "", "no header"),
+        (&*url, "", "a b: c"),
+        (&*url, "", "<script>alert(1)</script>"),
+        (&*url, "a b", json),
+    ] {
+        let refused = send(&browser, form(to, query, headers)).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{to} {query} {headers}");
+        let page = refused.text().await.unwrap();
+        assert!(page.contains("<b>It was not sent.</b>") && page.contains("{ &quot;total&quot;: 20 }"), "{page}");
+        assert!(!page.contains("<script>alert"), "{page}");
+    }
+    assert_eq!(server.get("/v1/callbacks").await["items"], json!([]));
+    let sent = send(&browser, form(&url, "a=1", json)).await;
+    assert_eq!(sent.status(), StatusCode::SEE_OTHER);
+    let page = browser.page(location(&sent)).await;
+    assert!(page.contains("by condition: <code>data.total &gt; 100</code> is false"), "{page}");
+    let kept = server.get(&location(&sent).replace("/console", "/v1")).await;
+    assert_eq!((kept["query"].as_str(), kept["body"].as_str()), (Some("a=1"), Some(body)), "{kept}");
+    assert!(kept["headers"].to_string().contains("hello"));
+    // One that leads nowhere is answered, and there is nothing to go on to.
+    browser.submit("/console/flows/orders/disable", &[]).await;
+    let nowhere = send(&browser, form(&url, "", json)).await.text().await.unwrap();
+    assert!(nowhere.contains("It was answered 404, and is not kept."), "{nowhere}");
+    assert!(nowhere.contains("its URLs answer 404 until the flow is enabled"));
+    let missing = browser.get("/console/flows/orders/triggers/none").send().await.unwrap();
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_first_page_says_what_comes_next() {
+    let server = TestServer::start().await;
+    let browser = Browser::of(&server, "author").await;
+    let at_first = async || location(&browser.get("/console").send().await.unwrap()).to_owned();
+    assert_eq!(at_first().await, "/console/start");
+    let done = |page: &str| page.matches("class=\"step done\"").count();
+    let page = browser.page("/console/start").await;
+    assert!(done(&page) == 0 && page.contains("type=\"file\""), "{page}");
+    let fields = [("tour", "yes"), ("do", "upload")];
+    let kept = browser.upload("/console/plugins", &fields, "field-match.wasm", &plugin("field-match")).await;
+    assert_eq!(location(&kept), "/console/start");
+    let page = browser.page("/console/start").await;
+    assert!(done(&page) == 1 && page.contains("/console/new-flow?plugin=field-match"), "{page}");
+    let draft = browser.page("/console/new-flow?plugin=field-match").await;
+    let draft = draft.split("aria-describedby=\"said\">\n").nth(1).unwrap().split("</textarea>").next().unwrap();
+    let draft = draft.replace("&quot;", "\"").replace("&gt;", ">");
+    let deployed = browser.submit("/console/flows", &[("source", &draft), ("version", "0"), ("do", "deploy")]).await;
+    assert_eq!(deployed.status(), StatusCode::SEE_OTHER, "{draft}: {}", deployed.text().await.unwrap());
+    assert_eq!(at_first().await, "/console/callbacks");
+    let url = server.urls("field-match").await[0].clone();
+    let page = browser.page("/console/start").await;
+    assert!(done(&page) == 2 && page.contains(&url), "{page}");
+    server.post(&url, &json!({ "total": 500 })).await;
+    assert_eq!(done(&browser.page("/console/start").await), 3);
+    server.post(&url, &json!({ "total": 20 })).await;
+    let page = browser.page("/console/start").await;
+    assert!(done(&page) == 4 && page.contains("by condition: the plugin field-match says false"), "{page}");
+    let viewer = Browser::of(&server, "viewer").await;
+    assert!(!viewer.page("/console/start").await.contains("Send one from here"));
 }

@@ -81,6 +81,115 @@
     });
   }
 
+  // A secret of 32 random bytes, as Standard Webhooks has it: in its field, and copied.
+  for (const button of document.querySelectorAll('[data-generate]')) {
+    button.hidden = false;
+    button.addEventListener('click', async () => {
+      const bytes = crypto.getRandomValues(new Uint8Array(32));
+      const secret = `whsec_${btoa(String.fromCharCode(...bytes))}`;
+      document.getElementById(button.dataset.generate).value = secret;
+      await navigator.clipboard?.writeText(secret).then(() => { button.textContent = 'Generated and copied'; }, () => { button.textContent = 'Generated'; });
+    });
+  }
+
+  // Files: dropped, and how far they have come.
+  const upload = $('[data-upload]');
+  if (upload) {
+    const drop = $('.drop', upload);
+    const { file } = upload.elements;
+    const said = $('#said');
+    $('.dropped', upload).hidden = false;
+    const say = (text) => {
+      const line = document.createElement('p');
+      line.className = 'muted';
+      line.textContent = text;
+      said.replaceChildren(line);
+    };
+    for (const kind of ['dragover', 'dragleave', 'drop']) drop.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle('over', kind === 'dragover');
+      if (kind !== 'drop' || !event.dataTransfer.files.length) return;
+      file.files = event.dataTransfer.files;
+      say(`${file.files[0].name}, ${file.files[0].size.toLocaleString('en')} bytes`);
+    });
+    upload.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const request = new XMLHttpRequest();
+      request.open('POST', upload.action);
+      request.setRequestHeader('accept', 'text/html');
+      request.upload.addEventListener('progress', ({ loaded, total }) => say(loaded < total ? `${Math.round(100 * loaded / total)} % sent` : 'Checking and compiling it…'));
+      request.addEventListener('error', () => say('The connection broke off; nothing was kept.'));
+      request.addEventListener('load', () => {
+        if (request.responseURL !== upload.action) return void (location.href = request.responseURL);
+        const page = document.createElement('template');
+        page.innerHTML = rowsOf.createHTML(request.responseText);
+        said.replaceChildren(...(page.content.querySelector('#said') ?? page.content.querySelector('main')).childNodes);
+      });
+      request.send(new FormData(upload, event.submitter));
+    });
+  }
+
+  // The source of a flow: numbers of lines, mistakes at their place, and what was typed is kept.
+  const editor = $('#editor');
+  if (editor) {
+    const field = $('#source');
+    const numbers = $('.numbers');
+    const action = editor.getAttribute('action');
+    const kept = `ringback ${action} ${new URLSearchParams(location.search).get('plugin') ?? ''}`;
+    const base = field.value;
+    // What was written as a new one is deployed, too.
+    if ($('[data-deployed]')) history.replaceState(null, '', location.pathname), Object.keys(sessionStorage).filter((key) => key === kept || key.startsWith('ringback /console/flows ')).forEach((key) => sessionStorage.removeItem(key));
+    const draft = sessionStorage.getItem(kept);
+    if (draft !== null && draft !== base && !$('#said').textContent.trim()) {
+      field.value = draft;
+      $('#said').textContent = 'This is what you typed before; it is not deployed.';
+    }
+    const count = () => {
+      const wrong = new Set([...document.querySelectorAll('[data-line]')].map((link) => +link.dataset.line));
+      const lines = field.value.split('\n').length;
+      numbers.replaceChildren(...Array.from({ length: lines }, (_, at) => {
+        const line = document.createElement('li');
+        line.textContent = at + 1;
+        line.className = wrong.has(at + 1) ? 'wrong' : '';
+        return line;
+      }));
+    };
+    let [timer, asked] = [0, 0];
+    const ask = async () => {
+      const mine = ++asked;
+      const form = new FormData(editor);
+      form.set('do', 'check');
+      const answer = await fetch(editor.action, { method: 'POST', body: new URLSearchParams(form) });
+      if (mine !== asked || answer.redirected || answer.status === 401) return;
+      const page = document.createElement('template');
+      page.innerHTML = rowsOf.createHTML(await answer.text());
+      $('#said').replaceChildren(...page.content.querySelector('#said').childNodes);
+      count();
+    };
+    field.addEventListener('input', () => {
+      sessionStorage.setItem(kept, field.value);
+      count();
+      clearTimeout(timer);
+      timer = setTimeout(ask, 400);
+    });
+    field.addEventListener('scroll', () => { numbers.scrollTop = field.scrollTop; });
+    document.addEventListener('click', (event) => {
+      const { line, column } = event.target.closest('[data-line]')?.dataset ?? {};
+      if (!line) return;
+      event.preventDefault();
+      const lines = field.value.split('\n');
+      const start = lines.slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
+      const from = start + [...(lines[line - 1] ?? '')].slice(0, column - 1).join('').length;
+      field.focus();
+      field.setSelectionRange(from, start + (lines[line - 1] ?? '').length);
+      field.scrollTop = (line - 6) * parseFloat(getComputedStyle(field).lineHeight);
+    });
+    field.addEventListener('keydown', (event) => {
+      if ((event.ctrlKey || event.metaKey) && event.key === 's') event.preventDefault(), editor.requestSubmit($('[value=deploy]', editor));
+    });
+    count();
+  }
+
   // Rows: j, k and Enter.
   const table = $('#rows');
   const body = table?.tBodies[0];
@@ -98,7 +207,7 @@
   document.addEventListener('keydown', (event) => {
     const { key, target } = event;
     if (event.ctrlKey || event.altKey || event.metaKey || target.closest('input, select, textarea, dialog')) return;
-    const after = Date.now() - g < 1000 ? { c: '/console/callbacks', e: '/console/executions' }[key] : '';
+    const after = Date.now() - g < 1000 ? { c: '/console/callbacks', e: '/console/executions', f: '/console/flows', p: '/console/plugins' }[key] : '';
     g = key === 'g' ? Date.now() : 0;
     if (after) location.href = after;
     else if (key === '/' && $('#search')) event.preventDefault(), $('#search').focus();

@@ -186,14 +186,14 @@ struct Bar {
 
 /// Where callbacks can be sent, while none has come.
 #[derive(Clone, Debug)]
-pub struct Start {
+pub struct First {
     pub flow: String,
     pub trigger: String,
     pub method: String,
     pub url: String,
 }
 
-impl Start {
+impl First {
     fn curl(&self) -> String {
         let json = [("content-type".to_owned(), "application/json".to_owned())];
         let (headers, body): (&[_], &[u8]) = if self.method == "GET" { (&[], b"") } else { (&json, b"{}") };
@@ -219,7 +219,7 @@ pub struct Callbacks {
     after: u64,
     looked_back_to: Option<String>,
     problem: Option<String>,
-    starts: Vec<Start>,
+    starts: Vec<First>,
     has_flows: bool,
 }
 
@@ -241,7 +241,7 @@ pub struct Shown {
     pub after: u64,
     /// Why what is looked for cannot be.
     pub problem: Option<String>,
-    pub starts: Vec<Start>,
+    pub starts: Vec<First>,
 }
 
 impl Callbacks {

@@ -94,7 +94,7 @@ pub(crate) fn said(summary: &Summary) -> String {
 
 fn lasted(summary: &Summary, now: Timestamp) -> String {
     let millis = summary.ended_at.unwrap_or(now).since(summary.started_at).as_millis();
-    words::duration(u64::try_from(millis).unwrap_or(u64::MAX).saturating_mul(1000))
+    words::millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 impl Row {

@@ -6,16 +6,26 @@ use ringback_records::token::Access;
 /// The pages that one can go to from everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    Start,
     Callbacks,
     Executions,
+    Flows,
+    Plugins,
+    Secrets,
     /// None of them.
     Elsewhere,
 }
 
 impl Place {
     /// Where each is, and what it is called.
-    pub(crate) const ALL: [(Self, &'static str, &'static str); 2] =
-        [(Self::Callbacks, "/console/callbacks", "Callbacks"), (Self::Executions, "/console/executions", "Executions")];
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 6] = [
+        (Self::Start, "/console/start", "Start"),
+        (Self::Callbacks, "/console/callbacks", "Callbacks"),
+        (Self::Executions, "/console/executions", "Executions"),
+        (Self::Flows, "/console/flows", "Flows"),
+        (Self::Plugins, "/console/plugins", "Plugins"),
+        (Self::Secrets, "/console/secrets", "Secrets"),
+    ];
 }
 
 /// Who looks, and at what.

@@ -5,23 +5,37 @@
 
 mod callback;
 mod callbacks;
+mod draft;
 mod escape;
 mod execution;
 mod executions;
+mod flows;
 mod frame;
 mod json;
+mod plugins;
 mod replay;
+mod secrets;
 mod session;
 mod shell;
+mod start;
+mod trigger;
 mod words;
 
 pub use callback::{Callback, Limits as CallbackLimits, Shown as CallbackShown};
-pub use callbacks::{Callbacks, Filters, Part, Row, Shown as CallbacksShown, Start, Total, row};
+pub use callbacks::{Callbacks, Filters, First, Part, Row, Shown as CallbacksShown, Total, row};
+pub use draft::draft;
 pub use execution::{Execution, ExecutionShown};
 pub use executions::{ExecutionFilters, Executions, ExecutionsShown};
+pub use flows::{
+    Flow, FlowItem, FlowVersion, FlowVersionPage, Flows, Mistake as FlowMistake, Said as FlowSaid, TriggerUrl,
+};
 pub use frame::{Frame, Link, Place, Problem};
+pub use plugins::{Plugin, Plugins, SAMPLE, Uploaded};
 pub use replay::Replay;
+pub use secrets::{SecretItem, Secrets};
 pub use session::SignIn;
+pub use start::{Last, Start, StartFlow};
+pub use trigger::{Sent, Test, TriggerPage};
 
 use askama::Template;
 

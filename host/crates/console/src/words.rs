@@ -14,6 +14,11 @@ pub(crate) fn duration(us: u64) -> String {
     }
 }
 
+/// A duration of which no more is known than its milliseconds.
+pub(crate) fn millis(ms: u64) -> String {
+    if ms == 0 { "under 1 ms".to_owned() } else { duration(ms.saturating_mul(1000)) }
+}
+
 /// A size: `139 bytes`, `4.0 KiB`, `1.5 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {
@@ -90,6 +95,25 @@ pub(crate) fn cut(text: &str, chars_max: usize) -> String {
     if chars.next().is_some() { cut + "…" } else { cut }
 }
 
+/// A text in parts: those between backticks are code, as people write it.
+pub(crate) fn marked(text: &str) -> Vec<(bool, &str)> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, code, after)) = code_in(rest) {
+        parts.extend((!before.is_empty()).then_some((false, before)));
+        parts.push((true, code));
+        rest = after;
+    }
+    parts.extend((!rest.is_empty()).then_some((false, rest)));
+    parts
+}
+
+fn code_in(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, from) = text.split_once('`')?;
+    let (code, after) = from.split_once('`')?;
+    Some((before, code, after))
+}
+
 /// The class of an outcome's colour.
 pub(crate) fn outcome(outcome: Outcome) -> &'static str {
     outcome.as_str()
@@ -121,7 +145,7 @@ pub(crate) fn meaning(outcome: Outcome) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{clock, count, cut, day_unless, duration, grouped, minute, size};
+    use super::{clock, count, cut, day_unless, duration, grouped, marked, minute, size};
     use ringback_records::time::Timestamp;
 
     #[test]
@@ -145,6 +169,14 @@ mod tests {
         }
         assert_eq!([grouped(0), grouped(999), grouped(1000), grouped(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(count(1, "callback", "callbacks"), "1 callback");
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        let parts = marked("`a > 1` is false; `b` too");
+        assert_eq!(parts, [(true, "a > 1"), (false, " is false; "), (true, "b"), (false, " too")]);
+        assert_eq!(marked("it's ` alone"), [(false, "it's ` alone")]);
+        assert_eq!(marked(""), []);
     }
 
     #[test]

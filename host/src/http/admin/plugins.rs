@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The largest upload that is read at all: one more byte than any plugin may have.
-const UPLOAD_BYTES_MAX: usize = (64 << 20) + 1;
+pub(in crate::http) const UPLOAD_BYTES_MAX: usize = (64 << 20) + 1;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     let uploads = OpenApiRouter::new().routes(routes!(upload_plugin)).routes(routes!(check_plugin));
@@ -181,6 +181,6 @@ async fn remove_plugin(
     }
 }
 
-fn missing(name: &Name) -> Problem {
+pub(in crate::http) fn missing(name: &Name) -> Problem {
     Problem::not_found(format!("there is no plugin {name}"))
 }

@@ -15,7 +15,7 @@ use axum::response::sse::Event;
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
 use ringback_console::{
-    Callback, CallbackLimits, CallbackShown, Callbacks, CallbacksShown, Filters, Part, Place, Replay, Row, Start, Total,
+    Callback, CallbackLimits, CallbackShown, Callbacks, CallbacksShown, Filters, First, Part, Place, Replay, Row, Total,
 };
 use ringback_records::outcome::Outcome;
 use ringback_records::time::Timestamp;
@@ -179,14 +179,14 @@ pub(super) fn time_of(cursor: &str) -> Timestamp {
     Timestamp::from_millis(u64::try_from(id).unwrap_or_default())
 }
 
-fn starts(app: &App, session: &Session) -> Vec<Start> {
+fn starts(app: &App, session: &Session) -> Vec<First> {
     let flows = app.flows.list(&session.workspace);
     let first = flows.iter().take(STARTS_MAX).filter_map(|deployed| {
         let flow = flows::view(app, &session.workspace, deployed, Vec::new());
         let trigger = flow.triggers.into_iter().next()?;
         let url = trigger.urls.get("default")?.get(trigger.face)?.clone();
         let method = trigger.methods.iter().find(|method| *method == "POST").or(trigger.methods.first())?.clone();
-        Some(Start { flow: flow.name, trigger: trigger.name, method, url })
+        Some(First { flow: flow.name, trigger: trigger.name, method, url })
     });
     first.collect()
 }

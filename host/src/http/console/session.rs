@@ -94,7 +94,7 @@ impl FromRequestParts<Arc<App>> for Session {
 }
 
 /// A value of a form, or of a query.
-fn value(form: &[u8], name: &str) -> String {
+pub(super) fn value(form: &[u8], name: &str) -> String {
     let mut pairs = form_urlencoded::parse(form);
     pairs.find(|(of, _)| of == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

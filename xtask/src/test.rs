@@ -1,7 +1,7 @@
 //! Everything that CI runs, in one command.
 
 use crate::process::{cargo, root, run as run_command, target, try_run};
-use crate::{api, authors, checklist, engine, families, fuzz, plugins, readme, store, tools, wit};
+use crate::{api, authors, checklist, console, engine, families, fuzz, plugins, readme, store, tools, wit};
 use anyhow::Result;
 use std::process::Command;
 use std::time::Instant;
@@ -52,6 +52,11 @@ pub fn run() -> Result<()> {
     match tools::schemathesis() {
         Ok(_) => api::run(api::SHARE, Some(SEED))?,
         Err(error) => println!("skipped: schemathesis cannot be installed: {error:#}"),
+    }
+    step("the console in a browser");
+    match tools::browser() {
+        Ok(browser) => console::run(&browser)?,
+        Err(error) => println!("skipped: a browser, or what drives it, cannot be installed: {error:#}"),
     }
     step("plugins of each language, from the first command to a callback");
     authors::run(None)?;

@@ -11,17 +11,24 @@ work="${1:-$(mktemp -d)}"
 # Where engine.wasm goes: beside this file, or elsewhere, to be compared.
 out="${2:-.}"
 
-# quickjs-ng 0.16.2, as the crate rquickjs-sys carries it.
-crate=rquickjs-sys-0.14.0
+# quickjs-ng 0.16.2, as a crate carries it.
+crate=rquickjs-sys
+crate_version=0.14.0
 crate_sha256=cee271d0eeba64f0915b846cb7ae02e16faf3dfdffdca91731101d9d30fe3423
 wizer=10.0.0
 wizer_sha256=bd74fcd8677c5c511f8a7b053965d774bf0534109638a8e1b015d6190d26cb6e
 
-if [ ! -d "$work/$crate" ]; then
-    curl -fsSL "https://static.crates.io/crates/rquickjs-sys/$crate.crate" -o "$work/$crate.crate"
-    echo "$crate_sha256  $work/$crate.crate" | sha256sum --check --quiet
-    tar -xzf "$work/$crate.crate" -C "$work"
+if [ ! -d "$work/crates/vendor" ]; then
+    mkdir -p "$work/crates/src"
+    : >"$work/crates/src/lib.rs"
+    printf '[package]\nname = "sources"\nversion = "0.0.0"\nedition = "2024"\n[dependencies]\n%s = "=%s"\n[workspace]\n' \
+        "$crate" "$crate_version" >"$work/crates/Cargo.toml"
+    cargo vendor --quiet --manifest-path "$work/crates/Cargo.toml" "$work/crates/vendor" >/dev/null
 fi
+grep -q "\"package\":\"$crate_sha256\"" "$work/crates/vendor/$crate/.cargo-checksum.json" || {
+    echo "$crate $crate_version is not what this was written for" >&2
+    exit 1
+}
 if [ ! -d "$work/node_modules" ]; then
     npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$work" "@bytecodealliance/wizer@$wizer"
 fi
@@ -31,7 +38,7 @@ echo "$wizer_sha256  $wizer" | sha256sum --check --quiet
 # For WASI the sources set no limit to the stack, since not every runtime has the room that they would assume. Ours has.
 sources="$work/quickjs"
 rm -rf "$sources"
-cp -r "$work/$crate/quickjs" "$sources"
+cp -r "$work/crates/vendor/$crate/quickjs" "$sources"
 sed -i '/^static void update_stack_limit/,/^}/s/^#if defined(__wasi__)$/#if 0/' "$sources/quickjs.c"
 grep -A3 '^static void update_stack_limit' "$sources/quickjs.c" | grep -q '^#if 0$'
 

@@ -142,6 +142,11 @@ impl Plugins {
         }
     }
 
+    /// How many scripts are read ahead of their calls.
+    pub fn script_images(&self) -> usize {
+        self.sandbox.images()
+    }
+
     /// Checks a script as far as that can be done without running it.
     ///
     /// # Errors

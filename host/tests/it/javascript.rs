@@ -155,7 +155,13 @@ async fn wrong_files_are_refused_with_what_is_wrong_and_leave_nothing_behind() {
         ("export async function condition() { return true }", "`condition` is async, and nobody waits for a promise"),
         ("module.exports = { condition() { return true } }", "line 1, column 1: module is not defined"),
         ("\n\nthrow new Error('no')", "line 3, column "),
-        ("throw { a: 1 }", "threw an object, which is no Error"),
+        ("throw { a: 1 }", "the file threw an object, which is no Error"),
+        ("export default { get condition() { throw 1 } }", "the file threw the number 1, which is no Error"),
+        ("export const condition = () => true\0", "line 1, column 36: "),
+        ("/(a*)*b/.test('a'.repeat(40))", "it runs longer than 2000 ms of CPU time where it is read"),
+        ("JSON.parse('['.repeat(1e5))", "it breaks off where it is read: "),
+        ("export const schema = {}; schema.is = schema\nexport const condition = () => true", "circular reference"),
+        ("export const vectors = [1n]\nexport const condition = () => true", "BigInt"),
         ("while (true) {}", "it runs longer than 2000 ms of CPU time where it is read"),
         (
             "const all = []; while (true) all.push('x'.repeat(1000))",
@@ -188,6 +194,12 @@ async fn wrong_files_are_refused_with_what_is_wrong_and_leave_nothing_behind() {
     assert!(status == StatusCode::UNPROCESSABLE_ENTITY && answer.to_string().contains("text/javascript"), "{answer}");
     assert_eq!(server.get("/v1/plugins").await["items"], json!([]));
     assert_eq!(std::fs::read_dir(server.data().join("plugins")).unwrap().count(), 0);
+    let deep = format!("export const condition = () => {}1{}", "(".repeat(100_000), ")".repeat(100_000));
+    let (status, answer) = server.upload_source("wrong", deep).await;
+    assert!(
+        status == StatusCode::UNPROCESSABLE_ENTITY && answer.to_string().contains("it breaks off where it is read"),
+        "{answer}"
+    );
     pushed(&server, "right", "\u{feff}export const condition = () => true").await;
 }
 

@@ -352,6 +352,49 @@ async fn r10_uploads_are_compiled_in_turn() {
     assert!(refused > 0 && taken > 8, "{statuses:?}");
 }
 
+/// R10: sources that loop where they are read, and scripts that loop in each call, take the time of who has them: a neighbour's
+/// scripts answer meanwhile, and what he pushes is read.
+#[tokio::test]
+async fn r10_scripts_that_loop_keep_no_neighbour_waiting() {
+    let server = TestServer::start().await.in_workspace("aaa");
+    let source = |name: usize, script: &str| {
+        format!("flow: f{name}\nsteps:\n  - trigger: Hook\n    when: {{ script: '{script}' }}\n")
+    };
+    let mut urls = Vec::new();
+    for name in 0..4 {
+        urls.push(server.deploy(&source(name, "for (;;);")).await);
+    }
+    let mut theirs: Vec<_> = (0..6)
+        .map(|n| {
+            let request = server.api(Method::POST, &format!("/v1/plugins/p{n}/versions")).body("for (;;);");
+            tokio::spawn(request.header("content-type", "text/javascript").send())
+        })
+        .collect();
+    let calls = urls.iter().cycle().take(32).map(|url| server.call(Method::POST, url).body("{}").send());
+    theirs.extend(calls.map(tokio::spawn));
+    let server = server.in_workspace("bbb");
+    let url = server.deploy(&source(0, "data.n > 1")).await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..40 {
+        let began = Instant::now();
+        assert_eq!(server.post(&url, &json!({ "n": 2 })).await.status(), StatusCode::ACCEPTED);
+        slowest = slowest.max(began.elapsed());
+    }
+    let began = Instant::now();
+    let (status, answer) = server.upload_source("own", "export const condition = () => true").await;
+    let took = began.elapsed();
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let unfinished = theirs.iter().filter(|request| !request.is_finished()).count();
+    assert!(unfinished > 0, "they were there all the time");
+    assert!(slowest < Duration::from_secs(2) && took < Duration::from_secs(5), "{slowest:?} {took:?}");
+    println!("a call took {slowest:?} at most, and a push {took:?}, beside {unfinished}");
+    let mut statuses = Vec::new();
+    for request in theirs {
+        statuses.push(request.await.unwrap().unwrap().status().as_u16());
+    }
+    assert!(statuses.iter().all(|status| [422, 500, 202, 503].contains(status)), "{statuses:?}");
+}
+
 /// R10: a file that takes the compiler as long as it may is compiled in the time of who sends it: a neighbour's is next.
 #[tokio::test]
 async fn r10_a_bomb_keeps_no_other_upload_waiting_for_a_second_one() {

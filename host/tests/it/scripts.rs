@@ -122,6 +122,86 @@ async fn a_script_says_why_it_decides_so() {
     }
 }
 
+/// A script that is called often has been read before its calls, as its metric says; one that is not takes no memory.
+#[tokio::test]
+async fn scripts_that_are_called_often_are_read_ahead() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = crate::process::Server::new(&directory.path().join("data")).start();
+    let token = std::fs::read_to_string(directory.path().join("data/admin-token")).unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let deploy = async |flow: &str, source: &str| {
+        let put = client.put(format!("{}/v1/flows/{flow}", process.admin)).bearer_auth(&token);
+        let put = put.header("content-type", "application/yaml").body(named(flow, source));
+        let body: Value = put.send().await.unwrap().json().await.unwrap();
+        text(&body["triggers"][0]["urls"]["default"]["native"]).to_owned()
+    };
+    let (often, once) = (deploy("often", "data.n > 1").await, deploy("once", "data.n > 2").await);
+    let call = async |url: &str, n: u32| client.post(url).json(&json!({ "n": n })).send().await.unwrap().status();
+    let images = async || {
+        let text = client.get(format!("{}/metrics", process.admin)).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("ringback_script_images "));
+        line.unwrap_or_else(|| panic!("{text}")).parse::<u64>().unwrap()
+    };
+    assert_eq!((call(&once, 2).await, images().await), (StatusCode::NO_CONTENT, 0));
+    for calls in 1.. {
+        assert_eq!(call(&often, 2).await, StatusCode::ACCEPTED);
+        if images().await == 1 {
+            break;
+        }
+        assert!(calls < 500, "it was not read");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((call(&often, 1).await, call(&often, 2).await), (StatusCode::NO_CONTENT, StatusCode::ACCEPTED));
+    assert_eq!((call(&once, 3).await, images().await), (StatusCode::ACCEPTED, 1));
+}
+
+/// One that is called often has been read before: it is only faster. What one call leaves in the memory, no other finds.
+#[tokio::test]
+async fn a_script_that_is_called_often_is_read_once() {
+    let server = server().await;
+    let source = "globalThis.count = (globalThis.count ?? 0) + 1\nObject.prototype.left = JSON.parse = count\n\
+                  const { n } = data\nif (n === 'loop') for (;;);\nif (n === 'full') for (const all = []; ;) all.push('x'.repeat(999))\n\
+                  if (n === 'deep') return (function f() { return f() + 1 })()\n\
+                  console.log(fields.twice, execution?.id)\n\
+                  return { holds: n > 1, reason: `${count} ${{}.left} ${Math.random()} ${Date.now() > 1.7e12} ${n.a.b}` }";
+    let source = source.replace("execution?.id", "typeof execution").replace("${n.a.b}", "${n.toFixed(1)}");
+    let url = server
+        .deploy(&when(&source).replace("    when:", "    fields: { twice: { script: data.n } }\n    when:"))
+        .await;
+    let other = server.deploy(&named("other", "data.n === 1")).await;
+    let mut said = Vec::new();
+    for ahead in [false, true] {
+        for _ in 0..if ahead { 30 } else { 0 } {
+            assert_eq!(server.post(&url, &json!({ "n": 2 })).await.status(), StatusCode::ACCEPTED);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let (status, entry) = send(&server, &url, &json!({ "n": 1 })).await;
+        assert_eq!(status, StatusCode::NO_CONTENT, "{entry}");
+        let reason = text(&entry["reason"]).strip_prefix("the script says false: ").unwrap().to_owned();
+        let parts: Vec<&str> = reason.split(' ').collect();
+        assert_eq!((parts[0], parts[1], parts[3], parts[4]), ("1", "1", "true", "1.0"), "{reason}");
+        assert!(!said.contains(&parts[2].to_owned()), "{reason}");
+        said.push(parts[2].to_owned());
+        assert_eq!(entry["plugins"][0]["log"], json!(["info: 1 undefined"]), "{entry}");
+        for (n, failure, sentence) in [
+            ("loop", "plugin_out_of_time", "200 ms of CPU time"),
+            ("full", "plugin_out_of_memory", "16777216 bytes"),
+            ("deep", "plugin_failed", "RangeError: Maximum call stack size exceeded"),
+            ("text", "plugin_failed", "TypeError: not a function (line 14)"),
+        ] {
+            let (status, entry) = send(&server, &url, &json!({ "n": n })).await;
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{entry}");
+            assert_eq!(entry["plugins"][0]["failure"], failure, "{entry}");
+            assert!(text(&entry["reason"]).contains(sentence), "{sentence}: {entry}");
+        }
+        assert_eq!(server.post(&other, &json!({ "n": 1 })).await.status(), StatusCode::ACCEPTED);
+    }
+    for _ in 0..2 {
+        server.post(&url, &json!({ "n": "loop" })).await;
+    }
+    assert_eq!(server.post(&url, &json!({ "n": 2 })).await.headers()["ringback-outcome"], "kept", "it rests");
+}
+
 #[tokio::test]
 async fn recursion_of_the_engine_itself_ends_with_the_call() {
     let server = server().await;

@@ -320,6 +320,7 @@ bool exports_script_read_plugin(script_string_t *source, script_tuple2_string_li
     text[source->len] = 0;
     JSValue value = JS_NewStringLen(context, text, source->len);
     JSModuleDef *module = NULL;
+    JS_FreeValue(context, ask("reads", 0, NULL));
     is_reading = true;
     JSValue promise = read_module(text, source->len, &module);
     JSContext *other;

@@ -282,6 +282,11 @@
     known.schemas = fromEntries(NAMES.map((role) => [role, byRole ? stringify(schema[role]) : text]));
   };
 
+  // What goes wrong while the file of a plugin is read, that does.
+  const reads = () => {
+    who = "the file";
+  };
+
   // Takes over what a plugin exports, and answers the roles that it has.
   const load = (module) => {
     const { default: all = {} } = module;
@@ -385,5 +390,5 @@
     if (isObject(callback)) Object.defineProperty(callback, "bytes", { get: () => host.bytes() });
   };
 
-  return { ...roles, library, schema, vectors, load, call, check, thrown, mistake, prepare };
+  return { ...roles, library, schema, vectors, reads, load, call, check, thrown, mistake, prepare };
 })

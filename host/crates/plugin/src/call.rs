@@ -90,8 +90,9 @@ pub(super) struct Caller {
 
 /// What the engine says of an answer that it does not take over.
 const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls has been exhausted";
-/// The function by which sources of plugins are read.
-const READ: &str = "read-plugin";
+/// What is read, and by which function.
+const READ_PLUGIN: &str = "read-plugin";
+const READ_SCRIPT: &str = "read-script";
 
 /// What a plugin is asked, and the place of its answer.
 #[derive(Clone, Copy)]
@@ -105,7 +106,9 @@ pub(super) enum Question {
     Schema(Role),
     Cases,
     /// Of what runs scripts: reads the source of a plugin.
-    Read,
+    ReadPlugin,
+    /// The same of a script.
+    ReadScript,
 }
 
 /// What a plugin answered, as it came.
@@ -121,6 +124,11 @@ pub(super) enum Answer {
 }
 
 impl Question {
+    /// Whether it is answered by all of the memory.
+    fn reads(&self) -> bool {
+        matches!(self, Self::ReadPlugin | Self::ReadScript)
+    }
+
     /// The role that is asked; `None` for what the plugin says of itself.
     pub(super) fn role(&self) -> Option<Role> {
         match self {
@@ -130,7 +138,7 @@ impl Question {
             Self::Evaluate => Some(Role::Condition),
             Self::Run => Some(Role::Step),
             Self::Respond => Some(Role::Responder),
-            Self::Schema(_) | Self::Cases | Self::Read => None,
+            Self::Schema(_) | Self::Cases | Self::ReadPlugin | Self::ReadScript => None,
         }
     }
 }
@@ -184,13 +192,14 @@ impl Caller {
         let memory_bytes = if linked.large { limits.large_memory_bytes } else { limits.memory_bytes };
         let state =
             CallState::new(services, subject, plugin.clone(), memory_bytes, limits.log_lines, linked.wants_wasi);
-        let cpu = match question {
-            Question::Read => limits::READ_CPU,
-            _ => question.role().map_or(limits.work_cpu, |role| limits.cpu(role)),
+        let cpu = match question.role() {
+            _ if question.reads() => limits::READ_CPU,
+            Some(role) => limits.cpu(role),
+            None => limits.work_cpu,
         };
         let turns = Turns::new(cpu * limits::WALL_FACTOR);
         let mut store = self.store(state, limits, cpu, Arc::clone(&turns));
-        if matches!(question, Question::Read) {
+        if question.reads() {
             // It answers all of its memory.
             store.set_hostcall_fuel(2 * memory_bytes);
         }
@@ -309,11 +318,18 @@ async fn enter(
         Question::Check(role) => guest.check(*role, config).await?.map(|()| Answer::Checked),
         Question::Schema(role) => guest.schema(*role).await?.map(Answer::Schema),
         Question::Cases => guest.cases().await?.map(Answer::Json),
-        Question::Read => {
+        Question::ReadPlugin => {
             type Read = (Result<(String, Vec<u8>), String>,);
             let Guest { store, instance, .. } = guest;
-            let read = instance.get_typed_func::<(&str,), Read>(&mut *store, READ)?;
+            let read = instance.get_typed_func::<(&str,), Read>(&mut *store, READ_PLUGIN)?;
             Ok(Answer::Read(read.call_async(&mut *store, (config,)).await?.0))
+        }
+        Question::ReadScript => {
+            type Read = (Result<Vec<u8>, String>,);
+            let Guest { store, instance, .. } = guest;
+            let read = instance.get_typed_func::<(&str,), Read>(&mut *store, READ_SCRIPT)?;
+            let read = read.call_async(&mut *store, (config,)).await?.0;
+            Ok(Answer::Read(read.map(|memory| (String::new(), memory))))
         }
     })
 }

@@ -11,6 +11,7 @@ mod error;
 mod exports;
 mod host;
 mod image;
+mod images;
 mod interface;
 mod limits;
 mod link;

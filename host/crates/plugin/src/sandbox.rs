@@ -7,6 +7,7 @@ use super::engine::{self, Calls, Ticker};
 use super::error::UploadError;
 use super::host::{self, CallState, Services, State};
 use super::image::Scripts;
+use super::images::Images;
 use super::limits::Limits;
 use super::link::link;
 use super::share::SlowLane;
@@ -62,6 +63,8 @@ pub(super) struct Inner {
     pub(super) places: Arc<Places>,
     /// What runs scripts, once somebody has one.
     pub(super) scripts: OnceCell<Scripts>,
+    /// The scripts that it has read.
+    pub(super) images: Images,
 }
 
 impl Sandbox {
@@ -98,6 +101,7 @@ impl Sandbox {
             cache,
             settings,
             scripts: OnceCell::new(),
+            images: Images::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -1,10 +1,11 @@
 //! What runs scripts, and plugins in JavaScript. It comes with the server, and is compiled once for all of them.
 
 use super::cache::{deserialize, deserialize_module};
-use super::call::{Answer, Question};
+use super::call::{Answer, Linked, PATIENCE, Question};
 use super::compile::{Compiled, Job, with_causes};
 use super::error::{CallError, UploadError};
 use super::image::{self, Scripts};
+use super::images::Script;
 use super::limits::{NORMAL, SCRIPT_BYTES_MAX};
 use super::link::link_ours;
 use super::sandbox::{Inner, Sandbox};
@@ -52,18 +53,60 @@ impl Sandbox {
             return Err(UploadError::LongScript { found: source.len(), max: SCRIPT_BYTES_MAX });
         }
         let scripts = self.scripts().await.map_err(UploadError::Host)?;
-        let (component, roles) = self.read_script(scripts, workspace, &source).await?;
+        let (component, roles) = self.read_plugin(scripts, workspace, &source).await?;
+        let (linked, artifact) =
+            self.link_image(scripts, workspace, component, sha256_hex(&source), Some(roles)).await?;
+        let vectors = self.try_out(&linked, workspace).await?;
+        Ok(Upload::of_script(self, linked, vectors, source, artifact))
+    }
+
+    /// Reads a script aside, so that calls to come need not: where there is a place for what it becomes.
+    pub(super) fn read_ahead(&self, workspace: &Name, script: &Arc<Script>) {
+        let Some(turn) = self.inner.images.turn(workspace) else { return };
+        let (sandbox, workspace, script) = (self.clone(), workspace.clone(), Arc::clone(script));
+        tokio::spawn(async move {
+            match sandbox.read_script(&workspace, &script).await {
+                Ok(linked) => sandbox.inner.images.add(&workspace, &script, linked),
+                Err(error) => {
+                    script.failed();
+                    tracing::debug!(flow.name = %script.flow, %workspace, %error, "a script was not read ahead");
+                }
+            }
+            drop(turn);
+        });
+    }
+
+    /// How many scripts are read ahead of their calls.
+    pub fn images(&self) -> usize {
+        self.inner.images.count()
+    }
+
+    async fn read_script(&self, workspace: &Name, script: &Script) -> Result<Arc<Linked>, UploadError> {
+        let scripts = self.scripts().await.map_err(UploadError::Host)?;
+        let (_, memory) = self.read(scripts, workspace, Question::ReadScript, &script.to_read()).await?;
+        let component = scripts.image.component(&memory).map_err(UploadError::Host)?;
+        let digest = scripts.empty.digest.clone();
+        Ok(self.link_image(scripts, workspace, component, digest, None).await?.0)
+    }
+
+    /// Makes a component ready that has an image, with what it is compiled to.
+    async fn link_image(
+        &self,
+        scripts: &Scripts,
+        workspace: &Name,
+        component: Vec<u8>,
+        digest: String,
+        roles: Option<Vec<Role>>,
+    ) -> Result<(Arc<Linked>, Bytes), UploadError> {
         let Compiled { artifact, .. } = self.compile(workspace, component.into(), Job::Plugin { large: false }).await?;
         let (linker, of) = (scripts.linker.clone(), artifact.clone());
-        let digest = sha256_hex(&source);
         let take = move |inner: &Inner| {
             let component = deserialize(&inner.caller.engine, &of).map_err(|error| with_causes(&error))?;
-            let linked = link_ours(inner, &linker, &component, digest, Some(&roles));
+            let linked = link_ours(inner, &linker, &component, digest, roles.as_deref());
             linked.map_err(|error| error.to_string())
         };
         let linked = self.aside(take).await.flatten().map_err(UploadError::Host)?;
-        let vectors = self.try_out(&linked, workspace).await?;
-        Ok(Upload::of_script(self, linked, vectors, source, artifact))
+        Ok((linked, artifact))
     }
 
     /// Makes a version ready whose source is kept.
@@ -142,7 +185,7 @@ impl Sandbox {
     }
 
     /// Has the engine read a source, as a call: the component whose calls begin with what it has then, and its roles.
-    async fn read_script(
+    async fn read_plugin(
         &self,
         scripts: &Scripts,
         workspace: &Name,
@@ -153,28 +196,7 @@ impl Sandbox {
             wrong(format!("the file is not UTF-8 from byte {} on; save it as UTF-8", error.valid_up_to()))
         })?;
         let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-        let subject = Subject::tried(workspace);
-        let name: Name = NAME.parse().map_err(|error: NameError| UploadError::Host(error.to_string()))?;
-        let host = |error: CallError| UploadError::Host(error.to_string());
-        let _place = self.inner.places.take(workspace).await.map_err(|Full| host(CallError::Busy))?;
-        let asked = self.inner.caller.ask(&name, &scripts.empty, Question::Read, &subject, source).await.0;
-        let (roles, memory) = match asked {
-            Ok(Answer::Read(Ok(read))) => read,
-            Ok(Answer::Read(Err(what))) => return Err(wrong(placed(&what))),
-            Ok(_) => return Err(UploadError::Host("the engine answered something else".to_owned())),
-            Err(CallError::OutOfTime { limit, .. }) => {
-                return Err(wrong(format!(
-                    "it runs longer than {limit} where it is read, before any call: let its functions do the work"
-                )));
-            }
-            Err(CallError::OutOfMemory { limit_bytes, .. }) => {
-                return Err(wrong(format!("it takes more than {} MiB of memory where it is read", limit_bytes >> 20)));
-            }
-            Err(CallError::Trapped { reason, .. }) => {
-                return Err(wrong(format!("it breaks off where it is read: {reason}")));
-            }
-            Err(error) => return Err(host(error)),
-        };
+        let (roles, memory) = self.read(scripts, workspace, Question::ReadPlugin, source).await?;
         let roles = Role::ALL.into_iter().filter(|role| roles.split(' ').any(|name| name == role.as_str())).collect();
         let component = scripts.image.component(&memory).map_err(UploadError::Host)?;
         if component.len() > NORMAL.bytes_max {
@@ -185,6 +207,42 @@ impl Sandbox {
             return Err(wrong(what));
         }
         Ok((component, roles))
+    }
+
+    /// Has the engine read something, as a call: what it says of that, and its memory then.
+    async fn read(
+        &self,
+        scripts: &Scripts,
+        workspace: &Name,
+        question: Question,
+        source: &str,
+    ) -> Result<(String, Vec<u8>), UploadError> {
+        let wrong = |what: String| UploadError::Script(what);
+        let subject = Subject::tried(workspace);
+        let name: Name = NAME.parse().map_err(|error: NameError| UploadError::Host(error.to_string()))?;
+        let _place = self.inner.places.take(workspace).await.map_err(|Full| UploadError::Crowded)?;
+        let ask = || self.inner.caller.ask(&name, &scripts.empty, question, &subject, source);
+        let mut asked = ask().await.0;
+        for _ in 1..PATIENCE {
+            match &asked {
+                Err(error) if error.is_temporary() => asked = ask().await.0,
+                _ => break,
+            }
+        }
+        match asked {
+            Ok(Answer::Read(Ok(read))) => Ok(read),
+            Ok(Answer::Read(Err(what))) => Err(wrong(placed(&what))),
+            Ok(_) => Err(UploadError::Host("the engine answered something else".to_owned())),
+            Err(CallError::OutOfTime { limit, .. }) => Err(wrong(format!(
+                "it runs longer than {limit} where it is read, before any call: let its functions do the work"
+            ))),
+            Err(CallError::OutOfMemory { limit_bytes, .. }) => {
+                Err(wrong(format!("it takes more than {} MiB of memory where it is read", limit_bytes >> 20)))
+            }
+            Err(CallError::Trapped { reason, .. }) => Err(wrong(format!("it breaks off where it is read: {reason}"))),
+            Err(error) if error.is_temporary() => Err(UploadError::Crowded),
+            Err(error) => Err(UploadError::Host(error.to_string())),
+        }
     }
 }
 

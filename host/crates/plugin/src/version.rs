@@ -6,6 +6,7 @@ use super::bindings::exports::verifier::{Proof, Verdict};
 use super::call::{Answer, Caller, Linked, Question, Schemas, clean};
 use super::circuit::Circuit;
 use super::error::{CallError, one_line};
+use super::images::Script;
 use super::limits::{CLAIMS_BYTES_MAX, REASON_BYTES_MAX, SCHEMA_BYTES_MAX};
 use super::sandbox::Sandbox;
 use super::subject::Subject;
@@ -51,23 +52,24 @@ pub(super) struct Ready {
     pub(super) plugin: Name,
     pub(super) linked: Arc<Linked>,
     circuit: Circuit,
-    /// The flow that it is for, where it is for one alone.
-    flow: Option<Name>,
+    /// The script that it is for, where it is for one alone.
+    script: Option<Arc<Script>>,
 }
 
 impl Version {
     pub(super) fn new(sandbox: &Sandbox, plugin: &Name, linked: Arc<Linked>) -> Self {
         let (sandbox, plugin, circuit) = (sandbox.clone(), plugin.clone(), Circuit::default());
-        Self { ready: Arc::new(Ready { sandbox, plugin, linked, circuit, flow: None }) }
+        Self { ready: Arc::new(Ready { sandbox, plugin, linked, circuit, script: None }) }
     }
 
-    /// The same version for one use by a flow: what is wrong with that does not concern the others.
+    /// The same version for one script of a flow: what is wrong with that does not concern the others. What the configuration of
+    /// each call ends with is its source.
     #[must_use]
-    pub fn apart(&self, flow: &Name) -> Self {
+    pub fn of_script(&self, flow: &Name, end: &str) -> Self {
         let Ready { sandbox, plugin, linked, .. } = &*self.ready;
         let (sandbox, plugin, linked) = (sandbox.clone(), plugin.clone(), Arc::new(linked.apart()));
-        let flow = Some(flow.clone());
-        Self { ready: Arc::new(Ready { sandbox, plugin, linked, circuit: Circuit::default(), flow }) }
+        let script = Some(Arc::new(Script::new(flow, end)));
+        Self { ready: Arc::new(Ready { sandbox, plugin, linked, circuit: Circuit::default(), script }) }
     }
 
     /// What it can be asked to do.
@@ -219,7 +221,7 @@ impl Version {
         config: &str,
         uses: &mut Vec<PluginUse>,
     ) -> Result<Answer, CallError> {
-        let Ready { sandbox, plugin, linked, circuit, .. } = &*self.ready;
+        let Ready { sandbox, plugin, linked, circuit, script } = &*self.ready;
         let role = question.role().ok_or_else(|| self.wrong_answer())?;
         if !linked.exports.has(role) {
             return Err(CallError::Missing { plugin: plugin.clone(), role });
@@ -228,7 +230,14 @@ impl Version {
             return Err(CallError::Open { plugin: plugin.clone(), failures });
         }
         let _place = sandbox.inner.places.take(&subject.workspace).await.map_err(|Full| CallError::Busy)?;
-        let (result, usage) = sandbox.inner.caller.ask(plugin, linked, question, subject, config).await;
+        let image = script.as_ref().and_then(|script| script.image(config));
+        let (called, with) = image.as_ref().map_or((linked, config), |(image, config)| (image, config));
+        let (result, usage) = sandbox.inner.caller.ask(plugin, called, question, subject, with).await;
+        if let (Some(script), None, Ok(_)) = (script, &image, &result)
+            && script.is_due()
+        {
+            sandbox.read_ahead(&subject.workspace, script);
+        }
         metrics::histogram!("ringback_plugin_call_seconds", "role" => role.as_str())
             .record(Duration::from_micros(usage.duration_us).as_secs_f64());
         uses.push(usage);
@@ -286,10 +295,11 @@ impl Version {
 
     /// Who only tries something out changes nothing, and lets nobody rest.
     fn note(&self, error: &CallError, subject: &Subject) {
-        let Ready { plugin, flow, .. } = &*self.ready;
+        let Ready { plugin, script, .. } = &*self.ready;
         let (code, workspace) = (error.code(), &subject.workspace);
-        match flow {
-            Some(flow) => {
+        match script {
+            Some(script) => {
+                let flow = &script.flow;
                 tracing::warn!(plugin.name = %plugin, flow.name = %flow, %workspace, code, %error, "a script failed")
             }
             None => tracing::warn!(plugin.name = %plugin, %workspace, code, %error, "a plugin call failed"),

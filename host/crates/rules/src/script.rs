@@ -15,8 +15,8 @@ pub(crate) const BYTES_MAX: usize = 32 * 1024;
 /// A script of a flow.
 #[derive(Debug)]
 pub struct Script {
-    /// The configuration of a call as JSON text, up to the values that the script sees.
-    start: String,
+    /// What the configuration of a call ends with, as JSON text: the source.
+    end: String,
     /// The names that it mentions, of those that can be there, and what an expression makes of them.
     names: Vec<(String, Cel)>,
     /// The flow that it is part of.
@@ -29,8 +29,8 @@ impl Script {
     pub(crate) fn new<'a>(flow: Name, source: &str, place: &TextPlace, names: impl Iterator<Item = &'a str>) -> Self {
         let names = names.filter(|name| mentions(source, name));
         let names = names.filter_map(|name| Some((name.to_owned(), Cel::compile(name).ok()?))).collect();
-        let start = format!("{{\"source\":{},\"line\":{},\"scope\":", Value::from(source), place.line);
-        Self { digest: sha256_hex(format!("{flow} {start}").as_bytes()), start, names, flow }
+        let end = format!(",\"source\":{},\"line\":{}}}", Value::from(source), place.line);
+        Self { digest: sha256_hex(format!("{flow} {end}").as_bytes()), end, names, flow }
     }
 
     /// What tells it from others of its workspace: those of a flow that are the same, at the same line, are one.
@@ -42,6 +42,11 @@ impl Script {
         &self.flow
     }
 
+    /// What the configurations of its calls end with, which is the same in all: what has read it needs none of that.
+    pub fn end(&self) -> &str {
+        &self.end
+    }
+
     /// The names that it sees.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|(name, _)| name.as_str())
@@ -51,7 +56,7 @@ impl Script {
     pub(crate) fn config(&self, scope: &Scope<'_>) -> Result<String, EvaluationError> {
         let own = Budget::default();
         let scope = &Scope { budget: scope.budget.or(Some(&own)), ..*scope };
-        let mut config = self.start.clone();
+        let mut config = "{\"scope\":".to_owned();
         let mut separator = '{';
         for (name, cel) in &self.names {
             let value = match cel.evaluate_json(scope) {
@@ -64,7 +69,8 @@ impl Script {
             config += &value;
             separator = ',';
         }
-        config += if separator == '{' { "{}}" } else { "}}" };
+        config += if separator == '{' { "{}" } else { "}" };
+        config += &self.end;
         Ok(config)
     }
 }

@@ -39,7 +39,7 @@ impl Scripts {
         if known.len() == KNOWN_MAX {
             known.clear();
         }
-        Ok(known.entry(key).or_insert_with(|| engine.apart(script.flow())).clone())
+        Ok(known.entry(key).or_insert_with(|| engine.of_script(script.flow(), script.end())).clone())
     }
 
     /// Whether a script can be run, as far as that is seen without running it; else its place and what is wrong.

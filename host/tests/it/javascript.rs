@@ -159,7 +159,7 @@ async fn wrong_files_are_refused_with_what_is_wrong_and_leave_nothing_behind() {
         ("export default { get condition() { throw 1 } }", "the file threw the number 1, which is no Error"),
         ("export const condition = () => true\0", "line 1, column 36: "),
         ("/(a*)*b/.test('a'.repeat(40))", "it runs longer than 2000 ms of CPU time where it is read"),
-        ("JSON.parse('['.repeat(1e5))", "it breaks off where it is read: "),
+        ("JSON.parse('['.repeat(1e5))", "it breaks off where it is read, nested or called too deeply"),
         ("export const schema = {}; schema.is = schema\nexport const condition = () => true", "circular reference"),
         ("export const vectors = [1n]\nexport const condition = () => true", "BigInt"),
         ("while (true) {}", "it runs longer than 2000 ms of CPU time where it is read"),
@@ -306,6 +306,45 @@ async fn the_schema_and_the_vectors_of_a_file_are_held_against_it() {
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let entry = condition(&server.callback(&response).await);
     assert_eq!(entry["reason"], "the plugin shop says false: the total is 7", "{entry}");
+}
+
+/// What is written for the SDK is pushed as it is, be it begun by `plugin new` or an example: its vectors pass, and what it may import
+/// and finds around it is there.
+#[tokio::test]
+async fn what_is_written_for_the_sdk_is_pushed_as_it_is() {
+    let server = TestServer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    for role in ["verifier", "parser", "condition", "step", "responder"] {
+        let mut new = std::process::Command::new(crate::support::BINARY);
+        new.args(["plugin", "new", role, "--lang", "js", "--role", role]).current_dir(directory.path());
+        assert!(new.output().unwrap().status.success());
+        let file = directory.path().join(role).join("plugin.js");
+        let version = pushed(&server, role, &std::fs::read_to_string(file).unwrap()).await;
+        assert_eq!(version["roles"], json!([role]), "{version}");
+    }
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let read = |path: &str| std::fs::read_to_string(repository.join(path)).unwrap();
+    let version = pushed(&server, "adyen", &read("examples/adyen-notification/plugin.js")).await;
+    assert_eq!((&version["roles"], &version["vectors"]), (&json!(["verifier", "parser"]), &json!(8)));
+
+    let index = read("guest-sdk/js/src/index.js");
+    let exported = index.lines().filter_map(|line| line.strip_prefix("export ")?.split(" from ").next());
+    let names: Vec<&str> = exported.flat_map(|names| names.trim_matches(['*', ' ', '{', '}']).split(", ")).collect();
+    let names: Vec<&str> = names.iter().map(|name| name.trim_start_matches("as ").trim()).collect();
+    assert!(names.contains(&"state") && names.contains(&"toHex") && names.len() > 12, "{names:?}");
+    let source = format!(
+        "import {{ {} }} from '@ringback/plugin';\n\
+         const bytes = new TextEncoder().encode('\u{feff}é');\n\
+         export const condition = () => new TextDecoder('utf-8', {{ fatal: true }}).decode(bytes) === 'é'\n\
+         && atob(btoa('a')) === 'a' && crypto.randomUUID() !== crypto.randomUUID()\n\
+         && crypto.getRandomValues(new Uint32Array(2)).length === 2\n\
+         && Object.keys(secrets).join() === 'BODY,verifyHmac,verifySignature,equals';\n",
+        names.join(", ")
+    );
+    pushed(&server, "all", &source).await;
+    let url = server.deploy(&with_condition("all")).await;
+    let response = server.post(&url, &json!({})).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED, "{}", condition(&server.callback(&response).await));
 }
 
 /// The source is what is kept: it is found again after a restart, and when nothing compiled is there any more.

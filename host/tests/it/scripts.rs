@@ -518,6 +518,11 @@ async fn mistakes_have_sentences_of_their_own_also_beside_others() {
     let server = server().await;
     for (script, line, said) in [
         ("const x = await fetch('y')\nreturn x", 6, "there is no `await`: a script computes"),
+        (
+            &*format!("return {}1{}", "(".repeat(5000), ")".repeat(5000)),
+            6,
+            "the script is nested too deeply to be read",
+        ),
         ("const a = 1\nretrun a", 7, "`retrun` is no word of JavaScript: is `return` meant?"),
         ("const a = ${{ data.total }}\nreturn a", 6, "`${{ … }}` is for the texts of a flow file"),
     ] {

@@ -223,9 +223,35 @@
     http: onlyBuilt("http", ["send"]),
   };
 
-  for (const [name, value] of entries({ console, secrets, accept, reject })) {
-    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+  // What packages expect to be there, as the SDK makes it for components.
+  class TextEncoder {
+    get encoding() { return "utf-8"; }
+    encode(text = "") { return toUtf8(text); }
   }
+  class TextDecoder {
+    #fatal;
+    constructor(label = "utf-8", { fatal = false } = {}) {
+      if (!/^(unicode-1-1-)?utf-?8$/i.test(label)) throw new RangeError(`the encoding ${label} is not known here; utf-8 is`);
+      this.#fatal = fatal;
+    }
+    get encoding() { return "utf-8"; }
+    decode(input = new Uint8Array()) {
+      const bytes = ArrayBuffer.isView(input) ? new Uint8Array(input.buffer, input.byteOffset, input.byteLength) : new Uint8Array(input);
+      const isMarked = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+      return fromUtf8(isMarked ? bytes.subarray(3) : bytes, { fatal: this.#fatal });
+    }
+  }
+  const getRandomValues = (array) => {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    bytes.set(randomBytes(bytes.length));
+    return array;
+  };
+  const crypto = freeze({ getRandomValues, randomUUID });
+
+  const provide = (values) => {
+    for (const [name, value] of entries(values)) Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+  };
+  provide({ console, secrets, accept, reject });
 
   // What a function of a plugin is given. Nothing of it is there before it is asked for.
   class Callback {
@@ -282,9 +308,11 @@
     known.schemas = fromEntries(NAMES.map((role) => [role, byRole ? stringify(schema[role]) : text]));
   };
 
-  // What goes wrong while the file of a plugin is read, that does.
+  // The file of a plugin is read: what goes wrong then, that does. A script has none of what packages expect, since its flow may
+  // have results of these names.
   const reads = () => {
     who = "the file";
+    provide({ TextEncoder, TextDecoder, crypto });
   };
 
   // Takes over what a plugin exports, and answers the roles that it has.

@@ -239,7 +239,9 @@ impl Sandbox {
             Err(CallError::OutOfMemory { limit_bytes, .. }) => {
                 Err(wrong(format!("it takes more than {} MiB of memory where it is read", limit_bytes >> 20)))
             }
-            Err(CallError::Trapped { reason, .. }) => Err(wrong(format!("it breaks off where it is read: {reason}"))),
+            Err(CallError::Trapped { reason, .. }) => {
+                Err(wrong(format!("it breaks off where it is read, nested or called too deeply: {reason}")))
+            }
             Err(error) if error.is_temporary() => Err(UploadError::Crowded),
             Err(error) => Err(UploadError::Host(error.to_string())),
         }

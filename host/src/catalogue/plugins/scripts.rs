@@ -57,7 +57,13 @@ impl Scripts {
                 Some((line, column, detail)) => {
                     ScriptMistake { place: Some((line, column)), detail: detail.to_owned() }
                 }
-                None => ScriptMistake { place: None, detail: format!("the script could not be checked: {error}") },
+                None => {
+                    let detail = match error {
+                        CallError::Trapped { .. } => "the script is nested too deeply to be read".to_owned(),
+                        error => format!("the script could not be checked: {error}"),
+                    };
+                    ScriptMistake { place: None, detail }
+                }
             }
         })
     }

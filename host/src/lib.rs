@@ -10,6 +10,7 @@ mod instance;
 mod pipeline;
 mod retention;
 mod retry;
+mod rounds;
 mod runner;
 mod weight;
 

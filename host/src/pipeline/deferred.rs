@@ -2,6 +2,7 @@
 
 use super::passage::{Origin, Passage};
 use super::{End, Pipeline};
+use crate::rounds::Rounds;
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::outcome::Outcome;
 use ringback_records::stop::Stop;
@@ -10,10 +11,8 @@ use ringback_records::trace::{Stage, Verdict};
 use ringback_rules::flow::Trigger;
 use ringback_share::Places;
 use ringback_store::{StoreError, Write};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 
 /// How often callbacks are tried again whose plugin rested.
 const DEFERRED_INTERVAL: Duration = Duration::from_secs(1);
@@ -56,7 +55,7 @@ impl Pipeline {
     /// Tries deferred callbacks again, for ever: each workspace by itself, so that none waits for the plugins of another.
     pub async fn run_deferred(&self) -> std::convert::Infallible {
         let places = Places::new(DEFERRING_MAX, 1, usize::MAX);
-        let mut rounds: HashMap<Name, JoinHandle<Option<CallbackId>>> = HashMap::new();
+        let mut rounds = Rounds::default();
         loop {
             tokio::time::sleep(DEFERRED_INTERVAL).await;
             let workspaces = match self.store.deferring().await {
@@ -66,23 +65,14 @@ impl Pipeline {
                     continue;
                 }
             };
-            rounds.retain(|workspace, round| !round.is_finished() || workspaces.contains(workspace));
-            for workspace in workspaces {
-                let after = match rounds.remove(&workspace) {
-                    Some(round) if !round.is_finished() => {
-                        rounds.insert(workspace, round);
-                        continue;
-                    }
-                    Some(round) => round.await.ok().flatten(),
-                    None => None,
-                };
-                let (pipeline, places, of) = (self.clone(), Arc::clone(&places), workspace.clone());
-                let round = async move {
-                    let _place = places.take(&of).await;
-                    pipeline.try_all_deferred(&of, after).await
-                };
-                rounds.insert(workspace, tokio::spawn(round));
-            }
+            let round = |workspace: Name, after| {
+                let (pipeline, places) = (self.clone(), Arc::clone(&places));
+                async move {
+                    let _place = places.take(&workspace).await;
+                    pipeline.try_all_deferred(&workspace, after).await
+                }
+            };
+            rounds.begin(workspaces, round).await;
         }
     }
 

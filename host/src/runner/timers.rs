@@ -2,6 +2,7 @@
 
 use super::mailbox::take;
 use super::{Job, Runner, Why};
+use crate::rounds::Rounds;
 use futures_util::StreamExt as _;
 use ringback_records::journal::{Status, Summary};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
@@ -9,83 +10,101 @@ use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::time::Timestamp;
 use ringback_records::trace::Verdict;
 use ringback_rules::flow::Flow;
+use ringback_share::Places;
 use ringback_store::{Due, DueKey, Mail, StoreError, Write};
-use std::time::Duration;
-use tokio::task::JoinHandle;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// How often timers are looked at: none is later than this, when there is time to run it.
+/// How often it is looked what is due: nothing is later than this, when there is time to do it.
 const TIMER_INTERVAL: Duration = Duration::from_millis(200);
-/// Timers that are read at a time.
+/// What is due and stays is looked at again so often; else a look goes on where the last one ended.
+const PASS_INTERVAL: Duration = Duration::from_secs(1);
+/// What is read of a workspace at a time, and of how many workspaces.
 const TIMERS_PAGE: usize = 1000;
-/// Every so many times they are read from the first on; else from where the last look ended.
-const TIMERS_FROM_FIRST: u32 = 5;
-/// Mail that expires at the same time, and that is remembered for that; other mail is found again.
+const LOOKING_MAX: usize = 64;
+/// How often who finds no room in line looks whether there is some.
+const ROOM_INTERVAL: Duration = Duration::from_millis(10);
+/// Mail of a workspace that expires at the same time.
 const EXPIRING_MAX: usize = 32;
-const EXPIRED_MAX: usize = 10_000;
+
+/// Mail that nobody took: its execution, its trigger, and its callback.
+type Expired = (ExecutionId, Name, CallbackId);
+
+/// Up to where it was looked at what is due in a workspace.
+#[derive(Default)]
+struct Looked {
+    after: Option<DueKey>,
+    /// Since when it goes on behind a key.
+    since: Option<Instant>,
+}
 
 impl Runner {
-    /// Handles what is due, for ever.
+    /// Handles what is due, for ever: that of each workspace by itself.
     pub async fn run_timers(&self) -> std::convert::Infallible {
-        let mut looks: u32 = 0;
-        let mut after = None;
-        let mut expiring: Option<JoinHandle<()>> = None;
+        let places = Places::new(LOOKING_MAX, 1, usize::MAX);
+        let mut rounds = Rounds::default();
         loop {
             tokio::time::sleep(TIMER_INTERVAL).await;
-            if looks.is_multiple_of(TIMERS_FROM_FIRST) {
-                after = None;
-            }
-            looks = looks.wrapping_add(1);
-            let mut mail = Vec::new();
-            after = match self.wake_due(after.take(), &mut mail).await {
-                Ok(last) => last,
+            let workspaces = match self.inner.store.due_in(Timestamp::now()).await {
+                Ok(workspaces) => workspaces,
                 Err(error) => {
                     tracing::error!(%error, "timers could not be read");
-                    None
+                    continue;
                 }
             };
-            // What is not handled now is found again.
-            if !mail.is_empty() && expiring.as_ref().is_none_or(JoinHandle::is_finished) {
-                let runner = self.clone();
-                expiring = Some(tokio::spawn(async move { runner.expire_all(mail).await }));
-            }
+            let look = |workspace: Name, looked: Looked| {
+                let (runner, places) = (self.clone(), Arc::clone(&places));
+                async move {
+                    let looked = runner.look_at_due(&workspace, &places, looked).await;
+                    looked.unwrap_or_else(|error| {
+                        tracing::error!(%workspace, %error, "timers could not be read");
+                        Looked::default()
+                    })
+                }
+            };
+            rounds.begin(workspaces, look).await;
         }
     }
 
-    /// Lines up every execution whose time has come, and finds the mail that has expired: up to which key.
-    async fn wake_due(
-        &self,
-        mut after: Option<DueKey>,
-        mail: &mut Vec<(Name, ExecutionId, Name, CallbackId)>,
-    ) -> Result<Option<DueKey>, StoreError> {
-        let now = Timestamp::now();
+    /// Lines up every execution of a workspace whose time has come, and takes away the mail that has expired.
+    async fn look_at_due(&self, workspace: &Name, places: &Arc<Places>, looked: Looked) -> Result<Looked, StoreError> {
+        let since = looked.since.filter(|since| since.elapsed() < PASS_INTERVAL);
+        let mut after = since.and(looked.after);
+        let since = since.or_else(|| Some(Instant::now()));
         loop {
-            let page = self.inner.store.due(now, after.clone(), TIMERS_PAGE).await?;
+            let place = places.take(workspace).await;
+            let page = self.inner.store.due(workspace, Timestamp::now(), after.clone(), TIMERS_PAGE).await?;
+            let (mut executions, mut mail) = (Vec::new(), Vec::new());
             for due in page.items {
                 match due {
-                    Due::Execution { workspace, id } => self.wake(&workspace, id),
-                    Due::Mail { .. } if mail.len() >= EXPIRED_MAX => {}
-                    Due::Mail { workspace, execution, trigger, callback } => {
-                        mail.push((workspace, execution, trigger, callback));
-                    }
+                    Due::Execution { id, .. } => executions.push(id),
+                    Due::Mail { execution, trigger, callback, .. } => mail.push((execution, trigger, callback)),
                 }
+            }
+            self.expire_all(workspace, mail).await;
+            drop(place);
+            for id in executions {
+                self.wake(workspace, id).await;
             }
             after = page.last.or(after);
             if page.is_end {
-                return Ok(after);
+                return Ok(Looked { after, since });
             }
         }
     }
 
-    /// Tells an execution that its time has come, unless somebody has it in hand. Who finds no room in line is found again.
-    fn wake(&self, workspace: &Name, id: ExecutionId) {
-        if let Some(hand) = self.inner.hands.take_free(id) {
-            let _ = self.inner.working.try_line_up(workspace, Job::new(hand, Why::Woken));
+    /// Tells an execution that its time has come, unless somebody has it in hand: as soon as there is room in line.
+    async fn wake(&self, workspace: &Name, id: ExecutionId) {
+        while let Some(hand) = self.inner.hands.take_free(id)
+            && self.inner.working.try_line_up(workspace, Job::new(hand, Why::Woken)).is_err()
+        {
+            tokio::time::sleep(ROOM_INTERVAL).await;
         }
     }
 
-    async fn expire_all(&self, mail: Vec<(Name, ExecutionId, Name, CallbackId)>) {
-        let expire = |(workspace, execution, trigger, callback)| async move {
-            if let Err(error) = self.expire(&workspace, execution, &trigger, callback).await {
+    async fn expire_all(&self, workspace: &Name, mail: Vec<Expired>) {
+        let expire = |(execution, trigger, callback)| async move {
+            if let Err(error) = self.expire(workspace, execution, &trigger, callback).await {
                 tracing::error!(callback.id = %callback, %error, "mail that expired is tried again");
             }
         };

@@ -5,12 +5,12 @@ use crate::support::{Sink, TestServer, plugin};
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use reqwest::{Method, StatusCode};
-use ringback_records::journal::EntryKind;
-use ringback_records::name::{ExecutionId, Name};
+use ringback_records::journal::{EntryKind, Summary};
+use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::time::Timestamp;
-use ringback_store::{Store, StoreOptions, Write};
+use ringback_store::{Claim, Mail, MailboxLimits, Store, StoreOptions, Write};
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// A flow that answers its caller after it has waited for a timer, and one that answers at once.
@@ -419,10 +419,10 @@ async fn r10_a_bomb_keeps_no_other_upload_waiting_for_a_second_one() {
     }
 }
 
-/// C9, R3: 10,000 timers of one workspace whose time comes at once stand in its own line.
+/// C9, R3: 30,000 timers of one workspace whose time comes at once stand in its own line.
 #[tokio::test(flavor = "multi_thread")]
-async fn r3_ten_thousand_timers_at_once_keep_no_neighbour_waiting() {
-    const TIMERS: usize = 10_000;
+async fn r3_very_many_timers_at_once_keep_no_neighbour_waiting() {
+    const TIMERS: usize = 30_000;
     let server = TestServer::start().await.in_workspace("aaa");
     let url = server.deploy("flow: sleeps\nsteps:\n  - trigger: Hook\n  - delay: 1h\n  - set: { a: 1 }\n").await;
     let started: Value = server.post(&url, &json!({})).await.json().await.unwrap();
@@ -455,7 +455,89 @@ async fn r3_ten_thousand_timers_at_once_keep_no_neighbour_waiting() {
     answers_as_if_alone(&server).await;
     let server = server.in_workspace("aaa");
     assert_eq!(count(&server, "/v1/executions?status=waiting&limit=200").await, 200, "the others come later");
+    let server = server.in_workspace("bbb");
+    let late = server.deploy(&LATE.replace("flow: late", "flow: later")).await;
+    let mut longest = Duration::ZERO;
+    for _ in 0..5 {
+        let began = Instant::now();
+        assert_eq!(server.post(&late, &json!({})).await.status(), StatusCode::OK);
+        longest = longest.max(began.elapsed());
+    }
+    println!("a delay of one second took {longest:?} at most, beside {TIMERS} timers");
+    assert!(longest < 3 * Duration::from_secs(1), "{longest:?}");
+    let server = server.in_workspace("aaa");
     assert!(count(&server, "/v1/executions?status=completed&limit=1").await > 0, "and they come");
+}
+
+/// R3: mail of one workspace that nobody took in time, however much, lets that of another go as if it were alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn r3_mail_that_expires_keeps_no_neighbours_waiting() {
+    const MAIL: usize = 20_000;
+    let source = "flow: late\nsteps:\n  - trigger: Hook\n  - delay: 1h\n  - trigger: Then\n";
+    let mut server = TestServer::start().await;
+    let (mut kept, mut started) = (HashMap::new(), HashMap::new());
+    for workspace in ["aaa", "bbb"] {
+        server = server.in_workspace(workspace);
+        let urls = server.deploy_all(source).await;
+        let answer: Value = server.post(&urls[0], &json!({})).await.json().await.unwrap();
+        let id = answer["execution"].as_str().unwrap().to_owned();
+        server.eventually(&format!("/v1/executions/{id}"), |run| run["status"] == "waiting").await;
+        let answer = server.post(&format!("{}?execution={id}", urls[1]), &json!({})).await;
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        kept.insert(workspace, answer.headers()["ringback-callback"].to_str().unwrap().to_owned());
+        started.insert(workspace, id);
+    }
+    let data = server.end().await;
+    {
+        let store = Store::open(data.path(), StoreOptions::default()).unwrap();
+        let trigger: Name = "then".parse().unwrap();
+        let limits = MailboxLimits { count_max: 2 * MAIL, bytes_max: usize::MAX };
+        // Each as if it had come already over its time, that of the first workspace in front.
+        for (workspace, at) in [("aaa", 1), ("bbb", 2)] {
+            let id = started[workspace].parse().unwrap();
+            let workspace: Name = workspace.parse().unwrap();
+            let (summary, journal) = store.execution(&workspace, id).await.unwrap().unwrap();
+            let (mail, _) = store.next_mail(&workspace, id, &trigger, None).await.unwrap().unwrap();
+            let expires_at = Timestamp::from_millis(at);
+            let put = |execution: ExecutionId, mail: Mail| Write::PutMail {
+                workspace: workspace.clone(),
+                execution,
+                entries: summary.entries,
+                trigger: trigger.clone(),
+                mail: Box::new(Mail { expires_at, ..mail }),
+                limits,
+            };
+            let take = Write::TakeMail {
+                workspace: workspace.clone(),
+                execution: id,
+                trigger: trigger.clone(),
+                mail: Box::new(mail.clone()),
+            };
+            store.commit(vec![take]).await.unwrap();
+            store.commit(vec![put(id, mail.clone())]).await.unwrap();
+            // One execution with much mail would take long to fill.
+            for _ in 0..if at == 1 { MAIL / 200 } else { 0 } {
+                let copy = Box::new(Summary { id: ExecutionId::new(), ..summary.clone() });
+                let execution = copy.id;
+                let begin = Write::Advance {
+                    workspace: workspace.clone(),
+                    before: None,
+                    summary: copy,
+                    entries: journal.clone(),
+                };
+                store.commit(vec![begin]).await.unwrap();
+                let others = (0..200).map(|_| put(execution, Mail { callback: CallbackId::new(), ..mail.clone() }));
+                store.commit(others.collect()).await.unwrap();
+            }
+        }
+        store.close().await;
+    }
+    let server = TestServer::start_in(data, |_| {}).await.in_workspace("bbb");
+    server.eventually(&format!("/v1/callbacks/{}", kept["bbb"]), |record| record["outcome"] == "ignored").await;
+    let data = server.end().await;
+    let store = Store::open(data.path(), StoreOptions::default()).unwrap();
+    let left = store.claim(&"aaa".parse().unwrap(), Claim::Mail, None, 1).await.unwrap();
+    assert_eq!(left.ids.len(), 1, "that of the neighbour was not all gone before");
 }
 
 /// What a busy server cannot check now is no mistake of the flow.

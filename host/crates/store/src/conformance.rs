@@ -44,6 +44,7 @@ macro_rules! conformance {
             a_journal_comes_back_whole_and_in_order
             texts_and_numbers_come_back_as_they_were_written
             what_is_due_is_never_early_and_each_is_seen
+            what_is_due_in_one_workspace_is_not_behind_that_of_another
             lists_are_in_their_order_from_where_they_were_left
             each_page_says_where_the_next_goes_on
             what_belongs_together_is_one_look
@@ -311,15 +312,58 @@ pub(super) async fn texts_and_numbers_come_back_as_they_were_written(open: Open)
 
 /// Everything that is due by now, a few at a time.
 async fn all_due(store: &Store, now: Timestamp, limit: usize) -> Vec<Due> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let DuePage { items, last, is_end } = store.due(now, after.clone(), limit).await.unwrap();
-        assert!(items.len() <= limit);
-        all.extend(items);
-        after = last.or(after);
-        if is_end {
-            return all;
+    let mut all = Vec::new();
+    for workspace in store.due_in(now).await.unwrap() {
+        let mut after = None;
+        loop {
+            let DuePage { items, last, is_end } = store.due(&workspace, now, after.clone(), limit).await.unwrap();
+            assert!(items.len() <= limit);
+            all.extend(items);
+            after = last.or(after);
+            if is_end {
+                break;
+            }
         }
+    }
+    all
+}
+
+/// Which workspaces have something to do is known at any time, after a restart, too, whatever comes and goes; and the first page of
+/// one has nothing of another.
+pub(super) async fn what_is_due_in_one_workspace_is_not_behind_that_of_another(open: Open) {
+    let (directory, mut store) = begin(open).await;
+    let (many, one) = (name("many"), name("one"));
+    let first = waiting("paid", 1, Some(101));
+    store.commit((0..300).map(|_| start_in(&many, &waiting("paid", 1, Some(100)))).collect()).await.unwrap();
+    store.commit(vec![start_in(&one, &first)]).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.due_in(at(99)).await.unwrap(), []);
+        assert_eq!(store.due_in(at(100)).await.unwrap(), std::slice::from_ref(&many));
+        for _ in 0..2 {
+            assert_eq!(
+                store.due_in(at(101)).await.unwrap(),
+                [many.clone(), one.clone()],
+                "also when it was asked before"
+            );
+        }
+        let page = store.due(&one, at(101), None, 2).await.unwrap();
+        assert_eq!(page.items, [Due::Execution { workspace: one.clone(), id: first.id }]);
+        assert!(page.is_end);
+        assert_eq!(store.due(&many, at(101), None, 200).await.unwrap().items.len(), 200);
+        store.close().await;
+        drop(store);
+        store = open(directory.path().to_owned()).await;
+    }
+    // It goes, and comes for an earlier and for a later time.
+    let ended = Summary { waits: Vec::new(), status: Status::Cancelled, ..first.clone() };
+    let Write::Advance { before, summary, entries, .. } = go_on(&first, &ended).1 else { unreachable!() };
+    store.commit(vec![Write::Advance { workspace: one.clone(), before, summary, entries }]).await.unwrap();
+    assert_eq!(store.due_in(at(500)).await.unwrap(), std::slice::from_ref(&many));
+    for (until, before) in [(400, 399), (50, 49), (60, 49)] {
+        assert!(!store.due_in(at(before)).await.unwrap().contains(&one), "{until}");
+        store.commit(vec![start_in(&one, &waiting("paid", 1, Some(until)))]).await.unwrap();
+        assert!(!store.due_in(at(before)).await.unwrap().contains(&one), "{until}");
+        assert!(store.due_in(at(until)).await.unwrap().contains(&one), "{until}");
     }
 }
 

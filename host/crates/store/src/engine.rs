@@ -6,7 +6,7 @@ use super::log::{KEY_BYTES_MAX, Log};
 use super::open::Lock;
 use super::slot::Slot;
 use super::writer::{Operation, Writer};
-use super::{ClaimPage, Due, DueKey, DuePage, Page, StoreError, Write, key};
+use super::{ClaimPage, Due, DueKey, DuePage, Page, StoreError, Write, behind, key};
 use crate::planted::{Fault, is_planted};
 use base64::Engine as _;
 use ringback_records::flow::FlowRecord;
@@ -170,21 +170,22 @@ impl Engine {
         Ok(Page { items, next })
     }
 
-    /// What is due behind a key, and what removes the deliveries that are over.
+    /// What is due in a workspace behind a key, and what removes the deliveries that are over.
     pub(super) fn due(
         &self,
+        workspace: &Name,
         now: Timestamp,
         after: Option<DueKey>,
         limit: usize,
     ) -> Result<(DuePage, Vec<Operation>), StoreError> {
-        let start = after.map_or_else(|| vec![key::DUE], |DueKey(key)| [key, vec![0]].concat());
-        let end = key::due(Timestamp::from_millis(now.as_millis() + 1), &[]);
+        let start = after.map_or_else(|| key::of_workspace(key::DUE, workspace), |DueKey(key)| behind(&key));
+        let end = key::due(workspace, Timestamp::from_millis(now.as_millis() + 1), &[]);
         let (mut page, mut over, mut looked) = (DuePage::default(), Vec::new(), 0);
         for item in self.index.scan(start, end, false).take(limit) {
             let (due_key, slot) = item?;
             looked += 1;
             page.last = Some(DueKey(due_key.clone()));
-            let about = key::about(&due_key).unwrap_or_default();
+            let about = key::parts_of_due(&due_key).map(|(_, _, about)| about).unwrap_or_default();
             let (kind, rest) = about.split_first().unwrap_or((&0, &[]));
             let found = match *kind {
                 key::EXECUTION => key::workspace_and_id(rest).map(|(workspace, id)| Due::Execution { workspace, id }),
@@ -399,7 +400,7 @@ impl Engine {
                     let revision = Some(*entries);
                     operations.push(Operation::Expect { key: key::execution(workspace, *execution), revision });
                     let mail_key = key::mail(workspace, *execution, trigger, mail.callback);
-                    put(&mut operations, key::due(mail.expires_at, &mail_key), &())?;
+                    put(&mut operations, key::due(workspace, mail.expires_at, &mail_key), &())?;
                     let value = to_json(&mail_key, mail)?;
                     operations.push(Operation::Below {
                         prefix: key::mailbox(workspace, *execution, trigger),
@@ -411,7 +412,7 @@ impl Engine {
                 Write::TakeMail { workspace, execution, trigger, mail } => {
                     let mail_key = key::mail(workspace, *execution, trigger, mail.callback);
                     operations.push(Operation::Expect { key: mail_key.clone(), revision: Some(0) });
-                    operations.push(Operation::Delete(key::due(mail.expires_at, &mail_key)));
+                    operations.push(Operation::Delete(key::due(workspace, mail.expires_at, &mail_key)));
                     operations.push(Operation::Delete(mail_key));
                 }
                 Write::PutDelivery { .. } if is_planted(Fault::ForgottenDelivery) => {}
@@ -422,9 +423,10 @@ impl Engine {
                         Some(over) => Operation::Succeed { key: delivery_key.clone(), revision: over.revision },
                     });
                     if let Some(over) = over {
-                        operations.push(Operation::Delete(key::due(over.expires_at, &delivery_key)));
+                        operations.push(Operation::Delete(key::due(workspace, over.expires_at, &delivery_key)));
                     }
-                    let (due_key, revision) = (key::due(delivery.expires_at, &delivery_key), delivery.revision);
+                    let (due_key, revision) =
+                        (key::due(workspace, delivery.expires_at, &delivery_key), delivery.revision);
                     let value = to_json(&due_key, &())?;
                     operations.push(Operation::Put { key: due_key, revision, value });
                     let value = to_json(&delivery_key, delivery)?;
@@ -553,7 +555,7 @@ fn marks(workspace: &Name, summary: &Summary) -> Vec<Vec<u8>> {
             let waits = key::waits(workspace, &summary.environment, &summary.flow, trigger);
             marks.push(key::wait(&waits, wait.since, summary.id));
         }
-        marks.extend(wait.until.map(|until| key::due(until, &key::execution(workspace, summary.id))));
+        marks.extend(wait.until.map(|until| key::due(workspace, until, &key::execution(workspace, summary.id))));
     }
     marks
 }

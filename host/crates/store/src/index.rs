@@ -3,10 +3,12 @@
 //! knows up to where it contains the log, and the rest is read from the log again when the store is opened.
 
 use super::blocks::{Blocks, Entry};
+use super::firsts::Firsts;
 use super::log::{End, Log, LogError, Position};
 use super::slot::Slot;
 use super::{StoreError, key};
 use ringback_records::sync::lock;
+use ringback_records::time::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
@@ -97,6 +99,8 @@ pub(super) struct Index {
     waiting: RwLock<Waiting>,
     portions: Mutex<Portions>,
     changed: Condvar,
+    /// When something of each workspace may be due.
+    pub(super) firsts: Firsts,
 }
 
 /// How the thread that writes portions stands.
@@ -126,6 +130,7 @@ impl Index {
             waiting: RwLock::new(waiting),
             portions: Mutex::new(portions),
             changed: Condvar::new(),
+            firsts: Firsts::default(),
         };
         (index, known)
     }
@@ -138,6 +143,8 @@ impl Index {
     /// Adds changes whose records are durable in the log, in a frame that begins at `end`. Reading the log again from there,
     /// and not from behind it, shows whether the frame is still there.
     pub(super) fn apply(&self, changes: Changes, end: End) {
+        let due = changes.range(vec![key::DUE]..vec![key::DUE + 1]).filter(|(_, slot)| slot.is_some());
+        let due: Vec<Vec<u8>> = due.map(|(key, _)| key.clone()).collect();
         let mut waiting = self.waiting.write().unwrap_or_else(PoisonError::into_inner);
         waiting.active.extend(changes);
         waiting.end = end;
@@ -145,6 +152,8 @@ impl Index {
         waiting.since.get_or_insert_with(Instant::now);
         let full = waiting.active.len() >= PORTION_KEYS;
         drop(waiting);
+        // Afterwards: who looks at what is due in between finds it, or its note.
+        self.firsts.note_all(due.iter());
         if first || full {
             self.changed.notify_all();
         }
@@ -356,6 +365,26 @@ impl Index {
     /// Keys from `start` on and before `end`, in order, or backwards.
     pub(super) fn scan(&self, start: Vec<u8>, end: Vec<u8>, backwards: bool) -> Scan<'_> {
         Scan { index: self, start, end, backwards, keys: FIRST_SCAN_KEYS, found: VecDeque::new(), done: false }
+    }
+
+    /// The first key of a range of what is due, and when that is.
+    pub(super) fn first_due(&self, start: Vec<u8>, end: Vec<u8>) -> Result<Option<(Vec<u8>, Timestamp)>, StoreError> {
+        let Some(found) = self.scan(start, end, false).next() else { return Ok(None) };
+        let (key, _) = found?;
+        let at = key::parts_of_due(&key).map(|(_, at, _)| at);
+        let at = at.ok_or_else(|| StoreError::damaged(&key, "its key is not one".to_owned()))?;
+        Ok(Some((key, at)))
+    }
+
+    /// Notes of each workspace when something is due for the first time.
+    pub(super) fn note_firsts(&self) -> Result<(), StoreError> {
+        let (mut start, end) = (vec![key::DUE], vec![key::DUE + 1]);
+        while let Some((key, at)) = self.first_due(start, end.clone())? {
+            let of_workspace = key::parts_of_due(&key).map(|(of_workspace, _, _)| of_workspace).unwrap_or_default();
+            self.firsts.note(of_workspace, at);
+            start = key::after_prefix(of_workspace);
+        }
+        Ok(())
     }
 
     /// Keys that begin with a prefix, in order.

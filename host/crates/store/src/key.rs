@@ -36,7 +36,9 @@ pub(super) const TICKET: u8 = b'I';
 pub(super) const TICKET_STATE: u8 = b'H';
 
 /// What is to be done at a time.
-pub(super) const DUE: u8 = b'D';
+pub(super) const DUE: u8 = b'd';
+/// The same of all workspaces in one line, as versions before had it.
+pub(super) const DUE_OF_ALL: u8 = b'D';
 /// What is known of deliveries, to know them again.
 pub(super) const DELIVERY: u8 = b'K';
 /// Callbacks that are not done with: their plugin rests, or they are for all that wait.
@@ -53,7 +55,7 @@ pub(super) const EXECUTION_BY: u8 = b'e';
 /// The last id that may not be among those.
 pub(super) const LAST_UNORDERED: u8 = b'o';
 
-pub(super) const KINDS: [u8; 29] = [
+pub(super) const KINDS: [u8; 30] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -75,6 +77,7 @@ pub(super) const KINDS: [u8; 29] = [
     TICKET,
     TICKET_STATE,
     DUE,
+    DUE_OF_ALL,
     DELIVERY,
     DEFERRED,
     RESUMED,
@@ -374,14 +377,22 @@ pub(super) fn resumed(workspace: &Name, callback: CallbackId, execution: Executi
     [&all_resumed(workspace, callback)[..], execution.as_bytes()].concat()
 }
 
-/// At a time, something is to be done about another key.
-pub(super) fn due(at: Timestamp, about: &[u8]) -> Vec<u8> {
-    [&[DUE], &at.as_millis().to_be_bytes()[..], about].concat()
+/// At a time, something is to be done about another key of the workspace.
+pub(super) fn due(workspace: &Name, at: Timestamp, about: &[u8]) -> Vec<u8> {
+    key(DUE, workspace, &[&at.as_millis().to_be_bytes()[..], about].concat())
 }
 
-/// The key that something is to be done about.
-pub(super) fn about(due: &[u8]) -> Option<&[u8]> {
-    due.get(9..)
+/// What the keys of a workspace begin with, when it is, and the key that something is to be done about.
+pub(super) fn parts_of_due(due: &[u8]) -> Option<(&[u8], Timestamp, &[u8])> {
+    let (of_workspace, rest) = due.split_at_checked(1 + due.iter().position(|byte| *byte == 0)?)?;
+    let (at, about) = rest.split_first_chunk::<8>()?;
+    Some((of_workspace, Timestamp::from_millis(u64::from_be_bytes(*at)), about))
+}
+
+/// How this version has a key of before.
+pub(super) fn due_of_workspace(due_of_all: &[u8]) -> Option<Vec<u8>> {
+    let (at, about) = due_of_all.get(1..)?.split_first_chunk::<8>()?;
+    Some(due(&workspace_of(about)?, Timestamp::from_millis(u64::from_be_bytes(*at)), about))
 }
 
 /// The workspace, the execution, the trigger and the callback of a key of mail without its kind.

@@ -13,6 +13,7 @@ mod counts;
 mod due;
 mod engine;
 mod filter;
+mod firsts;
 mod flow;
 mod index;
 mod journal;
@@ -292,7 +293,17 @@ impl Store {
             tracing::info!(tokens = tokens.len(), "putting tokens of an earlier version in order by their users");
             self.engine.writer.commit(tokens).await?;
         }
-        Ok(())
+        loop {
+            let due = self.read_all(|store| store.engine.old_due()).await?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            tracing::info!(
+                due = due.len() / 2,
+                "putting what an earlier version is to do at a time in order by workspace"
+            );
+            self.engine.writer.commit(due).await?;
+        }
     }
 
     /// Who waits for a callback of a trigger in an environment, longest first, from `after` on, at most so many.

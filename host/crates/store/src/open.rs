@@ -157,6 +157,7 @@ fn read(directory: &Path, log: &Arc<Log>, cache_bytes: u64) -> Result<(Index, En
             return Err(Failure::Log(LogError::Damaged { file: format!("segment {segment}"), offset, problem }));
         }
     }
+    index.note_firsts().map_err(|error| Failure::Index(error.to_string()))?;
     if keys > 0 {
         tracing::info!(records = keys, took = ?started.elapsed(), "read the end of the log");
     }

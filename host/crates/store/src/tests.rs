@@ -521,7 +521,7 @@ async fn an_execution_may_wait_in_several_places() {
         store.waits(&workspace(), &workspace(), &workspace(), &trigger, None, 9).await.unwrap().len()
     };
     assert_eq!((waits("paid").await, waits("sent").await), (1, 1));
-    let due = store.due(Timestamp::from_millis(30), None, 9).await.unwrap();
+    let due = store.due(&workspace(), Timestamp::from_millis(30), None, 9).await.unwrap();
     assert_eq!(due.items.len(), 2);
     assert_eq!(waiting_in(&store, &workspace()).await, [run.id], "one execution");
     let (read, _) = store.execution(&workspace(), run.id).await.unwrap().unwrap();
@@ -534,7 +534,7 @@ async fn an_execution_may_wait_in_several_places() {
         .await
         .unwrap();
     assert_eq!((waits("paid").await, waits("sent").await), (0, 1));
-    assert_eq!(store.due(Timestamp::from_millis(30), None, 9).await.unwrap().items.len(), 1);
+    assert_eq!(store.due(&workspace(), Timestamp::from_millis(30), None, 9).await.unwrap().items.len(), 1);
     assert_eq!(store.summary(&workspace(), after.id).await.unwrap(), Some(after));
     assert_eq!(store.verify().unwrap().problem_count, 0);
 }
@@ -854,19 +854,19 @@ async fn b11_c2_one_delivery_follows_another() {
     }
     assert_eq!(known().await, Some(next[0].clone()));
     // What is over is found, and before it is forgotten another one follows it.
-    let (_, over) = store.engine.due(at(2000), None, 10).unwrap();
+    let (_, over) = store.engine.due(&workspace(), at(2000), None, 10).unwrap();
     store.commit(put(&next[1], Some(&next[0]))).await.unwrap();
     store.engine.writer.commit(over).await.unwrap();
     assert_eq!(known().await, Some(next[1].clone()), "it is not over");
-    store.due(at(3000), None, 10).await.unwrap();
+    store.due(&workspace(), at(3000), None, 10).await.unwrap();
     assert_eq!(known().await, None);
     store.commit(put(&next[2], Some(&next[1]))).await.unwrap();
     assert!(
         matches!(store.commit(put(&next[3], Some(&next[1]))).await, Err(StoreError::Conflict)),
         "forgotten, and known again"
     );
-    store.due(at(4000), None, 10).await.unwrap();
+    store.due(&workspace(), at(4000), None, 10).await.unwrap();
     assert_eq!(known().await, None);
-    let due = store.engine.due(at(9000), None, 10).unwrap();
+    let due = store.engine.due(&workspace(), at(9000), None, 10).unwrap();
     assert!(due.0.last.is_none() && due.1.is_empty(), "nothing is left of them");
 }

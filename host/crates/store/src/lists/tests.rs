@@ -57,6 +57,18 @@ fn callback(random: &mut Random, executions: &[ExecutionId]) -> CallbackRecord {
     }
 }
 
+/// Writes it where a list may meet it twice: in the ring and in the store, as one that nobody was promised and that came to something
+/// later; and in two rows, as one that goes from the one to the other while both are read.
+async fn write_twice(store: &Store, random: &mut Random, record: &CallbackRecord) {
+    if matches!(record.outcome, Outcome::Ignored | Outcome::Rejected | Outcome::Failed) && random.below(2) == 0 {
+        assert!(store.keep_recent(&workspace(), record));
+    } else {
+        let outcome = of(random, &Outcome::ALL);
+        store.commit(vec![put_callback(None, &CallbackRecord { outcome, ..record.clone() })]).await.unwrap();
+    }
+    store.commit(vec![put_callback(None, record)]).await.unwrap();
+}
+
 /// Writes it where the server would, instead of what was there before.
 async fn write(store: &Store, before: Option<Outcome>, record: &CallbackRecord) {
     if matches!(record.outcome, Outcome::Ignored | Outcome::Rejected | Outcome::Failed)
@@ -157,6 +169,7 @@ async fn walking_all_pages_shows_every_wanted_callback_once() {
             }
             match has_earlier_ones && number < 200 {
                 true => write_as_before(&store, &record).await,
+                false if number % 5 == 0 => write_twice(&store, &mut random, &record).await,
                 false => write(&store, None, &record).await,
             }
             all.insert(*record.id.as_bytes(), record);

@@ -8,6 +8,8 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 
 /// Its plugins are functions of what they see.
 const PURE: &str = "flow: pure
@@ -269,30 +271,35 @@ async fn what_takes_long_is_durable_before_it_ends() {
 /// Who has no place is durable, and stands in line.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_must_wait_for_a_place_is_durable_first() {
-    let sink = Sink::start().await;
-    let host = sink.host();
+    // It answers when the test says so: until then the plugin that asks it has the only place.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
     let server = TestServer::start_with(|config| {
         config.executions_max = 1;
+        config.plugin_http_hosts = vec![host.clone()];
         config.plugin_limits.call.work_cpu = Duration::from_secs(60);
-        config.http_private_hosts = vec![host];
     });
-    let server = server.await.with_plugins(&["template-reply", "json-reshape"]).await;
-    let (slow, pure) = (server.deploy(&SLOW.replace("{within}", "60s")).await, server.deploy(PURE).await);
+    let server = server.await.with_plugins(&["template-reply", "json-reshape", "misbehave"]).await;
+    let holds = format!(
+        "flow: holds\nsteps:\n  - trigger: Ask\n    mode: sync\n    respond_within: 60s\n  - plugin: misbehave\n    with: {{ http: \
+         'http://{host}/' }}\n"
+    );
+    let (holds, pure) = (server.deploy(&holds).await, server.deploy(PURE).await);
     let running = async |count: usize| {
         let items = |list: &Value| list["items"].as_array().unwrap().len();
         server.eventually("/v1/executions?status=running", |list| items(list) == count).await;
     };
+    let body = json!({ "n": 7 });
     let later = async {
-        running(1).await;
-        // It goes on at once.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let body = json!({ "n": 7 });
-        let (answer, ()) = tokio::join!(server.post(&pure, &body), running(2));
+        let (mut held, _) = listener.accept().await.unwrap();
+        let release = async {
+            running(2).await;
+            held.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(server.post(&pure, &body), release);
         answer
     };
-    let body = json!({ "n": 1, "rounds": 10_000 });
-    let slow = server.post(&slow, &body);
-    let (first, second) = tokio::join!(slow, later);
+    let (first, second) = tokio::join!(server.post(&holds, &body), later);
     assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
     assert!(second.text().await.unwrap().starts_with("7 in "));
 }

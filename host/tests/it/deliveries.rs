@@ -15,6 +15,20 @@ async fn execution(server: &TestServer, url: &str, id: usize) -> String {
     answer.json::<Value>().await.unwrap()["execution"].as_str().unwrap().to_owned()
 }
 
+/// No execution of a key began in the window of the one before, by the clock that all were begun by.
+async fn begin_apart(server: &TestServer, key: usize, ids: BTreeSet<String>) {
+    let mut starts = Vec::new();
+    for id in ids {
+        let run = server.get(&format!("/v1/executions/{id}")).await;
+        let started: jiff::Timestamp = run["started_at"].as_str().unwrap().parse().unwrap();
+        starts.push(started.as_millisecond());
+    }
+    starts.sort_unstable();
+    for pair in starts.windows(2) {
+        assert!(pair[1] - pair[0] >= 1000, "two of {key} began in {} ms", pair[1] - pair[0]);
+    }
+}
+
 /// B11: however many callbacks come, no execution begins in the window of the one before, by the clock that both were begun by.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn b11_a_window_has_one_execution_under_load() {
@@ -42,17 +56,8 @@ async fn b11_a_window_has_one_execution_under_load() {
     }
     let mut executions = 0;
     for (key, ids) in of_keys {
-        let mut starts = Vec::new();
-        for id in ids {
-            let run = server.get(&format!("/v1/executions/{id}")).await;
-            let started: jiff::Timestamp = run["started_at"].as_str().unwrap().parse().unwrap();
-            starts.push(started.as_millisecond());
-        }
-        starts.sort_unstable();
-        executions += starts.len();
-        for pair in starts.windows(2) {
-            assert!(pair[1] - pair[0] >= 1000, "two of {key} began in {} ms", pair[1] - pair[0]);
-        }
+        executions += ids.len();
+        begin_apart(&server, key, ids).await;
     }
     assert!(executions > 2 * KEYS, "{executions} executions: windows have to end");
     println!("{sent} callbacks, {executions} executions");
@@ -74,14 +79,16 @@ async fn c2_copies_at_the_edge_of_a_window_begin_one_execution() {
             // Around the edge: what forgets deliveries that are over comes now before, now after them.
             tokio::time::sleep(WINDOW + Duration::from_millis(round as u64 * 8)).await;
             let copies = (0..COPIES).map(|_| execution(server, url, round));
-            let copies: BTreeSet<String> = futures_util::future::join_all(copies).await.into_iter().collect();
-            let begun = copies.into_iter().filter(|id| *id != first).count();
-            assert!(begun <= 1, "{begun} executions began for one delivery");
-            begun
+            let mut all: BTreeSet<String> = futures_util::future::join_all(copies).await.into_iter().collect();
+            let is_met = all.iter().any(|id| *id != first);
+            all.insert(first);
+            // Where the machine takes longer for the copies than a window is, the next one may have begun as well.
+            begin_apart(server, round, all).await;
+            usize::from(is_met)
         }
     });
-    let begun: usize = futures_util::future::join_all(rounds).await.into_iter().sum();
-    assert!(begun > ROUNDS / 2, "{begun} of {ROUNDS} edges were met");
+    let met: usize = futures_util::future::join_all(rounds).await.into_iter().sum();
+    assert!(met > ROUNDS / 2, "{met} of {ROUNDS} edges were met");
 }
 
 /// What was kept and expired did nothing: the same delivery can come again, and is explained by what became of it.

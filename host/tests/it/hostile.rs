@@ -309,11 +309,25 @@ impl Drop for Spinning {
     }
 }
 
-/// So many for each processor.
-fn spinning(per_processor: usize) -> Vec<Spinning> {
+/// So many for each processor, all of which have begun: on a busy machine that takes a while.
+async fn spinning(per_processor: usize) -> Vec<Spinning> {
     let spin = || Command::new("bash").args(["-c", "while :; do :; done"]).spawn().unwrap();
     let processors = std::thread::available_parallelism().unwrap().get();
-    (0..per_processor * processors).map(|_| Spinning(spin())).collect()
+    let all: Vec<Spinning> = (0..per_processor * processors).map(|_| Spinning(spin())).collect();
+    for Spinning(child) in &all {
+        while processor_time(child.id()) < Duration::from_millis(50) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    all
+}
+
+/// What a process has used of the processors.
+fn processor_time(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // Behind the name, which may hold anything, the 12th and 13th are its time in both modes, in hundredths of a second.
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+    Duration::from_millis(10 * fields.map(|field| field.parse::<u64>().unwrap()).sum::<u64>())
 }
 
 /// A server with the plugin that misbehaves, and the path of the first trigger of a flow `test`.
@@ -340,7 +354,7 @@ async fn a_call_that_gets_no_processor_time_is_not_the_plugins_fault() {
         let id = response.headers()["ringback-callback"].to_str().unwrap().to_owned();
         api.get(&format!("/v1/callbacks/{id}")).await.unwrap()
     };
-    let spinning = spinning(4);
+    let spinning = spinning(4).await;
     for _ in 0..6 {
         let record = post(json!({ "burn": 80_000_000 })).await;
         assert_eq!(record["outcome"], "kept", "{record}");
@@ -361,7 +375,7 @@ async fn r1_a_step_that_gets_no_processor_time_is_called_again() {
     let directory = tempfile::tempdir().unwrap();
     let source = "flow: test\nsteps:\n  - trigger: Hook\n  - plugin: misbehave\n    with: '${{ data.act }}'\n";
     let (process, api, path) = misbehaving(&directory.path().join("data"), source).await;
-    let spinning = spinning(6);
+    let spinning = spinning(6).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let act = json!({ "act": { "burn": 250_000_000 } });
     let answer = client.post(format!("{}{path}", process.public)).json(&act).send().await.unwrap();

@@ -10,7 +10,7 @@ pub use routes::Route;
 pub use versions::Version;
 
 use super::plugins::{MentionError, Plugins, ScriptMistake};
-use super::table::Table;
+use super::table::{Table, page};
 use super::unended::{self, Unended};
 use crate::catalogue::doors::Doors;
 use crate::weight::LoadedFlow;
@@ -25,7 +25,7 @@ use ringback_rules::flow::{
     CallbackSpec, Flow, Mistake, Parsed, PluginMention, Trigger, in_order, parse, place_within, scripts,
 };
 use ringback_rules::vault::Vault;
-use ringback_store::{Store, StoreError, Write};
+use ringback_store::{Page, Store, StoreError, Write};
 use routes::Routes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -183,6 +183,11 @@ impl Flows {
 
     pub fn find(&self, workspace: &Name, name: &Name) -> Option<Arc<Deployed>> {
         self.inner.deployed.load().find(workspace, name).cloned()
+    }
+
+    /// The flows of a workspace by their names, behind one of them, at most so many.
+    pub fn page(&self, workspace: &Name, after: Option<&Name>, limit: usize) -> Page<Arc<Deployed>, Name> {
+        page(&self.inner.deployed.load().flows, workspace, after, limit, Arc::clone)
     }
 
     pub fn list(&self, workspace: &Name) -> Vec<Arc<Deployed>> {

@@ -6,14 +6,14 @@ mod state;
 pub use scripts::ScriptMistake;
 pub use state::StoredState;
 
-use super::table::Table;
+use super::table::{Table, page};
 use bytes::Bytes;
 use ringback_plugin::{CallError, Sandbox, Upload, UploadError, Version};
 use ringback_records::name::{Name, NameError};
 use ringback_records::plugin::{Language, PluginRecord, Role, VersionRecord};
 use ringback_rules::plugin_call::PluginCall;
 use ringback_rules::script;
-use ringback_store::{Store, StoreError, Write};
+use ringback_store::{Page, Store, StoreError, Write};
 use scripts::Scripts;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,11 @@ impl Plugins {
         let name = script::NAME.parse().map_err(|error: NameError| StoreError::Read(error.to_string()))?;
         let scripts = Arc::new(Scripts::new(name, sandbox.clone()));
         Ok(Self { store, sandbox, table: Arc::new(Table::new(table)), files: Arc::default(), scripts })
+    }
+
+    /// The plugins of a workspace by their names, behind one of them, at most so many.
+    pub fn page(&self, workspace: &Name, after: Option<&Name>, limit: usize) -> Page<PluginRecord, Name> {
+        page(&self.table.load(), workspace, after, limit, |plugin| plugin.record.clone())
     }
 
     pub fn list(&self, workspace: &Name) -> Vec<PluginRecord> {

@@ -10,7 +10,7 @@ use ringback_records::name::Name;
 use ringback_records::secret::{self, PreviousVersion, SecretRecord};
 use ringback_records::time::Timestamp;
 use ringback_rules::vault::{ByName, HasEnvironment, Secret, SecretValue, Vault, VaultError};
-use ringback_store::{Store, StoreError, Write};
+use ringback_store::{Page, Store, StoreError, Write};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,11 +108,16 @@ impl Secrets {
         self.table.lock(workspace).await
     }
 
-    /// A workspace's secrets, without their values.
+    /// All secrets of a workspace.
     pub fn list(&self, workspace: &Name) -> Vec<SecretEntry> {
+        self.page(workspace, None, usize::MAX).items
+    }
+
+    /// A workspace's secrets, without their values: by environment and name, as the one is that they are behind, at most so many.
+    pub fn page(&self, workspace: &Name, after: Option<&str>, limit: usize) -> Page<SecretEntry, String> {
         let now = Timestamp::now();
-        let entry = |(name, record): (String, SecretRecord)| {
-            let (environment, name) = secret::parts(&name);
+        let entry = |(name, record): &(String, SecretRecord)| {
+            let (environment, name) = secret::parts(name);
             let previous = record.previous.iter().filter(|previous| now < previous.until);
             SecretEntry {
                 name: name.to_owned(),
@@ -124,7 +129,12 @@ impl Secrets {
                     .collect(),
             }
         };
-        self.vault.records(workspace).into_iter().map(entry).collect()
+        // One more says that there are others.
+        let mut records = self.vault.records(workspace, after, limit.saturating_add(1));
+        let has_others = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| has_others).map(|(name, _)| name.clone());
+        Page { items: records.iter().map(entry).collect(), next }
     }
 
     /// Stores the next value of a secret and returns when it is on disk. The one before it counts for `keep_previous`
@@ -274,7 +284,7 @@ mod tests {
         set("five", HOUR).await.unwrap();
         set("six", Duration::ZERO).await.unwrap();
         assert_eq!(counting(&secrets, Duration::ZERO), ["six"], "a value that has leaked ends at once");
-        let listed = secrets.list(&workspace);
+        let listed = secrets.page(&workspace, None, 1).items;
         assert_eq!((listed[0].version, listed[0].previous.len()), (6, 0));
         store.close().await;
     }

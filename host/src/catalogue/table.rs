@@ -3,7 +3,8 @@
 use super::changes::Changes;
 use arc_swap::{ArcSwap, Guard};
 use ringback_records::name::Name;
-use ringback_store::{Store, StoreError, Write};
+use ringback_store::{Page, Store, StoreError, Write};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
@@ -57,4 +58,23 @@ impl<T: Clone> Table<T> {
             in_force
         });
     }
+}
+
+/// What a workspace has, in the order of the names: behind one of them, at most so many.
+pub(super) fn page<V, T>(
+    table: &BTreeMap<(Name, Name), V>,
+    workspace: &Name,
+    after: Option<&Name>,
+    limit: usize,
+    show: impl Fn(&V) -> T,
+) -> Page<T, Name> {
+    let is_wanted = |(owner, name): &(Name, Name)| owner == workspace && after.is_none_or(|after| name > after);
+    let mut wanted = table.iter().filter(|(key, _)| is_wanted(key));
+    let (mut items, mut last) = (Vec::new(), None);
+    for ((_, name), value) in wanted.by_ref().take(limit) {
+        items.push(show(value));
+        last = Some(name);
+    }
+    let has_others = wanted.next().is_some();
+    Page { items, next: last.filter(|_| has_others).cloned() }
 }

@@ -6,8 +6,9 @@ use ringback_records::name::{Name, random_key, sha256_hex};
 use ringback_records::sync::lock;
 use ringback_records::time::Timestamp;
 use ringback_records::token::{Access, TokenRecord};
-use ringback_store::{Store, StoreError, Write};
-use std::collections::{BTreeMap, VecDeque};
+use ringback_store::{Page, Store, StoreError, Write};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -161,8 +162,25 @@ impl Tokens {
         self.of_hash(&record.hash, now).is_some()
     }
 
-    pub fn list(&self) -> Vec<(String, TokenRecord)> {
-        self.by_id.load().iter().map(|(id, record)| (id.clone(), record.clone())).collect()
+    /// The tokens of a workspace by their ids, behind one of them, at most so many.
+    pub fn page(&self, workspace: &Name, after: Option<&str>, limit: usize) -> Page<(String, TokenRecord), String> {
+        let tokens = self.by_id.load();
+        let behind = tokens.range::<str, _>((after.map_or(Unbounded, Excluded), Unbounded));
+        let mut wanted = behind.filter(|(_, record)| record.workspace == *workspace);
+        let items: Vec<_> = wanted.by_ref().take(limit).map(|(id, record)| (id.clone(), record.clone())).collect();
+        let has_others = wanted.next().is_some();
+        let next = items.last().filter(|_| has_others).map(|(id, _)| id.clone());
+        Page { items, next }
+    }
+
+    /// Whether a workspace has a token.
+    pub fn has(&self, workspace: &Name, id: &str) -> bool {
+        self.by_id.load().get(id).is_some_and(|record| record.workspace == *workspace)
+    }
+
+    /// The workspaces that have any.
+    pub fn workspaces(&self) -> BTreeSet<Name> {
+        self.by_id.load().values().map(|record| record.workspace.clone()).collect()
     }
 }
 

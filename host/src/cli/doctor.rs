@@ -121,7 +121,7 @@ async fn examine(connection: &Connection) -> Result<(), CliError> {
         }
     }
     let token = token(connection).map_err(Diagnosis::Token)?;
-    let access = client.get(url("/v1/plugins")).bearer_auth(token);
+    let access = client.get(url("/v1/plugins?limit=1")).bearer_auth(token);
     let access = match workspace(connection)? {
         Some(workspace) => access.header("ringback-workspace", workspace),
         None => access,

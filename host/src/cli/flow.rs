@@ -187,7 +187,7 @@ impl Flow {
                 client.done(&format!("{name} is removed"));
             }
             Self::List => {
-                let list = client.get("/v1/flows").await?;
+                let list = client.get_pages("/v1/flows").await?;
                 if client.json {
                     json(&list);
                     return Ok(());

@@ -145,7 +145,7 @@ impl Plugin {
                 }
             }
             Self::List => {
-                let list = client.get("/v1/plugins").await?;
+                let list = client.get_pages("/v1/plugins").await?;
                 if client.json {
                     json(&list);
                     return Ok(());

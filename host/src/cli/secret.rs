@@ -69,7 +69,7 @@ impl Secret {
                 client.done(&format!("only the newest value of {name} counts"));
             }
             Self::List => {
-                let list = client.get("/v1/secrets").await?;
+                let list = client.get_pages("/v1/secrets").await?;
                 if client.json {
                     json(&list);
                     return Ok(());

@@ -49,7 +49,7 @@ impl Token {
                 if client.json { json(&created) } else { line(&text(&created, "token")) }
             }
             Self::List => {
-                let list = client.get("/v1/tokens").await?;
+                let list = client.get_pages("/v1/tokens").await?;
                 if client.json {
                     json(&list);
                     return Ok(());

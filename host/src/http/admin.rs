@@ -146,9 +146,14 @@ impl PageQuery {
         let id: uuid::Uuid = cursor.parse().map_err(|_| wrong_cursor())?;
         Ok(Some(*id.as_bytes()))
     }
+
+    /// Where a list that is in the order of names goes on.
+    fn after_name(&self) -> Result<Option<ringback_records::name::Name>, Problem> {
+        self.cursor.as_deref().map(|cursor| cursor.parse().map_err(|_| wrong_cursor())).transpose()
+    }
 }
 
-/// A page of a list, newest first.
+/// A page of a list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct List<T> {
     pub(super) items: Vec<T>,
@@ -160,6 +165,12 @@ pub(super) struct List<T> {
 impl<T> List<T> {
     fn whole(items: Vec<T>) -> Self {
         Self { items, next_cursor: None }
+    }
+
+    /// A page of a list that is in the order of names.
+    fn of_names<U, N: ToString>(page: ringback_store::Page<U, N>, show: impl Fn(U) -> T) -> Self {
+        let next_cursor = page.next.map(|name| name.to_string());
+        Self { items: page.items.into_iter().map(show).collect(), next_cursor }
     }
 
     fn page<U>(page: ringback_store::Page<U>, show: impl Fn(U) -> T) -> Self {

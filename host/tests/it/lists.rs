@@ -237,6 +237,61 @@ async fn all_pages_of_a_filtered_list_show_everything_once() {
     assert_eq!(seen, ids(&expected));
 }
 
+/// What is deployed and made is listed in pages, too, by name: each once, those of other workspaces never, and fifty where nobody
+/// says how many.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_force_is_listed_in_pages() {
+    let mut server = TestServer::start().await;
+    let mut made = Vec::new();
+    for workspace in ["acme", "other"] {
+        server = server.in_workspace(workspace).with_plugins(&["field-match", "json-reshape", "template-reply"]).await;
+        made.clear();
+        for name in ["c", "a", "b"] {
+            server.deploy(&format!("flow: {name}\nsteps:\n  - trigger: Hook\n")).await;
+            server.set_secret(&format!("S_{name}"), "x").await;
+            let token = json!({ "name": name, "access": "viewer" });
+            let token = server.api(Method::POST, "/v1/tokens").json(&token).send().await.unwrap();
+            made.push(token.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned());
+        }
+    }
+    made.sort();
+    let expected = [
+        ("flows", "name", ["a", "b", "c"].map(str::to_owned).to_vec()),
+        ("plugins", "name", ["field-match", "json-reshape", "template-reply"].map(str::to_owned).to_vec()),
+        ("secrets", "name", ["S_a", "S_b", "S_c"].map(str::to_owned).to_vec()),
+        ("tokens", "id", made),
+    ];
+    for (path, key, expected) in &expected {
+        for limit in 1..=4 {
+            let (mut seen, mut next) = (Vec::new(), format!("/v1/{path}?limit={limit}"));
+            loop {
+                let page = server.get(&next).await;
+                let items = page["items"].as_array().unwrap();
+                assert!(!items.is_empty() && items.len() <= limit, "{path}: {page}");
+                seen.extend(items.iter().map(|item| item[key].as_str().unwrap().to_owned()));
+                let Some(cursor) = page["next_cursor"].as_str() else { break };
+                next = format!("/v1/{path}?limit={limit}&cursor={cursor}");
+            }
+            assert_eq!(&seen, expected, "{path}, {limit} a page");
+        }
+        let refused = server.api(Method::GET, &format!("/v1/{path}?limit=201")).send().await.unwrap();
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(server.get(&format!("/v1/{path}?cursor=zz")).await["items"], json!([]), "behind the last one");
+    }
+    for path in ["flows", "plugins"] {
+        let refused = server.api(Method::GET, &format!("/v1/{path}?cursor=-%20-")).send().await.unwrap();
+        assert_eq!(refused.json::<Value>().await.unwrap()["code"], "invalid_cursor", "{path}");
+    }
+    for n in 0..50 {
+        server.set_secret(&format!("T_{n}"), "x").await;
+    }
+    let page = server.get("/v1/secrets").await;
+    assert_eq!((page["items"].as_array().unwrap().len(), page["next_cursor"].is_string()), (50, true));
+    let all = ringback(&server, &["--workspace", "other", "--json", "secret", "list"]);
+    let all: Value = serde_json::from_slice(&all.stdout).unwrap();
+    assert_eq!(all["items"].as_array().unwrap().len(), 53, "the command line shows all");
+}
+
 fn ringback(server: &TestServer, arguments: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
     command.args(arguments).env_clear().env("RINGBACK_SERVER", &server.admin).env("RINGBACK_DATA", server.data());

@@ -10,6 +10,7 @@ use ringback_records::secret::{self, SecretRecord};
 use ringback_records::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 /// A secret's bytes. Its `Debug` shows none of them, and they are overwritten when the last copy is dropped.
@@ -144,11 +145,12 @@ impl Vault {
         own.map(|(_, secret)| secret.value.clone()).collect()
     }
 
-    /// What is kept of a workspace's secrets, by their names.
-    pub fn records(&self, workspace: &Name) -> Vec<(String, SecretRecord)> {
+    /// What is kept of a workspace's secrets, by their names: behind one of them, at most so many.
+    pub fn records(&self, workspace: &Name, after: Option<&str>, limit: usize) -> Vec<(String, SecretRecord)> {
         let values = self.values.load();
-        let own = values.iter().filter(|((owner, _), _)| owner == workspace);
-        own.map(|((_, name), secret)| (name.clone(), secret.record.clone())).collect()
+        let first = (workspace.clone(), after.unwrap_or_default().to_owned());
+        let own = values.range((Excluded(first), Unbounded)).take_while(|((owner, _), _)| owner == workspace);
+        own.take(limit).map(|((_, name), secret)| (name.clone(), secret.record.clone())).collect()
     }
 
     /// Base64 of nonce, ciphertext and tag of a value, which opens under this workspace and name alone.

@@ -247,14 +247,16 @@ fn trigger_view(
     }
 }
 
-/// Lists the flows.
-#[utoipa::path(get, path = "/v1/flows", tag = "flows", responses((status = 200, body = List<FlowView>), (status = "4XX", body = Problem)))]
-async fn list_flows(State(app): State<Arc<App>>, caller: Viewer) -> Response {
-    let flows = app.flows.list(&caller.workspace);
-    answer(
-        StatusCode::OK,
-        List::whole(flows.iter().map(|deployed| view(&app, &caller.workspace, deployed, Vec::new())).collect()),
-    )
+/// Lists the flows by their names.
+#[utoipa::path(get, path = "/v1/flows", tag = "flows", params(PageQuery), responses((status = 200, body = List<FlowView>), (status = "4XX", body = Problem)))]
+async fn list_flows(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let page = app.flows.page(&caller.workspace, query.after_name()?.as_ref(), query.limit()?);
+    let view = |deployed: Arc<Deployed>| view(&app, &caller.workspace, &deployed, Vec::new());
+    Ok(answer(StatusCode::OK, List::of_names(page, view)))
 }
 
 /// Shows one flow.

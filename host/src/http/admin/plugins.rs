@@ -2,7 +2,7 @@
 
 use super::auth::{Author, Viewer};
 use super::extract::{File, Json, Path, Query};
-use super::{List, answer, parse_name};
+use super::{List, PageQuery, answer, parse_name};
 use crate::app::App;
 use crate::catalogue::removal::remove_plugin as remove_plugin_unless_needed;
 use crate::http::error::Problem;
@@ -82,10 +82,15 @@ fn view(record: PluginRecord) -> PluginView {
     }
 }
 
-/// Lists the plugins.
-#[utoipa::path(get, path = "/v1/plugins", tag = "plugins", responses((status = 200, body = List<PluginView>), (status = "4XX", body = Problem)))]
-async fn list_plugins(State(app): State<Arc<App>>, caller: Viewer) -> Response {
-    answer(StatusCode::OK, List::whole(app.plugins.list(&caller.workspace).into_iter().map(view).collect()))
+/// Lists the plugins by their names.
+#[utoipa::path(get, path = "/v1/plugins", tag = "plugins", params(PageQuery), responses((status = 200, body = List<PluginView>), (status = "4XX", body = Problem)))]
+async fn list_plugins(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let page = app.plugins.page(&caller.workspace, query.after_name()?.as_ref(), query.limit()?);
+    Ok(answer(StatusCode::OK, List::of_names(page, view)))
 }
 
 /// Shows one plugin.

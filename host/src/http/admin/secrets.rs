@@ -3,7 +3,7 @@
 use super::auth::{Author, Viewer};
 use super::environments::EnvironmentQuery;
 use super::extract::{Json, Path, Query};
-use super::{List, answer, lifetime};
+use super::{List, PageQuery, answer, lifetime};
 use crate::app::App;
 use crate::catalogue::secrets::SecretEntry;
 use crate::http::error::Problem;
@@ -35,10 +35,15 @@ struct SecretBody {
     keep_previous: Option<String>,
 }
 
-/// Lists the names of the secrets.
-#[utoipa::path(get, path = "/v1/secrets", tag = "secrets", responses((status = 200, body = List<SecretEntry>), (status = "4XX", body = Problem)))]
-async fn list_secrets(State(app): State<Arc<App>>, caller: Viewer) -> Response {
-    answer(StatusCode::OK, List::whole(app.secrets.list(&caller.workspace)))
+/// Lists the secrets by environment and name, without their values.
+#[utoipa::path(get, path = "/v1/secrets", tag = "secrets", params(PageQuery), responses((status = 200, body = List<SecretEntry>), (status = "4XX", body = Problem)))]
+async fn list_secrets(
+    State(app): State<Arc<App>>,
+    caller: Viewer,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let page = app.secrets.page(&caller.workspace, query.cursor.as_deref(), query.limit()?);
+    Ok(answer(StatusCode::OK, List::of_names(page, |entry| entry)))
 }
 
 /// Sets a secret; it counts from the next callback on.

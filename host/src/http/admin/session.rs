@@ -80,7 +80,7 @@ async fn make_link(State(app): State<Arc<App>>, caller: Holder) -> Result<Respon
 pub(in crate::http) fn workspaces(app: &App, workspace: &Name, access: Access) -> BTreeSet<Name> {
     let mut workspaces = BTreeSet::from([workspace.clone()]);
     if access == Access::Admin {
-        workspaces.extend(app.tokens.list().into_iter().map(|(_, token)| token.workspace));
+        workspaces.extend(app.tokens.workspaces());
         workspaces.extend(app.flows.workspaces());
         workspaces.extend(app.plugins.workspaces());
     }

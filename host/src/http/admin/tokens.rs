@@ -1,15 +1,15 @@
 //! Tokens of this API.
 
 use super::auth::Admin;
-use super::extract::{Json, Path};
-use super::{List, answer, expiry};
+use super::extract::{Json, Path, Query};
+use super::{List, PageQuery, answer, expiry};
 use crate::app::App;
 use crate::http::error::Problem;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use ringback_records::time::Timestamp;
-use ringback_records::token::Access;
+use ringback_records::token::{Access, TokenRecord};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -59,19 +59,23 @@ struct CreatedToken {
     expires_at: Option<Timestamp>,
 }
 
-/// Lists the tokens of the workspace.
-#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", responses((status = 200, body = List<TokenView>), (status = "4XX", body = Problem)))]
-async fn list_tokens(State(app): State<Arc<App>>, caller: Admin) -> Response {
-    let tokens = app.tokens.list().into_iter().filter(|(_, record)| record.workspace == caller.workspace);
-    let views = tokens.map(|(id, record)| TokenView {
+/// Lists the tokens of the workspace by their ids.
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", params(PageQuery), responses((status = 200, body = List<TokenView>), (status = "4XX", body = Problem)))]
+async fn list_tokens(
+    State(app): State<Arc<App>>,
+    caller: Admin,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let page = app.tokens.page(&caller.workspace, query.cursor.as_deref(), query.limit()?);
+    let view = |(id, record): (String, TokenRecord)| TokenView {
         id,
         name: record.name,
         access: record.access,
         workspace: record.workspace.to_string(),
         created_at: record.created_at,
         expires_at: record.expires_at,
-    });
-    answer(StatusCode::OK, List::whole(views.collect()))
+    };
+    Ok(answer(StatusCode::OK, List::of_names(page, view)))
 }
 
 /// Makes a token for the workspace.
@@ -103,8 +107,7 @@ async fn remove_token(
     caller: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let owned = app.tokens.list().iter().any(|(known, record)| *known == id && record.workspace == caller.workspace);
-    if owned && app.tokens.remove(&id).await? {
+    if app.tokens.has(&caller.workspace, &id) && app.tokens.remove(&id).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::not_found("there is no token with this id; `ringback token list` lists the ids"))

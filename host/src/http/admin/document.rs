@@ -70,8 +70,10 @@ fn describe(path: &str, parameter: &mut Value) {
         ("path", _, "name" | "trigger" | "callback") | ("query", _, "environment") => is_name,
         ("path", _, "signature" | "token_id" | "id") => json!({ "pattern": "^[A-Za-z0-9_-]{1,64}$" }),
         ("query", _, "limit") => json!({ "minimum": 1, "maximum": super::PAGE_MAX }),
-        // The id that the page before ended with: whatever sorts there will do.
-        ("query", "users", "cursor") => return,
+        // What the page before ended with: whatever sorts there will do.
+        ("query", "users" | "secrets" | "tokens", "cursor") => return,
+        ("query", "plugins", "cursor") => is_name,
+        ("query", "flows", "cursor") if path == "/v1/flows" => is_name,
         ("query", "flows", "cursor") => json!({ "pattern": "^[0-9]{1,9}$" }),
         ("query", _, "cursor") => json!({ "format": "uuid" }),
         ("query", "callbacks", "outcome") => one_or_more(Outcome::ALL.map(Outcome::as_str).as_slice()),

@@ -83,7 +83,8 @@ fn describe(path: &str, parameter: &mut Value) {
         ("query", _, "since" | "until") => {
             json!({ "anyOf": [{ "format": "date-time" }, { "pattern": "^[0-9]{1,5}(ms|s|m|h|d)$" }] })
         }
-        ("query", _, "step") => json!({ "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$" }),
+        ("query", _, "step") => json!({ "pattern": "^[0-9]{1,5}(ms|s|m|h|d)$" }),
+        ("header", "flows", "If-Match") => json!({ "pattern": "^\"[0-9]{1,9}\"$" }),
         ("query", _, "after") => json!({ "pattern": "^[0-9]{1,20}$" }),
         ("query", _, "text" | "reason" | "search") => json!({ "minLength": 1, "maxLength": 256 }),
         ("query", "tickets", "status") => json!({ "enum": ["open", "called", "closed", "expired"] }),

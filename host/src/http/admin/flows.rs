@@ -273,7 +273,7 @@ async fn show_flow(State(app): State<Arc<App>>, caller: Viewer, Path(name): Path
     params(
         ("name" = String, Path),
         ApplyQuery,
-        ("If-Match" = Option<String>, Header, description = "Deploy only in place of this version, such as `\"7\"`; `\"0\"` for none. Another one is 412 `version_changed`.", pattern = "^\"[0-9]{1,9}\"$")
+        ("If-Match" = Option<String>, Header, description = "Deploy only in place of this version, such as `\"7\"`; `\"0\"` for none. Another one is 412 `version_changed`.")
     ),
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, body = FlowView), (status = 201, body = FlowView), (status = "4XX", body = Problem))

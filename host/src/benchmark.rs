@@ -49,6 +49,7 @@ pub async fn condition_calls(
         unread: None,
         received_at: Timestamp::now(),
         remote_address: None,
+        address_doubt: None,
     };
     let callback = Callback {
         id: CallbackId::new(),

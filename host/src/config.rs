@@ -12,6 +12,7 @@ use figment::{Figment, Metadata, Source};
 use ringback_plugin::{CallLimits, Limits};
 use ringback_records::name::Name;
 use ringback_records::time::parse_duration;
+use ringback_rules::network::Network;
 use ringback_rules::redact::Names;
 use ringback_rules::suggest::suggest;
 use ringback_store::{MailboxLimits, StoreOptions};
@@ -43,6 +44,8 @@ pub struct Config {
     pub console: bool,
     /// Scheme, host and port under which people reach the admin listener; `None` for `http://` and its address.
     pub admin_url: Option<String>,
+    /// Proxies that may say for whom they pass a request on.
+    pub trusted_proxies: Arc<[Network]>,
     /// Largest body of a callback, in bytes. Checked before the body is buffered.
     pub body_bytes_max: usize,
     /// Time for the headers of a request to arrive.
@@ -222,6 +225,7 @@ impl Config {
             public_url: _,
             console,
             admin_url,
+            trusted_proxies,
             body_bytes_max,
             header_read_timeout,
             keep_alive_timeout,
@@ -354,6 +358,7 @@ impl Config {
             public_url,
             console,
             admin_url: admin_url.as_deref().map(|url| check_origin("admin_url", url)).transpose()?,
+            trusted_proxies: networks("trusted_proxies", &trusted_proxies)?,
             body_bytes_max: between("body_bytes_max", body_bytes_max, 1024, 64 << 20)?,
             header_read_timeout: duration("header_read_timeout", &header_read_timeout)?,
             keep_alive_timeout: duration("keep_alive_timeout", &keep_alive_timeout)?,
@@ -403,6 +408,12 @@ impl Config {
             log,
             log_filter,
         })
+    }
+
+    /// The path of the public URL; empty where it has none.
+    pub fn public_path(&self) -> &str {
+        let rest = self.public_url.as_deref().and_then(|url| Some(url.split_once("://")?.1)).unwrap_or_default();
+        rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
     }
 
     /// Keeps of no callback and no answer the values of these headers and parameters, besides those that are known.
@@ -489,7 +500,7 @@ fn addresses(raw: &RawConfig) -> Result<Addresses, Wrong> {
     Ok(Addresses {
         public: address("public", &raw.public)?,
         admin: address("admin", &raw.admin)?,
-        public_url: raw.public_url.as_deref().map(|url| check_origin("public_url", url)).transpose()?,
+        public_url: raw.public_url.as_deref().map(check_public_url).transpose()?,
     })
 }
 
@@ -511,6 +522,28 @@ fn hosts(setting: &str, texts: &[String]) -> Result<Vec<String>, Wrong> {
         Wrong::new(setting, problem)
     };
     texts.iter().map(|text| read(text).ok_or_else(|| wrong(text))).collect()
+}
+
+/// Where callers reach the public listener: an origin, and a path where a proxy has it below one.
+fn check_public_url(url: &str) -> Result<String, Wrong> {
+    let url = url.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+    let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+    let is_segment = |segment: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain)
+    };
+    let is_path = path.is_none_or(|path| path.split('/').all(is_segment));
+    if host.is_empty() || host.contains(['?', '#', '@', ' ']) || !is_path {
+        let problem = format!(" = {url:?} must be like https://hooks.example.com or https://example.com/hooks");
+        return Err(Wrong::new("public_url", problem));
+    }
+    Ok(url.to_owned())
+}
+
+fn networks(setting: &str, texts: &[String]) -> Result<Arc<[Network]>, Wrong> {
+    let read = |text: &String| text.parse().map_err(|message| Wrong::new(setting, format!(": {message}")));
+    texts.iter().map(read).collect()
 }
 
 fn check_origin(setting: &str, url: &str) -> Result<String, Wrong> {

@@ -58,6 +58,7 @@ fn request(input: &[u8]) -> Option<Request> {
         unread: None,
         received_at: Timestamp::from_millis(NOW * 1000),
         remote_address: None,
+        address_doubt: None,
     })
 }
 
@@ -152,9 +153,13 @@ pub fn request_to_callback(input: &[u8]) {
         ("query".to_owned(), JsonPath::compile("$.a.b").map(Pick::Query)),
     ];
     let picks: Vec<_> = picks.into_iter().filter_map(|(name, pick)| Some((name, pick.ok()?))).collect();
-    for parser in
-        [Parse::Json { any_type: true }, Parse::Form { json: vec!["payload".to_owned()] }, Parse::Text, Parse::Auto]
-    {
+    for parser in [
+        Parse::Json { any_type: true },
+        Parse::Form { json: vec!["payload".to_owned()] },
+        Parse::Ndjson,
+        Parse::Text,
+        Parse::Auto,
+    ] {
         data(&parser, &verified, &picks);
     }
 }

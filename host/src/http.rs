@@ -30,8 +30,9 @@ pub async fn serve(
         connections_max: app.config.connections_max,
         connections_per_address_max: app.config.connections_per_address_max,
         drain_timeout: app.config.drain_timeout,
+        trusted_proxies: Arc::clone(&app.config.trusted_proxies),
     };
-    let public = listener::serve(listeners.public, public::router(Arc::clone(&app)), settings, stopped.clone());
+    let public = listener::serve(listeners.public, public::router(Arc::clone(&app)), settings.clone(), stopped.clone());
     let admin = listener::serve(listeners.admin, admin::router(Arc::clone(&app)), settings, stopped);
     let wait = async {
         shutdown.await;

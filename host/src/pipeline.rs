@@ -10,6 +10,7 @@ mod deferred;
 mod expand;
 mod infer;
 mod issuers;
+mod network;
 mod passage;
 mod replay;
 mod respond;
@@ -32,6 +33,7 @@ use crate::pipeline::auth::check_user;
 use crate::runner::{Answer, Next, Run, Runner, Until, advance};
 use dedupe::Identity;
 use futures_util::future::BoxFuture;
+use network::{allow_address, preflight, probe, shared};
 use passage::{Origin, Passage, Place, scope_of};
 use ringback_plugin::{CallError, Sandbox, Subject, VerifierVerdict};
 use ringback_records::callback::{Callback, Input, Request};
@@ -46,6 +48,7 @@ use ringback_rules::auth::{OnFail, check_basic};
 use ringback_rules::execution::{Execution, Start};
 use ringback_rules::face::{self, Face, Mode, Selector};
 use ringback_rules::flow::Trigger;
+use ringback_rules::network::customer;
 use ringback_rules::parse::{Parse, Parsed, Pick, allow_query, parse, pick_fields};
 use ringback_rules::plugin_call::PluginCall;
 use ringback_rules::rate_limit::Limiter;
@@ -55,10 +58,15 @@ use ringback_rules::verify::{Proof, Verified, Verify, challenge, not_genuine, un
 use ringback_store::{MailboxLimits, Store, StoreError, Write};
 use select::{Delivering, Delivery};
 use serde_json::Value;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ticket::TicketCall;
+
+/// What is limited: a trigger of a flow of a workspace, for those who have proved who they are or the others, of an address where
+/// it has a limit of its own.
+type Limited = (Name, Name, Name, bool, Option<IpAddr>);
 
 /// Everything that the stages need.
 #[derive(Clone)]
@@ -75,8 +83,7 @@ pub struct Pipeline {
     pub certificates: Certificates,
     pub environments: Environments,
     pub tickets: Tickets,
-    /// By workspace, flow and trigger; those who have proved who they are apart from those who have not.
-    pub limiter: Arc<Limiter<(Name, Name, Name, bool)>>,
+    pub limiter: Arc<Limiter<Limited>>,
     pub runner: Runner,
     /// Callbacks for all that are being handed out.
     pub delivering: Arc<Delivering>,
@@ -118,7 +125,7 @@ impl Pipeline {
     /// Takes a request through all stages and returns its answer.
     pub async fn handle(&self, request: Request) -> Reply {
         if let Some(token) = face::status_token(&request.path) {
-            return self.status(token).await;
+            return self.status(token, &request).await;
         }
         if let Some((face, address)) = face::ticket(&request) {
             return self.handle_ticket(face, address, request).await;
@@ -159,6 +166,7 @@ impl Pipeline {
         if let Some(of) = of.filter(|_| reply.status < 400 && reply.status != 202) {
             reply.set_content_type(&of.content_type);
         }
+        let reply = shared(passage.flow.triggers.get(passage.trigger), &passage.received.request, reply);
         reply.with_header("ringback-callback", passage.repeats.unwrap_or(passage.callback.id).to_string())
     }
 
@@ -309,10 +317,28 @@ impl Pipeline {
 
     /// The stages up to where it is known who calls.
     async fn admit(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Admitted, Stopped> {
+        let received = Arc::clone(&passage.received);
+        let (request, face) = (&received.request, passage.face);
+        if let Some(doubt) = request.address_doubt {
+            passage.passed(Stage::Face, format!("{doubt}: the address is that of the proxy"));
+        }
+        // What was accepted before is.
+        if passage.origin.record().is_none() {
+            allow_address(trigger, request).map_err(|stop| (Stage::Face, stop))?;
+        }
+        if let Some(answer) = preflight(trigger, face, request) {
+            let reply = answer.map_err(|stop| (Stage::Face, stop))?;
+            return Ok(Admitted::Over(
+                passage.asked("a browser asked whether a page may call, and was answered", reply),
+            ));
+        }
         if let Some(answer) = challenge::unsigned(&trigger.verify, &passage.received, &self.secrets) {
             let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
             // Nobody has proved anything: its record must not say so.
             return Ok(Admitted::Over(passage.answered_question(Stage::Face, reply)));
+        }
+        if let Some(reply) = probe(trigger, face, request).filter(|_| passage.ticket.is_none()) {
+            return Ok(Admitted::Over(passage.asked("it asked whether there is something, and was answered", reply)));
         }
         passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
         let of_ticket = passage.ticket.as_ref().and_then(|call| call.execution());
@@ -358,7 +384,8 @@ impl Pipeline {
     fn allow_rate(&self, passage: &Passage, trigger: &Trigger, is_proved: bool) -> Result<(), Stop> {
         let Some(limit) = trigger.limit.filter(|_| passage.origin.record().is_none()) else { return Ok(()) };
         let (workspace, flow) = (passage.callback.workspace.clone(), passage.flow.name.clone());
-        let key = (workspace, flow, trigger.id.clone(), is_proved);
+        let address = passage.received.request.remote_address.filter(|_| limit.by_address).map(customer);
+        let key = (workspace, flow, trigger.id.clone(), is_proved, address);
         self.limiter.take(key, limit, Instant::now()).map_err(|wait| {
             let whose = if is_proved { "calls" } else { "calls of those who did not prove who they are" };
             let reason = format!("more than {} {whose} in {:?}", limit.calls, limit.per);

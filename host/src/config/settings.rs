@@ -48,6 +48,8 @@ settings! {
     console: bool = true;
     /// how people reach the admin side, where that is not its address: behind a proxy, by a name
     admin_url: Option<String> = None, or "`http://` and `admin`";
+    /// networks (`10.0.0.0/8`) of proxies that may say for whom they pass a request on, see [Behind a proxy](#behind-a-proxy)
+    trusted_proxies: Vec<String> = Vec::new();
     /// largest body of a callback
     body_bytes_max: usize = 1 << 20;
     /// for the headers of a request to arrive
@@ -62,7 +64,7 @@ settings! {
     drain_timeout: String = "10s".into();
     /// connections at a time, per listener
     connections_max: usize = 4096;
-    /// of one address, or one IPv6 /64, per listener; behind a proxy, as many as `connections_max`
+    /// of one address, or one IPv6 /64, per listener; requests at a time, where a trusted proxy says that it is theirs
     connections_per_address_max: usize = 512;
     /// memory of the store's cache
     store_cache_bytes: usize = 128 << 20;

@@ -12,9 +12,10 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use ringback_records::sync::lock;
+use ringback_rules::network::{Network, Origin, customer, origin};
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -29,7 +30,7 @@ const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// How long to wait when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) header_read_timeout: Duration,
     /// For the next request to begin.
@@ -39,6 +40,8 @@ pub(super) struct Settings {
     pub(super) connections_max: usize,
     pub(super) connections_per_address_max: usize,
     pub(super) drain_timeout: Duration,
+    /// Who may say for whom requests are passed on.
+    pub(super) trusted_proxies: Arc<[Network]>,
 }
 
 pub(super) async fn serve(
@@ -67,7 +70,10 @@ pub(super) async fn serve(
             },
             () = is_set(&mut stopped) => break,
         };
-        let Some(counted) = addresses.enter(address) else {
+        // Of those that come through a proxy, requests are counted in place of connections.
+        let is_proxy = settings.trusted_proxies.iter().any(|network| network.contains(address));
+        let counted = if is_proxy { Some(None) } else { addresses.enter(address).map(Some) };
+        let Some(counted) = counted else {
             metrics::counter!("ringback_connections_refused_total").increment(1);
             tracing::debug!(%address, "an address has too many connections");
             continue;
@@ -77,7 +83,13 @@ pub(super) async fn serve(
         stream.set_write_timeout(Some(settings.write_timeout));
         let watch = Watch::new(settings.header_read_timeout, settings.keep_alive_timeout);
         let stream = Watched::new(Box::pin(stream), Arc::clone(&watch));
-        let service = service(router.clone(), address, Arc::clone(&watch));
+        let service = service(
+            router.clone(),
+            address,
+            Arc::clone(&watch),
+            settings.trusted_proxies.clone(),
+            Arc::clone(&addresses),
+        );
         let mut stopped = stopped.clone();
         connections.spawn(async move {
             let _held = (place, counted);
@@ -122,22 +134,31 @@ pub(super) async fn serve(
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RemoteAddress(pub(super) IpAddr);
+pub(super) struct RemoteAddress(pub(super) Origin);
 
 /// The router, telling the watch when a request begins and when it was answered.
 fn service(
     router: Router,
     address: IpAddr,
     watch: Arc<Watch>,
+    trusted: Arc<[Network]>,
+    addresses: Arc<Addresses>,
 ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
     service_fn(move |mut request: Request<Incoming>| {
         watch.begin();
-        request.extensions_mut().insert(RemoteAddress(address));
+        let origin = origin(address, request.headers(), &trusted);
+        let counted = if origin.address == address.to_canonical() {
+            Some(None)
+        } else {
+            addresses.enter(origin.address).map(Some)
+        };
+        request.extensions_mut().insert(RemoteAddress(origin));
         let (watch, router) = (Arc::clone(&watch), router.clone());
         async move {
-            let answer = match ambiguous(request.version(), request.headers()) {
-                None => router.oneshot(request).await,
-                Some(what) => Ok(refusal(what)),
+            let answer = match (ambiguous(request.version(), request.headers()), &counted) {
+                (Some(what), _) => Ok(refusal(what)),
+                (None, None) => Ok(crowded()),
+                (None, Some(_)) => router.oneshot(request).await,
             };
             watch.rest();
             answer
@@ -157,6 +178,15 @@ fn ambiguous(version: Version, headers: &HeaderMap) -> Option<&'static str> {
         0 if version < Version::HTTP_11 => None,
         _ => Some("Send one `Host` header."),
     }
+}
+
+/// Of one address behind a proxy there are as many requests as there may be connections of one.
+fn crowded() -> Response<Body> {
+    metrics::counter!("ringback_connections_refused_total").increment(1);
+    let detail = "There are too many requests of this address at the same time.";
+    let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_at_once", detail).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// What follows such a request may be no request: the connection cannot be used again.
@@ -182,7 +212,7 @@ struct Counted {
 impl Addresses {
     /// `None` when the address has as many as it may have.
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
-        let address = group(address);
+        let address = customer(address);
         let mut counts = lock(&self.counts);
         let count = counts.entry(address).or_default();
         if *count >= self.max {
@@ -202,14 +232,6 @@ impl Drop for Counted {
                 counts.remove(&self.address);
             }
         }
-    }
-}
-
-/// What counts as one address: of version 6, the network that one customer gets.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

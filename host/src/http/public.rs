@@ -33,7 +33,7 @@ const INTERNAL: Problem = Problem { status: 500, code: "internal", detail: "The 
 
 async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -> Response<Body> {
     // Before any trigger is known, the path says at least of which face it is.
-    let face = face::of_path(request.uri().path());
+    let face = face::of_path(without_prefix(&app, request.uri().path()));
     if !app.is_ready() {
         return response(face.stopped(&STOPPING, None).with_header("retry-after", "5"));
     }
@@ -42,16 +42,18 @@ async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -
         Ok(body) => (body, None),
         Err(problem) => (Bytes::new(), Some(problem)),
     };
+    let origin = parts.extensions.get::<RemoteAddress>().map(|RemoteAddress(origin)| origin);
     let request = Request {
         method: parts.method,
-        path: parts.uri.path().to_owned(),
+        path: without_prefix(&app, parts.uri.path()).to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
         body,
         expanded: None,
         unread,
         received_at: Timestamp::now(),
-        remote_address: parts.extensions.get::<RemoteAddress>().map(|RemoteAddress(address)| *address),
+        remote_address: origin.map(|origin| origin.address),
+        address_doubt: origin.and_then(|origin| origin.doubt),
     };
     // A caller who hangs up must not stop a callback half way: what has begun goes on in a task of its own. It is
     // on the heap, since a task moves what it is made of, which is large here, several times.
@@ -67,6 +69,12 @@ async fn receive(State(app): State<Arc<App>>, request: axum::extract::Request) -
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The path without that of the public URL, which a proxy may have left in place.
+fn without_prefix<'p>(app: &App, path: &'p str) -> &'p str {
+    let prefix = app.config.public_path();
+    path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
 /// The body, within the limits of size and time.

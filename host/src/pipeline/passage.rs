@@ -218,6 +218,12 @@ impl Passage {
         End { outcome: Outcome::Answered, execution: None, reply, recorded: false }
     }
 
+    /// The end of what was no callback, but a question about the URL itself.
+    pub(super) fn asked(&mut self, reason: &str, reply: Reply) -> End {
+        self.note(Stage::Face, Verdict::Passed, reason.to_owned());
+        End { outcome: Outcome::Answered, execution: None, reply, recorded: false }
+    }
+
     /// The end of a callback that does not count.
     pub(super) fn ignored(&self) -> End {
         End { outcome: Outcome::Ignored, execution: None, reply: self.face.ignored(), recorded: false }

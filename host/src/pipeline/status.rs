@@ -1,8 +1,11 @@
 //! Answers that callers fetch later, from the status URL or by sending the delivery again.
 
 use super::Pipeline;
+use super::network::shared;
 use super::passage::Origin;
 use crate::runner::{Answer, Until};
+use http::header::ORIGIN;
+use ringback_records::callback::Request;
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::outcome::CallbackRecord;
 use ringback_records::reply::Reply;
@@ -28,8 +31,8 @@ impl Pipeline {
     }
 
     /// The answer of a callback whose caller did not get it in time.
-    pub(super) async fn status(&self, token: &str) -> Reply {
-        match self.find_status(token).await {
+    pub(super) async fn status(&self, token: &str, request: &Request) -> Reply {
+        match self.find_status(token, request).await {
             Ok(Some(reply)) => reply,
             Ok(None) => face::UNKNOWN.reply(None),
             Err(error) => {
@@ -39,13 +42,20 @@ impl Pipeline {
         }
     }
 
-    async fn find_status(&self, token: &str) -> Result<Option<Reply>, StoreError> {
+    async fn find_status(&self, token: &str, request: &Request) -> Result<Option<Reply>, StoreError> {
         let Some(reference) = self.secrets.open_reference(token) else { return Ok(None) };
         let Some((id, workspace)) = reference.split_first_chunk::<16>() else { return Ok(None) };
         let workspace = std::str::from_utf8(workspace).ok().and_then(|name| name.parse::<Name>().ok());
         let (Some(workspace), id) = (workspace, CallbackId::from_bytes(*id)) else { return Ok(None) };
         let Some(record) = self.store.callback(&workspace, id).await? else { return Ok(None) };
-        self.answer_by_now(&workspace, record).await
+        // A page that may call may read what became of it.
+        let place = match request.headers.get(ORIGIN) {
+            Some(_) => self.place_of(&workspace, &record).await?,
+            None => None,
+        };
+        let reply = self.answer_by_now(&workspace, record).await?;
+        let trigger = place.as_ref().and_then(|place| place.flow.triggers.get(place.trigger));
+        Ok(reply.map(|reply| shared(trigger, request, reply)))
     }
 
     /// What the sender of a recorded callback gets by now: its answer, or where that will be.

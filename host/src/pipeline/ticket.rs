@@ -3,6 +3,7 @@
 //! What a call does and that the ticket is used up become durable together, so that of two calls at the same time one
 //! wins. A ticket that may be tried again after an error stays called until its execution has decided.
 
+use super::network::shared;
 use super::passage::{Origin, Passage, Place};
 use super::{End, Pipeline, Stopped, respond};
 use crate::catalogue::tickets::becomes;
@@ -196,6 +197,9 @@ impl Pipeline {
     ) -> Result<Attempt, StoreError> {
         let workspace = callback.workspace.clone();
         let shown = Lists { of_server: &self.hidden, of_trigger: None }.callback(&callback, None);
+        // Whether a page may call is for the trigger to say.
+        let may_be_preflight = callback.request.method == Method::OPTIONS
+            && matches!(&ticket.handler, Some(Handler::Flow { .. } | Handler::Trigger { .. }));
         let stop = match &ticket.status {
             TicketStatus::Closed { callback: None, .. } => Some(refused(GONE, "the ticket was closed by hand")),
             TicketStatus::Closed { callback: Some(by), .. } => {
@@ -212,7 +216,7 @@ impl Pipeline {
                     }
                 }
             }
-            TicketStatus::Open if !face.methods().contains(&callback.request.method) => {
+            TicketStatus::Open if !face.methods().contains(&callback.request.method) && !may_be_preflight => {
                 let allowed: Vec<&str> = face.methods().iter().map(Method::as_str).collect();
                 let reason = format!("the method is {}", callback.request.method);
                 let stop = Stop::refused(405, "method_not_allowed", "This method is not allowed here.", reason);
@@ -246,7 +250,8 @@ impl Pipeline {
             return Ok(Attempt::Again);
         }
         metrics::counter!("ringback_callbacks_total", "outcome" => outcome.as_str()).increment(1);
-        Ok(Attempt::Done(reply))
+        let trigger = passage.flow.triggers.get(passage.trigger);
+        Ok(Attempt::Done(shared(trigger, &passage.received.request, reply)))
     }
 
     /// Lets a plugin answer, or gives the stored answer.

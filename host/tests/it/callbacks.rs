@@ -51,7 +51,7 @@ async fn wrong_methods_urls_types_and_sizes_are_refused() {
     let send = |method: Method, url: String, kind: &'static str, body: Vec<u8>| {
         server.call(method, &url).header("content-type", kind).body(body).send()
     };
-    for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE] {
+    for method in [Method::GET, Method::TRACE, Method::PUT, Method::DELETE] {
         let response = send(method, url.clone(), "application/json", Vec::new()).await.unwrap();
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(response.headers()["allow"], "POST");

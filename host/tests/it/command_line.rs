@@ -207,7 +207,7 @@ fn a_wrong_setting_stops_the_start_and_is_named() {
         ),
         ("keep_for = 5", "keep_for must be a whole number and a unit, in quotes: \"30d\" (from ringback.toml)"),
         ("public = \"x\"", "127.0.0.1:8080 (from ringback.toml)"),
-        ("public_url = \"x\"", "without a path (from ringback.toml)"),
+        ("public_url = \"x\"", "or https://example.com/hooks (from ringback.toml)"),
         (
             "secret_key = \"x\"\nsecret_key_file = \"y\"",
             "secret_key and secret_key_file are both set, and there is one key: leave one of them out (from ringback.toml)",

@@ -37,6 +37,7 @@ mod linearizability;
 mod lists;
 mod load;
 mod neighbours;
+mod network;
 mod nocobase;
 mod patchworks;
 mod planted;

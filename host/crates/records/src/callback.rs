@@ -26,8 +26,10 @@ pub struct Request {
     /// Why its body could not be taken, and is empty.
     pub unread: Option<&'static Problem>,
     pub received_at: Timestamp,
-    /// Where it came from, as long as that is known: it is not kept.
+    /// Where it came from, where that is known.
     pub remote_address: Option<IpAddr>,
+    /// Why that is the address of a proxy, though the proxy says something.
+    pub address_doubt: Option<&'static str>,
 }
 
 impl Request {
@@ -46,6 +48,11 @@ impl Request {
     /// The body without its encoding.
     pub fn content(&self) -> &Bytes {
         self.expanded.as_ref().unwrap_or(&self.body)
+    }
+
+    /// Where it came from, as text.
+    pub fn address(&self) -> Option<String> {
+        self.remote_address.map(|address| address.to_canonical().to_string())
     }
 
     /// The media type of the body in lower case, without parameters.
@@ -87,6 +94,13 @@ impl Callback {
         format!("{}{path}{separator}{query}", self.base_url)
     }
 
+    /// The path as the caller used it.
+    pub fn path(&self) -> String {
+        let rest = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
+        let prefix = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default();
+        format!("{prefix}{}", self.request.path)
+    }
+
     /// What expressions see as `callback`. The body is there as text when it is UTF-8.
     pub fn to_json(&self) -> Value {
         let Request { method, path, .. } = &self.request;
@@ -94,6 +108,7 @@ impl Callback {
         serde_json::json!({
             "id": self.id, "method": method.as_str(), "path": path, "query": self.query(), "headers": headers,
             "body": std::str::from_utf8(self.request.content()).ok(), "claims": self.claims,
+            "remote_address": self.request.address(),
         })
     }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What became of a callback.
@@ -92,6 +93,9 @@ pub struct CallbackRecord {
     pub method: String,
     pub path: String,
     pub query: String,
+    /// Where it came from, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_address: Option<IpAddr>,
     pub headers: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
@@ -139,6 +143,7 @@ impl CallbackRecord {
             method: "POST".to_owned(),
             path: "/".to_owned(),
             query: String::new(),
+            remote_address: None,
             headers: Vec::new(),
             body: None,
             body_base64: None,
@@ -190,6 +195,7 @@ impl CallbackRecord {
             method: request.method.to_string(),
             path: request.path.clone(),
             query: request.query.clone(),
+            remote_address: request.remote_address,
             headers,
             body,
             body_base64,
@@ -250,7 +256,8 @@ impl CallbackRecord {
                 expanded,
                 unread: None,
                 received_at: self.received_at,
-                remote_address: None,
+                remote_address: self.remote_address,
+                address_doubt: None,
             },
             base_url,
             site,

@@ -108,6 +108,11 @@ pub trait Face: Send + Sync {
         &[]
     }
 
+    /// Whether HEAD and OPTIONS are answered where a trigger does not take them, so that those who set a URL up see that it is there.
+    fn answers_probes(&self) -> bool {
+        false
+    }
+
     /// What a trigger takes that does not say it.
     fn methods(&self) -> &'static [Method] {
         &[Method::GET, Method::POST]

@@ -15,6 +15,7 @@ use crate::condition::Condition;
 use crate::execution::Kind;
 use crate::expression::Template;
 use crate::face::{Face, Mode};
+use crate::network::Network;
 use crate::parse::{Parse, Pick};
 use crate::rate_limit::Limit;
 use crate::redact::Names;
@@ -53,6 +54,10 @@ pub struct Trigger {
     pub environments: Vec<Name>,
     /// `None` for what the face takes.
     pub methods: Option<Vec<Method>>,
+    /// Networks that it may be called from; all when empty.
+    pub allow_from: Vec<Network>,
+    /// Origins whose pages may call it and read its answers; `*` for all.
+    pub allow_origins: Vec<String>,
     /// How often it may be called.
     pub limit: Option<Limit>,
     /// Headers and parameters that are not kept, besides those that are known.

@@ -9,6 +9,7 @@ pub mod expression;
 pub mod face;
 pub mod flow;
 pub mod jwt;
+pub mod network;
 pub mod parse;
 pub mod path;
 mod place;

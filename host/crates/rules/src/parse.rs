@@ -24,6 +24,8 @@ pub enum Parse {
         /// The fields that hold JSON.
         json: Vec<String>,
     },
+    /// A JSON value on each line: a list of them.
+    Ndjson,
     Text,
     /// By the content type; text that is an object or a list of JSON is taken for JSON.
     Auto,
@@ -68,13 +70,15 @@ pub fn parse(
     let data = match parser {
         Parse::Json { any_type } => json_body(request, *any_type),
         Parse::Form { json } => form(request, json),
+        Parse::Ndjson => lines(request),
         Parse::Text => text(request),
         Parse::Auto => match request.content_type().as_deref() {
             Some("application/x-www-form-urlencoded") => form(request, &[]),
             Some(kind) if is_json(kind) => json_body(request, false),
+            Some(kind) if is_ndjson(kind) => lines(request),
             None => json_body(request, false),
             Some(kind) if kind.starts_with("text/") => return text_or_json(request),
-            Some(kind) => Err(wrong_type(kind, "JSON, a form or text")),
+            Some(kind) => Err(wrong_type(kind, "JSON, lines of JSON, a form or text")),
         },
         Parse::Plugin(call) => plugin_data.unwrap_or_else(|| {
             let reason = format!("the plugin {} was not asked", call.plugin);
@@ -135,6 +139,23 @@ fn json_body(request: &Request, any_type: bool) -> Result<Value, Stop> {
     json::from_slice(request.content()).map_err(|error| unread("the body", &error))
 }
 
+/// A value on each line that is not empty. They share the values that a body may have.
+fn lines(request: &Request) -> Result<Value, Stop> {
+    let body = request.content();
+    match request.content_type() {
+        Some(kind) if !is_ndjson(&kind) && !is_json(&kind) && kind != "text/plain" && !body.is_empty() => {
+            return Err(wrong_type(&kind, "a JSON value on each line (`Content-Type: application/x-ndjson`)"));
+        }
+        _ => {}
+    }
+    let mut left = json::values_max(body.len());
+    let lines = body.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
+    let read = |(line, number): (&[u8], usize)| {
+        json::from_slice_within(line, &mut left).map_err(|error| unread(&format!("line {number} of the body"), &error))
+    };
+    lines.map(read).collect::<Result<Vec<_>, _>>().map(Value::Array)
+}
+
 /// What a sender calls text may be an object or a list all the same.
 fn text_or_json(request: &Request) -> Result<Parsed, Stop> {
     let remark = match json::from_slice(request.content()) {
@@ -186,6 +207,10 @@ fn unread(what: &str, error: &json::Error) -> Stop {
 
 fn is_json(kind: &str) -> bool {
     kind == "application/json" || kind == "text/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+fn is_ndjson(kind: &str) -> bool {
+    matches!(kind, "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines")
 }
 
 fn form(request: &Request, json: &[String]) -> Result<Value, Stop> {
@@ -252,7 +277,7 @@ fn not_utf8(what: &str) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use super::{form, json_body, pairs, text};
+    use super::{form, json_body, lines, pairs, text};
     use http::{HeaderMap, Method};
     use ringback_records::callback::Request;
     use ringback_records::time::Timestamp;
@@ -271,6 +296,7 @@ mod tests {
             unread: None,
             received_at: Timestamp::default(),
             remote_address: None,
+            address_doubt: None,
         }
     }
 
@@ -321,6 +347,35 @@ mod tests {
         assert_eq!(code(read(&["p"], reserved)), (400, "reserved_name"));
         assert_eq!(code(plain_json(&request(None, b"{"))), (400, "malformed_json"));
         assert_eq!(code(read(&["p"], "{")), (400, "malformed_json"));
+    }
+
+    /// K7.
+    #[test]
+    fn k7_each_line_is_a_value_of_its_own() {
+        let read = |kind, body: &[u8]| lines(&request(Some(kind), body));
+        let code = |result: Result<serde_json::Value, super::Stop>| {
+            let stop = result.unwrap_err();
+            (stop.problem.status, stop.problem.code, stop.reason)
+        };
+        let kind = "application/x-ndjson";
+        for (body, line) in [("{}\n{", "line 2"), ("1 2", "line 1"), ("[1,\n2]", "line 1"), ("1\n\n\nnul\n", "line 4")]
+        {
+            let (status, code, reason) = code(read(kind, body.as_bytes()));
+            assert_eq!((status, code), (400, "malformed_json"), "{body}");
+            assert!(reason.contains(line), "{reason}");
+        }
+        assert_eq!(code(read(kind, b"1\n\"\xff\"")).0, 400);
+        assert_eq!(code(read(kind, b"{\"$serde_json::private::Number\":\"1\"}")).1, "reserved_name");
+        assert_eq!(code(read(kind, "0\n".repeat(300_000).as_bytes())).1, "data_too_large");
+        assert_eq!(status(read("application/xml", b"<a/>")), 415);
+        assert_eq!(read(kind, b"").unwrap(), json!([]));
+        assert_eq!(
+            read(kind, "\u{feff}{\"a\":1}\r\n\r\n[2]\n\"three\"".as_bytes()).unwrap(),
+            json!([{ "a": 1 }, [2], "three"])
+        );
+        for kind in ["application/jsonl; charset=utf-8", "application/json", "text/plain"] {
+            assert_eq!(read(kind, b"1\n2").unwrap(), json!([1, 2]), "{kind}");
+        }
     }
 
     /// A-FR-8, FR-21, FR-22.

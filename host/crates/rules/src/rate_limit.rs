@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub struct Limit {
     pub calls: u32,
     pub per: Duration,
+    /// Whether each address has so many of its own.
+    pub by_address: bool,
 }
 
 /// Buckets by what they limit.
@@ -62,7 +64,7 @@ mod tests {
     use super::{BUCKETS_MAX, Limit, Limiter};
     use std::time::{Duration, Instant};
 
-    const LIMIT: Limit = Limit { calls: 3, per: Duration::from_secs(6) };
+    const LIMIT: Limit = Limit { calls: 3, per: Duration::from_secs(6), by_address: false };
 
     #[test]
     fn more_than_the_limit_is_refused_until_its_time_has_come() {
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn r22_there_are_never_more_buckets_than_the_most() {
         let (limiter, start) = (Limiter::default(), Instant::now());
-        let slow = Limit { calls: 1, per: Duration::from_hours(24) };
+        let slow = Limit { calls: 1, per: Duration::from_hours(24), by_address: false };
         for number in 0..=BUCKETS_MAX {
             limiter.take(number, slow, start + Duration::from_millis(number as u64)).unwrap();
         }

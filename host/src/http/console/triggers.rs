@@ -154,5 +154,6 @@ fn request(app: &App, known: &TriggerPage, test: &Test) -> Result<Request, Strin
         unread: None,
         received_at: Timestamp::now(),
         remote_address: None,
+        address_doubt: None,
     })
 }

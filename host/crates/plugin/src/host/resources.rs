@@ -67,7 +67,7 @@ impl HostCallback for CallState {
     }
 
     fn remote_address(&mut self, _: Resource<CallbackHandle>) -> Result<Option<String>> {
-        Ok(self.callback()?.request.remote_address.map(|address| address.to_canonical().to_string()))
+        Ok(self.callback()?.request.address())
     }
 
     fn method(&mut self, _: Resource<CallbackHandle>) -> Result<String> {

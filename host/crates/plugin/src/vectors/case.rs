@@ -195,6 +195,7 @@ impl CallbackOf {
                 unread: None,
                 received_at: now.unwrap_or_else(Timestamp::now),
                 remote_address: self.remote_address,
+                address_doubt: None,
             },
             base_url: base_url.to_owned(),
             site: Some(Arc::new(Site { flow: named(&self.flow), trigger: named(&self.trigger) })),

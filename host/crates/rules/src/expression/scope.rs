@@ -39,7 +39,7 @@ pub struct ScopeOfExecution<'a> {
 }
 
 /// The members of `callback`.
-pub const CALLBACK: &[&str] = &["id", "method", "path", "query", "headers", "body", "claims"];
+pub const CALLBACK: &[&str] = &["id", "method", "path", "query", "headers", "body", "claims", "remote_address"];
 /// The members of `triggers["…"]`.
 pub const TRIGGER: &[&str] = &["data", "fields", "user", "timed_out"];
 
@@ -121,6 +121,7 @@ fn callback(callback: &Callback) -> Val<'_> {
         ("query", Val::of_json(Value::Object(callback.query()))),
         ("headers", Val::object(headers)),
         ("body", std::str::from_utf8(request.content()).map_or(Val::Null, Val::borrowed)),
+        ("remote_address", request.address().map_or(Val::Null, Val::text)),
         ("claims", callback.claims.as_deref().map_or(Val::Null, Val::json)),
     ])
 }

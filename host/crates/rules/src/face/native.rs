@@ -27,6 +27,10 @@ impl super::Face for Face {
         &["key"]
     }
 
+    fn answers_probes(&self) -> bool {
+        true
+    }
+
     fn accepted(&self, callback: CallbackId, execution: ExecutionId) -> Reply {
         Reply::json(202, &json!({ "callback": callback, "execution": execution }))
     }

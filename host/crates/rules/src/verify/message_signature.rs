@@ -239,10 +239,10 @@ fn value_of(component: &Item, callback: &Callback, given_url: Option<&str>) -> R
     match name {
         "@method" => Ok(request.method.as_str().to_owned()),
         "@target-uri" => Ok(url),
-        "@path" => Ok(request.path.clone()),
+        "@path" => Ok(callback.path()),
         "@query" => Ok(query),
-        "@request-target" if request.query.is_empty() => Ok(request.path.clone()),
-        "@request-target" => Ok(format!("{}?{}", request.path, request.query)),
+        "@request-target" if request.query.is_empty() => Ok(callback.path()),
+        "@request-target" => Ok(format!("{}?{}", callback.path(), request.query)),
         "@scheme" => Ok(parsed()?.scheme().to_owned()),
         "@authority" => {
             let parsed = parsed()?;

@@ -347,7 +347,7 @@ impl Part {
             Self::Id => id.ok_or("there is no id of the delivery")?.as_bytes().into(),
             Self::Method => request.method.as_str().as_bytes().into(),
             Self::Url => url.as_bytes().into(),
-            Self::Path => request.path.as_bytes().into(),
+            Self::Path => owned(callback.path()),
             Self::Value(source) => owned(source.one(request)?),
         })
     }

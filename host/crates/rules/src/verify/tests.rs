@@ -33,6 +33,7 @@ pub(super) fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
             unread: None,
             received_at: Timestamp::from_millis(NOW * 1000),
             remote_address: None,
+            address_doubt: None,
         },
         base_url: "https://hooks.example".into(),
         site: None,

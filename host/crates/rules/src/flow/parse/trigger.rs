@@ -9,9 +9,11 @@ use crate::flow::document::{Kind, Node};
 use crate::flow::schema::keys;
 use crate::flow::{CallbackSpec, Dedupe, GivenIds, Same, Trigger};
 use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
+use crate::network::Network;
 use crate::parse::{Parse, Pick};
 use crate::rate_limit::Limit;
 use crate::redact::{Lists, Names};
+use crate::redirect::origin_of;
 use crate::verify::Verify;
 use http::Method;
 use ringback_records::name::Name;
@@ -19,7 +21,7 @@ use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::time::Duration;
 
-const PARSERS: &[&str] = &["json", "form", "text", "auto"];
+const PARSERS: &[&str] = &["json", "ndjson", "form", "text", "auto"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// Keys that only make sense where an execution waits.
 const WAITING_KEYS: [&str; 3] = ["timeout", "on_timeout", "mailbox"];
@@ -27,6 +29,14 @@ const JSON: &str = "application/json";
 const DAY: Duration = Duration::from_hours(24);
 /// Longest that a wait, a pause or a memory may last.
 pub(crate) const LONGEST: Duration = Duration::from_hours(24 * 366);
+
+/// The items of a list that is not empty.
+fn list_of_some(node: &Node) -> Option<&[Node]> {
+    match &node.kind {
+        Kind::List(items) if !items.is_empty() => Some(items),
+        _ => None,
+    }
+}
 
 impl Parser {
     /// A trigger without what concerns its wait: its place among those of the flow.
@@ -53,6 +63,8 @@ impl Parser {
             self.refused.push(member.name_at.mistake(detail));
         }
         let methods = members.get("methods").map(|node| self.methods(node));
+        let allow_from = members.get("allow_from").map_or_else(Vec::new, |node| self.networks(node));
+        let allow_origins = members.get("allow_origins").map_or_else(Vec::new, |node| self.origins(node));
         let limit = members.get("limit").and_then(|node| self.limit(node));
         let mut redact = members.get("redact").map_or_else(Names::default, |node| self.redact(node));
         self.stands = Stands::BeforeData;
@@ -112,6 +124,8 @@ impl Parser {
             callbacks,
             environments,
             methods,
+            allow_from,
+            allow_origins,
             limit,
             redact,
             verify,
@@ -275,6 +289,41 @@ impl Parser {
             .collect()
     }
 
+    fn networks(&mut self, node: &Node) -> Vec<Network> {
+        let Some(items) = list_of_some(node) else {
+            self.wrong(node, "a list of networks, such as [203.0.113.0/24, 2001:db8::/32]");
+            return Vec::new();
+        };
+        let mut networks = Vec::new();
+        for item in items {
+            match self.text(item).map(str::parse::<Network>) {
+                Some(Ok(network)) => networks.push(network),
+                Some(Err(message)) => self.mistakes.push(item.mistake(message)),
+                None => {}
+            }
+        }
+        networks
+    }
+
+    /// Origins as browsers write them.
+    fn origins(&mut self, node: &Node) -> Vec<String> {
+        let Some(items) = list_of_some(node) else {
+            self.wrong(node, "a list of origins, such as [https://app.example.com], or ['*']");
+            return Vec::new();
+        };
+        let mut origins = Vec::new();
+        for item in items {
+            let Some(text) = self.text(item).map(str::to_owned) else { continue };
+            if text == "*" || origin_of(&text).is_ok_and(|origin| origin.as_deref() == Some(text.as_str())) {
+                origins.push(text);
+            } else {
+                self.mistakes
+                    .push(item.mistake("expected an origin such as https://app.example.com, without a path, or `*`"));
+            }
+        }
+        origins
+    }
+
     fn redact(&mut self, node: &Node) -> Names {
         let Kind::List(items) = &node.kind else {
             self.wrong(node, "a list of headers and parameters, such as [x-acme-door, x-door-*]");
@@ -301,7 +350,11 @@ impl Parser {
         };
         let per = self.required(&members, "per")?;
         let per = self.duration(per, Duration::from_secs(1), DAY)?;
-        Some(Limit { calls: number, per })
+        let by_address = match members.get("by") {
+            Some(node) => self.choice(node, "what is counted apart", &["address"])? == "address",
+            None => false,
+        };
+        Some(Limit { calls: number, per, by_address })
     }
 
     /// What is asked of callers. On a face that knows users, a user may always say who it is (FR-31).
@@ -466,6 +519,7 @@ impl Parser {
         let what = "a parser (or `{json: {any_type: true}}`, `{form: {json: […]}}`, `{plugin: …}`, `{script: …}`)";
         Some(match self.choice(node, what, PARSERS)? {
             "form" => Parse::Form { json: Vec::new() },
+            "ndjson" => Parse::Ndjson,
             "text" => Parse::Text,
             "auto" => Parse::Auto,
             _ => Parse::Json { any_type: false },

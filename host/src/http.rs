@@ -5,6 +5,7 @@ mod connection;
 mod console;
 mod error;
 mod listener;
+mod peer;
 mod public;
 mod stream;
 

@@ -3,6 +3,7 @@
 
 use super::connection::{Silence, Watch, Watched};
 use super::error::Problem;
+use super::peer::{self, Peer};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -79,6 +80,7 @@ pub(super) async fn serve(
             continue;
         };
         let _ = stream.set_nodelay(true);
+        let (stream, peer) = peer::split(stream);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(settings.write_timeout));
         let watch = Watch::new(settings.header_read_timeout, settings.keep_alive_timeout);
@@ -86,6 +88,7 @@ pub(super) async fn serve(
         let service = service(
             router.clone(),
             address,
+            peer,
             Arc::clone(&watch),
             settings.trusted_proxies.clone(),
             Arc::clone(&addresses),
@@ -140,6 +143,7 @@ pub(super) struct RemoteAddress(pub(super) Origin);
 fn service(
     router: Router,
     address: IpAddr,
+    peer: Peer,
     watch: Arc<Watch>,
     trusted: Arc<[Network]>,
     addresses: Arc<Addresses>,
@@ -153,6 +157,7 @@ fn service(
             addresses.enter(origin.address).map(Some)
         };
         request.extensions_mut().insert(RemoteAddress(origin));
+        request.extensions_mut().insert(peer.clone());
         let (watch, router) = (Arc::clone(&watch), router.clone());
         async move {
             let answer = match (ambiguous(request.version(), request.headers()), &counted) {

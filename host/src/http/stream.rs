@@ -1,5 +1,6 @@
-//! Answers that go on: server-sent events, until the token of who listens ends, or the server stops.
+//! Answers that go on: server-sent events, until who listens goes, the token ends, or the server stops.
 
+use super::peer::Peer;
 use crate::app::App;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
@@ -15,7 +16,7 @@ use std::time::Duration;
 const PACE: Duration = Duration::from_millis(50);
 /// How often it is looked whether the token still counts, while nothing comes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often something is sent while there is nothing to tell, so that who has gone is noticed.
+/// How often something is sent while there is nothing to tell, so that a connection that has broken is noticed.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// After so many callbacks that were not wanted, who listens is told the place: to come back there, and not where he was told of one.
@@ -23,6 +24,7 @@ const PLACE_INTERVAL: u64 = 128;
 
 struct Listener<F> {
     app: Arc<App>,
+    peer: Peer,
     token: TokenRecord,
     until: Option<Timestamp>,
     tail: Tail,
@@ -44,6 +46,8 @@ impl<F: FnMut(&App, Heard) -> Vec<Event> + Send> Listener<F> {
             }
             let has_come = tokio::select! {
                 () = self.tail.wait() => true,
+                // The place is somebody else's now.
+                () = self.peer.end() => return None,
                 () = self.app.stopped() => false,
                 () = tokio::time::sleep(LOOK_INTERVAL) => false,
             };
@@ -61,15 +65,16 @@ impl<F: FnMut(&App, Heard) -> Vec<Event> + Send> Listener<F> {
     }
 }
 
-/// What is heard, as events, as long as a token counts, and until a time.
+/// What is heard, as events, while the peer listens, as long as a token counts, and until a time.
 pub(super) fn events<F: FnMut(&App, Heard) -> Vec<Event> + Send + 'static>(
     app: Arc<App>,
+    peer: Peer,
     token: TokenRecord,
     until: Option<Timestamp>,
     tail: Tail,
     show: F,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let listener = Listener { app, token, until, tail, show, events: VecDeque::new() };
+    let listener = Listener { app, peer, token, until, tail, show, events: VecDeque::new() };
     let events = stream::unfold(listener, |mut listener| async {
         let event = listener.next().await?;
         Some((Ok(event), listener))

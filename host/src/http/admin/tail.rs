@@ -5,8 +5,9 @@ use super::callbacks::{Filter, item};
 use super::extract::Query;
 use crate::app::App;
 use crate::http::error::Problem;
+use crate::http::peer::Peer;
 use crate::http::stream;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
@@ -52,7 +53,8 @@ struct TailQuery {
     after: Option<String>,
 }
 
-/// Tells of callbacks as they are kept, as server-sent events (`text/event-stream`), until the token ends or the server stops.
+/// Tells of callbacks as they are kept, as server-sent events (`text/event-stream`), until who listens closes the
+/// connection, the token ends or the server stops.
 ///
 /// `event: callback` has an item as the list of callbacks does, and comes again when it has changed. Who comes back within a minute with the last
 /// `id` as `Last-Event-ID` gets what came in between. `event: missed` says that more came than could be told, and that the list has it. At most 32 are
@@ -61,6 +63,7 @@ struct TailQuery {
 async fn tail_callbacks(
     State(app): State<Arc<App>>,
     caller: Holder,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     Query(query): Query<TailQuery>,
 ) -> Result<Response, Problem> {
@@ -80,7 +83,7 @@ async fn tail_callbacks(
         stream::place(&mut events, &mut said, next);
         events
     };
-    Ok(stream::events(app, token, None, tail, show).into_response())
+    Ok(stream::events(app, peer, token, None, tail, show).into_response())
 }
 
 /// Where somebody goes on who was here before.

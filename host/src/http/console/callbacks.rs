@@ -8,8 +8,9 @@ use crate::http::admin::counts::{CountQuery, CountView, count};
 use crate::http::admin::flows;
 use crate::http::admin::tail::{listen, place};
 use crate::http::error::Problem;
+use crate::http::peer::Peer;
 use crate::http::stream;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -195,6 +196,7 @@ fn starts(app: &App, session: &Session) -> Vec<First> {
 pub(super) async fn tail(
     State(app): State<Arc<App>>,
     session: Session,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
@@ -215,7 +217,7 @@ pub(super) async fn tail(
         stream::place(&mut events, &mut said, next);
         events
     };
-    Ok(stream::events(app, session.token, Some(session.until), tail, show).into_response())
+    Ok(stream::events(app, peer, session.token, Some(session.until), tail, show).into_response())
 }
 
 pub(super) async fn show(

@@ -60,6 +60,21 @@ impl Coding {
         }
         Ok(coding)
     }
+
+    /// Whether a body, or what there is of it, begins as one of this coding does.
+    fn begins(self, body: &[u8]) -> bool {
+        let like = |magic: &[u8]| body.iter().zip(magic).all(|(byte, magic)| byte == magic);
+        match self {
+            Self::Gzip => like(&[0x1F, 0x8B]),
+            Self::Zstd => {
+                // The number of a frame that means nothing is one of sixteen.
+                let number = body.first().map_or(0x50, |first| 0x50 | first & 0x0F);
+                like(&[0x28, 0xB5, 0x2F, 0xFD]) || like(&[number, 0x2A, 0x4D, 0x18])
+            }
+            // Theirs say nothing.
+            Self::Deflate | Self::Brotli => true,
+        }
+    }
 }
 
 impl fmt::Display for Coding {
@@ -76,6 +91,8 @@ impl fmt::Display for Coding {
 /// A body on its way to what it is without its encoding.
 pub struct Expansion {
     coding: Coding,
+    /// Whether it begins as one of this coding does.
+    is_like: bool,
     decoder: Decoder,
     received: usize,
     /// What may come of it, and what may come of so little.
@@ -95,7 +112,7 @@ enum Fault {
 impl Expansion {
     /// `limit` is the most bytes that may come of it.
     pub fn new(coding: Coding, body: Bytes, limit: usize) -> Self {
-        let received = body.len();
+        let (received, is_like) = (body.len(), coding.begins(&body));
         let bytes_max = limit.min(received.saturating_mul(RATIO_MAX).max(SMALL_BYTES));
         let decoder = match coding {
             Coding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(Cursor::new(body)))),
@@ -116,7 +133,7 @@ impl Expansion {
                 Decoder::Zstd { decoder, body, in_frame: false, content_max: bytes_max as u64 }
             }
         };
-        Self { coding, decoder, received, limit, bytes_max, content: Vec::new() }
+        Self { coding, is_like, decoder, received, limit, bytes_max, content: Vec::new() }
     }
 
     /// Whether so little came that its first steps are as short as they can be.
@@ -158,11 +175,11 @@ impl Expansion {
                 let reason = format!("{what} becomes more than {bytes_max} bytes");
                 Stop::refused(413, "body_too_large", "The body is too large.", reason)
             }
-            Fault::Cut => {
+            Fault::Cut if self.is_like => {
                 let reason = format!("{what} is cut off");
                 Stop::refused(400, "encoding_cut", "The encoded body is cut off.", reason)
             }
-            Fault::Damaged => {
+            Fault::Cut | Fault::Damaged => {
                 let reason = format!("{what} is damaged, or something else");
                 Stop::refused(400, "encoding_damaged", "The body is not encoded as its header says.", reason)
             }

@@ -99,6 +99,18 @@ fn what_nobody_here_can_read_is_unknown() {
     }
 }
 
+/// What is shorter than the least that it could be is not cut off for that.
+#[test]
+fn what_does_not_begin_as_its_header_says_is_something_else() {
+    for coding in [Coding::Gzip, Coding::Zstd] {
+        for body in [&b"{}"[..], b"{\"a\":1}", b"x", b"\x1f{}", b"(x"] {
+            assert_eq!(code(expand(coding, body.to_vec(), MIB)), (400, "encoding_damaged"), "{coding}: {body:?}");
+        }
+    }
+    let nothing = [0x5F, 0x2A, 0x4D, 0x18, 3, 0, 0];
+    assert_eq!(code(expand(Coding::Zstd, nothing.to_vec(), MIB)), (400, "encoding_cut"));
+}
+
 /// A gibibyte of zeros in a few kibibytes: nothing of it is in memory but what the limit allows.
 #[test]
 fn a_bomb_is_too_large() {

@@ -17,7 +17,7 @@ mod template;
 pub use certificate::{ByCertificate, CertifiedMessage};
 pub use jwt_hash::{Plaid, PlaidToken};
 pub use key::KeyForm;
-pub use message_signature::{MessageAlgorithm, MessageSignature};
+pub use message_signature::{DERIVED, MessageAlgorithm, MessageSignature};
 pub use paypal::PayPal;
 pub use provider::{Provider, providers};
 pub use recipe::{Algorithm, Encoding, Recipe};

@@ -215,6 +215,10 @@ impl MessageKey {
     }
 }
 
+/// The parts of a request that are not headers (RFC 9421, section 2.2), but for a single parameter, of which there are many.
+pub const DERIVED: [&str; 7] =
+    ["@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"];
+
 /// The value of a part of the request (RFC 9421, section 2).
 fn value_of(component: &Item, callback: &Callback, given_url: Option<&str>) -> Result<String, String> {
     let name = component.text().unwrap_or_default();

@@ -258,6 +258,14 @@ fn a_scheme_that_is_unknown_gets_the_nearest_name() {
             "{ scheme: http-message-signatures, secret: S, algorithm: ed25519, covered: ['a b'] }",
             "the name of a header",
         ),
+        (
+            "{ scheme: http-message-signatures, secret: S, algorithm: ed25519, covered: ['@methods'] }",
+            "or one of @method, @target-uri",
+        ),
+        (
+            "{ scheme: http-message-signatures, secret: S, algorithm: ed25519, covered: ['@query-param'] }",
+            "or one of @method, @target-uri",
+        ),
         ("{ scheme: plaid, secret: S }", "`client_id` is missing"),
         ("{ scheme: plaid, client_id: C, secret: S, url: plaid }", "the https URL"),
         ("{ scheme: paypal }", "`webhook_id` is missing"),
@@ -280,7 +288,7 @@ fn a_scheme_that_is_unknown_gets_the_nearest_name() {
         "{ scheme: plaid, client_id: C, secret: S, url: 'https://sandbox.plaid.com' }",
         "{ scheme: paypal, webhook_id: 1JE4291016473214C }",
         "{ scheme: sns, topics: ['arn:aws:sns:us-east-2:123456789012:orders'], confirm: true, enforce: false }",
-        "{ scheme: http-message-signatures, secret: S, algorithm: hmac-sha256, key: base64, covered: ['@method', Date] }",
+        "{ scheme: http-message-signatures, secret: S, algorithm: hmac-sha256, key: base64, covered: ['@Method', '@query', Date] }",
         "{ scheme: signature, secret: S, header: x, algorithm: rsa, timestamp_header: t, signed: '{timestamp}{body}' }",
         "{ scheme: hmac, secret: S, query: sig, key: hex, value: 'a={signature}', separator: ';' }",
         "{ scheme: hmac, secret: S, header: x, value: 't={timestamp},v1={signature}', signed: '{timestamp}.{body}' }",

@@ -212,9 +212,13 @@ impl Parser {
             };
             for item in items {
                 let name = self.text(item)?.to_ascii_lowercase();
-                let plain = name.strip_prefix('@').unwrap_or(&name);
-                if ::http::HeaderName::from_bytes(plain.as_bytes()).is_err() {
-                    self.wrong(item, "the name of a header, or of a derived component such as @method");
+                let is_known = match name.starts_with('@') {
+                    true => verify::DERIVED.contains(&name.as_str()),
+                    false => ::http::HeaderName::from_bytes(name.as_bytes()).is_ok(),
+                };
+                if !is_known {
+                    // No sender could sign another part, or none that is known here.
+                    self.wrong(item, &format!("the name of a header, or one of {}", verify::DERIVED.join(", ")));
                     return None;
                 }
                 if !covered.contains(&name) {

@@ -384,6 +384,21 @@ async fn a_message_of_sns_is_not_accepted_without_its_certificate() {
     nothing_started(&server).await;
 }
 
+/// SNS says of its JSON that it is text.
+#[tokio::test]
+async fn a_message_of_sns_is_json_whatever_it_says() {
+    let server = TestServer::start().await;
+    let message = json!({ "Type": "Notification", "Message": "hello" }).to_string();
+    let verify = "{ scheme: sns, topics: ['arn:aws:sns:us-east-2:123456789012:orders'], enforce: false }";
+    for (parse, status) in [("", 202), ("parse: json", 415)] {
+        let flow = format!("flow: hook\nsteps:\n  - trigger: Hook\n    verify: {verify}\n    {parse}\n");
+        let url = server.deploy(&flow).await;
+        let sent = server.call(Method::POST, &url).header("content-type", "text/plain; charset=UTF-8");
+        let answer = sent.body(message.clone()).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{parse}");
+    }
+}
+
 /// Plaid signs by keys that it tells to its clients: each is asked for once.
 #[tokio::test]
 async fn plaid_is_asked_for_the_key_that_a_token_names() {

@@ -14,7 +14,7 @@ use crate::parse::{Parse, Pick};
 use crate::rate_limit::Limit;
 use crate::redact::{Lists, Names};
 use crate::redirect::origin_of;
-use crate::verify::Verify;
+use crate::verify::{ByCertificate, Verify};
 use http::Method;
 use ringback_records::name::Name;
 use ringback_records::plugin::Role;
@@ -74,7 +74,9 @@ impl Parser {
         let auth = self.auth(members.get("auth"), may_be_user);
         let is_proved = (enforce && verify.as_ref().is_some_and(Verify::is_signed)) || auth.is_needed();
         let ids = members.get("ids").map_or_else(GivenIds::default, |node| self.ids(node, &faces, is_proved));
-        let parse = members.get("parse").map_or(Some(Parse::Json { any_type: false }), |node| self.body_parser(node));
+        // SNS sends its JSON as `text/plain`.
+        let any_type = matches!(verify, Some(Verify::Certificate(ByCertificate::Sns(_))));
+        let parse = members.get("parse").map_or(Some(Parse::Json { any_type }), |node| self.body_parser(node));
         let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node, &redact));
         // A path that is wrong is a mistake of its own.
         let aliases = match members.get("fields").map(|node| &node.kind) {

@@ -52,10 +52,13 @@ impl Verify {
             }
             Self::Show { name } => {
                 let provider = Provider::by_name(&name).ok_or_else(|| {
-                    let nearest = suggest(&name, schemes());
-                    CliError::Refused(format!(
-                        "there is no provider {name}{nearest}; `ringback verify list` lists them"
-                    ))
+                    // What stands in place of a provider's name, and has settings of its own.
+                    CliError::Refused(if schemes().contains(&name.as_str()) {
+                        format!("{name} is no provider but a scheme: the README describes it under \"Verification\"")
+                    } else {
+                        let nearest = suggest(&name, schemes());
+                        format!("there is no provider {name}{nearest}; `ringback verify list` lists them")
+                    })
                 })?;
                 show(provider, connection.json);
             }

@@ -507,6 +507,10 @@ async fn the_catalogue_is_shown_by_the_command_line() {
     let (zoom, code) = ringback(&server, &["verify", "show", "zoom"]);
     assert_eq!(code, Some(0), "{zoom}");
     assert!(zoom.ends_with("\nverify: { scheme: zoom, secret: NAME }\n"), "{zoom}");
+    for scheme in ["sns", "hmac", "none"] {
+        let (own, code) = ringback(&server, &["verify", "show", scheme]);
+        assert!(code == Some(1) && own.contains(&format!("{scheme} is no provider but a scheme")), "{own}");
+    }
     let (unknown, code) = ringback(&server, &["verify", "show", "zom"]);
     assert!(code == Some(1) && unknown.contains("there is no provider zom (did you mean `zoom`?)"), "{unknown}");
 }

@@ -1,0 +1,3 @@
+module ringback
+
+go 1.25

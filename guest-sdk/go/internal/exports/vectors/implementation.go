@@ -1,0 +1,4 @@
+package vectors
+
+// Cases is set by the package vectors.
+var Cases = func() string { return "[]" }

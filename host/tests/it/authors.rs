@@ -41,7 +41,14 @@ fn a_new_plugin_is_a_project_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
     let new = |arguments: &[&str]| ringback(here, here, &[&["plugin", "new"], arguments].concat());
-    for (language, title, file) in [("js", "JavaScript", "plugin.js"), ("ts", "TypeScript", "plugin.ts")] {
+    let others = [
+        ("js", "JavaScript", "plugin.js"),
+        ("ts", "TypeScript", "plugin.ts"),
+        ("python", "Python", "plugin.py"),
+        ("c", "C", "plugin.c"),
+        ("go", "Go", "plugin.go"),
+    ];
+    for (language, title, file) in others {
         for role in ["condition", "verifier", "parser", "step", "responder"] {
             let name = format!("{language}-{role}");
             let said = says(&new(&[&name, "--role", role, "--lang", language]));
@@ -85,7 +92,7 @@ fn a_new_plugin_is_a_project_of_its_own() {
     );
     refuses(&new(&["x", "--sdk", "nowhere"]), "nowhere: No such file");
     for (arguments, expected) in [
-        (&["x", "--lang", "cobol"][..], "allowed: rust, ts, js"),
+        (&["x", "--lang", "cobol"][..], "allowed: rust, ts, js, python, c, go"),
         (&["x", "--role", "cook"], "allowed: verifier"),
         (&["X"], "is not a name"),
     ] {
@@ -102,7 +109,7 @@ fn what_cannot_be_built_is_told_in_a_sentence() {
     let here = directory.path();
     refuses(
         &ringback(here, here, &["plugin", "build"]),
-        "there is no plugin in .: it has no Cargo.toml, package.json; `ringback plugin new NAME --lang js` begins one",
+        "there is no plugin in .: it has no Cargo.toml, Makefile, go.mod, package.json, pyproject.toml; `ringback plugin new NAME --lang js` begins one",
     );
     refuses(&ringback(here, here, &["plugin", "build", "nowhere"]), "there is no plugin in nowhere");
     says(&ringback(here, here, &["plugin", "new", "mine"]));
@@ -259,6 +266,34 @@ fn what_cannot_be_built_of_a_module_is_told_in_a_sentence() {
     ts.tool("tsc", "");
     let said = says(&ts.build(NODE, ""));
     assert!(said.contains("a plugin in TypeScript\n") && said.contains("\n  types  "), "{said}");
+}
+
+#[test]
+fn what_a_language_lacks_is_told_in_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    for language in ["python", "c", "go"] {
+        says(&ringback(here, here, &["plugin", "new", &format!("in-{language}"), "--lang", language]));
+    }
+    let build = |language: &str, scripts: &[(&str, &str)]| {
+        let programs = programs(here, scripts);
+        ringback(here, &programs, &["plugin", "build", &format!("in-{language}")])
+    };
+    refuses(&build("python", &[]), "python3 (of Python) is not installed; install it with `");
+    refuses(&build("c", &[]), "clang-19 (of clang) is not installed; install it with `");
+    refuses(&build("go", &[]), "go is not installed; install it with `");
+
+    let venv = "echo 'The virtual environment was not created: ensurepip is not available.'; exit 1";
+    refuses(&build("python", &[("python3", venv)]), "Python is here without venv; install that with `apt-get install ");
+    let go = "echo 'go: go.mod requires go >= 1.25 (running go 1.19.8)' >&2; exit 1";
+    refuses(&build("go", &[("go", go)]), "this Go is too old for plugins: they need 1.25 or newer");
+    let [clang, linker] = ["clang-19", "wasm-ld-19"].map(|program| (program, "exit 0"));
+    refuses(&build("c", &[clang]), "wasm-ld-19 (of lld) is not installed; install it with `");
+    refuses(&build("c", &[linker]), "make is not installed; install it with `");
+    let make = "echo \"ringback.h:3:10: fatal error: 'stdlib.h' file not found\" >&2; exit 2";
+    refuses(&build("c", &[("make", make)]), "wasi-libc is not installed; install it with `apt-get install ");
+    let make = "echo 'plugin.c:9:3: error: no semicolon' >&2; exit 2";
+    refuses(&build("c", &[("make", make)]), "plugin.c:9:3: error: no semicolon");
 }
 
 /// A plugin is called as a server would call it, and said what that took.

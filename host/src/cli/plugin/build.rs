@@ -134,6 +134,12 @@ impl Build {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Notes that something was done: it is not done again before what it was done for changes.
+    pub(super) fn stamp(&self, file: &Path) -> Result<(), CliError> {
+        let path = self.directory.join(file);
+        std::fs::write(&path, "").map_err(|error| CliError::File { path, error })
+    }
+
     /// Whether a file of the project is older than another, or is not there.
     pub(super) fn is_older(&self, file: &Path, than: &Path) -> bool {
         let changed = |path: &Path| std::fs::metadata(self.directory.join(path)).and_then(|found| found.modified());

@@ -1,6 +1,9 @@
 //! The languages that plugins are written in: a row each, and a file that knows how a project of it begins and is built.
 
+mod c;
+mod go;
 mod javascript;
+mod python;
 mod rust;
 
 use super::build::Build;
@@ -10,7 +13,14 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Every language, in the order in which a directory is held against them.
-pub(super) static LANGUAGES: [Language; 3] = [rust::LANGUAGE, javascript::TYPESCRIPT, javascript::JAVASCRIPT];
+pub(super) static LANGUAGES: [Language; 6] = [
+    rust::LANGUAGE,
+    javascript::TYPESCRIPT,
+    javascript::JAVASCRIPT,
+    python::LANGUAGE,
+    c::LANGUAGE,
+    go::LANGUAGE,
+];
 
 /// A language that plugins are written in.
 #[derive(Debug)]
@@ -98,6 +108,22 @@ macro_rules! files {
 }
 use files;
 
+/// Where an SDK is, as tools take a path: one that is not absolute begins with a dot.
+fn path(sdk: &str) -> String {
+    if Path::new(sdk).is_absolute() { sdk.to_owned() } else { format!("./{sdk}") }
+}
+
+/// What a new project tries of itself, here and when it is uploaded: alike in the languages that can.
+fn vectors(role: Role) -> &'static str {
+    match role {
+        Role::Condition => include_str!("templates/vectors/condition.json"),
+        Role::Verifier => include_str!("templates/vectors/verifier.json"),
+        Role::Parser => include_str!("templates/vectors/parser.json"),
+        Role::Step => include_str!("templates/vectors/step.json"),
+        Role::Responder => include_str!("templates/vectors/responder.json"),
+    }
+}
+
 /// A version of the interface: the files of its package, by their names.
 type Wit = &'static [(&'static str, &'static [u8])];
 
@@ -112,13 +138,15 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    /// What the tools of the languages leave.
+    const LEFT: [&str; 6] = ["target", "node_modules", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"];
+
     fn found(directory: &Path, prefix: &str, files: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(directory).unwrap() {
             let entry = entry.unwrap();
             let name = format!("{prefix}{}", entry.file_name().display());
             match entry.file_type().unwrap().is_dir() {
-                // What their tools leave.
-                true if ["target", "node_modules", "__pycache__"].contains(&name.as_str()) => {}
+                true if LEFT.iter().any(|left| name.ends_with(left)) => {}
                 true => found(&entry.path(), &format!("{name}/"), files),
                 false => drop(files.insert(name)),
             }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(in crate::cli) struct New {
     /// The plugin's name, and the directory's.
     name: Name,
-    /// What it is written in: rust, js or ts.
+    /// What it is written in: rust, js, ts, python, c or go.
     #[arg(long, value_name = "LANGUAGE", value_parser = Language::parse, default_value = "rust")]
     lang: &'static Language,
     /// What it does: condition, verifier, parser, step or responder.

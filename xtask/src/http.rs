@@ -38,11 +38,15 @@ pub fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> 
     Ok(Answer { status, callback: callback.to_owned(), body: body.to_owned() })
 }
 
+/// The HMAC of a message with SHA-256, in hexadecimal.
+pub fn hmac_sha256(key: &str, message: &[u8]) -> Result<String> {
+    let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key.as_bytes())?.chain_update(message).finalize().into_bytes();
+    Ok(mac.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// GitHub's signature of a body.
 pub fn github_signature(secret: &str, body: &[u8]) -> Result<String> {
-    let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes())?.chain_update(body).finalize().into_bytes();
-    let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("sha256={hex}"))
+    Ok(format!("sha256={}", hmac_sha256(secret, body)?))
 }
 
 /// The signature of a body by Standard Webhooks.

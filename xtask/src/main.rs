@@ -4,6 +4,7 @@ mod api;
 mod authors;
 mod bench;
 mod checklist;
+mod conformance;
 mod console;
 mod demo;
 mod engine;
@@ -40,6 +41,8 @@ Development commands of ringback
   cargo xtask helpers               build the binaries that tests start
   cargo xtask plugins               build the first-party plugins into target/plugins/
   cargo xtask authors [LANGUAGE]    new plugins of each language: made, tested, built, called, changed
+  cargo xtask conformance [LANGUAGE]
+                                    the tests of the SDKs, and the same plugin in each language, its cases run by a server
   cargo xtask build-plugin DIR      build the plugin crate in DIR, with a wasm32 toolchain fetched if need be
   cargo xtask engine                build the engine of scripts from its sources, and compare it with the one that is kept
   cargo xtask checklist             every row of the behaviour checklist, with its tests and their results
@@ -75,6 +78,8 @@ fn main() -> ExitCode {
         ["plugins"] => plugins::build_all().map(drop),
         ["authors"] => authors::run(None),
         ["authors", language] => authors::run(Some(language)),
+        ["conformance"] => conformance::run(None),
+        ["conformance", language] => conformance::run(Some(language)),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
         ["engine"] => engine::check(),
         ["checklist"] => checklist::run(),

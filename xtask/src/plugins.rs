@@ -6,8 +6,16 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 /// The first-party plugins, and those of the host's tests.
-const PACKAGES: [&str; 7] =
-    ["field-match", "csv-rows", "twilio-signature", "json-reshape", "template-reply", "misbehave", "uses-wasi"];
+const PACKAGES: [&str; 8] = [
+    "conformance",
+    "field-match",
+    "csv-rows",
+    "twilio-signature",
+    "json-reshape",
+    "template-reply",
+    "misbehave",
+    "uses-wasi",
+];
 
 /// Where finished plugins go.
 pub fn directory() -> PathBuf {

@@ -18,6 +18,8 @@ use std::time::Instant;
 
 /// Where pages with commands may be.
 const PAGES: [&str; 3] = ["README.md", "docs", "examples"];
+/// Pages that install tools and build plugins, for minutes.
+const LONG: &str = "docs/plugins/";
 /// Stands for what differs.
 const ANY: char = '…';
 
@@ -35,13 +37,16 @@ struct Block {
     prints: String,
 }
 
-/// Follows all pages one after the other in one shell, the README first; then every other one in a shell of its own.
+/// Follows all pages one after the other in one shell, the README first; then every other one in a shell of its own, where alone
+/// the long ones are followed.
 pub fn run_all() -> Result<()> {
     let mut pages = Vec::new();
     for place in PAGES {
         collect(&root().join(place), &mut pages)?;
     }
+    let (long, mut pages): (Vec<Page>, Vec<Page>) = pages.into_iter().partition(|page| page.path.starts_with(LONG));
     follow(&pages)?;
+    pages.extend(long);
     pages.iter().skip(1).try_for_each(|page| follow(std::slice::from_ref(page)))
 }
 

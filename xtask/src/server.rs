@@ -118,7 +118,8 @@ impl Server {
         Ok(())
     }
 
-    fn command(&self) -> Command {
+    /// A command of the command line, as a client of this server.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--server").arg(&self.admin).arg("--data").arg(&self.data);
         command

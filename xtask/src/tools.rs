@@ -92,6 +92,15 @@ pub fn cargo_deny() -> Result<PathBuf> {
     Ok(to.join("bin/cargo-deny"))
 }
 
+/// The languages whose tools are missing and cannot be installed; each is said.
+pub fn without() -> Vec<&'static str> {
+    let cannot = |language: &&str| {
+        let error = languages(&[language]).err();
+        error.inspect(|error| println!("skipped: plugins in {language}: {error:#}")).is_some()
+    };
+    ["c", "go", "python"].into_iter().filter(cannot).collect()
+}
+
 /// What these languages need: a `PATH` with it.
 pub fn languages(names: &[&str]) -> Result<OsString> {
     let mut path = vec![];

@@ -25,10 +25,21 @@ async fn server() -> TestServer {
 
 /// Sends a callback: the status, and what its record says of the condition.
 async fn send(server: &TestServer, url: &str, body: &Value) -> (StatusCode, Value) {
-    let response = server.post(url, body).await;
-    let record = server.callback(&response).await;
+    let (status, record) = judged(server, url, body).await;
     let condition = record["trace"].as_array().unwrap().iter().find(|entry| entry["stage"] == "condition");
-    (response.status(), condition.cloned().unwrap_or_default())
+    (status, condition.cloned().unwrap_or_default())
+}
+
+/// Sends a callback until others have left its calls the processor: the status, and its record.
+async fn judged(server: &TestServer, url: &str, body: &Value) -> (StatusCode, Value) {
+    for _ in 0..20 {
+        let response = server.post(url, body).await;
+        let record = server.callback(&response).await;
+        if !record["trace"].to_string().contains("\"plugin_busy\"") {
+            return (response.status(), record);
+        }
+    }
+    panic!("no call got a processor for long enough");
 }
 
 fn text(value: &Value) -> &str {
@@ -486,9 +497,8 @@ async fn scripts_make_fields_and_values_that_later_ones_see() {
             "flow: wrong\nsteps:\n  - trigger: Hook\n    fields:\n      x:\n        script: |\n          {script}\n"
         );
         let url = server.deploy(&source).await;
-        let response = server.post(&url, &json!({})).await;
-        assert!(!response.status().is_success(), "{script}");
-        let record = server.callback(&response).await;
+        let (status, record) = judged(&server, &url, &json!({})).await;
+        assert!(!status.is_success(), "{script}");
         assert!(record["trace"].to_string().contains(sentence), "{script}: {record}");
         let source = format!(
             "flow: wrong\nsteps:\n  - trigger: Hook\n  - set:\n      x:\n        script: |\n          {script}\n"

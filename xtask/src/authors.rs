@@ -85,9 +85,8 @@ pub fn run(only: Option<&str>, left_out: &[&str]) -> Result<()> {
     let binary = target().join("debug/ringback");
     let settings = [("RINGBACK_LARGE_PLUGINS", "true")];
     let server = Server::start_with(&binary, &directory.join("data"), ["127.0.0.1:0", "127.0.0.1:0"], &settings)?;
-    let chosen: Vec<&Language> =
-        LANGUAGES.iter().filter(|language| only.is_none_or(|only| only == language.name)).collect();
-    let chosen: Vec<&Language> = chosen.into_iter().filter(|language| !left_out.contains(&language.name)).collect();
+    let is_chosen = |name: &str| only.is_none_or(|only| only == name) && !left_out.contains(&name);
+    let chosen: Vec<&Language> = LANGUAGES.iter().filter(|language| is_chosen(language.name)).collect();
     ensure!(!chosen.is_empty(), "there is no such language");
     tools::languages(&chosen.iter().map(|language| language.name).collect::<Vec<_>>())?;
     let (beside, others): (Vec<&Language>, Vec<&Language>) =
@@ -97,7 +96,7 @@ pub fn run(only: Option<&str>, left_out: &[&str]) -> Result<()> {
         others.into_iter().try_for_each(|language| whole(language, &projects, &server))?;
         beside.join().map_err(|_| anyhow::anyhow!("following {BESIDE:?} panicked"))?
     })?;
-    if only.is_none_or(|only| only == "js") {
+    if is_chosen("js") {
         example()?;
     }
     drop(server);

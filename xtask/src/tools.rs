@@ -8,8 +8,16 @@ use std::process::Command;
 
 /// Go, as a wheel; Debian's own is too old.
 const GO: &str = "1.27.3";
-/// What plugins in C are built with.
-const C: [&str; 7] = ["make", "gcc", "libc6-dev", "clang-19", "lld-19", "wasi-libc", "libclang-rt-19-dev-wasm32"];
+/// What compiles C to WebAssembly: packages of Debian, and a file of each.
+const CLANG: [(&str, &str); 4] = [
+    ("clang-19", "/usr/bin/clang-19"),
+    ("lld-19", "/usr/bin/wasm-ld-19"),
+    ("wasi-libc", "/usr/lib/wasm32-wasi/libc.a"),
+    ("libclang-rt-19-dev-wasm32", "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a"),
+];
+/// What plugins in C are built and tested with besides.
+const C: [(&str, &str); 3] =
+    [("make", "/usr/bin/make"), ("gcc", "/usr/bin/cc"), ("libc6-dev", "/usr/include/stdlib.h")];
 /// What the Python SDK is built and checked with.
 const PYTHON: [&str; 2] = ["mypy==2.4.1", "pytest==9.2.0"];
 /// The version of cargo-deny that `deny.toml` is written for.
@@ -40,10 +48,6 @@ pub fn schemathesis() -> Result<PathBuf> {
     Ok(to.join("venv/bin/schemathesis"))
 }
 
-/// Installs Debian's Chromium, by whoever may.
-const CHROMIUM: &str = "may=; test \"$(id -u)\" = 0 || may='sudo --non-interactive'
-$may apt-get update --quiet && $may apt-get install --yes --quiet --no-install-recommends chromium";
-
 /// A browser, and the directory with what drives it.
 pub struct Browser {
     pub program: PathBuf,
@@ -61,8 +65,7 @@ pub fn browser() -> Result<Browser> {
     let program = match known {
         Some(program) => program,
         None => {
-            install(Command::new("sh").args(["-c", CHROMIUM]).env("DEBIAN_FRONTEND", "noninteractive"))
-                .context("there is no Chromium; install it (apt-get install chromium)")?;
+            apt(&["chromium"]).context("there is no Chromium")?;
             in_path("chromium").context("there is no Chromium after its installation")?
         }
     };
@@ -120,22 +123,29 @@ pub fn languages(names: &[&str]) -> Result<OsString> {
 }
 
 /// clang, its linker and a libc for WebAssembly.
+pub fn clang() -> Result<()> {
+    packages(&CLANG).context("what compiles C to WebAssembly is missing")
+}
+
+/// The same, and what tests of plugins in C need here.
 fn c() -> Result<()> {
-    let is_there = |path: &&str| Path::new(path).exists();
-    let needed = ["/usr/bin/clang-19", "/usr/bin/wasm-ld-19", "/usr/include/stdlib.h", "/usr/bin/make", "/usr/bin/cc"];
-    let runtime = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a";
-    let libc = "/usr/lib/wasm32-wasi/libc.a";
-    if needed.iter().chain(&[runtime, libc]).all(is_there) {
-        return Ok(());
-    }
-    let arguments = [&["install", "-y", "--no-install-recommends"][..], &C].concat();
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        install(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt(&["update", "-q"]).and_then(|()| apt(&arguments)).with_context(|| {
-        format!("what plugins in C are built with is missing; install it with `apt-get {}`", arguments.join(" "))
-    })
+    packages(&[&CLANG[..], &C].concat()).context("what plugins in C are built with is missing")
+}
+
+/// Installs those packages of Debian whose file is missing.
+fn packages(wanted: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> =
+        wanted.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect();
+    if missing.is_empty() { Ok(()) } else { apt(&missing) }
+}
+
+/// Installs packages of Debian, by whoever may.
+fn apt(packages: &[&str]) -> Result<()> {
+    const INSTALL: &str = "may=; test \"$(id -u)\" = 0 || may='sudo --non-interactive'
+        $may apt-get update --quiet && $may apt-get install --yes --quiet --no-install-recommends \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", INSTALL, "sh"]).args(packages).env("DEBIAN_FRONTEND", "noninteractive");
+    install(&mut command).with_context(|| format!("install it (apt-get install {})", packages.join(" ")))
 }
 
 /// Go: its program.

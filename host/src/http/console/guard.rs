@@ -42,13 +42,14 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         Some(refused) => refused.into_response(),
         None => {
             let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
-            let session = Session::of(&app, request.headers(), Timestamp::now());
-            let renewed = session.as_ref().filter(|_| is_read).and_then(|session| session.renewed(Timestamp::now()));
+            let now = Timestamp::now();
+            let session = Session::of(&app, request.headers(), now);
+            let renewed = session.as_ref().filter(|_| is_read).and_then(|session| session.renewed(now));
             if let Some(session) = &session {
                 request.extensions_mut().insert(session.clone());
             }
             let mut response = pages::in_words(&app, session.as_ref(), next.run(request).await);
-            if let Some(cookie) = renewed.and_then(|session| session.cookie(&app)) {
+            if let Some(cookie) = renewed.and_then(|session| session.cookie(&app, now)) {
                 response.headers_mut().entry(header::SET_COOKIE).or_insert(cookie);
             }
             response

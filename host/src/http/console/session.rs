@@ -69,10 +69,10 @@ impl Session {
         (until.since(self.until) >= RENEWED_AFTER).then(|| Self { until, ..self.clone() })
     }
 
-    pub(super) fn cookie(&self, app: &App) -> Option<HeaderValue> {
+    pub(super) fn cookie(&self, app: &App, now: Timestamp) -> Option<HeaderValue> {
         let Self { token, workspace, began_at, until } = self.clone();
         let sealed = serde_json::to_vec(&Sealed { token: token.hash, workspace, began_at, until }).ok()?;
-        let left = self.until.since(Timestamp::now()).as_secs();
+        let left = self.until.since(now).as_secs();
         set_cookie(app, &app.secrets.vault().seal_session(&sealed), left)
     }
 }
@@ -124,7 +124,7 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, File(form): File) -> Re
             (app.tokens.use_code(&code, now), "The link has been used, or is older than a minute. Make another one.")
         }
     };
-    let Some(cookie) = found.and_then(|token| Session::begin(token, now).cookie(&app)) else {
+    let Some(cookie) = found.and_then(|token| Session::begin(token, now).cookie(&app, now)) else {
         let page = SignIn { next: place(&next).to_owned(), problem: Some(problem.to_owned()), assets: &ASSETS };
         return (StatusCode::UNAUTHORIZED, pages::html(&page)).into_response();
     };
@@ -152,7 +152,7 @@ pub(super) async fn choose_workspace(
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into());
     }
     let mut response = Redirect::to("/console").into_response();
-    if let Some(cookie) = (Session { workspace, ..session }).cookie(&app) {
+    if let Some(cookie) = (Session { workspace, ..session }).cookie(&app, Timestamp::now()) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     Ok(response)

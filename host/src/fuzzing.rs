@@ -11,7 +11,7 @@ use ringback_records::reply::Reply;
 use ringback_records::time::Timestamp;
 use ringback_rules::expression::{Cel, JsonPath, Scope, Template};
 use ringback_rules::flow::{self, Mistake};
-use ringback_rules::parse::{Parse, Parsed, Pick, parse, pick_fields};
+use ringback_rules::parse::{Mapping, Parse, Parsed, Pick, parse, pick_fields};
 use ringback_rules::redact::{Lists, Names};
 use ringback_rules::vault::Vault;
 use ringback_rules::verify::{
@@ -158,6 +158,7 @@ pub fn request_to_callback(input: &[u8]) {
         Parse::Form { json: vec!["payload".to_owned()] },
         Parse::Ndjson,
         Parse::Text,
+        Parse::Xml(Arc::new(Mapping { any_type: true, ordered: true, ..Mapping::default() })),
         Parse::Auto,
     ] {
         data(&parser, &verified, &picks);
@@ -169,6 +170,28 @@ fn data(parser: &Parse, verified: &Verified, picks: &[(String, Pick)]) {
     let _ = pick_fields(picks, &verified.callback().request, &data);
     let text = data.to_string();
     assert_eq!(json::from_own::<Value>(text.as_bytes()).ok(), Some(data), "what is recorded can be read again");
+}
+
+/// A body, whose content type is in the first line: what becomes data is as deep as JSON may be, and can be recorded.
+pub fn content(input: &[u8]) {
+    let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
+    let (kind, body) = input.split_at(end);
+    let head = [b"POST /h/key\ncontent-type:", kind, b"\n"].concat();
+    let Some(request) = request(&[&head, body].concat()) else { return };
+    let callback = callback(request);
+    let secrets = Vault::in_memory(&Name::default_name(), &[]);
+    let now = callback.request.received_at;
+    let Ok(verified) = verify(&Verify::None, callback, &secrets, now, None) else { return };
+    let lists = vec!["a".to_owned(), "b".to_owned()];
+    let prefixes = vec![("s".to_owned(), "urn:s".to_owned())];
+    let named = Mapping { any_type: true, lists, prefixes, ordered: false };
+    let ordered = Mapping { any_type: true, ordered: true, ..Mapping::default() };
+    for parser in [Parse::Xml(Arc::new(named)), Parse::Xml(Arc::new(ordered)), Parse::Auto] {
+        data(&parser, &verified, &[]);
+        if let Ok(Parsed { data, .. }) = parse(&parser, &verified, &[], None) {
+            assert!(json::from_slice(data.to_string().as_bytes()).is_ok(), "no JSON could be this");
+        }
+    }
 }
 
 /// JSON of callers: what is accepted is what any reader makes of it, but for halves of surrogate pairs, and has no name twice.

@@ -14,6 +14,7 @@ mod network;
 mod passage;
 mod replay;
 mod respond;
+mod rooms;
 mod select;
 mod status;
 mod ticket;
@@ -22,6 +23,7 @@ pub use certificates::Certificates;
 pub use infer::InferError;
 pub use issuers::JwtUsers;
 pub use replay::{Replay, ReplayError};
+pub use rooms::Rooms;
 
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::{Flows, Route};
@@ -49,7 +51,7 @@ use ringback_rules::execution::{Execution, Start};
 use ringback_rules::face::{self, Face, Mode, Selector};
 use ringback_rules::flow::Trigger;
 use ringback_rules::network::customer;
-use ringback_rules::parse::{Parse, Parsed, Pick, allow_query, parse, pick_fields};
+use ringback_rules::parse::{Parse, Parsed, Pick, allow_query, long_work, parse, pick_fields};
 use ringback_rules::plugin_call::PluginCall;
 use ringback_rules::rate_limit::Limiter;
 use ringback_rules::redact::Names;
@@ -93,6 +95,8 @@ pub struct Pipeline {
     pub deferred_for_max: Duration,
     /// Most bytes that a body may have, as it comes and without its encoding.
     pub body_bytes_max: usize,
+    /// Where large bodies become data.
+    pub rooms: Rooms,
     /// What is kept of no callback, besides what the list and triggers say.
     pub hidden: Arc<Names>,
     /// Scheme, host and port under which callers reach the public listener.
@@ -271,6 +275,7 @@ impl Pipeline {
             Admitted::Over(end) => return Ok(end),
         };
 
+        passage.room = self.rooms.take(passage).await;
         let verified = self.expand(passage, trigger, verified).await.map_err(|stop| (Stage::Parse, stop))?;
         passage.identity = Identity::of_delivery(passage, trigger, selector.as_ref(), verified.proof());
         if let Some(end) = self.known(passage, trigger).await? {
@@ -474,12 +479,15 @@ impl Pipeline {
             let input = Input { data: data.clone().into(), user: passage.user.clone(), ..Input::default() };
             return Ok((input, became));
         }
-        let plugin_data = match &trigger.parse {
+        let made = match &trigger.parse {
             Parse::Plugin(call) => Some(self.ask_parser(passage, call, uses).await),
-            _ => None,
+            parser => match long_work(parser, verified) {
+                Some(work) => Some(self.aside(passage, work).await),
+                None => None,
+            },
         };
         let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
-        let Parsed { data, remark } = parse(&trigger.parse, verified, selectors, plugin_data)?;
+        let Parsed { data, remark } = parse(&trigger.parse, verified, selectors, made)?;
         let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?.into();
         let mut input = Input { data: data.into(), fields, user: passage.user.clone() };
         for (alias, pick) in &trigger.fields {
@@ -646,6 +654,8 @@ impl Pipeline {
         passage.kept_as = Some(outcome);
         let Some(wait) = wait else { return Ok(reply.map(end)) };
         passage.passed(Stage::Commit, "the change is durable".to_owned());
+        // Others may have their data now: this one's is with its execution.
+        passage.room = None;
         let reply = self.wait(passage, trigger, id, wait).await;
         let put = passage.put_record(outcome, Some(id), reply.is_final.then_some(&reply.reply));
         let call = passage.ticket.as_ref().filter(|_| reply.is_final);

@@ -12,7 +12,7 @@ use crate::catalogue::users::Users;
 use crate::config::Config;
 use crate::http;
 use crate::instance;
-use crate::pipeline::{Certificates, JwtUsers, Pipeline};
+use crate::pipeline::{Certificates, JwtUsers, Pipeline, Rooms};
 use crate::retention::forget_repeatedly;
 use crate::runner::{Parts, Runner};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -125,6 +125,7 @@ pub async fn run(
         tickets: tickets.clone(),
         limiter: Arc::default(),
         delivering: Arc::default(),
+        rooms: Rooms::new(config.body_bytes_max),
         runner,
         mailbox: config.mailbox,
         deferred_for_max: config.deferred_for_max,

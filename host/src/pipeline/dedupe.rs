@@ -214,7 +214,10 @@ impl Pipeline {
                 None => return Ok(in_place_of(passage, known)),
             },
             // The first one still waits for its answer.
-            Some(first) => self.answer_in_time(&workspace, trigger, first).await.map_err(failed)?,
+            Some(first) => {
+                passage.room = None;
+                self.answer_in_time(&workspace, trigger, first).await.map_err(failed)?
+            }
             None => face::pending(known.callback, None, &self.status_url(&workspace, known.callback)),
         };
         passage.repeats = Some(known.callback);
@@ -229,7 +232,7 @@ impl Pipeline {
     /// answer from now on. `None` when there is nothing that could go on: then it is as if the first one had not come.
     async fn once_more(
         &self,
-        passage: &Passage,
+        passage: &mut Passage,
         trigger: &Trigger,
         first: CallbackRecord,
     ) -> Result<Option<Reply>, Stopped> {
@@ -267,6 +270,7 @@ impl Pipeline {
         let (before, record) = (Some(first.outcome), Box::new(first.clone()));
         let put = Write::PutCallback { workspace: workspace.clone(), before, record };
         self.store.commit(vec![put]).await.map_err(|error| (Stage::Commit, Stop::from(&error)))?;
+        passage.room = None;
         self.answer_in_time(&workspace, trigger, first).await.map(Some).map_err(failed)
     }
 

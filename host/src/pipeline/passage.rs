@@ -94,6 +94,8 @@ pub(super) struct Passage {
     pub(super) kept_as: Option<Outcome>,
     /// What has to be written with whatever becomes of it.
     pub(super) with: Vec<Write>,
+    /// Where its body becomes data, if that is large.
+    pub(super) room: Option<ringback_share::Place>,
     stage_started: Instant,
 }
 
@@ -127,6 +129,7 @@ impl Passage {
             identity: None,
             kept_as,
             with: Vec::new(),
+            room: None,
             stage_started: Instant::now(),
         }
     }

@@ -123,3 +123,73 @@ async fn a_large_body_is_expanded_whole() {
     assert_eq!(text.len(), 20 * (128 << 10));
     assert!(text.starts_with("bbb") && text.ends_with("uuu"));
 }
+
+fn xml<B: Into<reqwest::Body>>(server: &TestServer, url: &str, body: B) -> impl Future<Output = Response> + use<B> {
+    let request = server.call(Method::POST, url).header("content-type", "application/xml").body(body);
+    async move { request.send().await.unwrap() }
+}
+
+#[tokio::test]
+async fn w11_xml_becomes_data_or_is_refused_with_a_code_and_the_next_callback_works() {
+    let server = TestServer::start_with(|config| config.body_bytes_max = 2 << 20).await;
+    let flow = |parse: &str| {
+        format!(
+            "flow: xml\nsteps:\n  - trigger: Hook\n    parse: {parse}\n    fields: {{ first: '$.a.b[0]' }}\n    \
+             reply: {{ status: 200, json: '${{{{ [data, fields.first] }}}}' }}\n"
+        )
+    };
+    let url = server.deploy(&flow("{ xml: { lists: [b] } }")).await;
+    let refused = [
+        ("<a><b></a>".to_owned(), "malformed_xml"),
+        ("<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>".to_owned(), "xml_doctype"),
+        ("<a>&x;</a>".to_owned(), "xml_entity"),
+        ("<a>".repeat(5000), "xml_too_deep"),
+        (format!("<a {}/>", (0..300).map(|n| format!("a{n}='' ")).collect::<String>()), "xml_too_many_attributes"),
+        (format!("<a>{}</a>", "<b/>".repeat(200_000)), "data_too_large"),
+    ];
+    cases(refused.len());
+    for (body, code_of) in refused {
+        let response = xml(&server, &url, body).await;
+        let record = server.callback(&response).await;
+        assert_eq!(code(response).await, (400, json!(code_of)));
+        assert_eq!((&record["outcome"], &record["execution"]), (&json!("rejected"), &Value::Null));
+        let response = xml(&server, &url, "<a><b>1</b></a>").await;
+        assert_eq!(response.json::<Value>().await.unwrap(), json!([{ "a": { "b": ["1"] } }, "1"]));
+    }
+    for (kind, status) in [("text/xml; charset=utf-8", 200), ("application/soap+xml", 200), ("text/plain", 415)] {
+        let request = server.call(Method::POST, &url).header("content-type", kind).body("<a/>");
+        assert_eq!(request.send().await.unwrap().status(), status, "{kind}");
+    }
+    let url = server.deploy(&flow("auto")).await;
+    let response = xml(&server, &url, "<a><b>1</b><b/></a>").await;
+    assert_eq!(response.json::<Value>().await.unwrap(), json!([{ "a": { "b": ["1", ""] } }, "1"]));
+    let (status, mistakes) = server.try_deploy(&flow("{ xml: { ordered: true, lists: [b], prefixes: [x] } }")).await;
+    assert_eq!((status.as_u16(), mistakes["errors"].as_array().map(Vec::len)), (422, Some(2)), "{mistakes}");
+}
+
+/// Data takes many times the memory of what it is written with: so many bodies as are sent at once are not read at once, and who sends
+/// small ones, or from another workspace, waits for none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_bodies_at_once_are_read_in_turn() {
+    const BODY_BYTES: usize = 1 << 20;
+    let server = TestServer::start_with(|config| config.body_bytes_max = BODY_BYTES).await.in_workspace("aaa");
+    let flow = "flow: large\nsteps:\n  - trigger: Hook\n    parse: xml\n    when: 'false'\n";
+    let url = server.deploy(flow).await;
+    let neighbour = server.in_workspace("bbb");
+    let theirs = neighbour.deploy(flow).await;
+    let large =
+        bytes::Bytes::from(format!("<a>{}</a>", format!("<b>{}</b>", "x".repeat(93)).repeat(BODY_BYTES / 100 - 1)));
+    let calls: Vec<_> = (0..24).map(|_| tokio::spawn(xml(&neighbour, &url, large.clone()))).collect();
+    let mut slowest = std::time::Duration::ZERO;
+    while calls.iter().any(|call| !call.is_finished()) {
+        let began = std::time::Instant::now();
+        assert_eq!(xml(&neighbour, &theirs, "<a/>").await.status(), 204);
+        slowest = slowest.max(began.elapsed());
+    }
+    for call in calls {
+        assert_eq!(call.await.unwrap().status(), 204);
+    }
+    assert_eq!(xml(&neighbour, &theirs, large).await.status(), 204);
+    println!("the slowest of the neighbour's took {slowest:?}");
+    assert!(slowest.as_secs() < 3, "{slowest:?}");
+}

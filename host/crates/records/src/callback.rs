@@ -60,6 +60,11 @@ impl Request {
         let value = self.header("content-type")?;
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
+
+    /// A parameter of that media type, without its quotes.
+    pub fn content_parameter(&self, name: &str) -> Option<String> {
+        parameter(&self.header("content-type")?, name)
+    }
 }
 
 /// A request that belongs to a trigger of a workspace: as it came for those who prove who calls, and without credentials for
@@ -155,6 +160,40 @@ impl Input {
 /// The member of the query under which its structure is.
 const NESTED: &str = "nested";
 
+/// A parameter of a header (RFC 9110, 5.6.6), such as `boundary` of `multipart/form-data; boundary="a;b"`.
+pub fn parameter(header: &str, name: &str) -> Option<String> {
+    let (mut rest, mut found) = (header.split_once(';')?.1, None);
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ';']);
+        let Some((key, after)) = rest.split_once('=') else { return found };
+        let mut value = String::new();
+        rest = match after.trim_start().strip_prefix('"') {
+            Some(quoted) => {
+                let mut characters = quoted.chars();
+                while let Some(character) = characters.next().filter(|character| *character != '"') {
+                    // Before a quote or itself a backslash quotes; those of names of files on Windows stay.
+                    let next = characters.clone().next();
+                    let is_escape = character == '\\' && matches!(next, Some('"' | '\\'));
+                    value.extend(if is_escape { characters.next() } else { Some(character) });
+                }
+                characters.as_str().split_once(';').map_or("", |(_, rest)| rest)
+            }
+            None => {
+                let (text, rest) = after.split_once(';').unwrap_or((after, ""));
+                text.trim().clone_into(&mut value);
+                rest
+            }
+        };
+        if key.trim().eq_ignore_ascii_case(name) {
+            // Two readers could take one each.
+            if found.is_some() {
+                return None;
+            }
+            found = Some(value);
+        }
+    }
+}
+
 /// A repeated name becomes a list, in order (A-FR-9).
 pub fn append(object: &mut serde_json::Map<String, Value>, name: &str, value: String) {
     match object.get_mut(name) {
@@ -166,8 +205,24 @@ pub fn append(object: &mut serde_json::Map<String, Value>, name: &str, value: St
 
 #[cfg(test)]
 mod tests {
-    use super::append;
+    use super::{append, parameter};
     use serde_json::json;
+
+    #[test]
+    fn a_parameter_is_read_with_and_without_quotes() {
+        for (header, value) in [
+            ("multipart/form-data", None),
+            ("multipart/form-data; boundary", None),
+            ("a/b; boundary=x; boundary=y", None),
+            ("a/b; x=\"boundary=z\"; Boundary=w ; c=d", Some("w")),
+            ("a/b;boundary=\"a;b\\\"c\"", Some("a;b\"c")),
+            ("a/b; boundary=\"C:\\temp\"", Some("C:\\temp")),
+            ("a/b; boundary=\"cut", Some("cut")),
+            ("a/b; boundary=", Some("")),
+        ] {
+            assert_eq!(parameter(header, "boundary").as_deref(), value, "{header}");
+        }
+    }
 
     /// A-FR-9.
     #[test]

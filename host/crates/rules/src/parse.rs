@@ -1,5 +1,9 @@
 //! From the verified body to data.
 
+mod xml;
+
+pub use xml::Mapping;
+
 use crate::expression::JsonPath;
 use crate::plugin_call::PluginCall;
 use crate::verify::Verified;
@@ -8,6 +12,7 @@ use ringback_records::callback::{Request, append};
 use ringback_records::stop::Stop;
 use ringback_records::{json, query};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// Most parameters of a query or a form.
 const PARAMETERS_MAX: usize = 50_000;
@@ -27,6 +32,7 @@ pub enum Parse {
     /// A JSON value on each line: a list of them.
     Ndjson,
     Text,
+    Xml(Arc<Mapping>),
     /// By the content type; text that is an object or a list of JSON is taken for JSON.
     Auto,
     Plugin(Box<PluginCall>),
@@ -47,8 +53,8 @@ impl From<Value> for Parsed {
 }
 
 /// The data of a callback. The data of a GET is its query: a GET's body means nothing (A-FR-8, A-PW-4).
-/// `selectors` are parameters that choose an execution and are no data (FR-16); `plugin_data` is what the parser plugin
-/// made, where the parser is one.
+/// `selectors` are parameters that choose an execution and are no data (FR-16); `made` is what was made elsewhere: by the
+/// parser plugin, where the parser is one, or by [`long_work`].
 ///
 /// # Errors
 ///
@@ -57,7 +63,7 @@ pub fn parse(
     parser: &Parse,
     verified: &Verified,
     selectors: &[&str],
-    plugin_data: Option<Result<Value, Stop>>,
+    made: Option<Result<Value, Stop>>,
 ) -> Result<Parsed, Stop> {
     let request = &verified.callback().request;
     if request.method == Method::GET && !matches!(parser, Parse::Plugin(_)) {
@@ -67,25 +73,53 @@ pub fn parse(
         }
         return Ok(data.into());
     }
+    if let Some(made) = made {
+        return made.map(Parsed::from);
+    }
     let data = match parser {
         Parse::Json { any_type } => json_body(request, *any_type),
         Parse::Form { json } => form(request, json),
         Parse::Ndjson => lines(request),
         Parse::Text => text(request),
+        Parse::Xml(mapping) => xml(request, mapping),
         Parse::Auto => match request.content_type().as_deref() {
             Some("application/x-www-form-urlencoded") => form(request, &[]),
             Some(kind) if is_json(kind) => json_body(request, false),
             Some(kind) if is_ndjson(kind) => lines(request),
+            Some(kind) if is_xml(kind) => xml(request, &Mapping::default()),
             None => json_body(request, false),
             Some(kind) if kind.starts_with("text/") => return text_or_json(request),
-            Some(kind) => Err(wrong_type(kind, "JSON, lines of JSON, a form or text")),
+            Some(kind) => Err(wrong_type(kind, "JSON, lines of JSON, XML, a form or text")),
         },
-        Parse::Plugin(call) => plugin_data.unwrap_or_else(|| {
+        Parse::Plugin(call) => {
             let reason = format!("the plugin {} was not asked", call.plugin);
             Err(Stop::failed(500, "internal", "The server failed.", reason))
-        }),
+        }
     };
     data.map(Parsed::from)
+}
+
+/// Work on a body, for any thread.
+pub type Work = Box<dyn FnOnce() -> Result<Value, Stop> + Send>;
+
+/// Bodies of which reading takes no time that others would notice.
+const SHORT_BYTES: usize = 64 << 10;
+
+/// What it takes to read a body, where that is too long for the threads that others wait for.
+pub fn long_work(parser: &Parse, verified: &Verified) -> Option<Work> {
+    let request = &verified.callback().request;
+    if request.method == Method::GET || request.content().len() <= SHORT_BYTES {
+        return None;
+    }
+    let mapping = match parser {
+        Parse::Xml(mapping) => Arc::clone(mapping),
+        Parse::Auto if request.content_type().is_some_and(|kind| is_xml(&kind)) => Arc::default(),
+        Parse::Json { .. } | Parse::Form { .. } | Parse::Ndjson | Parse::Text | Parse::Auto | Parse::Plugin(_) => {
+            return None;
+        }
+    };
+    let request = request.clone();
+    Some(Box::new(move || xml(&request, &mapping)))
 }
 
 /// A part of a callback that a flow names (NB-12).
@@ -211,6 +245,25 @@ fn is_json(kind: &str) -> bool {
 
 fn is_ndjson(kind: &str) -> bool {
     matches!(kind, "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines")
+}
+
+fn is_xml(kind: &str) -> bool {
+    matches!(kind, "application/xml" | "text/xml") || kind.ends_with("+xml")
+}
+
+fn xml(request: &Request, mapping: &Mapping) -> Result<Value, Stop> {
+    let body = request.content();
+    if let Some(kind) = request.content_type().filter(|kind| !mapping.any_type && !is_xml(kind))
+        && !body.is_empty()
+    {
+        let expected =
+            "XML (send `Content-Type: application/xml`, or let the trigger `parse: { xml: { any_type: true } }`)";
+        return Err(wrong_type(&kind, expected));
+    }
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    xml::read(body, request.content_parameter("charset").as_deref(), mapping)
 }
 
 fn form(request: &Request, json: &[String]) -> Result<Value, Stop> {

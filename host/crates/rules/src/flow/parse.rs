@@ -1,5 +1,6 @@
 //! From a document to a flow: every mistake that can be seen is reported at once.
 
+mod body;
 mod ids;
 mod names;
 mod script;

@@ -21,7 +21,6 @@ use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::time::Duration;
 
-const PARSERS: &[&str] = &["json", "ndjson", "form", "text", "auto"];
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// Keys that only make sense where an execution waits.
 const WAITING_KEYS: [&str; 3] = ["timeout", "on_timeout", "mailbox"];
@@ -491,41 +490,6 @@ impl Parser {
                 None
             }
         }
-    }
-
-    fn body_parser(&mut self, node: &Node) -> Option<Parse> {
-        if let Some(call) = self.call(node, Role::Parser) {
-            return call.map(|call| Parse::Plugin(Box::new(call)));
-        }
-        if has(node, "form") {
-            let members = self.object(node, "a parser", &keys("formParser"))?;
-            let members = self.object(members.get("form")?, "`form`", &keys("formOptions"))?;
-            let list = self.required(&members, "json")?;
-            let Kind::List(items) = &list.kind else {
-                self.wrong(list, "a list of the fields that hold JSON, such as [payload]");
-                return None;
-            };
-            let json = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
-            return Some(Parse::Form { json });
-        }
-        if has(node, "json") {
-            let members = self.object(node, "a parser", &keys("jsonParser"))?;
-            let members = self.object(members.get("json")?, "`json`", &keys("jsonOptions"))?;
-            let any_type = self.required(&members, "any_type")?;
-            let Kind::Scalar(Value::Bool(any_type)) = any_type.kind else {
-                self.wrong(any_type, "true or false");
-                return None;
-            };
-            return Some(Parse::Json { any_type });
-        }
-        let what = "a parser (or `{json: {any_type: true}}`, `{form: {json: […]}}`, `{plugin: …}`, `{script: …}`)";
-        Some(match self.choice(node, what, PARSERS)? {
-            "form" => Parse::Form { json: Vec::new() },
-            "ndjson" => Parse::Ndjson,
-            "text" => Parse::Text,
-            "auto" => Parse::Auto,
-            _ => Parse::Json { any_type: false },
-        })
     }
 
     /// A JSONPath over the data, or where it is: `{body: b.c}`, `{query: 'a[0]'}`, `{header: X-Request-Id}`.

@@ -1,0 +1,100 @@
+//! How the bodies of a trigger become data.
+
+use super::{Parser, has};
+use crate::flow::document::{Kind, Node};
+use crate::flow::schema::keys;
+use crate::parse::{Mapping, Parse};
+use ringback_records::plugin::Role;
+use serde_json::Value;
+use std::sync::Arc;
+
+const PARSERS: &[&str] = &["json", "ndjson", "form", "xml", "text", "auto"];
+/// Most elements that are named as lists, and most prefixes.
+const NAMED_MAX: usize = 64;
+
+impl Parser {
+    pub(super) fn body_parser(&mut self, node: &Node) -> Option<Parse> {
+        if let Some(call) = self.call(node, Role::Parser) {
+            return call.map(|call| Parse::Plugin(Box::new(call)));
+        }
+        if has(node, "form") {
+            let members = self.object(node, "a parser", &keys("formParser"))?;
+            let members = self.object(members.get("form")?, "`form`", &keys("formOptions"))?;
+            let list = self.required(&members, "json")?;
+            let Kind::List(items) = &list.kind else {
+                self.wrong(list, "a list of the fields that hold JSON, such as [payload]");
+                return None;
+            };
+            let json = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+            return Some(Parse::Form { json });
+        }
+        if has(node, "json") {
+            let members = self.object(node, "a parser", &keys("jsonParser"))?;
+            let members = self.object(members.get("json")?, "`json`", &keys("jsonOptions"))?;
+            let any_type = self.required(&members, "any_type")?;
+            let Kind::Scalar(Value::Bool(any_type)) = any_type.kind else {
+                self.wrong(any_type, "true or false");
+                return None;
+            };
+            return Some(Parse::Json { any_type });
+        }
+        if has(node, "xml") {
+            let members = self.object(node, "a parser", &keys("xmlParser"))?;
+            return self.xml_mapping(members.get("xml")?).map(|mapping| Parse::Xml(Arc::new(mapping)));
+        }
+        let what = "a parser (or `{json: {any_type: true}}`, `{form: {json: […]}}`, `{xml: {…}}`, `{plugin: …}`, `{script: …}`)";
+        Some(match self.choice(node, what, PARSERS)? {
+            "form" => Parse::Form { json: Vec::new() },
+            "ndjson" => Parse::Ndjson,
+            "text" => Parse::Text,
+            "xml" => Parse::Xml(Arc::default()),
+            "auto" => Parse::Auto,
+            _ => Parse::Json { any_type: false },
+        })
+    }
+
+    fn xml_mapping(&mut self, node: &Node) -> Option<Mapping> {
+        let members = self.object(node, "`xml`", &keys("xmlOptions"))?;
+        let flag = |parser: &mut Self, name: &str| match members.get(name).map(|node| (node, &node.kind)) {
+            None => false,
+            Some((_, Kind::Scalar(Value::Bool(flag)))) => *flag,
+            Some((node, _)) => {
+                parser.wrong(node, "true or false");
+                false
+            }
+        };
+        let (any_type, ordered) = (flag(self, "any_type"), flag(self, "ordered"));
+        let mut mapping = Mapping { any_type, ordered, ..Mapping::default() };
+        match members.get("lists").map(|node| (node, &node.kind)) {
+            None => {}
+            Some((node, _)) if ordered => {
+                self.mistakes.push(node.mistake("with `ordered` every element is in a list: leave `lists` out"));
+            }
+            Some((_, Kind::List(items))) if items.len() <= NAMED_MAX => {
+                mapping.lists = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+            }
+            Some((node, _)) => {
+                self.wrong(node, &format!("a list of at most {NAMED_MAX} elements that are lists, such as [item]"));
+            }
+        }
+        match members.get("prefixes").map(|node| (node, &node.kind)) {
+            None => {}
+            Some((_, Kind::Object(prefixes))) if prefixes.len() <= NAMED_MAX => {
+                for prefix in prefixes {
+                    let name = &prefix.name;
+                    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
+                        self.mistakes
+                            .push(prefix.name_at.mistake("a prefix is made of letters, digits, `_`, `-` and `.`"));
+                    }
+                    let namespace = self.text(&prefix.value).map(str::to_owned);
+                    mapping.prefixes.extend(namespace.map(|namespace| (name.clone(), namespace)));
+                }
+            }
+            Some((node, _)) => {
+                let example = "such as { soap: 'http://schemas.xmlsoap.org/soap/envelope/' }";
+                self.wrong(node, &format!("an object of at most {NAMED_MAX} prefixes and namespaces, {example}"));
+            }
+        }
+        Some(mapping)
+    }
+}

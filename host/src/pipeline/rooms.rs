@@ -1,0 +1,55 @@
+//! The memory in which bodies become data. A value takes many times the memory of what it is written with, so that only so many
+//! large bodies are expanded and read at a time; those that wait hold what they came with.
+
+use super::Pipeline;
+use super::passage::Passage;
+use ringback_records::json;
+use ringback_records::stop::Stop;
+use ringback_rules::parse::Work;
+use ringback_share::{Place, Places};
+use ringback_store::StoreError;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Bodies that are taken at once, however many there are, unless they are encoded.
+const SMALL_BYTES: usize = 16 << 10;
+/// Memory that the data of all others may take together.
+const DATA_BYTES_MAX: usize = 512 << 20;
+/// What a value takes, at least, beside its text.
+const VALUE_BYTES: usize = 72;
+
+/// Where large bodies become data: the workspaces have their turns, and each half of the places.
+#[derive(Clone)]
+pub struct Rooms {
+    places: Arc<Places>,
+}
+
+impl Rooms {
+    /// For bodies of at most so many bytes.
+    pub fn new(body_bytes_max: usize) -> Self {
+        let of_one = json::values_max(body_bytes_max).saturating_mul(VALUE_BYTES).saturating_add(2 * body_bytes_max);
+        let all = (DATA_BYTES_MAX / of_one).clamp(2, 64);
+        // Each that waits is a connection.
+        Self { places: Places::new(all, all / 2, usize::MAX) }
+    }
+
+    /// Waits for a place, where the body of a callback needs one.
+    pub(super) async fn take(&self, passage: &Passage) -> Option<Place> {
+        let request = &passage.received.request;
+        let is_small = request.body.len() <= SMALL_BYTES && !request.headers.contains_key("content-encoding");
+        if is_small || request.body.is_empty() {
+            return None;
+        }
+        // No line is ever full.
+        self.places.take(&passage.callback.workspace).await.ok()
+    }
+}
+
+impl Pipeline {
+    /// Does work on a body where long calls run.
+    pub(super) async fn aside(&self, passage: &Passage, work: Work) -> Result<Value, Stop> {
+        let work = async move { work() };
+        let done = self.sandbox.compute(&passage.callback.workspace, Box::pin(work)).await;
+        done.map_err(|error| Stop::from(&StoreError::Stopped(error)))?
+    }
+}

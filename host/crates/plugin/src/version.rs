@@ -113,7 +113,7 @@ impl Version {
     pub async fn check(&self, role: Role, workspace: &Name, config: &Value) -> Result<(), CallError> {
         let Ready { sandbox, plugin, linked, .. } = &*self.ready;
         if let Some(schema) = self.schemas(workspace).await?.get(&role) {
-            schema.check(config).map_err(|Misfit { pointer, detail }| CallError::Guest {
+            schema.check(config).map_err(|Misfit { pointer, detail, .. }| CallError::Guest {
                 plugin: plugin.clone(),
                 code: "invalid-config".to_owned(),
                 message: detail,

@@ -15,8 +15,10 @@ mod redirect;
 mod sample;
 mod secret;
 mod serve;
+mod source_map;
 mod ticket;
 mod token;
+mod typescript;
 mod user;
 mod verify;
 
@@ -376,6 +378,12 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
         std::fs::read(path)
     };
     read.map_err(|error| CliError::File { path: path.to_owned(), error })
+}
+
+/// What is said of a file that is to be text.
+fn not_utf8(file: &Path, error: std::str::Utf8Error) -> CliError {
+    let (file, at) = (file.display(), error.valid_up_to());
+    CliError::Refused(format!("{file} is not UTF-8 from byte {at} on; save it as UTF-8"))
 }
 
 #[cfg(test)]

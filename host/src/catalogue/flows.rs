@@ -296,7 +296,7 @@ impl Flows {
         let gone = uploaded().filter(|mention| plugins.find(workspace, &mention.plugin).is_none());
         mistakes.extend(gone.map(|mention| mention.name_at.mistake("the plugin was removed in the meantime")));
         if !mistakes.is_empty() {
-            mistakes.dedup_by(|a, b| (a.line, a.column) == (b.line, b.column));
+            mistakes.dedup_by(|a, b| (&a.file, a.line, a.column) == (&b.file, b.line, b.column));
             return Err(FlowError::Mistakes(mistakes));
         }
         let store = &self.inner.store;

@@ -443,7 +443,9 @@ fn describe(status: StatusCode, body: &Value) -> String {
         let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
         let path =
             Some(part("path")).filter(|path| !path.is_empty()).map(|path| format!("{path}: ")).unwrap_or_default();
-        let _ = write!(text, "\n  {}:{}: {path}{}", number("line"), number("column"), part("detail"));
+        let file = Some(part("file")).filter(|file| !file.is_empty()).map(|file| format!("{file}:"));
+        let (file, line, column) = (file.unwrap_or_default(), number("line"), number("column"));
+        let _ = write!(text, "\n  {file}{line}:{column}: {path}{}", part("detail"));
     }
     text
 }

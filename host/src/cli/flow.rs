@@ -1,5 +1,7 @@
 //! `ringback flow …`.
 
+mod files;
+
 use super::client::{Client, query, segment};
 use super::output::{items, json, line, lines, table, text};
 use super::{CliError, Connection, read};
@@ -98,7 +100,8 @@ A flow of one trigger is two lines:
 
 Examples:
   ringback flow check orders.yaml     says what is wrong with it, with line and column
-  ringback flow apply orders.yaml     deploys it, and shows its URLs: call one with `curl URL --json '{}'`";
+  ringback flow apply orders.yaml     deploys it, and shows its URLs: call one with `curl URL --json '{}'`
+Files that its scripts name (`script: { file: checks/paid.js }`) are read beside it, and sent with it.";
 
 impl Flow {
     pub(super) async fn run(self, connection: &Connection) -> Result<(), CliError> {
@@ -216,7 +219,7 @@ fn path(name: &str) -> String {
 
 /// The server takes the flow's name from the URL; the file says it too.
 async fn apply(client: &Client, file: &Path, how: &[(&str, Option<String>)]) -> Result<Value, CliError> {
-    let source = read(file)?;
+    let source = files::with_files(file, read(file)?)?;
     let text = String::from_utf8_lossy(&source);
     // A file whose name cannot be read has mistakes that the server reports.
     let name = ringback_rules::flow::parse(&text, 1)

@@ -5,12 +5,14 @@ mod language;
 mod local;
 mod new;
 mod run;
-mod source_map;
 mod types;
+
+pub(super) use language::ESBUILD;
 
 use super::client::{Client, query, segment};
 use super::output::{items, json, line, note, table, text};
-use super::{CliError, Connection, read};
+use super::typescript::{Form, is_typescript, without_types};
+use super::{CliError, Connection, not_utf8, read};
 use ringback_records::plugin::Role;
 use serde_json::{Value, json as to_json};
 use std::path::{Path, PathBuf};
@@ -32,18 +34,19 @@ pub(super) enum Plugin {
     /// Make types of the data of callbacks, from those that came and from files.
     #[command(after_help = TYPES_EXAMPLES)]
     Types(types::Types),
-    /// Check a `.wasm` or `.js` file as an upload would, and keep nothing.
+    /// Check a `.wasm`, `.js` or `.ts` file as an upload would, and keep nothing.
     Check {
-        /// A component, a core module with its component type, or JavaScript; `-` for a component from standard input.
+        /// A component, a core module with its component type, JavaScript or TypeScript; `-` for a component from standard
+        /// input.
         file: PathBuf,
     },
-    /// Upload a `.wasm` or `.js` file as the next version of a plugin.
+    /// Upload a `.wasm`, `.js` or `.ts` file as the next version of a plugin.
     #[command(after_help = PUSH_EXAMPLES)]
     Push {
         /// What flows call it by; a new one makes a plugin.
         name: String,
-        /// A component, or a core module with its component type, of 8 MiB at most, or JavaScript of 1 MiB; `-` for a component
-        /// from standard input.
+        /// A component, or a core module with its component type, of 8 MiB at most, or JavaScript or TypeScript of 1 MiB; `-`
+        /// for a component from standard input.
         file: PathBuf,
         /// Do not call this version yet.
         #[arg(long)]
@@ -113,8 +116,8 @@ impl Plugin {
         match this {
             Self::New(_) | Self::Build { .. } | Self::Run(_) | Self::Types(_) => {}
             Self::Check { file } => {
-                let kind = kind(&file)?;
-                let checked = client.upload(reqwest::Method::POST, "/v1/plugins/check", kind, read(&file)?).await;
+                let (kind, bytes) = taken(&file)?;
+                let checked = client.upload(reqwest::Method::POST, "/v1/plugins/check", kind, bytes).await;
                 let version = checked.map_err(|error| error.about(&file))?;
                 if client.json {
                     json(&version);
@@ -128,8 +131,7 @@ impl Plugin {
                 }
             }
             Self::Push { name, file, inactive } => {
-                let kind = kind(&file)?;
-                let bytes = read(&file)?;
+                let (kind, bytes) = taken(&file)?;
                 if !client.json && bytes.len() > 4 << 20 {
                     note(&format!("uploading and compiling {} MiB; this can take two minutes", bytes.len() >> 20));
                 }
@@ -174,21 +176,30 @@ impl Plugin {
     }
 }
 
-/// The content type of a file, by its name.
-fn kind(file: &Path) -> Result<&'static str, CliError> {
+/// The content types of what is uploaded.
+const JAVASCRIPT: &str = "text/javascript";
+const COMPONENT: &str = "application/wasm";
+
+/// A file as it is uploaded, with its content type, which its name says.
+fn taken(file: &Path) -> Result<(&'static str, Vec<u8>), CliError> {
+    let bytes = read(file)?;
+    if is_typescript(file) {
+        let source = std::str::from_utf8(&bytes).map_err(|error| not_utf8(file, error))?;
+        return Ok((JAVASCRIPT, without_types(file, source, Form::Module)?.into_bytes()));
+    }
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    Ok(match extension.to_ascii_lowercase().as_str() {
-        "js" | "mjs" => "text/javascript",
-        "ts" | "mts" | "tsx" | "jsx" => {
+    match extension.to_ascii_lowercase().as_str() {
+        "js" | "mjs" => Ok((JAVASCRIPT, bytes)),
+        "tsx" | "jsx" => {
             let (file, stem) = (file.display(), file.with_extension("js"));
-            return Err(CliError::Refused(format!(
-                "{file} is TypeScript, and the server runs JavaScript: take the types out, and put what it imports into one file, \
-                 with `npx esbuild {file} --bundle --format=esm --external:@ringback/plugin --outfile={out}`; then push {out}",
+            Err(CliError::Refused(format!(
+                "{file} has markup in it, and the server runs JavaScript: make one file of it with `npx esbuild {file} --bundle \
+                 --format=esm --external:@ringback/plugin --outfile={out}`; then push {out}",
                 out = stem.display()
-            )));
+            )))
         }
-        _ => "application/wasm",
-    })
+        _ => Ok((COMPONENT, bytes)),
+    }
 }
 
 fn path(name: &str) -> String {

@@ -45,6 +45,7 @@ mod plugins;
 mod process;
 mod providers;
 mod restart;
+mod script_files;
 mod scripts;
 mod signers;
 mod support;

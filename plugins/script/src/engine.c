@@ -1,7 +1,7 @@
 // Scripts and plugins in JavaScript, which nobody builds.
 //
 // A script comes with the configuration, is evaluated, and is gone after the call: `{"source": "…", "line": 3, "scope":
-// {"data": …}}`, its source, the number of its first line, and the values of the names that it sees, which a check does not
+// {"data": …}}`, its source, the number of its first line (and the name of its `file`, where it is one), and the values of the names that it sees, which a check does not
 // have. One that is called often is read once, as the file of a plugin is: the memory as it is then is what its calls begin with.
 #include "engine.h"
 #include <stdlib.h>
@@ -204,6 +204,8 @@ static bool take(script_string_t *config, JSValue *parsed, const char **source, 
     int32_t first = 1;
     if (JS_IsNumber(number)) JS_ToInt32(context, &first, number);
     *line = first;
+    JSValue file = JS_GetPropertyStr(context, *parsed, "file");
+    if (JS_IsString(file)) JS_FreeValue(context, ask("isFile", 1, &file));
     if (!JS_IsString(text)) return fail(failure, "invalid-config", "`source` is missing");
     *source = JS_ToCStringLen(context, length, text);
     return *source || threw(failure);

@@ -36,6 +36,9 @@
   // Who answers, in sentences: a script, or a function of a plugin.
   let who = "the script";
   let isPlugin = false;
+  // Where the lines of a script are, where they are not those of its flow.
+  let where = "";
+  const isFile = (name) => { where = ` of ${name}`; };
   const whole = (value, wanted) => {
     if (value === undefined) refuse("returned-nothing", `${who} returned nothing, where ${wanted} is needed: is a \`return\` missing?`);
     if (value instanceof Promise) refuse("returned-promise", `${who} returned a promise, which nobody waits for: a script computes, and ends with its last line`);
@@ -372,7 +375,7 @@
     if (!(error instanceof Error)) return `${who} threw ${describe(error)}, which is no Error`;
     const line = PLACE.exec(error.stack)?.[1];
     const said = `${error}`.slice(0, 600).toWellFormed();
-    return line === undefined ? said : `${said} (line ${line})`;
+    return line === undefined ? said : `${said} (line ${line}${where})`;
   };
 
   // Whether a word is probably this one: one letter is wrong, missing or too many, or two are exchanged.
@@ -418,5 +421,5 @@
     if (isObject(callback)) Object.defineProperty(callback, "bytes", { get: () => host.bytes() });
   };
 
-  return { ...roles, library, schema, vectors, reads, load, call, check, thrown, mistake, prepare };
+  return { ...roles, isFile, library, schema, vectors, reads, load, call, check, thrown, mistake, prepare };
 })

@@ -40,6 +40,8 @@ pub struct Flows {
 /// A mistake in a source.
 #[derive(Clone, Debug)]
 pub struct Mistake {
+    /// The file of the flow where it is, if it is in one.
+    pub file: Option<String>,
     pub line: usize,
     pub column: usize,
     pub path: String,

@@ -7,7 +7,7 @@ pub(crate) mod schema;
 pub use crate::place::{Mistake, Place, TextPlace};
 pub use crate::reply::{BodySpec, ReplySpec};
 pub use document::place_within;
-pub use parse::{in_order, parse, scripts};
+pub use parse::{MissingFile, in_order, missing_files, parse, scripts, with_files};
 pub use schema::SCHEMA;
 
 use crate::auth::Auth;

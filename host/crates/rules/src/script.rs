@@ -29,7 +29,8 @@ impl Script {
     pub(crate) fn new<'a>(flow: Name, source: &str, place: &TextPlace, names: impl Iterator<Item = &'a str>) -> Self {
         let names = names.filter(|name| mentions(source, name));
         let names = names.filter_map(|name| Some((name.to_owned(), Cel::compile(name).ok()?))).collect();
-        let end = format!(",\"source\":{},\"line\":{}}}", Value::from(source), place.line);
+        let file = place.file.as_ref().map(|file| format!(",\"file\":{}", Value::from(file.as_str())));
+        let end = format!(",\"source\":{},\"line\":{}{}}}", Value::from(source), place.line, file.unwrap_or_default());
         Self { digest: sha256_hex(format!("{flow} {end}").as_bytes()), end, names, flow }
     }
 

@@ -201,7 +201,7 @@ pub(super) async fn build(directory: &Path, as_json: bool) -> Result<(), CliErro
         begin(&format!("  {:<12} ", "compile"));
     }
     let local = Local::open(&[])?;
-    let uploaded = local.upload(bytes.clone()).await.inspect_err(|_| build.end("failed"))?;
+    let uploaded = local.upload(super::COMPONENT, bytes.clone()).await.inspect_err(|_| build.end("failed"))?;
     let seconds = begun.elapsed().as_secs_f32();
     build.end(&format!("{seconds:.1} s"));
     build.steps.push(("compile".to_owned(), seconds));

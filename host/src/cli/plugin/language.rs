@@ -6,6 +6,8 @@ mod javascript;
 mod python;
 mod rust;
 
+pub(in crate::cli) use javascript::ESBUILD;
+
 use super::build::Build;
 use crate::cli::CliError;
 use ringback_records::plugin::Role;

@@ -40,8 +40,12 @@ impl Local {
     }
 
     /// Takes a file as a server would.
-    pub(super) async fn upload(&self, bytes: Vec<u8>) -> Result<Upload, CliError> {
-        let taken = self.sandbox.take_upload(&Name::default_name(), bytes.into()).await;
+    pub(super) async fn upload(&self, kind: &str, bytes: Vec<u8>) -> Result<Upload, CliError> {
+        let workspace = Name::default_name();
+        let taken = match kind {
+            super::JAVASCRIPT => self.sandbox.take_script(&workspace, bytes.into()).await,
+            _ => self.sandbox.take_upload(&workspace, bytes.into()).await,
+        };
         taken.map_err(|error| CliError::Refused(error.to_string()))
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Run {
-    /// A `.wasm` file, as `ringback plugin build` makes it.
+    /// A `.wasm` file, as `ringback plugin build` makes it, or a `.js` or `.ts` file as it is pushed.
     file: PathBuf,
     /// What it is called with: a file, such as `callback.json` of a new project or what `ringback --json callback show ID`
     /// prints, or the id of a callback that the server has received [default: an empty one].
@@ -40,8 +40,9 @@ impl Run {
                 .map_err(|error| CliError::Refused(format!("the configuration is not JSON: {error}")))?;
             case.insert("config".to_owned(), config);
         }
+        let (kind, bytes) = super::taken(&file)?;
         let local = Local::open(&[])?;
-        let upload = local.upload(read(&file)?).await?;
+        let upload = local.upload(kind, bytes).await?;
         let record = upload.record(1);
         let role = role_of(role, case.get("role"), &record.roles)?;
         case.insert("role".to_owned(), to_json!(role));

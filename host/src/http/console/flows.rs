@@ -224,6 +224,7 @@ async fn deploy(app: &Arc<App>, session: &Session, name: Name, is_new: bool, for
     let known = if is_new { None } else { page(app, session, &name).await.ok() };
     let frame = pages::frame(app, session, Place::Flows, if is_new { "New flow" } else { name.as_str() });
     let mistakes = mistakes.into_iter().map(|mistake| FlowMistake {
+        file: mistake.file,
         line: mistake.line,
         column: mistake.column,
         path: mistake.path,

@@ -44,7 +44,7 @@ impl Node {
     ///
     /// The first mistake of syntax: not YAML, a name twice, several documents, nested too deep, an alias bomb.
     pub fn read(source: &str) -> Result<Self, Mistake> {
-        let mistake = |line, column, detail: String| Mistake { line, column, path: String::new(), detail };
+        let mistake = |line, column, detail: String| Mistake { file: None, line, column, path: String::new(), detail };
         if source.len() > SOURCE_BYTES_MAX {
             return Err(mistake(1, 1, format!("the file is larger than {} KiB", SOURCE_BYTES_MAX / 1024)));
         }

@@ -1,12 +1,14 @@
 //! From a document to a flow: every mistake that can be seen is reported at once.
 
 mod body;
+mod files;
 mod ids;
 mod names;
 mod script;
 mod trigger;
 mod verify;
 
+pub use files::{MissingFile, missing_files, with_files};
 pub(crate) use trigger::LONGEST;
 
 use super::document::{Kind, Member, Node};
@@ -72,7 +74,7 @@ fn read(kinds: &[(&'static str, Read)], source: &str, version: u32) -> Result<(O
 
 /// Sorts mistakes as their places follow each other in the file, each once.
 pub fn in_order(mistakes: &mut Vec<Mistake>) {
-    mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
+    mistakes.sort_by_key(|mistake| (mistake.file.clone(), mistake.line, mistake.column));
     mistakes.dedup();
 }
 
@@ -111,6 +113,8 @@ pub(crate) struct Parser {
     pub(crate) ticket_triggers: Vec<(Place, String, usize)>,
     /// Whether expressions may use secrets here.
     pub(crate) secrets_allowed: bool,
+    /// The files that it brings along.
+    files: files::Files,
 }
 
 /// The members of an object, by name.
@@ -137,6 +141,9 @@ impl Parser {
         if let Some(description) = members.get("description") {
             self.text(description);
         }
+        if let Some(files) = members.get("files") {
+            self.read_files(files);
+        }
         let steps = self.required(&members, "steps")?;
         let Kind::List(items) = &steps.kind else {
             self.wrong(steps, "a list of steps");
@@ -154,6 +161,7 @@ impl Parser {
             self.step(item);
         }
         self.check_ticket_triggers();
+        self.check_files();
         if self.number > STEPS_MAX {
             self.mistakes.push(steps.mistake(format!("the flow has more than {STEPS_MAX} steps")));
         }

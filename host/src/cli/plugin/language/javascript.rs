@@ -4,7 +4,7 @@
 use super::{Files, Language, Scaffold, files};
 use crate::cli::CliError;
 use crate::cli::plugin::build::{Build, Tool};
-use crate::cli::plugin::source_map;
+use crate::cli::source_map;
 use ringback_records::plugin::Role;
 use ringback_rules::suggest::suggest;
 use serde_json::Value;
@@ -273,7 +273,10 @@ impl Package {
 }
 
 /// The versions of the tools that this was tried with; new projects have them in their `package.json`.
-const PINNED: [(&str, &str); 3] = [("esbuild", "0.28.2"), ("componentize-qjs", "0.4.5"), ("typescript", "5.9.3")];
+/// The version of esbuild that projects begin with.
+pub(in crate::cli) const ESBUILD: &str = "0.28.2";
+
+const PINNED: [(&str, &str); 3] = [("esbuild", ESBUILD), ("componentize-qjs", "0.4.5"), ("typescript", "5.9.3")];
 
 #[cfg(test)]
 mod tests {

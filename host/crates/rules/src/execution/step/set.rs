@@ -9,7 +9,7 @@ use crate::flow::parse::Parser;
 use crate::flow::schema::keys;
 use ringback_records::journal::EntryKind;
 use ringback_records::plugin::Role;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use std::borrow::Cow;
 
 #[derive(Debug)]
@@ -60,9 +60,12 @@ pub(super) fn read(parser: &mut Parser, node: &Node) -> Option<Box<dyn Kind>> {
 /// Whether a value is made by a script, and no object.
 fn is_script(node: &Node) -> bool {
     let document::Kind::Object(members) = &node.kind else { return false };
-    members
-        .iter()
-        .any(|member| member.name == "script" && matches!(member.value.kind, document::Kind::Scalar(Value::String(_))))
+    let is_source = |value: &Node| match &value.kind {
+        document::Kind::Scalar(value) => value.is_string(),
+        document::Kind::Object(members) => matches!(&**members, [only] if only.name == "file"),
+        document::Kind::List(_) => false,
+    };
+    members.iter().any(|member| member.name == "script" && is_source(&member.value))
         && members.iter().all(|member| ["script", "lang"].contains(&&*member.name))
 }
 

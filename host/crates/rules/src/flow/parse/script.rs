@@ -1,11 +1,12 @@
 //! Scripts in a flow file, and where their lines stand in it.
 
 use super::{Members, Parser};
-use crate::flow::document::Node;
+use crate::flow::document::{Kind, Node};
 use crate::flow::{PluginMention, TextPlace};
 use crate::plugin_call::PluginCall;
 use crate::script::{self, BYTES_MAX, LANGUAGES, Script};
 use ringback_records::plugin::Role;
+use serde_json::Value;
 
 impl Parser {
     /// The script among the members of an object.
@@ -14,31 +15,39 @@ impl Parser {
         if let Some(language) = members.get("lang") {
             self.choice(language, "a language of scripts", LANGUAGES)?;
         }
-        let source = self.text(node)?;
+        let (source, place) = match &node.kind {
+            Kind::Object(_) => {
+                let (name, source) = self.file_of(node)?;
+                (source, TextPlace { line: 1, indent: None, file: Some(name) })
+            }
+            Kind::Scalar(Value::String(source)) => (source.clone(), text_place(&self.source, node, source)),
+            _ => {
+                self.wrong(node, "a text, or the file that has it: `{ file: NAME.js }`");
+                return None;
+            }
+        };
+        let what = place.file.as_deref().map_or("the script".to_owned(), |file| format!("the script {file}"));
         if source.trim().is_empty() {
-            self.mistakes.push(node.mistake("the script is empty"));
+            self.mistakes.push(node.mistake(format!("{what} is empty")));
             return None;
         }
         if source.len() > BYTES_MAX {
-            let detail = format!(
-                "the script has {} bytes, more than {BYTES_MAX}: what is longer is better a plugin",
-                source.len()
-            );
+            let detail =
+                format!("{what} has {} bytes, more than {BYTES_MAX}: what is longer is better a plugin", source.len());
             self.mistakes.push(node.mistake(detail));
             return None;
         }
-        let place = text_place(&self.source, node, source);
         let plugin = script::NAME.parse().ok()?;
         self.plugins.push(PluginMention {
             plugin: script::NAME.parse().ok()?,
             role,
-            config: Some(script::to_check(source, &place)),
+            config: Some(script::to_check(&source, &place)),
             name_at: node.at.clone(),
             config_at: node.at.clone(),
-            script: Some(place),
+            script: Some(place.clone()),
         });
         let flow = self.flow.clone()?;
-        Some(PluginCall::of_script(plugin, Script::new(flow, source, &place, self.names_here().into_iter())))
+        Some(PluginCall::of_script(plugin, Script::new(flow, &source, &place, self.names_here().into_iter())))
     }
 }
 
@@ -64,15 +73,15 @@ fn text_place(file: &str, node: &Node, text: &str) -> TextPlace {
         let indent = blanks(found).saturating_sub(blanks(text));
         if lines.len() > 1 || line > node.at.line {
             if at_columns(line, indent) {
-                return TextPlace { line, indent: Some(indent) };
+                return TextPlace { line, indent: Some(indent), file: None };
             }
         } else if let Some(indent) =
             [node.at.column - 1, node.at.column].into_iter().find(|indent| at_columns(line, *indent))
         {
-            return TextPlace { line, indent: Some(indent) };
+            return TextPlace { line, indent: Some(indent), file: None };
         }
     }
-    TextPlace { line: 1, indent: None }
+    TextPlace { line: 1, indent: None, file: None }
 }
 
 /// Where a character of a line begins.

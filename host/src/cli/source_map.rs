@@ -37,16 +37,8 @@ fn table(map: &Value) -> String {
 /// What the mappings say of each line, where it is not what the line before lets expect.
 fn runs(mappings: &str, is_own: impl Fn(i64) -> bool) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    // Each number is the difference to the one before it, but for the column of the bundle.
-    let (mut source, mut line) = (0, 0);
-    for (number, segments) in (0..).zip(mappings.split(';')) {
-        let mut first = None;
-        for segment in segments.split(',') {
-            if let [_, source_by, line_by, _, ..] = *numbers(segment).as_slice() {
-                (source, line) = (source + source_by, line + line_by);
-                first = first.or(Some((source, line)));
-            }
-        }
+    for (number, segments) in (0..).zip(segments(mappings)) {
+        let first = segments.first().map(|segment| (segment.source, segment.line));
         let (source, line) = first.filter(|(source, _)| is_own(*source)).unwrap_or((NOWHERE, 0));
         let expected = runs.last().is_some_and(|[from, last_source, from_line]| {
             *last_source == source && (source == NOWHERE || from_line + number - from == line)
@@ -56,6 +48,35 @@ fn runs(mappings: &str, is_own: impl Fn(i64) -> bool) -> Vec<Run> {
         }
     }
     runs
+}
+
+/// Where a part of a line comes from: its column, the number of a source, and a line of it. All begin with 0.
+pub(super) struct Segment {
+    pub(super) column: i64,
+    pub(super) source: i64,
+    pub(super) line: i64,
+    /// Whether it comes from where the one before does: what begins a line says that of all that is within a text.
+    pub(super) is_same: bool,
+}
+
+/// What mappings say of each line.
+pub(super) fn segments(mappings: &str) -> Vec<Vec<Segment>> {
+    // Each number is the difference to the one before it, the column to that in the same line.
+    let (mut source, mut line) = (0, 0);
+    let of_line = |segments: &str| {
+        let (mut column, mut found) = (0, Vec::new());
+        for segment in segments.split(',') {
+            let numbers = numbers(segment);
+            column += numbers.first().unwrap_or(&0);
+            if let [_, source_by, line_by, column_by, ..] = *numbers.as_slice() {
+                (source, line) = (source + source_by, line + line_by);
+                let is_same = (source_by, line_by, column_by) == (0, 0, 0);
+                found.push(Segment { column, source, line, is_same });
+            }
+        }
+        found
+    };
+    mappings.split(';').map(of_line).collect()
 }
 
 /// The numbers of a segment (base64 VLQ).

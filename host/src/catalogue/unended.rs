@@ -124,6 +124,7 @@ mod tests {
             ended_at: status.is_ended().then(Timestamp::default),
             error: None,
             waits: Vec::new(),
+            holds: Vec::new(),
             entries: 0,
         }
     }

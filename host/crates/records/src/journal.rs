@@ -2,7 +2,7 @@
 
 use crate::callback::Input;
 use crate::json;
-use crate::name::{CallbackId, ExecutionId, Name};
+use crate::name::{CallbackId, ExecutionId, Name, sha256};
 use crate::reply::ReplyRecord;
 use crate::time::Timestamp;
 use crate::weight::weight;
@@ -68,6 +68,9 @@ pub struct Summary {
     /// What it waits for, while it waits.
     #[serde(default, rename = "wait", with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Wait>,
+    /// The keys that it holds, until it lets go of them or ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Held>,
     /// The number of its journal entries.
     pub entries: u32,
 }
@@ -76,6 +79,11 @@ impl Summary {
     /// Whether it waits for a callback of a trigger.
     pub fn waits_at(&self, trigger: &Name) -> bool {
         self.waits.iter().any(|wait| wait.trigger.as_ref() == Some(trigger))
+    }
+
+    /// The key by which a callback of a trigger finds it, while it waits there for one.
+    pub fn key_at(&self, trigger: &Name) -> Option<&str> {
+        self.waits.iter().find(|wait| wait.trigger.as_ref() == Some(trigger))?.key.as_deref()
     }
 
     /// The first of its waits that is over by itself.
@@ -129,6 +137,9 @@ pub struct Wait {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub trigger: Option<Name>,
+    /// The key by which callbacks find it, where the trigger has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The step's place in the flow.
     pub step: String,
     /// The rounds of the loops around it, from the outermost on.
@@ -140,6 +151,21 @@ pub struct Wait {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
+}
+
+/// A key that an execution holds at a trigger: callbacks of it that say the same are for this one, or come after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Held {
+    /// The id of the trigger.
+    #[schema(value_type = String)]
+    pub trigger: Name,
+    pub key: String,
+}
+
+/// What a key is found by, in an environment that was made at a time: one that is made again has none of the keys of before.
+pub fn key_digest(environment_made_at: Option<Timestamp>, key: &str) -> [u8; 32] {
+    let made_at = environment_made_at.map(|made_at| made_at.as_millis().to_string()).unwrap_or_default();
+    sha256(format!("{made_at}\0{key}").as_bytes())
 }
 
 /// Why a step failed.
@@ -174,6 +200,9 @@ pub enum EntryKind {
     Started {
         callback: CallbackId,
         trigger: String,
+        /// The keys that it holds from then on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        holds: Vec<Held>,
         #[serde(flatten)]
         input: Input,
     },
@@ -182,6 +211,9 @@ pub enum EntryKind {
         trigger: Name,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
+        /// The key by which callbacks find it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// A callback ended the wait.
     Resumed {

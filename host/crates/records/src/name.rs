@@ -143,9 +143,16 @@ pub fn random_id() -> Result<uuid::Uuid, aws_lc_rs::error::Unspecified> {
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
 
+/// The SHA-256 of some bytes.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
 /// The SHA-256 of some bytes, in lower-case hexadecimal digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(digest(&SHA256, bytes).as_ref())
+    hex(&sha256(bytes))
 }
 
 /// Lower-case hexadecimal digits.

@@ -3,7 +3,7 @@
 use ringback_records::callback::Input;
 use ringback_records::environment::{EnvironmentRecord, VarRecord};
 use ringback_records::flow::{FlowRecord, FlowVersionRecord};
-use ringback_records::journal::{Entry, Summary};
+use ringback_records::journal::{Entry, Summary, key_digest};
 use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
 use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::plugin::PluginRecord;
@@ -131,6 +131,27 @@ pub enum Write {
         execution: ExecutionId,
         trigger: Name,
         mail: Box<Mail>,
+    },
+    /// Keeps a callback for a key that nobody takes it for now. Conflicts when somebody does, and none is kept before it; when the
+    /// room of the key is full, or that of the workspace.
+    PutEarly {
+        workspace: Name,
+        at: KeyAt,
+        mail: Box<Mail>,
+        limits: EarlyLimits,
+        unless: Unless,
+    },
+    /// Conflicts when it was taken already.
+    TakeEarly {
+        workspace: Name,
+        at: KeyAt,
+        mail: Box<Mail>,
+    },
+    /// Conflicts when there is more by a key than this.
+    ExpectKey {
+        workspace: Name,
+        at: KeyAt,
+        most: MostByKey,
     },
     /// Conflicts when there is one that is not `over`: of those that follow it at the same moment one wins.
     PutDelivery {
@@ -287,13 +308,81 @@ impl std::fmt::Display for MailboxLimits {
     }
 }
 
-/// Why a mailbox does not take a callback.
+/// Why a mailbox, or a key, does not take a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoom {
     /// Not beside what is in it.
     Full,
     /// Not even when it is empty.
     TooSmall,
+    /// Not beside what the workspace keeps for other keys.
+    WorkspaceFull,
+}
+
+/// A key at a trigger in an environment: executions wait for it there, or hold it, and callbacks say it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyAt {
+    pub environment: Name,
+    pub flow: Name,
+    pub trigger: Name,
+    /// As [`key_digest`](ringback_records::journal::key_digest) makes it.
+    pub digest: [u8; 32],
+}
+
+impl KeyAt {
+    /// Where an execution has a key at a trigger.
+    pub fn of(summary: &Summary, trigger: &Name, key: &str) -> Self {
+        Self {
+            environment: summary.environment.clone(),
+            flow: summary.flow.clone(),
+            trigger: trigger.clone(),
+            digest: key_digest(summary.environment_made_at, key),
+        }
+    }
+}
+
+/// Who would take a callback at once that is about to be kept for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unless {
+    /// An execution that waits for the key.
+    Awaited,
+    /// A new one, since fewer than so many hold the key.
+    HeldByLess(usize),
+}
+
+/// The most that may be there by a key before a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MostByKey {
+    /// Executions that wait for it.
+    pub waits: usize,
+    /// Executions that hold it.
+    pub holds: usize,
+    /// Callbacks that are kept for it.
+    pub early: usize,
+}
+
+impl MostByKey {
+    pub const ANY: Self = Self { waits: usize::MAX, holds: usize::MAX, early: usize::MAX };
+}
+
+/// The most that is kept for keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyLimits {
+    /// For one key at one trigger.
+    pub of_key: MailboxLimits,
+    /// For all keys of a workspace, in KiB: each callback takes its bytes as it is stored, and one KiB at least.
+    pub workspace_kib_max: u32,
+}
+
+/// What is there by a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ByKey {
+    /// Who waits for it, longest first.
+    pub waits: Vec<(Timestamp, ExecutionId)>,
+    /// Who holds it, in the order in which they began.
+    pub holds: Vec<ExecutionId>,
+    /// Whether callbacks are kept for it.
+    pub has_early: bool,
 }
 
 /// A delivery that may come again.
@@ -339,6 +428,8 @@ pub enum Due {
     Execution { workspace: Name, id: ExecutionId },
     /// Nobody took this mail.
     Mail { workspace: Name, execution: ExecutionId, trigger: Name, callback: CallbackId },
+    /// Nobody took what was kept for this key.
+    Early { workspace: Name, at: KeyAt, callback: CallbackId },
 }
 
 /// Where a look at what is due ended.
@@ -362,10 +453,12 @@ pub enum Claim {
     Running,
     /// It has mail, which nobody may have looked at.
     Mail,
+    /// Callbacks were kept for the key that it waits for when it began to, and it has not gone on since.
+    Early,
 }
 
 impl Claim {
-    pub const ALL: [Self; 2] = [Self::Running, Self::Mail];
+    pub const ALL: [Self; 3] = [Self::Running, Self::Mail, Self::Early];
 }
 
 /// Executions of a workspace that are to be taken further, in the order in which they began.

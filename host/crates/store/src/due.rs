@@ -14,6 +14,7 @@ fn kind_of(claim: Claim) -> u8 {
     match claim {
         Claim::Running => key::RUNNING,
         Claim::Mail => key::MAILBOX,
+        Claim::Early => key::HAS_EARLY,
     }
 }
 

@@ -6,7 +6,7 @@ use super::log::{KEY_BYTES_MAX, Log};
 use super::open::Lock;
 use super::slot::Slot;
 use super::writer::{Operation, Writer};
-use super::{ClaimPage, Due, DueKey, DuePage, Page, StoreError, Write, behind, key};
+use super::{ClaimPage, Due, DueKey, DuePage, Page, StoreError, Write, behind, key, keyed};
 use crate::planted::{Fault, is_planted};
 use base64::Engine as _;
 use ringback_records::flow::FlowRecord;
@@ -62,7 +62,11 @@ impl Engine {
     fn check_size(&self, operations: &[Operation]) -> Result<(), StoreError> {
         let mut left = self.change_bytes_max;
         for operation in operations {
-            let (Operation::Put { key, .. } | Operation::Delete(key) | Operation::DeletePrefix(key)) = operation else {
+            let (Operation::Put { key, .. }
+            | Operation::PutIf { key, .. }
+            | Operation::Delete(key)
+            | Operation::DeletePrefix(key)) = operation
+            else {
                 continue;
             };
             if key.len() > KEY_BYTES_MAX {
@@ -195,6 +199,11 @@ impl Engine {
                     trigger,
                     callback,
                 }),
+                key::EARLY => key::parts_by_key(rest).map(|(workspace, at, callback)| Due::Early {
+                    workspace,
+                    at,
+                    callback: CallbackId::from_bytes(callback),
+                }),
                 key::DELIVERY => {
                     // Another one may have followed it in the meantime.
                     let forget = Operation::Forget { key: about.to_vec(), revision: slot.revision };
@@ -287,6 +296,7 @@ impl Engine {
         for mark in new.into_iter().filter(|mark| !old.contains(mark)) {
             put(operations, mark, &())?;
         }
+        keyed::advance(operations, workspace, before, summary);
         let old = match before {
             None => None,
             Some(before) => match seen.get(&key) {
@@ -415,6 +425,16 @@ impl Engine {
                     operations.push(Operation::Delete(key::due(workspace, mail.expires_at, &mail_key)));
                     operations.push(Operation::Delete(mail_key));
                 }
+                Write::PutEarly { .. } if is_planted(Fault::LostEarlyCallback) => {}
+                Write::PutEarly { workspace, at, mail, limits, unless } => {
+                    keyed::put_early(&mut operations, workspace, at, mail, limits, *unless)?;
+                }
+                Write::TakeEarly { workspace, at, mail } => {
+                    keyed::take_early(&mut operations, workspace, at, mail);
+                }
+                Write::ExpectKey { workspace, at, most } => {
+                    operations.extend(keyed::expect(workspace, at, *most));
+                }
                 Write::PutDelivery { .. } if is_planted(Fault::ForgottenDelivery) => {}
                 Write::PutDelivery { workspace, flow, trigger, identity, delivery, over } => {
                     let delivery_key = key::delivery(workspace, flow, trigger, identity);
@@ -458,6 +478,7 @@ impl Engine {
                     if let Some((_, value)) = seen.get(&key) {
                         let summary = journal::summary(&key, value)?;
                         operations.extend(marks(workspace, &summary).into_iter().map(Operation::Delete));
+                        operations.extend(keyed::forget(workspace, &summary));
                     }
                     operations.push(Operation::Delete(key));
                     operations.push(Operation::DeletePrefix(key::journal(workspace, *id)));
@@ -550,6 +571,7 @@ fn marks(workspace: &Name, summary: &Summary) -> Vec<Vec<u8>> {
         let with = key::executions_with(workspace, summary.status);
         marks.push([&key::of_flow(with, Some(&summary.flow))[..], summary.id.as_bytes()].concat());
     }
+    marks.extend(keyed::marks(workspace, summary));
     for wait in &summary.waits {
         if let Some(trigger) = &wait.trigger {
             let waits = key::waits(workspace, &summary.environment, &summary.flow, trigger);

@@ -1,6 +1,7 @@
 //! The layout of keys: one byte of kind, the workspace, a zero byte, and what identifies the record. Numbers are
 //! big-endian, so that records sort by them. Names have no zero bytes.
 
+use super::contract::KeyAt;
 use ringback_records::journal::Status;
 use ringback_records::name::{CallbackId, ExecutionId, Name, TicketId};
 use ringback_records::outcome::Outcome;
@@ -49,13 +50,22 @@ pub(super) const MAILBOX: u8 = b'M';
 /// Who waits for a callback of a trigger.
 pub(super) const WAIT: u8 = b'W';
 
+/// Who waits for a key, who holds one, and what is kept for one.
+pub(super) const KEY_WAIT: u8 = b'w';
+pub(super) const KEY_HELD: u8 = b'h';
+pub(super) const EARLY: u8 = b'm';
+/// How much a workspace keeps for keys: the revision of its value is the number of KiB.
+pub(super) const EARLY_KIB: u8 = b'n';
+/// Who waits for a key for which something was kept before.
+pub(super) const HAS_EARLY: u8 = b'l';
+
 /// Callbacks by outcome and flow, and executions by status and flow.
 pub(super) const CALLBACK_BY: u8 = b'c';
 pub(super) const EXECUTION_BY: u8 = b'e';
 /// The last id that may not be among those.
 pub(super) const LAST_UNORDERED: u8 = b'o';
 
-pub(super) const KINDS: [u8; 30] = [
+pub(super) const KINDS: [u8; 35] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -83,6 +93,11 @@ pub(super) const KINDS: [u8; 30] = [
     RESUMED,
     MAILBOX,
     WAIT,
+    KEY_WAIT,
+    KEY_HELD,
+    EARLY,
+    EARLY_KIB,
+    HAS_EARLY,
     CALLBACK_BY,
     EXECUTION_BY,
     LAST_UNORDERED,
@@ -341,6 +356,38 @@ fn after_trigger(key: &[u8]) -> Option<&[u8]> {
 pub(super) fn since_and_id(rest: &[u8]) -> Option<(Timestamp, ExecutionId)> {
     let (since, id) = rest.split_first_chunk::<8>()?;
     Some((Timestamp::from_millis(u64::from_be_bytes(*since)), ExecutionId::from_bytes(id.try_into().ok()?)))
+}
+
+/// What the keys of a kind begin with that are about a key at a trigger.
+pub(super) fn by_key(kind: u8, workspace: &Name, at: &KeyAt) -> Vec<u8> {
+    let KeyAt { environment, flow, trigger, digest } = at;
+    let names = [flow, trigger, environment].map(Name::as_str).map(str::as_bytes);
+    let [flow, trigger, environment] = names;
+    key(kind, workspace, &[flow, &[0], trigger, &[0], environment, &[0], digest].concat())
+}
+
+/// One of those, which ends with an id.
+pub(super) fn by_key_and_id(kind: u8, workspace: &Name, at: &KeyAt, id: &[u8; 16]) -> Vec<u8> {
+    [&by_key(kind, workspace, at)[..], id].concat()
+}
+
+/// The workspace, the key and the id of a key that ends with one, without its kind.
+pub(super) fn parts_by_key(key: &[u8]) -> Option<(Name, KeyAt, [u8; 16])> {
+    let (workspace, rest) = parts(key)?;
+    let (flow, rest) = parts(rest)?;
+    let (trigger, rest) = parts(rest)?;
+    let (environment, rest) = parts(rest)?;
+    let (digest, id) = rest.split_first_chunk::<32>()?;
+    Some((workspace, KeyAt { environment, flow, trigger, digest: *digest }, id.try_into().ok()?))
+}
+
+/// How much a workspace keeps for keys.
+pub(super) fn early_kib(workspace: &Name) -> Vec<u8> {
+    key(EARLY_KIB, workspace, &[])
+}
+
+pub(super) fn has_early(workspace: &Name, id: ExecutionId) -> Vec<u8> {
+    key(HAS_EARLY, workspace, id.as_bytes())
 }
 
 /// The mail of an execution for one trigger, oldest first.

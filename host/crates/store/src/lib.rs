@@ -18,6 +18,7 @@ mod flow;
 mod index;
 mod journal;
 mod key;
+mod keyed;
 mod lists;
 mod log;
 mod look;
@@ -32,7 +33,8 @@ mod writer;
 
 pub use backup::{BackupError, BackupFile};
 pub use contract::{
-    Claim, ClaimPage, Delivery, Due, DueKey, DuePage, Mail, MailboxLimits, NoRoom, Page, StoreError, Write,
+    ByKey, Claim, ClaimPage, Delivery, Due, DueKey, DuePage, EarlyLimits, KeyAt, Mail, MailboxLimits, MostByKey,
+    NoRoom, Page, StoreError, Unless, Write,
 };
 pub use counts::{Count, Counts};
 pub use filter::{CallbackFilter, ExecutionFilter, Text, TicketFilter, TimeRange};

@@ -5,7 +5,7 @@ use super::engine::{Engine, parse};
 use super::{Page, Store, StoreError, Write, behind, journal, key};
 use ringback_records::journal::Summary;
 use ringback_records::name::{Name, TicketId};
-use ringback_records::outcome::CallbackRecord;
+use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::ticket::{TicketRecord, TicketStatus};
 use ringback_records::time::Timestamp;
 use std::cmp::Reverse;
@@ -271,7 +271,8 @@ fn belongs_to_nobody(
     let record: CallbackRecord = parse(key, value)?;
     let needed = match record.execution {
         Some(execution) => engine.index.get(&key::execution(workspace, execution))?.is_some(),
-        None => engine.index.get(&key::deferred(workspace, record.id))?.is_some(),
+        // What is kept for a key has another outcome as soon as that is over.
+        None => record.outcome == Outcome::Kept || engine.index.get(&key::deferred(workspace, record.id))?.is_some(),
     };
     Ok((!needed).then(|| Write::DeleteCallback { workspace: workspace.clone(), id: record.id }))
 }

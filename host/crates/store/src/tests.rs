@@ -33,6 +33,7 @@ fn summary(entries: u32, status: Status) -> Summary {
         ended_at: None,
         error: None,
         waits: Vec::new(),
+        holds: Vec::new(),
         entries,
     }
 }
@@ -469,6 +470,7 @@ async fn e1_waits_of_an_earlier_version_get_the_environment_of_their_execution()
         run.environment = environment.clone();
         run.waits = vec![Wait {
             trigger: Some(trigger.clone()),
+            key: None,
             step: "steps[1]".into(),
             rounds: Vec::new(),
             since,
@@ -508,6 +510,7 @@ async fn an_execution_may_wait_in_several_places() {
     let store = Store::open(directory.path(), OPTIONS).unwrap();
     let wait = |trigger: &str, step: &str, until| Wait {
         trigger: Some(trigger.parse().unwrap()),
+        key: None,
         step: step.into(),
         rounds: vec![1],
         since: Timestamp::from_millis(7),

@@ -20,6 +20,14 @@ const GROUP_MAX: usize = 1024;
 /// Bytes of records that are enough for one group.
 const GROUP_BYTES: usize = 8 << 20;
 
+/// The value of what is only a key, or a number.
+pub(super) const NOTHING: &[u8] = b"null";
+
+/// What a value takes of the room of its workspace.
+pub(super) fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10).max(1)).unwrap_or(u32::MAX)
+}
+
 /// One operation on records.
 #[derive(Debug)]
 pub(super) enum Operation {
@@ -51,6 +59,29 @@ pub(super) enum Operation {
         count: usize,
         bytes: usize,
     },
+    /// So many keys must be under the prefix before the change.
+    AtLeast {
+        prefix: Vec<u8>,
+        count: usize,
+    },
+    /// One of these must hold.
+    Either([Box<Operation>; 2]),
+    /// Puts an empty value, if there is something under the prefix.
+    PutIf {
+        key: Vec<u8>,
+        prefix: Vec<u8>,
+    },
+    /// The number that the revision of a value is grows by so much, up to the most.
+    Grow {
+        key: Vec<u8>,
+        by: u32,
+        max: u32,
+    },
+    /// It becomes smaller again by what the value of another key took.
+    Shrink {
+        key: Vec<u8>,
+        of: Vec<u8>,
+    },
     /// Writes the value again at the end of the log, if it is still the one at this place.
     Move {
         key: Vec<u8>,
@@ -66,7 +97,14 @@ impl Operation {
         match self {
             Self::Put { key, value, .. } | Self::Move { key, value, .. } => RECORD_HEADER + key.len() + value.len(),
             Self::Delete(key) | Self::DeletePrefix(key) | Self::Forget { key, .. } => RECORD_HEADER + key.len(),
-            Self::Expect { .. } | Self::Succeed { .. } | Self::Below { .. } => 0,
+            Self::PutIf { key, .. } | Self::Grow { key, .. } | Self::Shrink { key, .. } => {
+                RECORD_HEADER + key.len() + NOTHING.len()
+            }
+            Self::Expect { .. }
+            | Self::Succeed { .. }
+            | Self::Below { .. }
+            | Self::AtLeast { .. }
+            | Self::Either(_) => 0,
         }
     }
 }
@@ -281,30 +319,67 @@ impl Loop {
     /// Whether every precondition holds.
     fn holds(&self, operations: &[Operation], changes: &Changes) -> Result<bool, StoreError> {
         for operation in operations {
-            if let Operation::Expect { key, revision } = operation
-                && self.slot(key, changes)?.map(|slot| slot.revision) != *revision
-                && !is_planted(Fault::TwoWinners)
-                && !is_planted(Fault::TimeoutAndCallback)
-            {
-                return Ok(false);
-            }
-            if let Operation::Succeed { key, revision } = operation
-                && self.slot(key, changes)?.is_some_and(|slot| slot.revision != *revision)
-            {
-                return Ok(false);
-            }
-            if let Operation::Below { prefix, count, bytes } = operation
-                && !is_below(&self.index, prefix, changes, *count, *bytes)?
-            {
+            if !self.is_met(operation, changes)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    fn is_met(&self, operation: &Operation, changes: &Changes) -> Result<bool, StoreError> {
+        Ok(match operation {
+            Operation::Expect { key, revision } => {
+                self.slot(key, changes)?.map(|slot| slot.revision) == *revision
+                    || is_planted(Fault::TwoWinners)
+                    || is_planted(Fault::TimeoutAndCallback)
+            }
+            Operation::Succeed { key, revision } => {
+                self.slot(key, changes)?.is_none_or(|slot| slot.revision == *revision)
+            }
+            Operation::Below { prefix, count, bytes } => is_below(&self.index, prefix, changes, *count, *bytes)?,
+            Operation::AtLeast { prefix, count } => match count.checked_sub(1) {
+                Some(fewer) => !is_below(&self.index, prefix, changes, fewer, usize::MAX)?,
+                None => true,
+            },
+            Operation::Either([one, other]) => self.is_met(one, changes)? || self.is_met(other, changes)?,
+            Operation::Grow { key, by, max } => {
+                let number = self.slot(key, changes)?.map_or(0, |slot| slot.revision);
+                number.checked_add(*by).is_some_and(|number| number <= *max)
+            }
+            Operation::Put { .. }
+            | Operation::Delete(_)
+            | Operation::DeletePrefix(_)
+            | Operation::Forget { .. }
+            | Operation::PutIf { .. }
+            | Operation::Shrink { .. }
+            | Operation::Move { .. } => true,
+        })
+    }
+
     fn add(&mut self, operation: Operation, changes: &mut Changes) -> Result<(), StoreError> {
         match operation {
-            Operation::Expect { .. } | Operation::Succeed { .. } | Operation::Below { .. } => {}
+            Operation::Expect { .. }
+            | Operation::Succeed { .. }
+            | Operation::Below { .. }
+            | Operation::AtLeast { .. }
+            | Operation::Either(_) => {}
+            Operation::PutIf { key, prefix } => {
+                if !is_below(&self.index, &prefix, changes, 0, usize::MAX)? {
+                    self.put(key, 0, NOTHING, changes);
+                }
+            }
+            Operation::Grow { key, by, .. } => {
+                let number = self.slot(&key, changes)?.map_or(0, |slot| slot.revision);
+                self.put(key, number.saturating_add(by), NOTHING, changes);
+            }
+            Operation::Shrink { key, of } => {
+                let (number, taken) = (self.slot(&key, changes)?, self.slot(&of, changes)?);
+                let taken = taken.map_or(0, |slot| kib(slot.length as usize));
+                match number.map_or(0, |slot| slot.revision).saturating_sub(taken) {
+                    0 => self.delete(key, changes)?,
+                    number => self.put(key, number, NOTHING, changes),
+                }
+            }
             Operation::Forget { key, revision } => {
                 if self.slot(&key, changes)?.is_some_and(|slot| slot.revision == revision) {
                     self.delete(key, changes)?;

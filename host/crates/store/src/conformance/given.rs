@@ -1,8 +1,8 @@
 //! What the suite puts into a store.
 
-use crate::{Delivery, Mail, MailboxLimits, Store, Write};
+use crate::{Delivery, EarlyLimits, KeyAt, Mail, MailboxLimits, MostByKey, Store, Unless, Write};
 use ringback_records::callback::Input;
-use ringback_records::journal::{Entry, EntryKind, Status, Summary, Wait};
+use ringback_records::journal::{Entry, EntryKind, Held, Status, Summary, Wait, key_digest};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::ticket::TicketRecord;
 use ringback_records::time::Timestamp;
@@ -39,6 +39,7 @@ pub(super) fn summary(status: Status) -> Summary {
         ended_at: status.is_ended().then(|| at(1000)),
         error: None,
         waits: Vec::new(),
+        holds: Vec::new(),
         entries: 1,
     }
 }
@@ -46,6 +47,7 @@ pub(super) fn summary(status: Status) -> Summary {
 pub(super) fn waiting(trigger: &str, since: u64, until: Option<u64>) -> Summary {
     let wait = Wait {
         trigger: Some(name(trigger)),
+        key: None,
         step: "steps[1]".into(),
         rounds: Vec::new(),
         since: at(since),
@@ -118,4 +120,38 @@ pub(super) fn put_ticket(record: TicketRecord, before: Option<u32>) -> Write {
 
 pub(super) fn ticket(state: u128) -> TicketRecord {
     TicketRecord { state: Uuid::from_u128(state), ..TicketRecord::for_testing() }
+}
+
+/// Where a key is.
+pub(super) fn keyed(key: &str) -> KeyAt {
+    KeyAt { environment: here(), flow: here(), trigger: name("paid"), digest: key_digest(None, key) }
+}
+
+/// Who waits for a key.
+pub(super) fn waiting_for(key: &str, since: u64) -> Summary {
+    let mut run = waiting("paid", since, None);
+    run.waits[0].key = Some(key.to_owned());
+    run
+}
+
+/// Who runs and holds a key.
+pub(super) fn holding(key: &str) -> Summary {
+    Summary { holds: vec![Held { trigger: name("paid"), key: key.to_owned() }], ..summary(Status::Running) }
+}
+
+/// Room for so many callbacks of a key, and so many KiB of a workspace.
+pub(super) fn early_room(count_max: usize, workspace_kib_max: u32) -> EarlyLimits {
+    EarlyLimits { of_key: MailboxLimits { count_max, ..ROOM }, workspace_kib_max }
+}
+
+pub(super) fn put_early(key: &str, mail: &Mail, limits: EarlyLimits, unless: Unless) -> Write {
+    Write::PutEarly { workspace: here(), at: keyed(key), mail: Box::new(mail.clone()), limits, unless }
+}
+
+pub(super) fn take_early(key: &str, mail: &Mail) -> Write {
+    Write::TakeEarly { workspace: here(), at: keyed(key), mail: Box::new(mail.clone()) }
+}
+
+pub(super) fn expect(at: &KeyAt, most: MostByKey) -> Write {
+    Write::ExpectKey { workspace: here(), at: at.clone(), most }
 }

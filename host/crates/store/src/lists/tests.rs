@@ -233,6 +233,7 @@ fn execution(random: &mut Random, number: u32) -> Summary {
     let error = StepError { code: "flow_failed".into(), message: of(random, &WORDS).into(), step: "steps[1]".into() };
     let wait = Wait {
         trigger: some(random, &flows()),
+        key: None,
         step: "steps[2]".into(),
         rounds: Vec::new(),
         since: Timestamp::now(),
@@ -250,6 +251,7 @@ fn execution(random: &mut Random, number: u32) -> Summary {
         ended_at: status.is_ended().then(Timestamp::now),
         error: (status == Status::Failed).then_some(error),
         waits: (status == Status::Waiting).then_some(wait).into_iter().collect(),
+        holds: Vec::new(),
         entries: 1,
     }
 }

@@ -1,7 +1,9 @@
 //! The load of executions that wait, as JSON:
 //!
 //! * `waits fill ADDRESS START CONNECTIONS COUNT < body` starts executions;
-//! * `waits pairs ADDRESS START RESUME CONNECTIONS SECONDS < body` starts executions and resumes each by a second callback.
+//! * `waits pairs ADDRESS START RESUME CONNECTIONS SECONDS < body` starts executions and resumes each by a second callback;
+//! * `waits keys ADDRESS START RESUME CONNECTIONS SECONDS < body` resumes each by the key that both say: `KEY` in the body is another
+//!   one for each. The latencies are those of the starts and of the resumptions.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -20,19 +22,20 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let started = Instant::now();
+    let by_key = matches!(words.first(), Some(&"keys"));
     let (address, start, resume, connections, seconds, count) = match words.as_slice() {
         ["fill", address, start, connections, count] => (*address, *start, None, connections, u64::MAX, count.parse()?),
-        ["pairs", address, start, resume, connections, seconds] => {
+        ["pairs" | "keys", address, start, resume, connections, seconds] => {
             (*address, *start, Some(*resume), connections, seconds.parse()?, u64::MAX)
         }
         _ => return Err(
-            "usage: waits fill ADDRESS START CONNECTIONS COUNT | waits pairs ADDRESS START RESUME CONNECTIONS SECONDS"
+            "usage: waits fill ADDRESS START CONNECTIONS COUNT | waits pairs|keys ADDRESS START RESUME CONNECTIONS SECONDS"
                 .into(),
         ),
     };
     let until = started.checked_add(Duration::from_secs(seconds.min(86_400))).unwrap_or(started);
     let left = Arc::new(AtomicU64::new(count));
-    let mut latencies = runtime.block_on(async {
+    let (mut latencies, mut starts) = runtime.block_on(async {
         let mut tasks = Vec::new();
         for _ in 0..connections.parse::<usize>()? {
             let work = Work {
@@ -42,24 +45,30 @@ fn main() -> Result<(), Failure> {
                 body: Arc::clone(&body),
                 left: Arc::clone(&left),
                 until,
+                by_key,
             };
             tasks.push(tokio::spawn(work.run()));
         }
-        let mut all = Vec::new();
+        let (mut all, mut starts) = (Vec::new(), Vec::new());
         for task in tasks {
-            all.append(&mut task.await??);
+            let (mut latencies, mut of_starts) = task.await??;
+            all.append(&mut latencies);
+            starts.append(&mut of_starts);
         }
-        Ok::<_, Failure>(all)
+        Ok::<_, Failure>((all, starts))
     })?;
     let elapsed = started.elapsed().as_secs_f64();
     latencies.sort_unstable();
-    let at = |share: f64| latencies.get(((latencies.len() as f64 - 1.0) * share) as usize).copied().unwrap_or_default();
+    starts.sort_unstable();
+    let at = |of: &[u32], share: f64| of.get(((of.len() as f64 - 1.0) * share) as usize).copied().unwrap_or_default();
     println!(
-        "{{\"count\": {}, \"per_second\": {:.0}, \"p50_us\": {}, \"p99_us\": {}}}",
+        "{{\"count\": {}, \"per_second\": {:.0}, \"p50_us\": {}, \"p99_us\": {}, \"start_p50_us\": {}, \"start_p99_us\": {}}}",
         latencies.len(),
         latencies.len() as f64 / elapsed,
-        at(0.5),
-        at(0.99)
+        at(&latencies, 0.5),
+        at(&latencies, 0.99),
+        at(&starts, 0.5),
+        at(&starts, 0.99)
     );
     Ok(())
 }
@@ -71,37 +80,47 @@ struct Work {
     body: Arc<[u8]>,
     left: Arc<AtomicU64>,
     until: Instant,
+    by_key: bool,
 }
 
 impl Work {
-    async fn run(self) -> Result<Vec<u32>, Failure> {
+    /// The latencies of what is counted, and by key those of the starts.
+    async fn run(self) -> Result<(Vec<u32>, Vec<u32>), Failure> {
         let mut stream = TcpStream::connect(&self.address).await?;
         stream.set_nodelay(true)?;
-        let mut latencies = Vec::new();
+        let (mut latencies, mut starts) = (Vec::new(), Vec::new());
+        let micros = |since: Instant| u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let template = String::from_utf8(self.body.to_vec())?;
+        let unique = uuid::Uuid::now_v7();
         let take = |left: u64| left.checked_sub(1);
         while Instant::now() < self.until && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
         {
-            let sent = Instant::now();
-            let answer = self.post(&mut stream, &self.start).await?;
-            if let Some(resume) = &self.resume {
+            let mut sent = Instant::now();
+            let body = template.replace("KEY", &format!("{unique}-{}", latencies.len())).into_bytes();
+            let answer = self.post(&mut stream, &self.start, &body).await?;
+            if self.by_key {
+                starts.push(micros(sent));
+                sent = Instant::now();
+                self.post(&mut stream, self.resume.as_deref().unwrap_or_default(), &body).await?;
+            } else if let Some(resume) = &self.resume {
                 let answer: serde_json::Value = serde_json::from_slice(&answer)?;
                 let id =
                     answer.get("execution").and_then(serde_json::Value::as_str).ok_or("no execution was started")?;
-                self.post(&mut stream, &format!("{resume}?execution={id}")).await?;
+                self.post(&mut stream, &format!("{resume}?execution={id}"), &body).await?;
             }
-            latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+            latencies.push(micros(sent));
         }
-        Ok(latencies)
+        Ok((latencies, starts))
     }
 
-    /// Posts the body: the body of a 202.
-    async fn post(&self, stream: &mut TcpStream, path: &str) -> Result<Vec<u8>, Failure> {
+    /// Posts a body: the body of a 202.
+    async fn post(&self, stream: &mut TcpStream, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             self.address,
-            self.body.len()
+            body.len()
         );
-        stream.write_all(&[head.as_bytes(), &self.body].concat()).await?;
+        stream.write_all(&[head.as_bytes(), body].concat()).await?;
         let mut received = Vec::new();
         let mut buffer = [0; 16 * 1024];
         loop {

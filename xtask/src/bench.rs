@@ -31,17 +31,7 @@ const VERIFY: &str = "verify: { scheme: github, secret: BENCH }";
 /// Measures everything for `seconds` per case and round, prints it, and writes `host/benches/RESULTS.md`.
 pub fn run(seconds: u64) -> Result<()> {
     plugins::build_all()?;
-    println!("building with optimisation (the first time this takes about ten minutes)");
-    run_command(cargo().args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "ringback",
-        "--bin",
-        "ringback",
-        "--examples",
-    ]))?;
+    build()?;
     let release = target().join("release");
     let data = target().join("bench");
     let _ = std::fs::remove_dir_all(&data);
@@ -92,8 +82,83 @@ pub fn run(seconds: u64) -> Result<()> {
     );
     println!("resident memory after the load: {} MiB", memory_kib / 1024);
     let waits = waits(&release, &data.join("waits"), seconds)?;
+    let keys = correlation(&release, &data.join("keys"), seconds)?;
     let neighbours = neighbours::measure(&release, &data.join("neighbours"))?;
-    write_results(&rows, call_us, start_up_ms, memory_kib, &waits, &neighbours, seconds)
+    write_results(&rows, call_us, start_up_ms, memory_kib, &[&waits, &keys, &neighbours], seconds)
+}
+
+fn build() -> Result<()> {
+    println!("building with optimisation (the first time this takes about ten minutes)");
+    run_command(cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "ringback",
+        "--bin",
+        "ringback",
+        "--examples",
+    ]))
+}
+
+/// How many executions wait for a key when one is found.
+const WAITING_FOR_KEYS: [u64; 3] = [1, 100_000, 1_000_000];
+
+/// Measures how executions are found by their keys, and prints it.
+pub fn correlation_alone(seconds: u64) -> Result<()> {
+    build()?;
+    let data = target().join("bench/keys");
+    let _ = std::fs::remove_dir_all(&data);
+    std::fs::create_dir_all(&data)?;
+    correlation(&target().join("release"), &data, seconds).map(drop)
+}
+
+/// Starts, and resumptions by the key that both say, beside more and more executions that wait for others: lines of a table.
+fn correlation(release: &Path, data: &Path, seconds: u64) -> Result<String> {
+    const FLOW: &str = "flow: keys\nsteps:\n  - trigger: First\n    verify: none\n  - trigger: Second\n    timeout: 72h\n    correlate: { \
+                        callback: data.order.id, execution: triggers.First.data.order.id }\n";
+    std::fs::create_dir_all(data)?;
+    let server = Server::start(&release.join("ringback"), data, ["127.0.0.1:0"; 2])?;
+    let file = data.join("keys.yaml");
+    std::fs::write(&file, FLOW)?;
+    server.ringback(&["flow", "apply"], Some(&file), None)?;
+    let path = |trigger| -> Result<String> {
+        let url = server.url_of("keys", trigger)?;
+        Ok(url.strip_prefix(&server.public).context("the URL is elsewhere")?.to_owned())
+    };
+    let (first, second) = (path(0)?, path(1)?);
+    let address = server.public.trim_start_matches("http://").to_owned();
+    let body = br#"{"order": {"id": "KEY", "total": 12.5}}"#;
+    let run = |arguments: &[&str]| run_waits(release, arguments, body);
+    let seconds = seconds.to_string();
+    let (mut lines, mut have) = (String::new(), 0);
+    for waiting in WAITING_FOR_KEYS {
+        run(&["fill", &address, &first, CONNECTIONS, &(waiting - have).to_string()])?;
+        have = waiting;
+        let pairs = run(&["keys", &address, &first, &second, CONNECTIONS, &seconds])?;
+        // One at a time: what a single caller sees.
+        let alone = run(&["keys", &address, &first, &second, "1", &seconds])?;
+        let line = format!(
+            "| {waiting} | {} | {} µs | {} µs | {} µs | {} µs |\n",
+            pairs["per_second"], alone["start_p50_us"], alone["p50_us"], alone["start_p99_us"], alone["p99_us"],
+        );
+        print!("{line}");
+        lines.push_str(&line);
+    }
+    Ok(lines)
+}
+
+/// Runs the load of executions that wait.
+fn run_waits(release: &Path, arguments: &[&str], body: &[u8]) -> Result<Value> {
+    let mut child = Command::new(release.join("examples/waits"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("no input")?.write_all(body)?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the load of waits failed");
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// How many executions wait when pairs of a start and a resumption are measured.
@@ -114,17 +179,7 @@ fn waits(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     };
     let (first, second) = (path(0)?, path(1)?);
     let address = server.public.trim_start_matches("http://").to_owned();
-    let run = |arguments: &[&str]| -> Result<Value> {
-        let mut child = Command::new(release.join("examples/waits"))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        child.stdin.take().context("no input")?.write_all(br#"{"order": {"id": 4711, "total": 12.5}}"#)?;
-        let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "the load of waits failed");
-        Ok(serde_json::from_slice(&output.stdout)?)
-    };
+    let run = |arguments: &[&str]| run_waits(release, arguments, br#"{"order": {"id": 4711, "total": 12.5}}"#);
     let seconds = seconds.to_string();
     let empty_kib = resident_kib(server.id())?;
     let (mut lines, mut have) = (String::new(), 0);
@@ -360,8 +415,7 @@ fn write_results(
     call_us: f64,
     [small_ms, loaded_ms]: [f64; 2],
     memory_kib: u64,
-    waits: &str,
-    neighbours: &str,
+    [waits, keys, neighbours]: &[&str; 3],
     seconds: u64,
 ) -> Result<()> {
     let date = try_run(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.1;
@@ -405,6 +459,12 @@ fn write_results(
          | waiting | starts/s | pairs/s | p50 | p99 | p50 of one caller | memory |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
     text.push_str(waits);
+    text.push_str(
+        "\n## Executions that wait for keys\n\nAs above, where the second callback finds the execution by the key that both say (goal: the p50 of finding one of a \
+         million is at most 2 ms longer than that of a start). Latencies are those of one caller.\n\n\
+         | waiting | pairs/s | p50 of a start | p50 of finding | p99 of a start | p99 of finding |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    text.push_str(keys);
     text.push_str(
         "\n## Neighbours\n\nThe p99 of good callbacks, 500 a second, without and with somebody else on the same server: the quartiles of many \
          runs of a second. What disturbs the machine itself only adds to a latency, so that the lower quartile shows best what \

@@ -79,6 +79,8 @@ pub struct Config {
     pub deferred_for_max: Duration,
     /// What an execution keeps for each trigger that it does not wait at yet.
     pub mailbox: MailboxLimits,
+    /// What a workspace keeps for keys that no execution waits for yet, in KiB.
+    pub early_kib_max: u32,
     /// Steps of executions that run at the same time.
     pub executions_max: usize,
     /// The most memory that what callbacks and steps bring to one execution may take, in bytes.
@@ -257,6 +259,7 @@ impl Config {
             deferred_for_max,
             mailbox_count_max,
             mailbox_bytes_max,
+            early_bytes_max,
             executions_max,
             execution_bytes_max,
             log,
@@ -404,6 +407,8 @@ impl Config {
                 count_max: between("mailbox_count_max", mailbox_count_max, 1, 10_000)?,
                 bytes_max: between("mailbox_bytes_max", mailbox_bytes_max, 1 << 10, 256 << 20)?,
             },
+            early_kib_max: u32::try_from(between("early_bytes_max", early_bytes_max, 1 << 10, 1 << 40)? >> 10)
+                .unwrap_or(u32::MAX),
             execution_bytes_max: between("execution_bytes_max", execution_bytes_max, 1 << 20, 1 << 30)?,
             log,
             log_filter,

@@ -138,7 +138,7 @@ pub fn request_to_callback(input: &[u8]) {
         let _ = (face.name(), format!("{address:?}"));
     }
     let _ = face::ticket(&request);
-    let _ = face::selector(&request);
+    let _ = face::selector(&request, false);
     let _ = face::status_token(&request.path);
     let _ = ringback_records::query::structure(&request.query);
     let none = Names::default();

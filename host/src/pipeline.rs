@@ -10,6 +10,7 @@ mod deferred;
 mod expand;
 mod infer;
 mod issuers;
+mod keyed;
 mod network;
 mod passage;
 mod replay;
@@ -39,6 +40,7 @@ use network::{allow_address, preflight, probe, shared};
 use passage::{Origin, Passage, Place, scope_of};
 use ringback_plugin::{CallError, Sandbox, Subject, VerifierVerdict};
 use ringback_records::callback::{Callback, Input, Request};
+use ringback_records::journal::Held;
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::plugin::Role;
@@ -91,6 +93,8 @@ pub struct Pipeline {
     pub delivering: Arc<Delivering>,
     /// What an execution keeps that came before it waits.
     pub mailbox: MailboxLimits,
+    /// What a workspace keeps for keys that no execution waits for yet, in KiB.
+    pub early_kib_max: u32,
     /// How long a callback is kept whose plugin cannot be called.
     pub deferred_for_max: Duration,
     /// Most bytes that a body may have, as it comes and without its encoding.
@@ -309,9 +313,20 @@ impl Pipeline {
         }
 
         match selector {
-            None => self.start(passage, trigger, input.map_err(|stop| (Stage::Parse, stop))?).await,
+            None => {
+                let input = input.map_err(|stop| (Stage::Parse, stop))?;
+                match self.start(passage, trigger, trigger, input, None).await? {
+                    Some(end) => Ok(end),
+                    // The delivery may have been there before; else the flow has gone.
+                    None => self.known_now(passage, trigger).await,
+                }
+            }
             Some(selector) => {
-                let end = self.select(passage, &selector, &Delivery::new(&verified, trigger, input)).await;
+                let delivery = Delivery::new(&verified, trigger, input);
+                let end = match selector {
+                    Selector::ByKey => Box::pin(self.select_by_key(passage, delivery)).await,
+                    selector => self.select(passage, &selector, &delivery).await,
+                };
                 match end {
                     Ok(end) => Ok(end),
                     Err(stopped) => Err(self.gone_with_execution(passage, stopped).await),
@@ -350,7 +365,10 @@ impl Pipeline {
         let selector = match of_ticket {
             Some(id) => Some(Selector::One(id.to_string())),
             None if passage.is_first_trigger() => self.waits_at_first(passage, trigger).await?,
-            None => Some(face::selector(&passage.callback.request).map_err(|stop| (Stage::Face, stop))?),
+            None => {
+                let selected = face::selector(&passage.callback.request, trigger.correlate.is_some());
+                Some(selected.map_err(|stop| (Stage::Face, stop))?)
+            }
         };
 
         let verified = self.verify(passage, trigger).await.map_err(|stop| (Stage::Verify, stop))?;
@@ -547,11 +565,20 @@ impl Pipeline {
         Ok(decision.holds)
     }
 
-    /// Starts an execution: nothing has happened until the whole change is durable.
-    async fn start(&self, passage: &mut Passage, trigger: &Trigger, input: Input) -> Result<End, Stopped> {
-        if !self.counts(passage, trigger, &input).await? {
-            return Ok(passage.ignored());
+    /// Starts an execution, as the first trigger would, for the key that it holds from then on: nothing has happened until the whole
+    /// change is durable. `None` when someone else was faster.
+    async fn start(
+        &self,
+        passage: &mut Passage,
+        trigger: &Trigger,
+        first: &Trigger,
+        input: Input,
+        holds: Option<Holds>,
+    ) -> Result<Option<End>, Stopped> {
+        if !self.counts(passage, first, &input).await? {
+            return Ok(Some(passage.ignored()));
         }
+        let marks = passage.trace.len();
         let (callback, environment) = (passage.callback.id, passage.callback.environment.clone());
         let bytes_max = self.runner.execution_bytes_max();
         let input_bytes = input.weight(bytes_max);
@@ -562,10 +589,15 @@ impl Pipeline {
         }
         let vars = Arc::clone(&passage.vars);
         let (id, environment_made_at) = (ExecutionId::new(), passage.environment_made_at);
-        let start = Start { id, callback, environment, environment_made_at, input, input_bytes, vars, bytes_max };
+        let (holds, expected, why) = match holds {
+            Some(Holds { held, expected, why }) => (vec![held], Some(expected), format!("{why}: ")),
+            None => (Vec::new(), None, String::new()),
+        };
+        let start =
+            Start { id, callback, environment, environment_made_at, input, input_bytes, holds, vars, bytes_max };
         let flow = Arc::clone(&passage.flow);
         let (execution, turn) = Execution::start(&flow, start, Timestamp::now());
-        passage.passed(Stage::Select, format!("starts the execution {id}"));
+        passage.passed(Stage::Select, format!("{why}starts the execution {id}"));
         let mut run = Run { workspace: passage.callback.workspace.clone(), flow: Arc::clone(&flow), execution };
         let asks = trigger.mode == Mode::Sync && turn.effect.as_ref().is_some_and(|effect| effect.asks().is_some());
         let (entries, next) = if asks && !passage.origin.is_dry_run() {
@@ -575,16 +607,15 @@ impl Pipeline {
         } else {
             (turn.entries, Next::of_new(turn.effect.as_ref()))
         };
-        let writes = vec![advance(&run.workspace, None, &run.execution, entries)];
+        let writes = expected.into_iter().chain([advance(&run.workspace, None, &run.execution, entries)]).collect();
         let change = Change { outcome: Outcome::Started, writes, next };
-        match self.commit_and_answer(passage, trigger, run, change).await? {
-            Some(end) => {
-                metrics::counter!("ringback_executions_started_total").increment(1);
-                Ok(end)
-            }
-            // The delivery may have been there before; else the flow has gone.
-            None => self.known_now(passage, trigger).await,
+        let end = self.commit_and_answer(passage, trigger, run, change).await?;
+        if end.is_some() {
+            metrics::counter!("ringback_executions_started_total").increment(1);
+        } else {
+            passage.trace.truncate(marks);
         }
+        Ok(end)
     }
 
     /// Makes a change to an execution durable and answers the caller; `None` when someone else was faster.
@@ -713,6 +744,15 @@ fn without_credentials(mut request: Request, face: &dyn Face) -> Request {
         request.query = kept.join("&");
     }
     request
+}
+
+/// The key that an execution begins with.
+struct Holds {
+    held: Held,
+    /// What is expected of those who have it already.
+    expected: Write,
+    /// Why it begins, in words.
+    why: String,
 }
 
 /// A change to an execution that is to become durable.

@@ -44,6 +44,8 @@ use waiters::Waiter;
 
 /// How long a step waits before it asks a busy or resting plugin again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long who wanted what was kept for its key pauses when another one was faster.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Why an execution could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -186,9 +188,9 @@ impl Next {
         effect.map_or(Self::Nothing, |_| Self::Effect)
     }
 
-    /// The same for an execution that is not stored yet: nobody knows its id, so that it has no mail.
+    /// The same for an execution that is not stored yet: nobody knows its id, so that it has no mail but what is kept for its key.
     pub fn of_new(effect: Option<&Effect<'_>>) -> Self {
-        Self::of(effect.filter(|effect| !matches!(effect, Effect::LookIntoMailbox { .. })))
+        Self::of(effect.filter(|effect| !matches!(effect, Effect::LookIntoMailbox { has_key: false, .. })))
     }
 }
 
@@ -336,7 +338,14 @@ impl Runner {
             Ok(Some(Paused { job, pause, claim })) => match working.pause(workspace) {
                 // A timer is found again by itself. How often a step failed, only its job knows, which does not go on for long.
                 None if job.why == Why::Woken => {}
-                None if job.failures == 0 => working.leave(workspace, claim, Instant::now() + pause),
+                None if job.failures == 0 => {
+                    let again = Instant::now() + pause;
+                    working.leave(workspace, claim, again);
+                    // Who waits for a key has mail of its own, too.
+                    if claim == Claim::Early {
+                        working.leave(workspace, Claim::Mail, again);
+                    }
+                }
                 pausing => {
                     let (working, workspace) = (Arc::clone(working), workspace.clone());
                     tokio::spawn(async move {
@@ -515,8 +524,8 @@ impl Runner {
                 }
                 Look::Nothing => execution.handle(&flow, Event::Woken, Timestamp::now()),
                 Look::Later => {
-                    let job = Job { hand, why, failures };
-                    return Ok(Some(Paused { job, pause: RETRY_AFTER, claim: Claim::Mail }));
+                    let (job, claim) = (Job { hand, why, failures }, claim_of(&execution));
+                    return Ok(Some(Paused { job, pause: RETRY_AFTER, claim }));
                 }
             }
         } else {
@@ -526,8 +535,14 @@ impl Runner {
             let Turn { entries, effect } = turn;
             if !entries.is_empty() {
                 with.push(advance(&workspace, Some(before), &execution, entries));
+                let takes_early = with.iter().any(|write| matches!(write, Write::TakeEarly { .. }));
                 match self.inner.store.commit(std::mem::take(&mut with)).await {
                     Ok(()) => {}
+                    // Another one that waits for the key took it; there may be more.
+                    Err(StoreError::Conflict) if takes_early => {
+                        let job = Job { hand, why, failures };
+                        return Ok(Some(Paused { job, pause: LOOK_AGAIN_AFTER, claim: Claim::Early }));
+                    }
                     Err(StoreError::Conflict) => {
                         tracing::debug!(execution.id = %id, "someone else was faster");
                         return Ok(None);
@@ -555,8 +570,7 @@ impl Runner {
                 Performed::Done(event, writes) => (event, writes),
                 Performed::Nothing => break,
                 Performed::Later { failures, pause } => {
-                    let is_running = execution.summary.status == Status::Running;
-                    let claim = if is_running { Claim::Running } else { Claim::Mail };
+                    let claim = claim_of(&execution);
                     return Ok(Some(Paused { job: Job { failures, ..Job::new(hand, Why::GoOn) }, pause, claim }));
                 }
             };
@@ -604,6 +618,15 @@ impl Runner {
                 }
             });
         }
+    }
+}
+
+/// As what an execution is found that is to be taken further.
+fn claim_of(execution: &Execution) -> Claim {
+    match &execution.summary {
+        summary if summary.status == Status::Running => Claim::Running,
+        summary if summary.waits.iter().any(|wait| wait.key.is_some()) => Claim::Early,
+        _ => Claim::Mail,
     }
 }
 

@@ -128,6 +128,7 @@ pub async fn run(
         rooms: Rooms::new(config.body_bytes_max),
         runner,
         mailbox: config.mailbox,
+        early_kib_max: config.early_kib_max,
         deferred_for_max: config.deferred_for_max,
         body_bytes_max: config.body_bytes_max,
         hidden: Arc::clone(&config.redact),

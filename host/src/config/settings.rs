@@ -115,6 +115,9 @@ settings! {
     mailbox_count_max: usize = 256;
     /// and their bytes; a callback that is larger by itself gets 413 `mailbox_callback_too_large`
     mailbox_bytes_max: usize = 16 << 20;
+    /// bytes that a workspace keeps for keys that no execution waits for yet ([`correlate`](docs/correlation.md)), a KiB at least for each
+    /// callback; what is more gets 429 `early_full`. Of one key, as many and as much as a mailbox takes
+    early_bytes_max: usize = 1 << 30;
     /// executions that run a step at the same time, and as many that wait for the answer of an `http` step; of one
     /// workspace at most half of them, so that a place is left for others
     executions_max: usize = 256;

@@ -127,6 +127,7 @@ fn hash(passage: &Passage, selector: Option<&Selector>, kind: &[u8], value: &str
         Some(Selector::Any) => "any",
         Some(Selector::All) => "all",
         Some(Selector::One(id)) => id,
+        Some(Selector::ByKey) => "by key",
     };
     let bytes = if *environment == Name::default_name() && selector.is_none() {
         [kind, &[0], value.as_bytes()].concat()

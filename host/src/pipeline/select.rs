@@ -1,7 +1,7 @@
 //! Which executions a callback of a later trigger is for: one by its id, any, or all that wait. What it says to one of them,
 //! whether it counts and what its caller is answered is up to the version of the flow that this one runs.
 
-use super::passage::{Origin, Passage};
+use super::passage::{Origin, Passage, scope_of};
 use super::{Change, End, Pipeline, Stopped};
 use crate::retry::retry_on_conflict;
 use crate::runner::{ChangeError, Next, Run, advance, subject_for};
@@ -20,13 +20,13 @@ use ringback_rules::face::{Selector, selector};
 use ringback_rules::flow::{Flow, Trigger};
 use ringback_rules::verify::Verified;
 use ringback_store::planted::{Fault, is_planted};
-use ringback_store::{Mail, MailboxLimits, NoRoom, StoreError, Write};
+use ringback_store::{KeyAt, Mail, MailboxLimits, NoRoom, StoreError, Write};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 
 /// Waits that are looked at together.
-const PAGE: usize = 64;
+pub(super) const PAGE: usize = 64;
 /// Executions that a callback for all has resumed, of which the ids are read together.
 const RESUMED_PAGE: usize = 1000;
 /// After so many executions that are not meant, others have their turn.
@@ -42,20 +42,28 @@ const OF_ONE: [Stage; 3] = [Stage::Parse, Stage::Condition, Stage::Select];
 
 /// A callback on its way to the executions that it may be for.
 pub(super) struct Delivery<'d> {
-    verified: &'d Verified,
+    pub(super) verified: &'d Verified,
     /// As it is deployed.
-    trigger: &'d Trigger,
+    pub(super) trigger: &'d Trigger,
     /// What it says by the deployed version, or why that cannot read it.
-    input: Result<Input, Stop>,
+    pub(super) input: Result<Input, Stop>,
     /// What it says by another version, the last that was asked: those that wait longest run the oldest.
     earlier: Mutex<Option<(u32, Result<Input, Stop>)>>,
     /// Whether it was made known that it is for all; false when the same one was known already.
     claim: OnceCell<bool>,
+    /// The key that it says, where it is found by that.
+    pub(super) key: Option<Key>,
+}
+
+/// A key that a callback says, and how many wait for it.
+pub(super) struct Key {
+    pub(super) at: KeyAt,
+    pub(super) in_words: String,
 }
 
 impl<'d> Delivery<'d> {
     pub(super) fn new(verified: &'d Verified, trigger: &'d Trigger, input: Result<Input, Stop>) -> Self {
-        Self { verified, trigger, input, earlier: Mutex::new(None), claim: OnceCell::new() }
+        Self { verified, trigger, input, earlier: Mutex::new(None), claim: OnceCell::new(), key: None }
     }
 
     /// The trigger in the version that an execution runs.
@@ -72,6 +80,8 @@ enum Attempt {
     Resumed(End),
     /// The condition is false: why.
     DoesNotCount(String),
+    /// It waits for another key than the callback says.
+    Contradicts(String),
     /// It does not wait any more, or someone else was faster.
     Gone,
 }
@@ -134,7 +144,8 @@ impl Pipeline {
         let end = match selector {
             Selector::One(id) => self.select_one(passage, id, delivery).await,
             Selector::Any => self.select_any(passage, delivery).await,
-            Selector::All => self.select_all(passage, delivery).await,
+            // By its key it was selected before.
+            Selector::All | Selector::ByKey => self.select_all(passage, delivery).await,
         };
         match (end, &delivery.input) {
             // Nobody was there who could have read it.
@@ -149,7 +160,7 @@ impl Pipeline {
         passage: &Passage,
         trigger: &Trigger,
     ) -> Result<Option<Selector>, Stopped> {
-        let Ok(Selector::One(text)) = selector(&passage.callback.request) else { return Ok(None) };
+        let Ok(Selector::One(text)) = selector(&passage.callback.request, false) else { return Ok(None) };
         let Ok(id) = text.parse::<ExecutionId>() else { return Ok(None) };
         let summary = self.store.summary(&passage.callback.workspace, id).await;
         let summary = summary.map_err(|error| (Stage::Select, Stop::from(&error)))?;
@@ -194,6 +205,10 @@ impl Pipeline {
                     }
                 }
                 Standing::WaitsHere => match self.resume(passage, delivery, run, 0).await? {
+                    Attempt::Contradicts(reason) => {
+                        let detail = "The execution waits for another key than the callback says.";
+                        return Err((Stage::Select, Stop::refused(409, "key_contradicts", detail, reason)));
+                    }
                     Attempt::Resumed(end) => return Ok(end),
                     Attempt::DoesNotCount(reason) => {
                         passage.note(Stage::Condition, Verdict::Ignored, reason);
@@ -210,7 +225,7 @@ impl Pipeline {
     async fn select_any(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<End, Stopped> {
         for _ in retry_on_conflict() {
             // Others may have begun to wait while someone else was faster.
-            if let Some(end) = self.try_any(passage, delivery).await? {
+            if let Some(end) = self.try_any(passage, delivery, None).await? {
                 return Ok(end);
             }
         }
@@ -218,14 +233,22 @@ impl Pipeline {
     }
 
     /// `None` when those that were asked had all gone on, and it has to be looked again.
-    async fn try_any(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<Option<End>, Stopped> {
+    pub(super) async fn try_any(
+        &self,
+        passage: &mut Passage,
+        delivery: &Delivery<'_>,
+        mut first: Option<Vec<(Timestamp, ExecutionId)>>,
+    ) -> Result<Option<End>, Stopped> {
         let trigger = delivery.trigger;
         // Versions whose condition says the same to all that run them, and does not hold.
         let mut declining: BTreeSet<u32> = BTreeSet::new();
         let (mut after, mut declined, mut gone, mut asked) = (None, 0_usize, 0_usize, 0_usize);
         let (mut failed, mut failure) = (0_usize, None);
         'pages: loop {
-            let mut page = self.waits(passage, trigger, after).await?;
+            let mut page = match first.take() {
+                Some(page) => page,
+                None => self.waits(passage, delivery, after).await?,
+            };
             if is_planted(Fault::AnyTakesTheYoungest) {
                 page.reverse();
             }
@@ -254,6 +277,12 @@ impl Pipeline {
                 let depends = delivery.trigger_in(&run.flow).when.as_ref().is_some_and(Condition::reads_execution);
                 match self.resume(passage, delivery, run, declined).await {
                     Ok(Attempt::Resumed(end)) => return Ok(Some(end)),
+                    Ok(Attempt::Contradicts(reason)) => {
+                        declined += 1;
+                        if declined <= DECLINED_NOTED_MAX {
+                            passage.note(Stage::Select, Verdict::Ignored, reason);
+                        }
+                    }
                     Ok(Attempt::DoesNotCount(reason)) => {
                         declined += 1;
                         if declined <= DECLINED_NOTED_MAX {
@@ -297,7 +326,7 @@ impl Pipeline {
             passage.note(Stage::Select, Verdict::Ignored, reason);
         }
         match (declined, gone) {
-            (0, 0) => Err(nobody_waits()),
+            (0, 0) if delivery.key.is_none() => Err(nobody_waits()),
             (0, _) => Ok(None),
             _ => Ok(Some(passage.ignored())),
         }
@@ -305,7 +334,7 @@ impl Pipeline {
 
     /// Everyone who waits and whose condition is true. It is one delivery: known before the first of them goes on, while each change
     /// says who has; what the end of the process leaves undone is done at the next start, as with callbacks kept for a plugin.
-    async fn select_all(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<End, Stopped> {
+    pub(super) async fn select_all(&self, passage: &mut Passage, delivery: &Delivery<'_>) -> Result<End, Stopped> {
         let (workspace, callback) = (passage.callback.workspace.clone(), passage.callback.id);
         let (began, is_deferred) = match &passage.origin {
             Origin::Deferred { record } => (record.received_at, true),
@@ -316,7 +345,7 @@ impl Pipeline {
         let mut resumed = Resumed::default();
         let (mut failed, mut failure, mut is_known) = (0_usize, None, false);
         loop {
-            let page = self.waits(passage, delivery.trigger, after).await?;
+            let page = self.waits(passage, delivery, after).await?;
             after = page.last().copied().or(after);
             let mut attempts: Vec<futures_util::future::BoxFuture<'_, Result<OneOfAll, Stopped>>> = Vec::new();
             // Who begins to wait later waits for another one.
@@ -374,7 +403,8 @@ impl Pipeline {
         }
         let Resumed { first, count } = resumed;
         let waited = count + declined + failed;
-        let reason = format!("resumes {count} of {waited} executions that waited{left_out}");
+        let of_key = delivery.key.as_ref().map(|key| format!(" for {}", key.in_words)).unwrap_or_default();
+        let reason = format!("resumes {count} of {waited} executions that waited{of_key}{left_out}");
         passage.passed(Stage::Select, reason);
         passage.resumed_count = Some(count as u64);
         let (outcome, execution) = (Outcome::Resumed, first.first().copied());
@@ -422,7 +452,7 @@ impl Pipeline {
         }
     }
 
-    async fn load(&self, passage: &Passage, id: ExecutionId) -> Result<Option<Run>, Stopped> {
+    pub(super) async fn load(&self, passage: &Passage, id: ExecutionId) -> Result<Option<Run>, Stopped> {
         let run = match self.runner.load(&passage.callback.workspace, id).await {
             Ok(run) => run,
             // Nothing comes of it any more.
@@ -445,11 +475,15 @@ impl Pipeline {
     async fn waits(
         &self,
         passage: &Passage,
-        trigger: &Trigger,
+        delivery: &Delivery<'_>,
         after: Option<(Timestamp, ExecutionId)>,
     ) -> Result<Vec<(Timestamp, ExecutionId)>, Stopped> {
         let Callback { workspace, environment, .. } = &*passage.callback;
-        let waits = self.store.waits(workspace, environment, &passage.flow.name, &trigger.id, after, PAGE).await;
+        let (flow, trigger) = (&passage.flow.name, &delivery.trigger.id);
+        let waits = match &delivery.key {
+            Some(key) => self.store.waits_by_key(workspace, &key.at, after, PAGE).await,
+            None => self.store.waits(workspace, environment, flow, trigger, after, PAGE).await,
+        };
         waits.map_err(|error| (Stage::Select, Stop::from(&error)))
     }
 
@@ -505,6 +539,9 @@ impl Pipeline {
         declined: usize,
     ) -> Result<Attempt, Stopped> {
         let id = run.execution.summary.id;
+        if let Some(reason) = contradiction(passage, delivery, &run) {
+            return Ok(Attempt::Contradicts(reason));
+        }
         let flow = Arc::clone(&run.flow);
         let trigger = delivery.trigger_in(&flow);
         let mut uses = Vec::new();
@@ -533,7 +570,8 @@ impl Pipeline {
             0 => String::new(),
             _ => format!("; {declined} that wait longer are not meant"),
         };
-        passage.passed(Stage::Select, format!("resumes the execution {id}{by}{behind}"));
+        let of_key = delivery.key.as_ref().map(|key| format!(", which waits for {}", key.in_words)).unwrap_or_default();
+        passage.passed(Stage::Select, format!("resumes the execution {id}{by}{of_key}{behind}"));
         let next = Next::of(turn.effect.as_ref());
         let write = advance(&passage.callback.workspace, Some(before), &run.execution, turn.entries);
         let change = Change { outcome: Outcome::Resumed, writes: vec![write], next };
@@ -558,6 +596,9 @@ impl Pipeline {
             let Some(mut run) = self.load(passage, id).await? else { return Ok(OneOfAll::Gone) };
             if run.execution.standing(&run.flow, &delivery.trigger.id) != Standing::WaitsHere {
                 return Ok(OneOfAll::Gone);
+            }
+            if contradiction(passage, delivery, &run).is_some() {
+                return Ok(OneOfAll::DoesNotCount);
             }
             let (input, decision) = self.asked(passage, delivery, &run, &mut Vec::new()).await?;
             if !decision.holds {
@@ -615,7 +656,12 @@ impl Pipeline {
     }
 
     /// Keeps a callback for an execution that does not wait yet: `None` when it has gone on in the meantime.
-    async fn keep(&self, passage: &mut Passage, delivery: &Delivery<'_>, run: &Run) -> Result<Option<End>, Stopped> {
+    pub(super) async fn keep(
+        &self,
+        passage: &mut Passage,
+        delivery: &Delivery<'_>,
+        run: &Run,
+    ) -> Result<Option<End>, Stopped> {
         let id = run.execution.summary.id;
         let trigger = delivery.trigger_in(&run.flow);
         let Some(ttl) = trigger.mailbox else {
@@ -636,7 +682,7 @@ impl Pipeline {
         let no_room = self.store.no_room_for_mail(workspace, id, &trigger.id, &mail, limits).await;
         if let Some(why) = no_room.map_err(|error| (Stage::Select, Stop::from(&error)))? {
             passage.trace.truncate(marks);
-            return Err((Stage::Select, not_kept(id, why, limits)));
+            return Err((Stage::Select, not_kept(&format!("the mailbox of the execution {id}"), why, limits)));
         }
         if passage.origin.is_dry_run() {
             return Ok(Some(end));
@@ -665,7 +711,21 @@ fn event(passage: &Passage, trigger: &Trigger, input: &Input) -> Event {
     Event::Resumed { trigger: trigger.id.clone(), callback: passage.callback.id, input: input.clone() }
 }
 
-fn refused(code: &'static str, detail: &'static str, reason: String) -> Stopped {
+/// Why a callback that selects an execution by something else than its key cannot be for it: the keys that both say differ.
+fn contradiction(passage: &Passage, delivery: &Delivery<'_>, run: &Run) -> Option<String> {
+    // A ticket is for its execution, whatever the callback says.
+    if delivery.key.is_some() || passage.ticket.is_some() {
+        return None;
+    }
+    let correlate = delivery.trigger.correlate.as_ref()?;
+    let input = delivery.input.as_ref().ok()?;
+    let said = correlate.of_callback(&scope_of(&passage.callback, &passage.flow, input, &passage.vars)).ok()?;
+    let Summary { id, .. } = run.execution.summary;
+    let key = run.execution.summary.key_at(&delivery.trigger.id).filter(|key| *key != said)?;
+    Some(format!("the execution {id} waits for the key {key:?}, and the callback says {said:?}"))
+}
+
+pub(super) fn refused(code: &'static str, detail: &'static str, reason: String) -> Stopped {
     (Stage::Select, Stop::refused(404, code, detail, reason))
 }
 
@@ -674,7 +734,7 @@ fn no_room(id: ExecutionId) -> Stop {
     Stop::refused(413, "execution_too_large", "The execution cannot take so much data.", reason)
 }
 
-fn not_kept(id: ExecutionId, why: NoRoom, limits: MailboxLimits) -> Stop {
+pub(super) fn not_kept(whose: &str, why: NoRoom, limits: MailboxLimits) -> Stop {
     let (status, code, detail, what) = match why {
         NoRoom::Full => (409, "mailbox_full", "Too many callbacks wait for the execution already.", "is full"),
         NoRoom::TooSmall => (
@@ -684,8 +744,13 @@ fn not_kept(id: ExecutionId, why: NoRoom, limits: MailboxLimits) -> Stop {
              does not help.",
             "is too small for the callback",
         ),
+        NoRoom::WorkspaceFull => {
+            let detail = "Too many callbacks are kept until somebody waits for them: try again later.";
+            let reason = "the workspace keeps as much for keys that nobody waits for as it may (`early_bytes_max`)";
+            return Stop::refused(429, "early_full", detail, reason).with_header("retry-after", "30");
+        }
     };
-    Stop::refused(status, code, detail, format!("the mailbox of the execution {id} {what}: it takes {limits}"))
+    Stop::refused(status, code, detail, format!("{whose} {what}: it takes {limits}"))
 }
 
 fn nobody_waits() -> Stopped {

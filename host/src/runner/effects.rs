@@ -73,7 +73,7 @@ impl Runner {
                 let event = self.inner.http.send(workspace, call, request, &scope, idempotency_key).await;
                 Performed::Done(event, Vec::new())
             }
-            Effect::LookIntoMailbox { trigger } => match self.look(workspace, flow, execution, trigger).await? {
+            Effect::LookIntoMailbox { trigger, .. } => match self.look(workspace, flow, execution, trigger).await? {
                 Look::Found(event, writes) => Performed::Done(event, writes),
                 Look::Nothing => Performed::Nothing,
                 Look::Later => Performed::Later { failures, pause: RETRY_AFTER },

@@ -1,6 +1,6 @@
 //! What is due: waits that end, and mail that nobody took in time.
 
-use super::mailbox::take;
+use super::mailbox::{take, take_early};
 use super::{Job, Runner, Why};
 use crate::rounds::Rounds;
 use futures_util::StreamExt as _;
@@ -11,7 +11,7 @@ use ringback_records::time::Timestamp;
 use ringback_records::trace::Verdict;
 use ringback_rules::flow::Flow;
 use ringback_share::Places;
-use ringback_store::{Due, DueKey, Mail, StoreError, Write};
+use ringback_store::{Due, DueKey, KeyAt, StoreError, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,14 +74,16 @@ impl Runner {
         loop {
             let place = places.take(workspace).await;
             let page = self.inner.store.due(workspace, Timestamp::now(), after.clone(), TIMERS_PAGE).await?;
-            let (mut executions, mut mail) = (Vec::new(), Vec::new());
+            let (mut executions, mut mail, mut early) = (Vec::new(), Vec::new(), Vec::new());
             for due in page.items {
                 match due {
                     Due::Execution { id, .. } => executions.push(id),
                     Due::Mail { execution, trigger, callback, .. } => mail.push((execution, trigger, callback)),
+                    Due::Early { at, callback, .. } => early.push((at, callback)),
                 }
             }
             self.expire_all(workspace, mail).await;
+            self.expire_all_early(workspace, early).await;
             drop(place);
             for id in executions {
                 self.wake(workspace, id).await;
@@ -124,7 +126,22 @@ impl Runner {
         let reason = over.unwrap_or_else(|| {
             "it expired in the mailbox: the execution did not get to the trigger in time".to_owned()
         });
-        self.leave(workspace, execution, trigger, (mail, record), reason).await
+        self.leave(workspace, take(workspace, execution, trigger, mail), record, reason).await
+    }
+
+    async fn expire_all_early(&self, workspace: &Name, early: Vec<(KeyAt, CallbackId)>) {
+        let expire = |(at, callback): (KeyAt, CallbackId)| async move {
+            if let Err(error) = self.expire_early(workspace, &at, callback).await {
+                tracing::error!(callback.id = %callback, %error, "what was kept for a key and expired is tried again");
+            }
+        };
+        futures_util::stream::iter(early).for_each_concurrent(EXPIRING_MAX, expire).await;
+    }
+
+    async fn expire_early(&self, workspace: &Name, at: &KeyAt, callback: CallbackId) -> Result<(), StoreError> {
+        let Some((mail, record)) = self.inner.store.early(workspace, at, callback).await? else { return Ok(()) };
+        let reason = "it expired: no execution waited for its key in time".to_owned();
+        self.leave(workspace, take_early(workspace, at, mail), record, reason).await
     }
 
     /// Empties the mailboxes of an execution that is over: what is in them came to nothing. What a crash leaves there expires.
@@ -137,9 +154,12 @@ impl Runner {
         let Some(reason) = left_behind(summary) else { return Ok(()) };
         for trigger in flow.triggers.iter().skip(1) {
             let mut after = None;
-            while let Some(found) = self.inner.store.next_mail(workspace, summary.id, &trigger.id, after).await? {
-                after = Some(found.0.callback);
-                self.leave(workspace, summary.id, &trigger.id, found, reason.clone()).await?;
+            while let Some((mail, record)) =
+                self.inner.store.next_mail(workspace, summary.id, &trigger.id, after).await?
+            {
+                after = Some(mail.callback);
+                let taken = take(workspace, summary.id, &trigger.id, mail);
+                self.leave(workspace, taken, record, reason.clone()).await?;
             }
         }
         Ok(())
@@ -149,12 +169,11 @@ impl Runner {
     async fn leave(
         &self,
         workspace: &Name,
-        execution: ExecutionId,
-        trigger: &Name,
-        (mail, record): (Mail, Option<CallbackRecord>),
+        taken: Write,
+        record: Option<CallbackRecord>,
         reason: String,
     ) -> Result<(), StoreError> {
-        let mut writes = vec![take(workspace, execution, trigger, mail)];
+        let mut writes = vec![taken];
         if let Some(mut record) = record {
             let before = Some(record.outcome);
             record.decide(Outcome::Ignored, Verdict::Ignored, reason);

@@ -130,6 +130,9 @@ fn the_checker_knows_what_is_possible() {
     }
 }
 
+/// The kind of operation that finds executions by their key.
+const BY_KEY: u64 = 6;
+
 /// The server as it is now: it is killed and started again.
 #[derive(Clone)]
 struct World {
@@ -148,7 +151,7 @@ impl World {
     async fn post(&self, lane: usize, trigger: usize, query: &str) -> Option<(u16, Value)> {
         let public = self.process.lock().unwrap().public.clone();
         let url = format!("{public}{}{query}", self.paths[lane][trigger]);
-        let response = self.client.post(url).json(&json!({})).send().await.ok()?;
+        let response = self.client.post(url).json(&json!({ "key": "k" })).send().await.ok()?;
         let status = response.status().as_u16();
         let bytes = response.bytes().await.ok()?;
         Some((status, serde_json::from_slice(&bytes).unwrap_or_default()))
@@ -189,10 +192,12 @@ impl World {
         let query = match kind {
             0 => "?execution=any".to_owned(),
             1 => "?execution=all".to_owned(),
+            // By the key that all of them wait for: as any of them.
+            BY_KEY => String::new(),
             _ => format!("?execution={}", ids[which]),
         };
         let answered = match kind {
-            4.. => self.cancel(&ids[which]).await.map(|status| (status, Value::Null)),
+            4 | 5 => self.cancel(&ids[which]).await.map(|status| (status, Value::Null)),
             _ => self.post(lane, 1, &query).await,
         };
         // As when nobody answers: what it did is not known.
@@ -206,7 +211,7 @@ impl World {
             Some(other) => panic!("{query}: {other:?}"),
         };
         match kind {
-            0 => vec![event(Operation::Any, answer(&|body| Answer::Did(place(&body["execution"]))))],
+            0 | BY_KEY => vec![event(Operation::Any, answer(&|body| Answer::Did(place(&body["execution"]))))],
             1 => {
                 let one = |which| {
                     let did = |body: &Value| match body["executions"].as_array().unwrap() {
@@ -235,7 +240,8 @@ impl World {
         let ids = self.waiting(lane).await;
         let mut running = Vec::new();
         for _ in 0..OPERATIONS {
-            let (kind, which) = (random.below(6), usize::try_from(random.below(ids.len().max(1) as u64)).unwrap());
+            let (kind, which) =
+                (random.below(BY_KEY + 1), usize::try_from(random.below(ids.len().max(1) as u64)).unwrap());
             let mut wait = Duration::from_micros(random.below(4000));
             if with_timeout {
                 wait += (TIMEOUT + Duration::from_millis(random.below(220))).saturating_sub(started.elapsed());
@@ -289,7 +295,8 @@ pub async fn check_histories(server: Server, rounds: usize) -> (usize, usize) {
     let mut paths = Vec::new();
     for lane in 0..LANES {
         let source = format!(
-            "flow: lane-{lane}\nsteps:\n  - trigger: Start\n  - trigger: Second\n    timeout: 1s\n    on_timeout: continue\n"
+            "flow: lane-{lane}\nsteps:\n  - trigger: Start\n  - trigger: Second\n    timeout: 1s\n    on_timeout: continue\n    mailbox: \
+             off\n    correlate: {{ callback: data.key, execution: triggers.Start.data.key }}\n"
         );
         paths.push(api.deploy(&format!("lane-{lane}"), source).await.unwrap());
     }

@@ -18,6 +18,7 @@ mod conformance;
 mod connections;
 mod console;
 mod corpus;
+mod correlation;
 mod deliveries;
 mod disk;
 mod environments;

@@ -118,7 +118,7 @@ fn line(entry: &Entry, started_at: Timestamp) -> Line {
     let named = |name: &Option<String>| name.as_ref().map(|name| format!(", as {name}")).unwrap_or_default();
     let none = (String::new(), Vec::new(), None);
     let (kind, class, text, (callback, log, value)) = match &entry.kind {
-        EntryKind::Started { callback, trigger, input: brought } => (
+        EntryKind::Started { callback, trigger, input: brought, .. } => (
             "started",
             "started",
             format!("by a callback of {trigger}"),
@@ -130,9 +130,10 @@ fn line(entry: &Entry, started_at: Timestamp) -> Line {
             format!("by a callback of {trigger}"),
             (callback.to_string(), Vec::new(), input(brought)),
         ),
-        EntryKind::Waiting { trigger, until } => {
+        EntryKind::Waiting { trigger, until, key } => {
             let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
-            ("waits", "kept", format!("for a callback of {trigger}{until}"), none)
+            let key = key.as_ref().map(|key| format!(" with the key {key}")).unwrap_or_default();
+            ("waits", "kept", format!("for a callback of {trigger}{key}{until}"), none)
         }
         EntryKind::TimedOut { trigger } => {
             ("timed out", "failed", format!("no callback of {trigger} came in time"), none)

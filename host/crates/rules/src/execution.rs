@@ -18,7 +18,7 @@ use crate::flow::Flow;
 use crate::plugin_call::PluginCall;
 use position::Position;
 use ringback_records::callback::Input;
-use ringback_records::journal::{Entry, EntryKind, PreparedRequest, Status, StepError, Summary, Wait};
+use ringback_records::journal::{Entry, EntryKind, Held, PreparedRequest, Status, StepError, Summary, Wait};
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::plugin::Role;
 use ringback_records::reply::Reply;
@@ -43,7 +43,7 @@ pub enum Effect<'f> {
     /// Send a request.
     SendHttp { call: &'f HttpCall, request: Arc<PreparedRequest>, idempotency_key: String },
     /// It waits at this trigger: see whether its callback is there already.
-    LookIntoMailbox { trigger: &'f Name },
+    LookIntoMailbox { trigger: &'f Name, has_key: bool },
 }
 
 impl<'f> Effect<'f> {
@@ -169,6 +169,8 @@ pub struct Start {
     pub input: Input,
     /// What the input takes in memory, in bytes.
     pub input_bytes: usize,
+    /// The keys that it holds.
+    pub holds: Vec<Held>,
     pub vars: Arc<Value>,
     pub bytes_max: usize,
 }
@@ -179,7 +181,8 @@ impl Execution {
 
     /// Starts an execution at the flow's first trigger and runs it up to its first effect, or to its end.
     pub fn start(flow: &Flow, start: Start, now: Timestamp) -> (Self, Turn<'_>) {
-        let Start { id, callback, environment, environment_made_at, input, input_bytes, vars, bytes_max } = start;
+        let Start { id, callback, environment, environment_made_at, input, input_bytes, holds, vars, bytes_max } =
+            start;
         let mut execution = Self::empty(Summary {
             id,
             flow: flow.name.clone(),
@@ -192,13 +195,14 @@ impl Execution {
             ended_at: None,
             error: None,
             waits: Vec::new(),
+            holds: Vec::new(),
             entries: 0,
         });
         execution.vars = vars;
         execution.bytes_max = bytes_max;
         let trigger = flow.triggers.first().map(|trigger| trigger.name.clone()).unwrap_or_default();
         let mut entries = Vec::new();
-        let kind = EntryKind::Started { callback, trigger, input };
+        let kind = EntryKind::Started { callback, trigger, holds, input };
         execution.record_weighed(flow, kind, input_bytes, now, &mut entries);
         let effect = execution.run_ahead(flow, false, now, &mut entries);
         (execution, Turn { entries, effect })
@@ -210,6 +214,7 @@ impl Execution {
             entries: 0,
             status: Status::Running,
             waits: Vec::new(),
+            holds: Vec::new(),
             error: None,
             ended_at: None,
             ..summary
@@ -245,7 +250,8 @@ impl Execution {
     ) -> Option<(Summary, Entry)> {
         let wait = before.waits.first();
         let (step, rounds) = wait.map(|wait| (wait.step.clone(), wait.rounds.clone())).unwrap_or_default();
-        let summary = Summary { ended_at: Some(now), waits: Vec::new(), entries: before.entries + 1, ..summary };
+        let (waits, holds) = (Vec::new(), Vec::new());
+        let summary = Summary { ended_at: Some(now), waits, holds, entries: before.entries + 1, ..summary };
         (!before.status.is_ended()).then_some((summary, Entry { at: now, step, rounds, kind }))
     }
 
@@ -254,7 +260,10 @@ impl Execution {
         self.budget = Budget::of_turn();
         let mut entries = Vec::new();
         let effect = match flow.triggers.iter().find(|trigger| self.summary.waits_at(&trigger.id)) {
-            Some(trigger) => Some(Effect::LookIntoMailbox { trigger: &trigger.id }),
+            Some(trigger) => {
+                let has_key = self.summary.key_at(&trigger.id).is_some();
+                Some(Effect::LookIntoMailbox { trigger: &trigger.id, has_key })
+            }
             None => self.run_ahead(flow, true, now, &mut entries),
         };
         Turn { entries, effect }
@@ -496,10 +505,10 @@ impl Execution {
         }
     }
 
-    fn wait(&mut self, line: &Line<'_>, trigger: Option<Name>, until: Option<Timestamp>) {
+    fn wait(&mut self, line: &Line<'_>, trigger: Option<Name>, key: Option<String>, until: Option<Timestamp>) {
         self.summary.status = Status::Waiting;
         let (step, rounds) = (self.step_path(line.flow), self.position.rounds());
-        self.summary.waits.push(Wait { trigger, step, rounds, since: line.at, until });
+        self.summary.waits.push(Wait { trigger, key, step, rounds, since: line.at, until });
     }
 
     /// Ends the wait of the step under way, and of no other.
@@ -515,6 +524,7 @@ impl Execution {
         self.summary.status = status;
         self.summary.ended_at = Some(at);
         self.summary.waits.clear();
+        self.summary.holds.clear();
     }
 }
 

@@ -207,17 +207,19 @@ pub enum Selector {
     Any,
     /// Every one that waits.
     All,
+    /// Those that wait for the key that it says.
+    ByKey,
 }
 
 /// The parameters that say which execution is meant (FR-15).
 pub const SELECTORS: [&str; 2] = ["execution", "executionId"];
 
-/// Which executions a request for a later trigger is for (A-FR-2).
+/// Which executions a request for a later trigger is for (A-FR-2), which may say by a key.
 ///
 /// # Errors
 ///
 /// It does not say, or says two things (400).
-pub fn selector(request: &Request) -> Result<Selector, Stop> {
+pub fn selector(request: &Request, may_say_by_key: bool) -> Result<Selector, Stop> {
     let mut found: Option<String> = None;
     for (name, value) in request.query_pairs() {
         if !SELECTORS.contains(&&*name) {
@@ -230,6 +232,7 @@ pub fn selector(request: &Request) -> Result<Selector, Stop> {
         found = Some(value.into_owned());
     }
     match found.as_deref() {
+        None | Some("") if may_say_by_key => Ok(Selector::ByKey),
         None | Some("") => {
             let detail = "Say which execution is meant: `?execution=` with its id, `any` or `all`.";
             Err(Stop::refused(400, "selector_missing", detail, "the query does not select an execution"))

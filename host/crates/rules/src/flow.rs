@@ -12,6 +12,7 @@ pub use schema::SCHEMA;
 
 use crate::auth::Auth;
 use crate::condition::Condition;
+use crate::correlation::Correlate;
 use crate::execution::Kind;
 use crate::expression::Template;
 use crate::face::{Face, Mode};
@@ -76,6 +77,8 @@ pub struct Trigger {
     /// How long a callback is kept for an execution that does not wait yet; `None` when it is not kept.
     pub mailbox: Option<Duration>,
     pub dedupe: Option<Dedupe>,
+    /// By what its callbacks find the executions that they are for.
+    pub correlate: Option<Correlate>,
 }
 
 impl Trigger {

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod condition;
 pub mod content;
+pub mod correlation;
 pub mod execution;
 pub mod expression;
 pub mod face;

@@ -121,7 +121,7 @@ fn a_wait_of_before_is_resumed_and_ends_in_time() {
     let paid: Name = "paid".parse().unwrap();
     assert_eq!(execution.standing(&flow, &paid), Standing::WaitsHere);
     assert!(
-        matches!(execution.resume(&flow, NOW).effect, Some(Effect::LookIntoMailbox { trigger }) if *trigger == paid)
+        matches!(execution.resume(&flow, NOW).effect, Some(Effect::LookIntoMailbox { trigger, .. }) if *trigger == paid)
     );
     let mut resumed = execution.clone();
     let event = Event::Resumed { trigger: paid.clone(), callback: CallbackId::new(), input: Input::default() };

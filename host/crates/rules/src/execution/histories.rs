@@ -306,7 +306,7 @@ enum Wanted {
 impl Wanted {
     fn of(effect: &Effect<'_>) -> Self {
         match effect {
-            Effect::LookIntoMailbox { trigger } => Self::Mail((*trigger).clone()),
+            Effect::LookIntoMailbox { trigger, .. } => Self::Mail((*trigger).clone()),
             Effect::SendHttp { idempotency_key, .. } => Self::Http(idempotency_key.clone()),
             other => panic!("no flow asks for that: {other:?}"),
         }
@@ -394,6 +394,7 @@ fn history(seed: u64, flows: &mut HashMap<String, Arc<Flow>>) {
         environment_made_at: None,
         input: Input::default(),
         input_bytes: Input::default().weight(Execution::BYTES_MAX),
+        holds: Vec::new(),
         vars: Arc::default(),
         bytes_max: Execution::BYTES_MAX,
     };

@@ -66,6 +66,7 @@ fn r5_a_request_in_a_loop_has_a_key_for_each_round() {
         environment_made_at: None,
         input: Input::default(),
         input_bytes: Input::default().weight(Execution::BYTES_MAX),
+        holds: Vec::new(),
         vars: Arc::default(),
         bytes_max: Execution::BYTES_MAX,
     };

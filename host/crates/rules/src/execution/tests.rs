@@ -21,6 +21,7 @@ fn start(data: Value) -> Start {
         environment: Name::default_name(),
         environment_made_at: None,
         input_bytes: input.weight(Execution::BYTES_MAX),
+        holds: Vec::new(),
         input,
         vars: std::sync::Arc::default(),
         bytes_max: Execution::BYTES_MAX,
@@ -165,6 +166,7 @@ fn an_execution_holds_several_waits() {
     assert!(stored(&execution).contains(one), "{}", stored(&execution));
     let at = |trigger: &str, step: &str, rounds: &[u32]| Wait {
         trigger: Some(trigger.parse().unwrap()),
+        key: None,
         step: step.to_owned(),
         rounds: rounds.to_vec(),
         since: NOW,

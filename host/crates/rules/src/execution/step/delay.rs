@@ -76,7 +76,7 @@ impl Kind for Delay {
     fn apply(&self, line: &Line<'_>, execution: &mut Execution) -> Next {
         match line.kind {
             EntryKind::Delayed { until } => {
-                execution.wait(line, None, Some(*until));
+                execution.wait(line, None, None, Some(*until));
                 Next::Stay
             }
             _ => Next::GoOn,

@@ -176,7 +176,7 @@ impl Kind for Http {
                 if execution.attempts.key.is_none() {
                     execution.attempts.key = earlier(execution);
                 }
-                execution.wait(line, None, Some(*until));
+                execution.wait(line, None, None, Some(*until));
                 Next::Stay
             }
             EntryKind::Woken => {

@@ -1,13 +1,14 @@
 //! `trigger`: waits for a callback. The first one of a flow starts executions.
 
 use super::{At, Begin, Failure, Kind, Line, Next};
+use crate::correlation::KeyError;
 use crate::execution::{Effect, Event, Execution};
 use crate::expression::Activation;
 use crate::face::Mode;
 use crate::flow::document::{self, Node};
 use crate::flow::parse::{LONGEST, Parser};
 use crate::flow::schema::keys;
-use crate::flow::{Flow, Step};
+use crate::flow::{Flow, Step, Trigger};
 use ringback_records::callback::Input;
 use ringback_records::journal::{EntryKind, Status, StepError};
 use serde_json::Value;
@@ -59,15 +60,31 @@ impl Wait {
     fn name(&self, flow: &Flow) -> String {
         flow.triggers.get(self.trigger).map(|trigger| trigger.name.clone()).unwrap_or_default()
     }
+
+    /// Callbacks of the trigger are not for this execution any more.
+    fn let_go(&self, flow: &Flow, execution: &mut Execution) {
+        if let Some(trigger) = flow.triggers.get(self.trigger) {
+            execution.summary.holds.retain(|held| held.trigger != trigger.id);
+        }
+    }
 }
 
 impl Kind for Wait {
     fn begin<'f>(&'f self, at: &At<'_, 'f>) -> Result<Begin<'f>, Failure> {
         let trigger = at.flow.triggers.get(self.trigger);
-        let trigger = &trigger.ok_or_else(|| Failure::internal("the flow has no such trigger"))?.id;
+        let Trigger { id: trigger, correlate, .. } =
+            trigger.ok_or_else(|| Failure::internal("the flow has no such trigger"))?;
         let until = self.timeout.map(|timeout| at.now.saturating_add(timeout));
-        let waiting = EntryKind::Waiting { trigger: trigger.clone(), until };
-        Ok(Begin::WriteAndAsk(waiting, Effect::LookIntoMailbox { trigger }))
+        let key = correlate.as_ref().map(|correlate| correlate.of_execution(&at.execution.scope())).transpose();
+        let key = key.map_err(|error| match error {
+            KeyError::None(problem) => {
+                Failure::new(problem.code(), format!("the execution has no key here: {problem}"))
+            }
+            KeyError::Evaluation(error) => error.into(),
+        })?;
+        let has_key = key.is_some();
+        let waiting = EntryKind::Waiting { trigger: trigger.clone(), until, key };
+        Ok(Begin::WriteAndAsk(waiting, Effect::LookIntoMailbox { trigger, has_key }))
     }
 
     fn after(&self, event: Event, at: &At<'_, '_>) -> Result<EntryKind, Failure> {
@@ -82,6 +99,11 @@ impl Kind for Wait {
     fn apply(&self, line: &Line<'_>, execution: &mut Execution) -> Next {
         match line.kind {
             EntryKind::Started { trigger, input, .. } | EntryKind::Resumed { trigger, input, .. } => {
+                if let EntryKind::Started { holds, .. } = line.kind {
+                    execution.summary.holds.clone_from(holds);
+                } else {
+                    self.let_go(line.flow, execution);
+                }
                 execution.triggers.push((trigger.clone(), Activation { input: input.clone(), timed_out: false }));
                 execution.set_since.clear();
                 let user = input.user.clone().or_else(|| execution.input.user.take());
@@ -92,11 +114,12 @@ impl Kind for Wait {
                 }
                 Next::GoOn
             }
-            EntryKind::Waiting { trigger, until } => {
-                execution.wait(line, Some(trigger.clone()), *until);
+            EntryKind::Waiting { trigger, until, key } => {
+                execution.wait(line, Some(trigger.clone()), key.clone(), *until);
                 Next::Stay
             }
             EntryKind::TimedOut { trigger } => {
+                self.let_go(line.flow, execution);
                 execution.triggers.push((trigger.clone(), Activation { input: Input::default(), timed_out: true }));
                 match self.on_timeout {
                     OnTimeout::Steps => Next::Enter { block: 0, times: None },

@@ -15,6 +15,8 @@ pub(super) enum Stands {
     WithData,
     /// In the condition of a trigger that an execution waits at.
     WithExecution,
+    /// In a trigger, about executions that come to it, without its callback.
+    OfOthers,
     /// In the answer of a trigger.
     InReply,
     /// In a step.
@@ -26,15 +28,17 @@ impl Stands {
     fn sees(self, name: &str) -> bool {
         match name {
             "user" | "vars" | "flow" | "environment" => true,
-            "callback" => self != Self::InStep,
+            "callback" => !matches!(self, Self::InStep | Self::OfOthers),
             "data" | "fields" => self != Self::BeforeData,
-            "execution" | "triggers" => matches!(self, Self::WithExecution | Self::InReply | Self::InStep),
+            "execution" | "triggers" => {
+                matches!(self, Self::WithExecution | Self::OfOthers | Self::InReply | Self::InStep)
+            }
             _ => false,
         }
     }
 
     fn sees_results(self) -> bool {
-        matches!(self, Self::WithExecution | Self::InReply | Self::InStep)
+        matches!(self, Self::WithExecution | Self::OfOthers | Self::InReply | Self::InStep)
     }
 }
 
@@ -113,7 +117,7 @@ impl Parser {
 
     /// The aliases that `fields` can have: those of this trigger, or, in a step, of one before it.
     fn fields_here(&self) -> Vec<&str> {
-        match &self.trigger_here {
+        match self.trigger_here.as_ref().filter(|_| self.stands != Stands::OfOthers) {
             Some((_, fields)) => fields.iter().map(String::as_str).collect(),
             None => self.triggers_before.iter().flat_map(|(_, fields)| fields).map(String::as_str).collect(),
         }

@@ -3,6 +3,7 @@
 use super::names::Stands;
 use super::{Members, Parser, has};
 use crate::auth::{Auth, Basic, OnFail, UserRule};
+use crate::correlation::{Correlate, Many, Otherwise};
 use crate::expression::{Cel, JsonPath, Reference, Template};
 use crate::face::{self, Face, Mode};
 use crate::flow::document::{Kind, Node};
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// Keys that only make sense where an execution waits.
-const WAITING_KEYS: [&str; 3] = ["timeout", "on_timeout", "mailbox"];
+const WAITING_KEYS: [&str; 4] = ["timeout", "on_timeout", "mailbox", "correlate"];
 const JSON: &str = "application/json";
 const DAY: Duration = Duration::from_hours(24);
 /// Longest that a wait, a pause or a memory may last.
@@ -90,6 +91,10 @@ impl Parser {
             Some(node) => self.dedupe(node, &redact, verify.as_ref(), &fields),
             None => Some(Dedupe { by: None, same: None, window: DAY }),
         };
+        let correlate = members.get("correlate").filter(|_| !first).and_then(|node| {
+            let mailbox = members.get("mailbox").is_some_and(|node| matches!(node.kind, Kind::Scalar(_)));
+            self.correlate(node, mailbox, &redact, verify.as_ref(), &fields)
+        });
         let mode = match members.get("mode").and_then(|node| self.choice(node, "a mode", &["async", "sync"])) {
             Some("sync") => Mode::Sync,
             Some(_) => Mode::Async,
@@ -140,6 +145,7 @@ impl Parser {
             reply,
             mailbox,
             dedupe,
+            correlate,
         });
         Some(self.triggers.len() - 1)
     }
@@ -188,6 +194,65 @@ impl Parser {
             None => None,
         };
         Some(Dedupe { by, same, window })
+    }
+
+    /// By what callbacks find executions. `mailbox` says whether none is kept.
+    fn correlate(
+        &mut self,
+        node: &Node,
+        is_not_kept: bool,
+        redact: &Names,
+        verify: Option<&Verify>,
+        fields: &[(String, Pick)],
+    ) -> Option<Correlate> {
+        let members = self.object(node, "`correlate`", &keys("correlate"))?;
+        let (of_callback, of_execution) = (self.required(&members, "callback"), self.required(&members, "execution"));
+        let mut key = |node: Option<&Node>, stands: Stands, sees: &[&str]| {
+            let node = node?;
+            let text = self.text(node)?.to_owned();
+            let before = std::mem::replace(&mut self.stands, stands);
+            let cel = self.cel(node, &text);
+            self.stands = before;
+            let cel = cel?;
+            if !cel
+                .references()
+                .iter()
+                .any(|reference| !["flow", "environment", "vars"].contains(&reference.name.as_str()))
+            {
+                let detail = format!("this key is the same for all: name something of {}", sees.join(", "));
+                self.mistakes.push(node.mistake(detail));
+                return None;
+            }
+            Some(cel)
+        };
+        // Not the one that is read: it has not come yet.
+        let callback = key(of_callback, Stands::WithData, &["`data`", "`fields`", "`callback`", "`user`"]);
+        let execution = key(of_execution, Stands::OfOthers, &["`triggers`", "`execution`", "results of steps"]);
+        if let (Some(node), Some(callback)) = (of_callback, &callback) {
+            let hidden = useless_among(&[callback], redact, verify, fields);
+            self.mistakes.extend(hidden.map(|detail| node.mistake(detail)));
+        }
+        let many = match members.get("many") {
+            None => Many::Oldest,
+            Some(node) => match self.choice(node, "what several that wait are", &["oldest", "all", "refuse"])? {
+                "all" => Many::All,
+                "refuse" => Many::Refuse,
+                _ => Many::Oldest,
+            },
+        };
+        let otherwise = match members.get("otherwise") {
+            None => Otherwise::Keep,
+            Some(node) => {
+                let chosen =
+                    self.choice(node, "what becomes of a callback that nobody waits for", &["keep", "start"])?;
+                if chosen == "keep" && is_not_kept {
+                    self.mistakes
+                        .push(node.mistake("`mailbox: off` keeps none, and `otherwise: keep` does: leave one out"));
+                }
+                if chosen == "start" { Otherwise::Start } else { Otherwise::Keep }
+            }
+        };
+        Some(Correlate { callback: callback?, execution: execution?, many, otherwise })
     }
 
     fn slug(&mut self, name: &str, node: &Node) -> Option<Name> {
@@ -570,6 +635,17 @@ fn useless(by: &Template, redact: &Names, verify: Option<&Verify>, fields: &[(St
                 .to_owned(),
         );
     }
+    useless_among(&expressions, redact, verify, fields)
+}
+
+/// Which expressions name what no callback is kept with.
+fn useless_among(
+    expressions: &[&Cel],
+    redact: &Names,
+    verify: Option<&Verify>,
+    fields: &[(String, Pick)],
+) -> Option<String> {
+    let references = || expressions.iter().flat_map(|cel| cel.references());
     let of_server = Names::default();
     let lists = Lists { of_server: &of_server, of_trigger: Some(redact) };
     if let Some(name) = lists.hidden_among(references()) {

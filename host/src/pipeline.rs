@@ -8,6 +8,7 @@ mod certificates;
 mod dedupe;
 mod deferred;
 mod expand;
+mod fit;
 mod infer;
 mod issuers;
 mod keyed;
@@ -492,7 +493,7 @@ impl Pipeline {
             Some(expanded) => format!("{} bytes became {}, and these data", request.body.len(), expanded.len()),
         };
         let of_ticket = passage.ticket.as_ref().map(|call| face::ticket_data(&passage.callback.request, &call.ticket));
-        if let Some(data) = of_ticket.as_ref().filter(|_| trigger.fields.is_empty()) {
+        if let Some(data) = of_ticket.as_ref().filter(|_| trigger.fields.is_empty() && trigger.schema.is_none()) {
             // Any body will do: it is a text.
             let input = Input { data: data.clone().into(), user: passage.user.clone(), ..Input::default() };
             return Ok((input, became));
@@ -506,8 +507,10 @@ impl Pipeline {
         };
         let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
         let Parsed { data, remark } = parse(&trigger.parse, verified, selectors, made)?;
+        let data = Arc::new(data);
+        let fit = self.fit(passage, trigger, &data).await?;
         let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?.into();
-        let mut input = Input { data: data.into(), fields, user: passage.user.clone() };
+        let mut input = Input { data, fields, user: passage.user.clone() };
         for (alias, pick) in &trigger.fields {
             if let Pick::Script(call) = pick {
                 let value = self.ask_field(passage, call, &input, uses).await?;
@@ -518,7 +521,7 @@ impl Pipeline {
         if let Some(data) = of_ticket {
             input.data = data.into();
         }
-        Ok((input, became + &remark))
+        Ok((input, became + &remark + &fit))
     }
 
     async fn ask_field(

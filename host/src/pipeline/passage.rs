@@ -9,7 +9,7 @@ use ringback_records::callback::{Callback, Input};
 use ringback_records::name::{CallbackId, ExecutionId};
 use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::reply::{Reply, ReplyRecord};
-use ringback_records::stop::Stop;
+use ringback_records::stop::{Misplaced, Stop};
 use ringback_records::time::Timestamp;
 use ringback_records::trace::{PluginUse, Stage, TraceEntry, Verdict, bounded};
 use ringback_rules::expression::Scope;
@@ -209,7 +209,10 @@ impl Passage {
         }
         self.note(stage, verdict, stop.reason);
         let mut reply = self.face.stopped(&stop.problem, Some(self.callback.id));
-        if let Some((name, value)) = stop.header {
+        if let Some(misplaced) = &stop.misplaced {
+            reply = with_place(reply, misplaced);
+        }
+        if let Some((name, value)) = stop.header.map(|header| *header) {
             reply = reply.with_header(name, value);
         }
         End { outcome, execution: None, reply, recorded: false }
@@ -285,6 +288,13 @@ impl Passage {
             ..CallbackRecord::received(&self.callback, self.face.name(), body_bytes_max)
         }
     }
+}
+
+/// An answer that says also what of the data is meant, where it is an object.
+fn with_place(reply: Reply, Misplaced { pointer, keyword }: &Misplaced) -> Reply {
+    let Ok(Value::Object(mut body)) = serde_json::from_slice(&reply.body) else { return reply };
+    body.insert("errors".to_owned(), serde_json::json!([{ "pointer": pointer, "keyword": keyword }]));
+    Reply { body: Value::Object(body).to_string().into(), ..reply }
 }
 
 pub(super) fn scope_of<'a>(callback: &'a Callback, flow: &'a Flow, input: &'a Input, vars: &'a Value) -> Scope<'a> {

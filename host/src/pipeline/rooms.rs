@@ -5,10 +5,8 @@ use super::Pipeline;
 use super::passage::Passage;
 use ringback_records::json;
 use ringback_records::stop::Stop;
-use ringback_rules::parse::Work;
 use ringback_share::{Place, Places};
 use ringback_store::StoreError;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Bodies that are taken at once, however many there are, unless they are encoded.
@@ -47,7 +45,11 @@ impl Rooms {
 
 impl Pipeline {
     /// Does work on a body where long calls run.
-    pub(super) async fn aside(&self, passage: &Passage, work: Work) -> Result<Value, Stop> {
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        passage: &Passage,
+        work: impl FnOnce() -> Result<T, Stop> + Send + 'static,
+    ) -> Result<T, Stop> {
         let work = async move { work() };
         let done = self.sandbox.compute(&passage.callback.workspace, Box::pin(work)).await;
         done.map_err(|error| Stop::from(&StoreError::Stopped(error)))?

@@ -460,7 +460,7 @@ fn record(
 fn stopped(stop: &Stop, callback: Option<CallbackId>) -> Reply {
     let reply = stop.problem.reply(callback);
     match &stop.header {
-        Some((name, value)) => reply.with_header(name, value),
+        Some(header) => reply.with_header(header.0, &header.1),
         None => reply,
     }
 }

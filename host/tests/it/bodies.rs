@@ -167,6 +167,105 @@ async fn w11_xml_becomes_data_or_is_refused_with_a_code_and_the_next_callback_wo
     assert_eq!((status.as_u16(), mistakes["errors"].as_array().map(Vec::len)), (422, Some(2)), "{mistakes}");
 }
 
+/// What does not fit starts nothing and is told by its place and the keyword; what stands there is said to nobody.
+#[tokio::test]
+async fn what_does_not_fit_the_schema_is_refused_without_its_values() {
+    let server = TestServer::start_with(|config| config.body_bytes_max = 2 << 20).await;
+    let flow = |schema: &str| format!("flow: fit\nsteps:\n  - trigger: Hook\n    schema: {schema}\n");
+    let url = server
+        .deploy(&flow(
+            "{ required: [id], properties: { id: { pattern: '^o-' }, kind: { enum: [a, b] }, n: { maximum: 5 }, \
+             list: { items: { type: string, const: x } }, o: { additionalProperties: false }, s: { maxLength: 3 } } }",
+        ))
+        .await;
+    let refused = [
+        (json!({}), "", "required"),
+        (json!({ "id": "secret-1" }), "/id", "pattern"),
+        (json!({ "id": "o-1", "kind": "secret-1" }), "/kind", "enum"),
+        (json!({ "id": "o-1", "n": 987_654 }), "/n", "maximum"),
+        (json!({ "id": "o-1", "list": ["x", 987_654] }), "/list/1", "type"),
+        (json!({ "id": "o-1", "list": ["secret-1"] }), "/list/0", "const"),
+        (json!({ "id": "o-1", "o": { "a/b": "secret-1" } }), "/o/a~1b", "additionalProperties"),
+        (json!({ "id": "o-1", "s": "secret-1" }), "/s", "maxLength"),
+    ];
+    let count = refused.len();
+    cases(count);
+    for (body, pointer, keyword) in refused {
+        let response = server.post(&url, &body).await;
+        let record = server.callback(&response).await;
+        assert_eq!(response.status(), 422, "{body}");
+        let answer = response.text().await.unwrap();
+        let said: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(said["code"], "schema_mismatch");
+        assert_eq!(said["errors"], json!([{ "pointer": pointer, "keyword": keyword }]));
+        assert_eq!((&record["outcome"], &record["execution"]), (&json!("rejected"), &Value::Null));
+        for text in [answer, record["trace"].to_string(), record["reply"].to_string()] {
+            assert!(!text.contains("secret") && !text.contains("987654"), "{text}");
+        }
+        let reason = record["trace"].to_string();
+        assert!(reason.contains(&format!("`{keyword}`")), "{reason}");
+        assert_eq!(server.post(&url, &json!({ "id": "o-1", "kind": "a" })).await.status(), 202);
+    }
+    assert_eq!(server.get("/v1/executions").await["items"].as_array().unwrap().len(), count);
+
+    // By type.
+    let typed = "{ by: data.type, of: { paid: { required: [payment] }, '7': true } }";
+    let url = server.deploy(&flow(typed)).await;
+    for (body, status, code_of) in [
+        (json!({ "type": "paid" }), 422, "schema_mismatch"),
+        (json!({ "type": "secret-1" }), 422, "unknown_type"),
+        (json!({}), 422, "unknown_type"),
+        (json!({ "type": null }), 422, "unknown_type"),
+    ] {
+        let response = server.post(&url, &body).await;
+        assert!(!server.callback(&response).await["trace"].to_string().contains("secret"));
+        assert_eq!(code(response).await, (status, json!(code_of)), "{body}");
+    }
+    for body in [json!({ "type": "paid", "payment": 1 }), json!({ "type": 7 })] {
+        assert_eq!(server.post(&url, &body).await.status(), 202, "{body}");
+    }
+    let tried = "{ by: data.type, of: { paid: { required: [payment] } }, enforce: false }";
+    let url = server.deploy(&flow(tried)).await;
+    for (body, said) in [
+        (json!({ "type": "paid" }), "do not fit the schema of `paid`: the whole `payment` is missing (`required`)"),
+        (json!({ "type": "other" }), "of no type that there is a schema of"),
+    ] {
+        let response = server.post(&url, &body).await;
+        assert_eq!(response.status(), 202);
+        let trace = server.callback(&response).await["trace"].to_string();
+        assert!(trace.contains(said) && trace.contains("not enforced"), "{trace}");
+    }
+    for (schema, mistake) in [
+        ("{ type: objekt }", "`type` is null, boolean"),
+        ("{ requird: [a] }", "did you mean `required`?"),
+        ("{ $ref: 'https://a.example/schema' }", "nothing is fetched"),
+        ("{ $ref: '#/$defs/none' }", "is not in this schema"),
+        ("{ pattern: '(?=a)b' }", "look-around"),
+        ("{ pattern: '(a{1,1000}){1,1000}' }", "becomes too large"),
+        ("{ properties: { a: [] } }", "an object of schemas"),
+        ("{ $schema: 'http://json-schema.org/draft-07/schema#' }", "only schemas of 2020-12"),
+        ("{ const: '${{ data.a }}' }", "has no `${{ }}`"),
+        ("[]", "a schema is an object"),
+        ("{ by: fields.a, of: { a: true } }", "fields"),
+        ("{ of: true, otherwise: true }", "`otherwise` is for schemas by type"),
+        ("{ of: { minimum: x } }", "`minimum` is a number"),
+    ] {
+        let (status, mistakes) = server.try_deploy(&flow(schema)).await;
+        assert_eq!(status.as_u16(), 422, "{schema}");
+        assert!(mistakes["errors"].to_string().contains(mistake), "{schema}: {mistakes}");
+        assert_eq!(mistakes["errors"][0]["line"], 4);
+    }
+    // An execution that waits is looked at by the schema of its own version, and a large body aside.
+    let many = "{ items: { type: integer }, uniqueItems: true }";
+    let url = server.deploy(&flow(many)).await;
+    let list: Vec<u32> = (0..20_000).collect();
+    assert_eq!(server.post(&url, &json!(list)).await.status(), 202);
+    let again: Vec<u32> = (0..20_000).chain([17]).collect();
+    let response = server.post(&url, &json!(again)).await;
+    let said: Value = response.json().await.unwrap();
+    assert_eq!(said["errors"], json!([{ "pointer": "/20000", "keyword": "uniqueItems" }]));
+}
+
 /// Data takes many times the memory of what it is written with: so many bodies as are sent at once are not read at once, and who sends
 /// small ones, or from another workspace, waits for none of them.
 #[tokio::test(flavor = "multi_thread")]

@@ -42,9 +42,18 @@ pub struct Stop {
     /// Whether the caller or its data was refused, rather than that something of ours or of a plugin failed.
     pub refused: bool,
     /// What the caller is told to do in a header: `Allow`, `WWW-Authenticate`, `Retry-After`.
-    pub header: Option<(&'static str, String)>,
+    pub header: Option<Box<(&'static str, String)>>,
     /// Whether the same callback may pass a little later: a plugin is busy or rests.
     pub temporary: bool,
+    /// What of its data is not as it should be.
+    pub misplaced: Option<Box<Misplaced>>,
+}
+
+/// A place in the data of a caller, as a JSON Pointer, and the keyword of JSON Schema that it does not follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misplaced {
+    pub pointer: String,
+    pub keyword: &'static str,
 }
 
 impl Stop {
@@ -56,6 +65,7 @@ impl Stop {
             refused: true,
             header: None,
             temporary: false,
+            misplaced: None,
         }
     }
 
@@ -72,12 +82,13 @@ impl Stop {
             refused: false,
             header: None,
             temporary: false,
+            misplaced: None,
         }
     }
 
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.header = Some((name, value.into()));
+        self.header = Some(Box::new((name, value.into())));
         self
     }
 }

@@ -16,6 +16,7 @@ use crate::correlation::Correlate;
 use crate::execution::Kind;
 use crate::expression::Template;
 use crate::face::{Face, Mode};
+use crate::fit::Fit;
 use crate::network::Network;
 use crate::parse::{Parse, Pick};
 use crate::rate_limit::Limit;
@@ -68,6 +69,8 @@ pub struct Trigger {
     pub enforce: bool,
     pub auth: Auth,
     pub parse: Parse,
+    /// What data must be like.
+    pub schema: Option<Fit>,
     /// Picks by alias.
     pub fields: Vec<(String, Pick)>,
     pub when: Option<Condition>,

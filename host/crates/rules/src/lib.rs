@@ -8,6 +8,7 @@ pub mod correlation;
 pub mod execution;
 pub mod expression;
 pub mod face;
+pub mod fit;
 pub mod flow;
 pub mod jwt;
 pub mod network;

@@ -103,7 +103,7 @@ pub fn parse(
 pub type Work = Box<dyn FnOnce() -> Result<Value, Stop> + Send>;
 
 /// Bodies of which reading takes no time that others would notice.
-const SHORT_BYTES: usize = 64 << 10;
+pub const SHORT_BYTES: usize = 64 << 10;
 
 /// What it takes to read a body, where that is too long for the threads that others wait for.
 pub fn long_work(parser: &Parse, verified: &Verified) -> Option<Work> {

@@ -73,6 +73,22 @@ impl Node {
         }
     }
 
+    /// What a JSON Pointer leads to, or what is around it as far as there is something.
+    pub fn below(&self, pointer: &str) -> &Self {
+        let mut node = self;
+        for name in pointer.split('/').skip(1) {
+            let name = name.replace("~1", "/").replace("~0", "~");
+            let next = match &node.kind {
+                Kind::Object(members) => members.iter().find(|member| member.name == name).map(|member| &member.value),
+                Kind::List(items) => name.parse().ok().and_then(|index: usize| items.get(index)),
+                Kind::Scalar(_) => None,
+            };
+            let Some(next) = next else { break };
+            node = next;
+        }
+        node
+    }
+
     /// What was found, for a message.
     pub fn describe(&self) -> String {
         match &self.kind {

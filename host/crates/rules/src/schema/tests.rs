@@ -115,3 +115,82 @@ fn a_schema_that_means_ill_costs_little() {
     let misfit = check(&json!({ "$ref": "#" }), &json!(1)).unwrap_err();
     assert!(misfit.detail.contains("too much work"), "{misfit:?}");
 }
+
+/// What others read says where and by which keyword, and nothing of the value.
+#[test]
+fn of_data_no_value_is_said() {
+    let secret = json!("s3cret");
+    for (schema, data, keyword) in [
+        (json!({ "type": "integer" }), &secret, "type"),
+        (json!({ "const": "a" }), &secret, "const"),
+        (json!({ "enum": ["s3cre"] }), &secret, "enum"),
+        (json!({ "pattern": "^a" }), &secret, "pattern"),
+        (json!({ "maxLength": 1 }), &secret, "maxLength"),
+        (json!(false), &secret, "false"),
+        (json!({ "allOf": [false] }), &secret, "allOf"),
+        (json!({ "anyOf": [{ "const": "a" }, { "type": "null" }] }), &secret, "anyOf"),
+        (json!({ "not": true }), &secret, "not"),
+        (json!({ "minimum": 43 }), &json!(42.4242), "minimum"),
+        (json!({ "multipleOf": 5 }), &json!(42.4242), "multipleOf"),
+        (json!({ "unevaluatedItems": false }), &json!(["s3cret"]), "unevaluatedItems"),
+        (json!({ "items": false }), &json!(["s3cret"]), "items"),
+        (json!({ "propertyNames": { "maxLength": 1 } }), &json!({ "ab": "s3cret" }), "maxLength"),
+    ] {
+        let misfit = Schema::strict(schema.clone()).unwrap().check_data(data).unwrap_err();
+        assert_eq!(misfit.keyword, keyword, "{schema}: {misfit:?}");
+        assert!(!misfit.detail.contains("s3cret") && !misfit.detail.contains("4242"), "{schema}: {misfit:?}");
+    }
+}
+
+#[test]
+fn numbers_are_compared_as_they_are_written() {
+    let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    for (schema, fits, wrong) in [
+        ("{\"const\":9007199254740993}", "9007199254740993.0", "9007199254740992"),
+        ("{\"multipleOf\":0.01}", "19.99", "19.999"),
+        ("{\"maximum\":9007199254740992}", "9007199254740992", "9007199254740993"),
+        ("{\"type\":\"integer\"}", "1e400", "1.5e0"),
+        ("{\"uniqueItems\":true}", "[1,2,10]", "[1,2,1.0]"),
+        ("{\"uniqueItems\":true}", "[{\"a\":1,\"b\":2},{\"a\":2,\"b\":1}]", "[{\"a\":1,\"b\":2},{\"b\":2,\"a\":1.0}]"),
+        ("{\"pattern\":\"^\\\\d[\\\\w[]+$\"}", "\"1a[\"", "\"\u{661}a\""),
+    ] {
+        let schema = Schema::strict(number(schema)).unwrap();
+        assert_eq!(schema.check_data(&number(fits)), Ok(()), "{fits}");
+        assert!(schema.check_data(&number(wrong)).is_err(), "{wrong}");
+    }
+}
+
+/// What is said of a flaw stands where the flaw is.
+#[test]
+fn a_strict_schema_has_no_flaws() {
+    for (schema, pointer, detail) in [
+        (json!({ "properties": { "a/b": { "type": "objekt" } } }), "/properties/a~1b/type", "`type` is null"),
+        (json!({ "minLength": -1 }), "/minLength", "a whole number"),
+        (json!({ "multipleOf": 0 }), "/multipleOf", "above 0"),
+        (json!({ "allOf": [] }), "/allOf", "not empty"),
+        (json!({ "requird": ["a"] }), "/requird", "did you mean `required`?"),
+        (json!({ "items": { "$ref": "#/none" } }), "/items/$ref", "is not in this schema"),
+        (json!({ "$ref": "other.json" }), "/$ref", "nothing is fetched"),
+        (json!({ "patternProperties": { "(?<=a)": true } }), "/patternProperties/(?<=a)", "look-around"),
+        (json!({ "$defs": { "a": { "$id": "x" }, "b": { "$id": "x" } } }), "/$defs/b/$id", "another schema"),
+        (json!([]), "", "a schema is"),
+    ] {
+        let flaws = Schema::strict(schema.clone()).unwrap_err();
+        assert_eq!(flaws[0].pointer, pointer, "{schema}: {flaws:?}");
+        assert!(flaws[0].detail.contains(detail), "{schema}: {flaws:?}");
+    }
+    let many: serde_json::Map<_, _> = (0..65).map(|n| (format!("^{n}"), json!(true))).collect();
+    assert!(Schema::strict(json!({ "patternProperties": many })).is_err());
+    assert!(Schema::strict(json!({ "x-note": 1, "enum": [{ "$ref": "#/none" }], "default": { "type": 1 } })).is_ok());
+}
+
+/// Data that is as deep as a body may be, on the stack of a thread that answers callers.
+#[test]
+fn a_deep_value_ends_the_check_and_nothing_else() {
+    let schema = Schema::strict(json!({ "$ref": "#/$defs/a", "$defs": { "a": { "items": { "$ref": "#/$defs/a" } } } }));
+    let deep = (0..127).fold(json!(1), |inner, _| json!([inner]));
+    let misfit = schema.unwrap().check_data(&deep);
+    assert!(misfit.is_err_and(|misfit| misfit.keyword.is_empty()));
+    let schema = Schema::strict(json!({ "items": { "$ref": "#" } })).unwrap();
+    assert_eq!(schema.check_data(&(0..90).fold(json!(1), |inner, _| json!([inner]))), Ok(()));
+}

@@ -1,9 +1,11 @@
 //! How the bodies of a trigger become data.
 
 use super::{Parser, has};
+use crate::fit::{Fit, Form};
 use crate::flow::document::{Kind, Node};
 use crate::flow::schema::keys;
 use crate::parse::{Mapping, Parse};
+use crate::schema::{Flaw, Schema};
 use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 const PARSERS: &[&str] = &["json", "ndjson", "form", "xml", "text", "auto"];
 /// Most elements that are named as lists, and most prefixes.
 const NAMED_MAX: usize = 64;
+/// Most types that a trigger has schemas of.
+const TYPES_MAX: usize = 200;
 
 impl Parser {
     pub(super) fn body_parser(&mut self, node: &Node) -> Option<Parse> {
@@ -51,6 +55,57 @@ impl Parser {
             "auto" => Parse::Auto,
             _ => Parse::Json { any_type: false },
         })
+    }
+
+    /// A schema, or which one counts.
+    pub(super) fn schema(&mut self, node: &Node) -> Option<Fit> {
+        if !has(node, "of") {
+            return self.json_schema(node).map(|schema| Fit { form: Form::One(schema), enforce: true });
+        }
+        let members = self.object(node, "`schema`", &keys("schemaOf"))?;
+        let enforce = match members.get("enforce").map(|node| (node, &node.kind)) {
+            None => true,
+            Some((_, Kind::Scalar(Value::Bool(enforce)))) => *enforce,
+            Some((node, _)) => {
+                self.wrong(node, "true or false");
+                true
+            }
+        };
+        let of = members.get("of")?;
+        let Some(by) = members.get("by") else {
+            if let Some(member) = members.member("otherwise") {
+                self.mistakes.push(member.name_at.mistake("`otherwise` is for schemas by type, which `by` tells"));
+            }
+            return self.json_schema(of).map(|schema| Fit { form: Form::One(schema), enforce });
+        };
+        let source = self.text(by)?.to_owned();
+        let by = self.cel(by, &source);
+        let otherwise = members.get("otherwise").map(|node| self.json_schema(node));
+        let Kind::Object(types) = &of.kind else {
+            self.wrong(of, "an object of types and their schemas");
+            return None;
+        };
+        if types.is_empty() || types.len() > TYPES_MAX {
+            self.mistakes.push(of.mistake(format!("expected 1 to {TYPES_MAX} types")));
+        }
+        let schemas = types.iter().filter_map(|kind| Some((kind.name.clone(), self.json_schema(&kind.value)?)));
+        let form = Form::ByType { of: schemas.collect(), by: by?, otherwise: otherwise.flatten() };
+        Some(Fit { form, enforce })
+    }
+
+    fn json_schema(&mut self, node: &Node) -> Option<Schema> {
+        let Some(value) = node.constant() else {
+            self.mistakes.push(node.mistake("a schema is the same for every callback: it has no `${{ }}`"));
+            return None;
+        };
+        match Schema::strict(value) {
+            Ok(schema) => Some(schema),
+            Err(flaws) => {
+                let at = |flaw: Flaw| node.below(&flaw.pointer).mistake(flaw.detail);
+                self.mistakes.extend(flaws.into_iter().map(at));
+                None
+            }
+        }
     }
 
     fn xml_mapping(&mut self, node: &Node) -> Option<Mapping> {

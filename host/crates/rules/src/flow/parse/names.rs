@@ -11,6 +11,8 @@ use ringback_records::secret;
 pub(super) enum Stands {
     /// Before the body is read: the configuration of a verifier or a parser.
     BeforeData,
+    /// Where the data is there, and nothing is picked yet.
+    WithoutFields,
     /// Where the data is there, but no execution is looked at.
     WithData,
     /// In the condition of a trigger that an execution waits at.
@@ -29,7 +31,8 @@ impl Stands {
         match name {
             "user" | "vars" | "flow" | "environment" => true,
             "callback" => !matches!(self, Self::InStep | Self::OfOthers),
-            "data" | "fields" => self != Self::BeforeData,
+            "data" => self != Self::BeforeData,
+            "fields" => !matches!(self, Self::BeforeData | Self::WithoutFields),
             "execution" | "triggers" => {
                 matches!(self, Self::WithExecution | Self::OfOthers | Self::InReply | Self::InStep)
             }

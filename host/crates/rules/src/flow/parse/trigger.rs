@@ -77,6 +77,9 @@ impl Parser {
         // SNS sends its JSON as `text/plain`.
         let any_type = matches!(verify, Some(Verify::Certificate(ByCertificate::Sns(_))));
         let parse = members.get("parse").map_or(Some(Parse::Json { any_type }), |node| self.body_parser(node));
+        self.stands = Stands::WithoutFields;
+        let schema = members.get("schema").and_then(|node| self.schema(node));
+        self.stands = Stands::BeforeData;
         let fields = members.get("fields").map_or_else(Vec::new, |node| self.fields(node, &redact));
         // A path that is wrong is a mistake of its own.
         let aliases = match members.get("fields").map(|node| &node.kind) {
@@ -138,6 +141,7 @@ impl Parser {
             enforce,
             auth,
             parse,
+            schema,
             fields,
             when,
             mode,

@@ -1,7 +1,7 @@
 //! What executions ask for: steps of plugins, answers, tickets, requests.
 
 use super::mailbox::Look;
-use super::{RETRY_AFTER, Runner};
+use super::{ASK_RESTING_AFTER, RETRY_AFTER, Runner};
 use crate::catalogue::tickets::{self, TicketError};
 use ringback_plugin::{CallError, Subject, Version};
 use ringback_records::name::{Name, TicketId};
@@ -65,7 +65,9 @@ impl Runner {
             }
             Effect::MakeTicket { request } => match self.make_ticket(workspace, execution, request).await? {
                 Ok((event, write)) => Performed::Done(event, write.into_iter().collect()),
-                Err(Failure::Call(error)) if error.is_temporary() => Performed::Later { failures, pause: RETRY_AFTER },
+                Err(Failure::Call(error)) if error.is_temporary() => {
+                    Performed::Later { failures, pause: pause(&error) }
+                }
                 Err(failure) => failed(failure, Vec::new()),
             },
             Effect::SendHttp { call, request, idempotency_key } => {
@@ -160,13 +162,17 @@ pub(super) async fn ask(
     match asked {
         Ok(event) => Performed::Done(event, Vec::new()),
         // Nothing is lost by waiting: the execution is durable by then.
-        Err(Failure::Call(error)) if error.is_temporary() => Performed::Later { failures, pause: RETRY_AFTER },
+        Err(Failure::Call(error)) if error.is_temporary() => Performed::Later { failures, pause: pause(&error) },
         Err(Failure::Call(error)) if error.may_pass() && failures < FAILURES_MAX => {
             tracing::info!(execution.id = %execution.summary.id, %error, "a step is tried again");
             Performed::Later { failures: failures + 1, pause: RETRY_AFTER * 2_u32.pow(failures) }
         }
         Err(failure) => failed(failure, uses.pop().map(|usage| usage.log).unwrap_or_default()),
     }
+}
+
+fn pause(error: &CallError) -> Duration {
+    if matches!(error, CallError::Open { .. }) { ASK_RESTING_AFTER } else { RETRY_AFTER }
 }
 
 async fn run_step(

@@ -52,6 +52,7 @@ struct InLine<T> {
 struct Backlog {
     /// What is to be looked for from the first one on.
     claims: BTreeSet<Claim>,
+    /// When that is to be done.
     not_before: Instant,
     /// What is being looked for, and behind whom.
     pass: Option<(Claim, Option<ExecutionId>)>,
@@ -228,7 +229,10 @@ impl<T> State<T> {
 
     fn leave(&mut self, workspace: &Name, claim: Claim, not_before: Instant) {
         let empty = || Backlog { claims: BTreeSet::new(), not_before, pass: None, is_searched: false };
-        self.line(workspace).backlog.get_or_insert_with(empty).claims.insert(claim);
+        let backlog = self.line(workspace).backlog.get_or_insert_with(empty);
+        let is_first = backlog.claims.is_empty();
+        backlog.claims.insert(claim);
+        backlog.not_before = if is_first { not_before } else { backlog.not_before.min(not_before) };
     }
 }
 
@@ -334,6 +338,28 @@ mod tests {
         let order: Vec<u32> = std::iter::from_fn(|| shares.next().map(|(_, who)| who)).collect();
         assert_eq!(order, (0..100).collect::<Vec<_>>(), "in the order in which they came");
         assert!(shares.enter(&name("a")).is_some());
+    }
+
+    /// A2: those of a plugin that rests are looked for when they said, however soon the pass ends in which they said it; unless
+    /// somebody else is left meanwhile who goes on at once.
+    #[test]
+    fn a2_who_pauses_for_long_is_not_looked_for_before() {
+        let (shares, a, now) = (shares(2), name("a"), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let pass = |begins: Instant| {
+            let search = shares.search(begins)?;
+            shares.leave(&a, Claim::Running, at(30));
+            shares.leave(&a, Claim::Running, at(40));
+            shares.found(&search, Vec::new(), None);
+            Some(())
+        };
+        shares.leave(&a, Claim::Running, now);
+        assert!(pass(now).is_some());
+        assert!(pass(at(29)).is_none(), "they have only just said so");
+        assert!(pass(at(30)).is_some(), "the first of them");
+        shares.leave(&a, Claim::Running, at(5));
+        assert!(shares.search(at(4)).is_none());
+        assert!(shares.search(at(5)).is_some(), "somebody else");
     }
 
     /// With one place there is nothing but turns: one whose work takes long has fewer of them.

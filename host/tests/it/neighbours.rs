@@ -2,6 +2,7 @@
 
 use crate::process::{Process, Server};
 use crate::support::{Sink, TestServer, plugin};
+use crate::uploads::with_debug_section;
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use reqwest::{Method, StatusCode};
@@ -11,7 +12,9 @@ use ringback_records::time::Timestamp;
 use ringback_store::{Claim, Mail, MailboxLimits, Store, StoreOptions, Write};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// A flow that answers its caller after it has waited for a timer, and one that answers at once.
 const PROMPT: &str = "flow: prompt\nsteps:\n  - trigger: Hook\n    mode: sync\n  - set: { answer: '${{ data.n }}' }\n  - respond: { \
@@ -593,4 +596,101 @@ async fn r10_files_of_flows_are_read_where_they_give_way() {
         let sent = sent.await.unwrap().unwrap();
         assert_eq!(sent.status(), StatusCode::CREATED, "{}", sent.text().await.unwrap());
     }
+}
+
+/// Somebody else on the one thread that answers callers, who always has something to do: how long it computes for others before each
+/// of his turns. What else the machine does takes no processor time of this thread.
+struct Other {
+    turns: Arc<Mutex<Vec<Duration>>>,
+    running: JoinHandle<()>,
+}
+
+impl Other {
+    fn start() -> Self {
+        let turns = Arc::<Mutex<Vec<Duration>>>::default();
+        let running = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move {
+                let mut last = Self::computed();
+                loop {
+                    tokio::task::yield_now().await;
+                    let now = Self::computed();
+                    turns.lock().unwrap().push(now.saturating_sub(last));
+                    last = Self::computed();
+                }
+            }
+        });
+        Self { turns, running }
+    }
+
+    /// What this thread has computed.
+    fn computed() -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+    }
+
+    /// What he has waited since he was asked last.
+    fn waited(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.turns.lock().unwrap())
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// B16: `any` asks many without keeping the thread from others: they have a turn after a few.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn b16_any_asks_a_few_at_a_time() {
+    const WAITING: u32 = 192;
+    const ROUNDS: usize = 10;
+    let server = TestServer::start().await;
+    let other = Other::start();
+    let mut waited = Vec::new();
+    for round in 0..ROUNDS {
+        let source = format!(
+            "flow: many-{round}\nsteps:\n  - trigger: First\n  - trigger: Then\n    when: data.order == \
+             triggers.First.data.order\n"
+        );
+        let urls = server.deploy_all(&source).await;
+        // What was stored a moment ago is in memory: nothing is waited for while it is read.
+        flood(&server, &urls[0], (0..WAITING).map(|order| json!({ "order": order }))).await;
+        other.waited();
+        let answer = server.post(&format!("{}?execution=any", urls[1]), &json!({ "order": -1 })).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        let pieces = other.waited();
+        // His own turns are among them, and shorter than a question.
+        let all: Duration = pieces.iter().filter(|piece| **piece > Duration::from_micros(20)).sum();
+        // As long as it takes to ask 24: three times as long as it should be, and less than half a page.
+        let long: Duration = pieces.iter().filter(|piece| **piece > all * 24 / WAITING).sum();
+        waited.push(long.as_secs_f64() / all.as_secs_f64());
+    }
+    println!("the share of the computing in which the other waited for long: {waited:.2?}");
+    let disturbed = waited.iter().filter(|share| **share > 0.3).count();
+    assert!(disturbed <= ROUNDS / 5, "{waited:?}");
+}
+
+/// What is done with a large plugin beside its compilation, reading and keeping it, is done on no thread that answers callers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_large_plugin_keeps_no_neighbour_waiting() {
+    const BYTES: usize = 40 << 20;
+    let server = TestServer::start_with(|config| config.large_plugins = true).await.in_workspace("bbb");
+    let prompt = server.deploy(PROMPT).await;
+    let server = server.in_workspace("aaa");
+    let other = Other::start();
+    for n in 0..3_u8 {
+        // Each is another one.
+        let mut bytes = with_debug_section(plugin("field-match"), BYTES);
+        bytes.extend([0, 3, 1, b'a', n]);
+        other.waited();
+        let (status, answer) = server.upload("large", bytes).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        let longest = other.waited().into_iter().max().unwrap();
+        println!("the longest piece beside {BYTES} bytes: {longest:?}");
+        assert!(longest < Duration::from_millis(20), "to hash or to copy all of it takes longer: {longest:?}");
+    }
+    let server = server.in_workspace("bbb");
+    assert_eq!(server.post(&prompt, &json!({ "n": 1 })).await.status(), StatusCode::OK);
 }

@@ -167,7 +167,7 @@ async fn r19_a_version_that_does_not_load_says_so() {
 }
 
 /// A file with a custom section that makes it so long.
-fn with_debug_section(mut bytes: Vec<u8>, total: usize) -> Vec<u8> {
+pub fn with_debug_section(mut bytes: Vec<u8>, total: usize) -> Vec<u8> {
     let name = b".debug_info";
     // A custom section: its kind, its length in four bytes, the length of its name, the name, what it has.
     let length = total - bytes.len() - 1 - 4;

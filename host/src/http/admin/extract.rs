@@ -1,11 +1,13 @@
 //! What handlers take from a request, with a problem document where the library would answer plain text.
 
 use crate::http::error::Problem;
+use axum::RequestExt as _;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
+use http_body_util::{BodyExt as _, LengthLimitError};
 use ringback_records::json;
 use serde::de::DeserializeOwned;
 
@@ -96,8 +98,18 @@ pub(in crate::http) struct File(pub(in crate::http) Bytes);
 impl<S: Send + Sync> FromRequest<S> for File {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|error| not_read(&error))
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let pieces = request.into_limited_body().collect().await.map_err(|error| {
+            let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            if causes.any(|cause| cause.is::<LengthLimitError>()) {
+                too_large()
+            } else {
+                broke_off(StatusCode::BAD_REQUEST)
+            }
+        })?;
+        // To put the pieces of a large file together takes long enough to be noticed by those who are answered.
+        let put_together = tokio::task::spawn_blocking(|| pieces.to_bytes());
+        put_together.await.map(Self).map_err(|_| broke_off(StatusCode::BAD_REQUEST))
     }
 }
 
@@ -119,8 +131,12 @@ impl<S: Send + Sync> FromRequest<S> for Text {
 fn not_read(error: &BytesRejection) -> Problem {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        status => Problem::new(status, "invalid_body", "the body broke off; send it again"),
+        status => broke_off(status),
     }
+}
+
+fn broke_off(status: StatusCode) -> Problem {
+    Problem::new(status, "invalid_body", "the body broke off; send it again")
 }
 
 /// What the library for JSON says, without what the one for HTTP puts before it.

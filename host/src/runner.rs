@@ -44,10 +44,10 @@ use waiters::Waiter;
 
 /// How long a step waits before it asks a busy plugin again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How long who wanted what was kept for its key pauses when another one was faster.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// The same of a plugin that rests, which it does for a minute, unless another version comes.
 const ASK_RESTING_AFTER: Duration = Duration::from_secs(5);
+/// How long who wanted what was kept for its key pauses when another one was faster.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Why an execution could not be changed.
 #[derive(Debug, thiserror::Error)]

@@ -83,7 +83,7 @@ pub fn run(seconds: u64) -> Result<()> {
     println!("resident memory after the load: {} MiB", memory_kib / 1024);
     let waits = waits(&release, &data.join("waits"), seconds)?;
     let keys = correlation(&release, &data.join("keys"), seconds)?;
-    let neighbours = neighbours::measure(&release, &data.join("neighbours"))?;
+    let neighbours = neighbours::measure(&release, &data.join("neighbours"), "")?;
     write_results(&rows, call_us, start_up_ms, memory_kib, &[&waits, &keys, &neighbours], seconds)
 }
 
@@ -128,12 +128,12 @@ fn correlation(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     };
     let (first, second) = (path(0)?, path(1)?);
     let address = server.public.trim_start_matches("http://").to_owned();
-    let body = br#"{"order": {"id": "KEY", "total": 12.5}}"#;
-    let run = |arguments: &[&str]| run_waits(release, arguments, body);
+    let body = r#"{"order": {"id": "KEY", "total": 12.5}}"#;
+    let run = |arguments: &[&str]| waits_load(release, arguments, body);
     let seconds = seconds.to_string();
     let (mut lines, mut have) = (String::new(), 0);
     for waiting in WAITING_FOR_KEYS {
-        run(&["fill", &address, &first, CONNECTIONS, &(waiting - have).to_string()])?;
+        fill(release, &address, &first, waiting - have, body)?;
         have = waiting;
         let pairs = run(&["keys", &address, &first, &second, CONNECTIONS, &seconds])?;
         // One at a time: what a single caller sees.
@@ -148,21 +148,28 @@ fn correlation(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     Ok(lines)
 }
 
+/// How many executions wait when pairs of a start and a resumption are measured.
+const WAITING: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
+
+const ORDER: &str = r#"{"order": {"id": 4711, "total": 12.5}}"#;
+
+/// Starts so many executions as fast as it can: what the load says of it.
+pub fn fill(release: &Path, address: &str, path: &str, count: u64, body: &str) -> Result<Value> {
+    waits_load(release, &["fill", address, path, CONNECTIONS, &count.to_string()], body)
+}
+
 /// Runs the load of executions that wait.
-fn run_waits(release: &Path, arguments: &[&str], body: &[u8]) -> Result<Value> {
+fn waits_load(release: &Path, arguments: &[&str], body: &str) -> Result<Value> {
     let mut child = Command::new(release.join("examples/waits"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    child.stdin.take().context("no input")?.write_all(body)?;
+    child.stdin.take().context("no input")?.write_all(body.as_bytes())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "the load of waits failed");
     Ok(serde_json::from_slice(&output.stdout)?)
 }
-
-/// How many executions wait when pairs of a start and a resumption are measured.
-const WAITING: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
 /// Starts and resumptions beside more and more executions that wait, and a start of the process with all of them: lines of
 /// a table.
@@ -179,24 +186,24 @@ fn waits(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     };
     let (first, second) = (path(0)?, path(1)?);
     let address = server.public.trim_start_matches("http://").to_owned();
-    let run = |arguments: &[&str]| run_waits(release, arguments, br#"{"order": {"id": 4711, "total": 12.5}}"#);
     let seconds = seconds.to_string();
+    let pairs =
+        |connections: &str| waits_load(release, &["pairs", &address, &first, &second, connections, &seconds], ORDER);
     let empty_kib = resident_kib(server.id())?;
     let (mut lines, mut have) = (String::new(), 0);
     for waiting in WAITING {
-        let missing = (waiting - have).to_string();
-        let filled = run(&["fill", &address, &first, CONNECTIONS, &missing])?;
+        let filled = fill(release, &address, &first, waiting - have, ORDER)?;
         have = waiting;
-        let pairs = run(&["pairs", &address, &first, &second, CONNECTIONS, &seconds])?;
+        let many = pairs(CONNECTIONS)?;
         // One pair at a time: what a single caller sees.
-        let alone = run(&["pairs", &address, &first, &second, "1", &seconds])?;
+        let alone = pairs("1")?;
         let kib = resident_kib(server.id())?.saturating_sub(empty_kib);
         let line = format!(
             "| {waiting} | {} | {} | {} µs | {} µs | {} µs | {} MiB |\n",
             filled["per_second"],
-            pairs["per_second"],
-            pairs["p50_us"],
-            pairs["p99_us"],
+            many["per_second"],
+            many["p50_us"],
+            many["p99_us"],
             alone["p50_us"],
             kib / 1024
         );

@@ -48,7 +48,7 @@ Development commands of ringback
   cargo xtask checklist             every row of the behaviour checklist, with its tests and their results
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
   cargo xtask bench --correlation   print how long it takes to find one of a million executions by its key
-  cargo xtask neighbours            the part of it that says what the users of one server notice of each other
+  cargo xtask neighbours [WORD]     the part of it that says what the users of one server notice of each other
   cargo xtask wit                   check the WIT package: it parses, and every item is documented
   cargo xtask readme [PAGE]         follow the pages of the manual, or one of them, and compare what is printed
 ";
@@ -87,7 +87,8 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(10),
         ["bench", "--correlation"] => bench::correlation_alone(5),
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
-        ["neighbours"] => neighbours::run(),
+        ["neighbours"] => neighbours::run(""),
+        ["neighbours", only] => neighbours::run(only),
         ["wit"] => wit::check(),
         ["readme"] => readme::run_all(&[]),
         ["readme", page] => readme::run(&process::root().join(page)),

@@ -13,6 +13,7 @@ mod infer;
 mod issuers;
 mod keyed;
 mod network;
+mod ordered;
 mod passage;
 mod replay;
 mod respond;
@@ -316,10 +317,14 @@ impl Pipeline {
         match selector {
             None => {
                 let input = input.map_err(|stop| (Stage::Parse, stop))?;
-                match self.start(passage, trigger, trigger, input, None).await? {
-                    Some(end) => Ok(end),
-                    // The delivery may have been there before; else the flow has gone.
-                    None => self.known_now(passage, trigger).await,
+                match &trigger.concurrency {
+                    Some(concurrency) => Box::pin(self.start_in_turn(passage, trigger, concurrency, input)).await,
+                    None if !self.counts(passage, trigger, &input).await? => Ok(passage.ignored()),
+                    None => match self.start(passage, trigger, input, None).await? {
+                        Some(end) => Ok(end),
+                        // The delivery may have been there before; else the flow has gone.
+                        None => self.known_now(passage, trigger).await,
+                    },
                 }
             }
             Some(selector) => {
@@ -568,19 +573,15 @@ impl Pipeline {
         Ok(decision.holds)
     }
 
-    /// Starts an execution, as the first trigger would, for the key that it holds from then on: nothing has happened until the whole
-    /// change is durable. `None` when someone else was faster.
+    /// Starts an execution, which may hold a key from then on: nothing has happened until the whole change is durable. `None` when
+    /// someone else was faster.
     async fn start(
         &self,
         passage: &mut Passage,
         trigger: &Trigger,
-        first: &Trigger,
         input: Input,
         holds: Option<Holds>,
     ) -> Result<Option<End>, Stopped> {
-        if !self.counts(passage, first, &input).await? {
-            return Ok(Some(passage.ignored()));
-        }
         let marks = passage.trace.len();
         let (callback, environment) = (passage.callback.id, passage.callback.environment.clone());
         let bytes_max = self.runner.execution_bytes_max();

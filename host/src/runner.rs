@@ -96,6 +96,8 @@ struct Inner {
     /// Callers who wait for an answer.
     waiters: Mutex<HashMap<ExecutionId, Vec<Waiter>>>,
     hands: Arc<Hands>,
+    /// Told when an execution has ended that may have held a key.
+    let_go: Notify,
 }
 
 /// What a runner needs.
@@ -223,6 +225,7 @@ impl Runner {
             public_url,
             execution_bytes_max,
             waiters: Mutex::default(),
+            let_go: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -603,6 +606,11 @@ impl Runner {
         self.inner.working.in_line() + self.inner.requesting.in_line()
     }
 
+    /// Waits until an execution has ended that may have held a key.
+    pub async fn let_go(&self) {
+        self.inner.let_go.notified().await;
+    }
+
     /// Answers those who wait for an execution that does nothing now, counts its end, and empties its mailboxes.
     fn settle(&self, workspace: &Name, flow: &Arc<LoadedFlow>, execution: &Execution) {
         self.answer(execution, Until::Answered);
@@ -611,6 +619,9 @@ impl Runner {
         }
         metrics::counter!("ringback_executions_ended_total", "status" => execution.summary.status.as_str())
             .increment(1);
+        if flow.triggers.first().is_some_and(|first| first.concurrency.is_some()) {
+            self.inner.let_go.notify_one();
+        }
         if flow.triggers.len() > 1 {
             let (runner, workspace, flow) = (self.clone(), workspace.clone(), Arc::clone(flow));
             let summary = execution.summary.clone();

@@ -164,6 +164,7 @@ pub async fn run(
         never = app.pipeline.runner.run_timers() => match never {},
         never = app.pipeline.runner.run_lines() => match never {},
         never = app.pipeline.run_deferred() => match never {},
+        never = app.pipeline.run_turns() => match never {},
     };
     store.close().await;
     result

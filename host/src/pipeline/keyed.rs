@@ -7,7 +7,7 @@ use super::passage::{Passage, scope_of};
 use super::select::{Delivery, Key, PAGE, not_kept, refused};
 use super::{End, Holds, Pipeline, Stopped};
 use crate::retry::retry_on_conflict;
-use ringback_records::callback::Callback;
+use ringback_records::callback::{Callback, Input};
 use ringback_records::journal::{Held, key_digest};
 use ringback_records::name::ExecutionId;
 use ringback_records::outcome::Outcome;
@@ -17,6 +17,7 @@ use ringback_records::trace::Stage;
 use ringback_rules::correlation::{Correlate, Many, Otherwise};
 use ringback_rules::execution::Standing;
 use ringback_store::{EarlyLimits, KeyAt, Mail, MostByKey, StoreError, Unless, Write};
+use std::time::Duration;
 
 impl Pipeline {
     /// Hands a callback to those who wait for its key; else it is kept for who does next, or starts an execution.
@@ -110,6 +111,21 @@ impl Pipeline {
             return Err(refused("nobody_waits", "No execution is waiting here.", reason));
         };
         let input = delivery.input.clone().map_err(|stop| (Stage::Parse, stop))?;
+        self.put_early(passage, at, key, input, ttl, Unless::Awaited, why).await
+    }
+
+    /// Keeps a callback for a key: `None` when it need not wait any more.
+    #[expect(clippy::too_many_arguments, reason = "they are what is said of it, and go together nowhere else")]
+    pub(super) async fn put_early(
+        &self,
+        passage: &mut Passage,
+        at: &KeyAt,
+        key: &str,
+        input: Input,
+        ttl: Duration,
+        unless: Unless,
+        why: &str,
+    ) -> Result<Option<End>, Stopped> {
         let expires_at = Timestamp::now().saturating_add(ttl);
         let mail = Mail { callback: passage.callback.id, input, expires_at };
         let workspace = passage.callback.workspace.clone();
@@ -126,7 +142,7 @@ impl Pipeline {
         if passage.origin.is_dry_run() {
             return Ok(Some(end));
         }
-        let (mail, unless) = (Box::new(mail), Unless::Awaited);
+        let mail = Box::new(mail);
         let mut writes = vec![Write::PutEarly { workspace, at: at.clone(), mail, limits, unless }];
         writes.extend(passage.writes(Outcome::Kept, None, Some(&end.reply)));
         match self.store.commit(writes).await {
@@ -174,6 +190,9 @@ impl Pipeline {
         let most = MostByKey { waits: 0, holds: holders.len(), ..MostByKey::ANY };
         let expected = Write::ExpectKey { workspace: workspace.clone(), at: at.clone(), most };
         let held = Held { trigger: at.trigger.clone(), key };
-        self.start(passage, delivery.trigger, first, input, Some(Holds { held, expected, why })).await
+        if !self.counts(passage, first, &input).await? {
+            return Ok(Some(passage.ignored()));
+        }
+        self.start(passage, delivery.trigger, input, Some(Holds { held, expected, why })).await
     }
 }

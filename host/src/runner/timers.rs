@@ -140,7 +140,7 @@ impl Runner {
 
     async fn expire_early(&self, workspace: &Name, at: &KeyAt, callback: CallbackId) -> Result<(), StoreError> {
         let Some((mail, record)) = self.inner.store.early(workspace, at, callback).await? else { return Ok(()) };
-        let reason = "it expired: no execution waited for its key in time".to_owned();
+        let reason = "it expired: no execution waited for its key in time, or its turn did not come".to_owned();
         self.leave(workspace, take_early(workspace, at, mail), record, reason).await
     }
 

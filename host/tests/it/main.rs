@@ -40,6 +40,7 @@ mod load;
 mod neighbours;
 mod network;
 mod nocobase;
+mod ordering;
 mod patchworks;
 mod planted;
 mod plugins;

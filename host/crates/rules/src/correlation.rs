@@ -4,6 +4,7 @@ use crate::expression::{Cel, EvaluationError, Problem, Scope};
 use ringback_records::stop::Stop;
 use serde_json::{Number, Value};
 use std::fmt;
+use std::time::Duration;
 
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
@@ -38,6 +39,43 @@ pub enum Otherwise {
     Keep,
     /// It starts an execution.
     Start,
+}
+
+/// The `order` or `concurrency` of a trigger that starts executions.
+#[derive(Debug)]
+pub struct Concurrency {
+    /// What they are told apart by; all are the same where there is none.
+    pub key: Option<Cel>,
+    /// So many of a key at a time.
+    pub limit: usize,
+    pub on_full: OnFull,
+    /// How long a callback waits for its turn.
+    pub ttl: Duration,
+}
+
+/// What becomes of a callback when as many executions of its key are there as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// It is kept, and starts one when it is its turn.
+    Wait,
+    /// It is ignored.
+    Skip,
+    /// The one that began first is cancelled.
+    CancelOldest,
+}
+
+impl Concurrency {
+    /// The key of a callback; an empty one where all are the same.
+    ///
+    /// # Errors
+    ///
+    /// It says none, or the expression failed.
+    pub fn of_callback(&self, scope: &Scope<'_>) -> Result<String, Stop> {
+        match &self.key {
+            None => Ok(String::new()),
+            Some(cel) => key(cel, scope).map_err(|error| error.stop(cel)),
+        }
+    }
 }
 
 /// Why a value is no key.

@@ -12,7 +12,7 @@ pub use schema::SCHEMA;
 
 use crate::auth::Auth;
 use crate::condition::Condition;
-use crate::correlation::Correlate;
+use crate::correlation::{Concurrency, Correlate};
 use crate::execution::Kind;
 use crate::expression::Template;
 use crate::face::{Face, Mode};
@@ -82,6 +82,8 @@ pub struct Trigger {
     pub dedupe: Option<Dedupe>,
     /// By what its callbacks find the executions that they are for.
     pub correlate: Option<Correlate>,
+    /// How many executions that it starts are there at a time.
+    pub concurrency: Option<Concurrency>,
 }
 
 impl Trigger {

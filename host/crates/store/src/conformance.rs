@@ -70,6 +70,7 @@ macro_rules! conformance {
             who_waits_for_what_is_kept_is_claimed
             of_those_who_begin_for_a_key_one_does
             what_is_kept_for_a_key_is_due_and_not_forgotten
+            who_lets_go_of_a_key_gives_the_next_one_its_turn
         );
     };
 }

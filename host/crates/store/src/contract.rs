@@ -147,6 +147,12 @@ pub enum Write {
         at: KeyAt,
         mail: Box<Mail>,
     },
+    /// Nobody's turn has come by a key: conflicts when something is kept for it, and fewer than so many hold it.
+    EndTurn {
+        workspace: Name,
+        at: KeyAt,
+        holders: usize,
+    },
     /// Conflicts when there is more by a key than this.
     ExpectKey {
         workspace: Name,

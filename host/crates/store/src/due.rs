@@ -160,7 +160,7 @@ impl Engine {
     }
 
     /// One key of each workspace is looked at.
-    fn workspaces_of(&self, kind: u8) -> Result<Vec<Name>, StoreError> {
+    pub(super) fn workspaces_of(&self, kind: u8) -> Result<Vec<Name>, StoreError> {
         let (mut start, end) = (vec![kind], vec![kind + 1]);
         let mut workspaces = Vec::new();
         while let Some(workspace) = self.scan_keys(start, end.clone(), 1, key::workspace_of)?.pop() {

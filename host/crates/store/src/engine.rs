@@ -432,6 +432,9 @@ impl Engine {
                 Write::TakeEarly { workspace, at, mail } => {
                     keyed::take_early(&mut operations, workspace, at, mail);
                 }
+                Write::EndTurn { workspace, at, holders } => {
+                    operations.extend(keyed::end_turn(workspace, at, *holders));
+                }
                 Write::ExpectKey { workspace, at, most } => {
                     operations.extend(keyed::expect(workspace, at, *most));
                 }

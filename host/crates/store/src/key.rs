@@ -56,6 +56,8 @@ pub(super) const KEY_HELD: u8 = b'h';
 pub(super) const EARLY: u8 = b'm';
 /// How much a workspace keeps for keys: the revision of its value is the number of KiB.
 pub(super) const EARLY_KIB: u8 = b'n';
+/// Keys that somebody let go of while something was kept for them.
+pub(super) const TURN: u8 = b't';
 /// Who waits for a key for which something was kept before.
 pub(super) const HAS_EARLY: u8 = b'l';
 
@@ -65,7 +67,7 @@ pub(super) const EXECUTION_BY: u8 = b'e';
 /// The last id that may not be among those.
 pub(super) const LAST_UNORDERED: u8 = b'o';
 
-pub(super) const KINDS: [u8; 35] = [
+pub(super) const KINDS: [u8; 36] = [
     CALLBACK,
     EXECUTION,
     FLOW,
@@ -97,6 +99,7 @@ pub(super) const KINDS: [u8; 35] = [
     KEY_HELD,
     EARLY,
     EARLY_KIB,
+    TURN,
     HAS_EARLY,
     CALLBACK_BY,
     EXECUTION_BY,
@@ -373,12 +376,22 @@ pub(super) fn by_key_and_id(kind: u8, workspace: &Name, at: &KeyAt, id: &[u8; 16
 
 /// The workspace, the key and the id of a key that ends with one, without its kind.
 pub(super) fn parts_by_key(key: &[u8]) -> Option<(Name, KeyAt, [u8; 16])> {
+    let (workspace, at, id) = parts_of_key(key)?;
+    Some((workspace, at, id.try_into().ok()?))
+}
+
+/// The same of one that ends with the key.
+pub(super) fn at_of(key: &[u8]) -> Option<KeyAt> {
+    parts_of_key(key).filter(|(_, _, rest)| rest.is_empty()).map(|(_, at, _)| at)
+}
+
+fn parts_of_key(key: &[u8]) -> Option<(Name, KeyAt, &[u8])> {
     let (workspace, rest) = parts(key)?;
     let (flow, rest) = parts(rest)?;
     let (trigger, rest) = parts(rest)?;
     let (environment, rest) = parts(rest)?;
-    let (digest, id) = rest.split_first_chunk::<32>()?;
-    Some((workspace, KeyAt { environment, flow, trigger, digest: *digest }, id.try_into().ok()?))
+    let (digest, rest) = rest.split_first_chunk::<32>()?;
+    Some((workspace, KeyAt { environment, flow, trigger, digest: *digest }, rest))
 }
 
 /// How much a workspace keeps for keys.

@@ -6,7 +6,7 @@
 use super::contract::{ByKey, EarlyLimits, KeyAt, Mail, MostByKey, NoRoom, Unless};
 use super::index::Changes;
 use super::writer::{NOTHING, Operation, is_below, kib};
-use super::{Store, StoreError, behind, key};
+use super::{Page, Store, StoreError, behind, key};
 use ringback_records::journal::Summary;
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::outcome::CallbackRecord;
@@ -43,6 +43,12 @@ pub(super) fn advance(operations: &mut Vec<Operation>, workspace: &Name, before:
     let new: Vec<_> = waits(after).collect();
     if old != new && !old.is_empty() {
         operations.push(Operation::Delete(key::has_early(workspace, after.id)));
+    }
+    // Whoever lets go of a key lets the next one have its turn.
+    for held in before.into_iter().flat_map(|before| &before.holds).filter(|held| !after.holds.contains(held)) {
+        let at = KeyAt::of(after, &held.trigger, &held.key);
+        let (key, prefix) = (key::by_key(key::TURN, workspace, &at), key::by_key(key::EARLY, workspace, &at));
+        operations.push(Operation::PutIf { key, prefix });
     }
     for (at, _) in new.iter().filter(|wait| !old.contains(wait)) {
         let (key, prefix) = (key::has_early(workspace, after.id), key::by_key(key::EARLY, workspace, at));
@@ -106,7 +112,42 @@ pub(super) fn expect(workspace: &Name, at: &KeyAt, most: MostByKey) -> impl Iter
     })
 }
 
+pub(super) fn end_turn(workspace: &Name, at: &KeyAt, holders: usize) -> [Operation; 2] {
+    let nothing = Operation::Below { prefix: key::by_key(key::EARLY, workspace, at), count: 0, bytes: usize::MAX };
+    let full = Operation::AtLeast { prefix: key::by_key(key::KEY_HELD, workspace, at), count: holders };
+    let turn = key::by_key(key::TURN, workspace, at);
+    [Operation::Either([Box::new(nothing), Box::new(full)]), Operation::Delete(turn)]
+}
+
 impl Store {
+    /// Workspaces in which somebody let go of a key for which something is kept, by their names.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn turning(&self) -> Result<Vec<Name>, StoreError> {
+        self.read(|store| store.engine.workspaces_of(key::TURN)).await
+    }
+
+    /// Keys of a workspace that somebody let go of while something was kept for them, from `after` on, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn turns(
+        &self,
+        workspace: &Name,
+        after: Option<&KeyAt>,
+        limit: usize,
+    ) -> Result<Page<KeyAt, KeyAt>, StoreError> {
+        let prefix = key::of_workspace(key::TURN, workspace);
+        let start = after.map_or_else(|| prefix.clone(), |at| behind(&key::by_key(key::TURN, workspace, at)));
+        self.read(move |store| {
+            store.engine.page_of_keys(start, &prefix, limit, |key| key.get(1..).and_then(key::at_of))
+        })
+        .await
+    }
+
     /// What is there by a key: of those who wait for it and who hold it, at most so many.
     ///
     /// # Errors

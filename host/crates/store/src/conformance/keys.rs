@@ -248,3 +248,40 @@ pub(crate) async fn what_is_kept_for_a_key_is_due_and_not_forgotten(open: Open) 
     assert_eq!(store.forget(later(), None).await.unwrap().callbacks, 1);
     assert_eq!(store.early(&here(), &keyed("k"), mail.callback).await.unwrap(), None);
 }
+
+/// A key that is let go of while something is kept for it is found, after a restart, too, until nothing is or it is held again.
+pub(crate) async fn who_lets_go_of_a_key_gives_the_next_one_its_turn(open: Open) {
+    let (directory, mut store) = begin(open).await;
+    let (room, end) = (early_room(9, 99), |key: &str| Write::EndTurn { workspace: here(), at: keyed(key), holders: 1 });
+    let mut mails = Vec::new();
+    for key in ["a", "b", "c"] {
+        let run = holding(key);
+        store.commit(vec![start(&run)]).await.unwrap();
+        if key != "c" {
+            mails.push(mail(1));
+            store.commit(vec![put_early(key, &mails[mails.len() - 1], room, Unless::HeldByLess(1))]).await.unwrap();
+        }
+        assert_eq!(store.turning().await.unwrap(), if key == "a" { vec![] } else { vec![here()] });
+        let ended = Summary { holds: Vec::new(), status: Status::Completed, ..run.clone() };
+        store.commit(vec![go_on(&run, &ended).1]).await.unwrap();
+    }
+    let mut expected = [keyed("a"), keyed("b")];
+    expected.sort();
+    for _ in 0..2 {
+        assert_eq!(store.turning().await.unwrap(), [here()]);
+        let first = store.turns(&here(), None, 1).await.unwrap();
+        assert_eq!((&first.items[..], first.next.as_ref()), (&expected[..1], Some(&expected[0])));
+        let next = store.turns(&here(), first.next.as_ref(), 1).await.unwrap();
+        assert_eq!((&next.items[..], next.next), (&expected[1..], None));
+        store.close().await;
+        drop(store);
+        store = open(directory.path().to_owned()).await;
+    }
+    assert!(matches!(store.commit(vec![end("a")]).await, Err(StoreError::Conflict)), "its turn has come");
+    // The next one begins, in place of what was kept.
+    store.commit(vec![take_early("a", &mails[0]), start(&holding("a"))]).await.unwrap();
+    store.commit(vec![end("a")]).await.unwrap();
+    store.commit(vec![take_early("b", &mails[1])]).await.unwrap();
+    store.commit(vec![end("b")]).await.unwrap();
+    assert_eq!(store.turning().await.unwrap(), []);
+}

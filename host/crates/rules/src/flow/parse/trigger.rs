@@ -3,12 +3,12 @@
 use super::names::Stands;
 use super::{Members, Parser, has};
 use crate::auth::{Auth, Basic, OnFail, UserRule};
-use crate::correlation::{Correlate, Many, Otherwise};
+use crate::correlation::{Concurrency, Correlate, Many, OnFull, Otherwise};
 use crate::expression::{Cel, JsonPath, Reference, Template};
 use crate::face::{self, Face, Mode};
 use crate::flow::document::{Kind, Node};
 use crate::flow::schema::keys;
-use crate::flow::{CallbackSpec, Dedupe, GivenIds, Same, Trigger};
+use crate::flow::{CallbackSpec, Dedupe, GivenIds, Place, Same, Trigger};
 use crate::jwt::{Jwt, JwtKeys, OF_KEYS, OF_SECRETS};
 use crate::network::Network;
 use crate::parse::{Parse, Pick};
@@ -25,6 +25,8 @@ use std::time::Duration;
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// Keys that only make sense where an execution waits.
 const WAITING_KEYS: [&str; 4] = ["timeout", "on_timeout", "mailbox", "correlate"];
+/// Keys that only make sense where executions begin.
+const STARTING_KEYS: [&str; 2] = ["order", "concurrency"];
 const JSON: &str = "application/json";
 const DAY: Duration = Duration::from_hours(24);
 /// Longest that a wait, a pause or a memory may last.
@@ -98,11 +100,24 @@ impl Parser {
             let mailbox = members.get("mailbox").is_some_and(|node| matches!(node.kind, Kind::Scalar(_)));
             self.correlate(node, mailbox, &redact, verify.as_ref(), &fields)
         });
+        for key in STARTING_KEYS.iter().filter(|_| !first) {
+            if let Some(member) = members.member(key) {
+                let detail = format!("`{key}` is for the first trigger, which starts executions");
+                self.mistakes.push(member.name_at.mistake(detail));
+            }
+        }
+        let concurrency = if first { self.concurrency(members, &redact, verify.as_ref(), &fields) } else { None };
         let mode = match members.get("mode").and_then(|node| self.choice(node, "a mode", &["async", "sync"])) {
             Some("sync") => Mode::Sync,
             Some(_) => Mode::Async,
             None => faces.first().map_or(Mode::Async, |face| face.mode()),
         };
+        if let (Some((concurrency, at)), Mode::Sync) = (&concurrency, mode)
+            && concurrency.on_full == OnFull::Wait
+        {
+            let detail = "who waits for its turn has no answer yet: this needs `mode: async`, or `on_full: skip` or `cancel-oldest`";
+            self.mistakes.push(at.mistake(detail));
+        }
         let respond_within = members.get("respond_within").map(|node| {
             if mode == Mode::Async {
                 self.mistakes.push(node.mistake("`respond_within` is only for `mode: sync`"));
@@ -150,6 +165,7 @@ impl Parser {
             mailbox,
             dedupe,
             correlate,
+            concurrency: concurrency.map(|(concurrency, _)| concurrency),
         });
         Some(self.triggers.len() - 1)
     }
@@ -200,6 +216,95 @@ impl Parser {
         Some(Dedupe { by, same, window })
     }
 
+    /// How many executions are there at a time, and where that is said.
+    fn concurrency(
+        &mut self,
+        members: &Members<'_>,
+        redact: &Names,
+        verify: Option<&Verify>,
+        fields: &[(String, Pick)],
+    ) -> Option<(Concurrency, Place)> {
+        let (limit, on_full, ttl) = (1, OnFull::Wait, DAY);
+        match (members.get("order"), members.get("concurrency")) {
+            (None, None) => None,
+            (Some(_), Some(node)) => {
+                self.mistakes
+                    .push(node.mistake("`order` is `concurrency` with `limit: 1` and the same key: leave one out"));
+                None
+            }
+            (Some(node), None) => {
+                let key = Some(self.key_of_callbacks(node, redact, verify, fields)?);
+                Some((Concurrency { key, limit, on_full, ttl }, node.at.clone()))
+            }
+            (None, Some(node)) => {
+                let members = self.object(node, "`concurrency`", &keys("concurrency"))?;
+                let key = match members.get("key") {
+                    Some(node) => Some(self.key_of_callbacks(node, redact, verify, fields)?),
+                    None => None,
+                };
+                let limit = self.required(&members, "limit")?;
+                let number = match &limit.kind {
+                    Kind::Scalar(Value::Number(number)) => {
+                        number.as_u64().and_then(|limit| usize::try_from(limit).ok())
+                    }
+                    _ => None,
+                };
+                let Some(number) = number.filter(|limit| (1..=1000).contains(limit)) else {
+                    self.wrong(limit, "a number of executions from 1 to 1000");
+                    return None;
+                };
+                let on_full = match members.get("on_full") {
+                    None => on_full,
+                    Some(node) => {
+                        match self.choice(node, "what becomes of the next", &["wait", "skip", "cancel-oldest"])? {
+                            "skip" => OnFull::Skip,
+                            "cancel-oldest" => OnFull::CancelOldest,
+                            _ => OnFull::Wait,
+                        }
+                    }
+                };
+                let ttl = match members.get("ttl") {
+                    None => ttl,
+                    Some(node) if on_full != OnFull::Wait => {
+                        self.mistakes.push(node.mistake("`ttl` is for `on_full: wait`"));
+                        ttl
+                    }
+                    Some(node) => self.duration(node, Duration::from_secs(1), LONGEST)?,
+                };
+                Some((Concurrency { key, limit: number, on_full, ttl }, node.at.clone()))
+            }
+        }
+    }
+
+    /// A key that each callback says.
+    fn key_of_callbacks(
+        &mut self,
+        node: &Node,
+        redact: &Names,
+        verify: Option<&Verify>,
+        fields: &[(String, Pick)],
+    ) -> Option<Cel> {
+        let cel = self.key(node, Stands::WithData, &["`data`", "`fields`", "`callback`", "`user`"])?;
+        let hidden = useless_among(&[&cel], redact, verify, fields);
+        self.mistakes.extend(hidden.map(|detail| node.mistake(detail)));
+        Some(cel)
+    }
+
+    fn key(&mut self, node: &Node, stands: Stands, sees: &[&str]) -> Option<Cel> {
+        let text = self.text(node)?.to_owned();
+        let before = std::mem::replace(&mut self.stands, stands);
+        let cel = self.cel(node, &text);
+        self.stands = before;
+        let cel = cel?;
+        let says = |name: &str| !["flow", "environment", "vars"].contains(&name);
+        if !cel.references().iter().any(|reference| says(&reference.name)) {
+            let detail = format!("this key is the same for all: name something of {}", sees.join(", "));
+            self.mistakes.push(node.mistake(detail));
+            return None;
+        }
+        Some(cel)
+    }
+
     /// By what callbacks find executions. `mailbox` says whether none is kept.
     fn correlate(
         &mut self,
@@ -211,31 +316,10 @@ impl Parser {
     ) -> Option<Correlate> {
         let members = self.object(node, "`correlate`", &keys("correlate"))?;
         let (of_callback, of_execution) = (self.required(&members, "callback"), self.required(&members, "execution"));
-        let mut key = |node: Option<&Node>, stands: Stands, sees: &[&str]| {
-            let node = node?;
-            let text = self.text(node)?.to_owned();
-            let before = std::mem::replace(&mut self.stands, stands);
-            let cel = self.cel(node, &text);
-            self.stands = before;
-            let cel = cel?;
-            if !cel
-                .references()
-                .iter()
-                .any(|reference| !["flow", "environment", "vars"].contains(&reference.name.as_str()))
-            {
-                let detail = format!("this key is the same for all: name something of {}", sees.join(", "));
-                self.mistakes.push(node.mistake(detail));
-                return None;
-            }
-            Some(cel)
-        };
-        // Not the one that is read: it has not come yet.
-        let callback = key(of_callback, Stands::WithData, &["`data`", "`fields`", "`callback`", "`user`"]);
-        let execution = key(of_execution, Stands::OfOthers, &["`triggers`", "`execution`", "results of steps"]);
-        if let (Some(node), Some(callback)) = (of_callback, &callback) {
-            let hidden = useless_among(&[callback], redact, verify, fields);
-            self.mistakes.extend(hidden.map(|detail| node.mistake(detail)));
-        }
+        let callback = of_callback.and_then(|node| self.key_of_callbacks(node, redact, verify, fields));
+        let sees = ["`triggers`", "`execution`", "results of steps"];
+        // Not the callback that is read: it has not come yet.
+        let execution = of_execution.and_then(|node| self.key(node, Stands::OfOthers, &sees));
         let many = match members.get("many") {
             None => Many::Oldest,
             Some(node) => match self.choice(node, "what several that wait are", &["oldest", "all", "refuse"])? {
@@ -252,6 +336,11 @@ impl Parser {
                 if chosen == "keep" && is_not_kept {
                     self.mistakes
                         .push(node.mistake("`mailbox: off` keeps none, and `otherwise: keep` does: leave one out"));
+                }
+                let is_limited = self.triggers.first().is_some_and(|first| first.concurrency.is_some());
+                if chosen == "start" && is_limited {
+                    let detail = "`otherwise: start` starts executions that the first trigger's `order` or `concurrency` does not count";
+                    self.mistakes.push(node.mistake(detail));
                 }
                 if chosen == "start" { Otherwise::Start } else { Otherwise::Keep }
             }

@@ -186,7 +186,12 @@ pub fn content(input: &[u8]) {
     let prefixes = vec![("s".to_owned(), "urn:s".to_owned())];
     let named = Mapping { any_type: true, lists, prefixes, ordered: false };
     let ordered = Mapping { any_type: true, ordered: true, ..Mapping::default() };
-    for parser in [Parse::Xml(Arc::new(named)), Parse::Xml(Arc::new(ordered)), Parse::Auto] {
+    for parser in [
+        Parse::Xml(Arc::new(named)),
+        Parse::Xml(Arc::new(ordered)),
+        Parse::Auto,
+        Parse::Multipart { json: Arc::new(["a".to_owned()]) },
+    ] {
         data(&parser, &verified, &[]);
         if let Ok(Parsed { data, .. }) = parse(&parser, &verified, &[], None) {
             assert!(json::from_slice(data.to_string().as_bytes()).is_ok(), "no JSON could be this");

@@ -167,6 +167,54 @@ async fn w11_xml_becomes_data_or_is_refused_with_a_code_and_the_next_callback_wo
     assert_eq!((status.as_u16(), mistakes["errors"].as_array().map(Vec::len)), (422, Some(2)), "{mistakes}");
 }
 
+#[tokio::test]
+async fn w10_forms_with_files_become_data_or_are_refused_and_the_next_callback_works() {
+    let server = TestServer::start_with(|config| config.body_bytes_max = 2 << 20).await;
+    let flow = |parse: &str| {
+        format!(
+            "flow: parts\nsteps:\n  - trigger: Hook\n    parse: {parse}\n    reply: {{ status: 200, json: '${{{{ data }}}}' }}\n"
+        )
+    };
+    let url = server.deploy(&flow("{ multipart: { json: [j] } }")).await;
+    let send = |kind: &str, body: Vec<u8>| {
+        let request = server.call(Method::POST, &url).header("content-type", kind.to_owned()).body(body);
+        async move { request.send().await.unwrap() }
+    };
+    let part = |head: &str, text: &str| format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n");
+    let form = "multipart/form-data; boundary=b";
+    let whole = part("name=a", "1") + &part("name=j", "[1]") + &part("name=f; filename=x.bin", "hello") + "--b--\r\n";
+    let refused = [
+        ("multipart/form-data", whole.clone(), 400, "multipart_boundary"),
+        (form, part("name=a", "1").repeat(1001) + "--b--", 400, "multipart_too_many_parts"),
+        (form, part(&format!("name=a\r\nx: {}", "x".repeat(10_000)), "1") + "--b--", 400, "multipart_head_too_large"),
+        (form, whole[..whole.len() - 6].to_owned(), 400, "multipart_cut"),
+        (form, part("x=a", "1") + "--b--", 400, "multipart_malformed"),
+        ("application/json", whole.clone(), 415, "wrong_content_type"),
+    ];
+    cases(refused.len());
+    for (kind, body, status, code_of) in refused {
+        let response = send(kind, body.into_bytes()).await;
+        assert_eq!(server.callback(&response).await["outcome"], "rejected");
+        assert_eq!(code(response).await, (status, json!(code_of)));
+        let response = send(form, whole.clone().into_bytes()).await;
+        let record = server.callback(&response).await;
+        let data: Value = response.json().await.unwrap();
+        assert_eq!((&data["a"], &data["j"], &data["f"]["name"]), (&json!("1"), &json!([1]), &json!("x.bin")));
+        // Where it is said to be in what is kept.
+        let (offset, size) = (data["f"]["offset"].as_u64().unwrap(), data["f"]["size"].as_u64().unwrap());
+        let kept = record["body"].as_str().unwrap();
+        assert_eq!(&kept[offset as usize..(offset + size) as usize], "hello");
+    }
+    // A large one is read aside.
+    let large = part("name=f; filename=x", &"x".repeat(1 << 20)) + "--b--";
+    let data: Value = send(form, large.into_bytes()).await.json().await.unwrap();
+    assert_eq!(data["f"]["size"], 1 << 20);
+    let url = server.deploy(&flow("auto")).await;
+    let request = server.call(Method::POST, &url).header("content-type", "multipart/mixed; boundary=b");
+    let data: Value = request.body("--b\r\n\r\nx\r\n--b--").send().await.unwrap().json().await.unwrap();
+    assert_eq!(data[0]["text"], "x");
+}
+
 /// What does not fit starts nothing and is told by its place and the keyword; what stands there is said to nobody.
 #[tokio::test]
 async fn what_does_not_fit_the_schema_is_refused_without_its_values() {

@@ -1,5 +1,6 @@
 //! From the verified body to data.
 
+mod multipart;
 mod xml;
 
 pub use xml::Mapping;
@@ -31,6 +32,11 @@ pub enum Parse {
     },
     /// A JSON value on each line: a list of them.
     Ndjson,
+    /// `multipart/form-data`, or another body of several parts.
+    Multipart {
+        /// The fields that hold JSON.
+        json: Arc<[String]>,
+    },
     Text,
     Xml(Arc<Mapping>),
     /// By the content type; text that is an object or a list of JSON is taken for JSON.
@@ -81,15 +87,17 @@ pub fn parse(
         Parse::Form { json } => form(request, json),
         Parse::Ndjson => lines(request),
         Parse::Text => text(request),
+        Parse::Multipart { json } => parts(request, json),
         Parse::Xml(mapping) => xml(request, mapping),
         Parse::Auto => match request.content_type().as_deref() {
             Some("application/x-www-form-urlencoded") => form(request, &[]),
             Some(kind) if is_json(kind) => json_body(request, false),
             Some(kind) if is_ndjson(kind) => lines(request),
             Some(kind) if is_xml(kind) => xml(request, &Mapping::default()),
+            Some(kind) if kind.starts_with(MULTIPART) => parts(request, &[]),
             None => json_body(request, false),
             Some(kind) if kind.starts_with("text/") => return text_or_json(request),
-            Some(kind) => Err(wrong_type(kind, "JSON, lines of JSON, XML, a form or text")),
+            Some(kind) => Err(wrong_type(kind, "JSON, lines of JSON, XML, a form, several parts or text")),
         },
         Parse::Plugin(call) => {
             let reason = format!("the plugin {} was not asked", call.plugin);
@@ -111,15 +119,21 @@ pub fn long_work(parser: &Parse, verified: &Verified) -> Option<Work> {
     if request.method == Method::GET || request.content().len() <= SHORT_BYTES {
         return None;
     }
-    let mapping = match parser {
-        Parse::Xml(mapping) => Arc::clone(mapping),
-        Parse::Auto if request.content_type().is_some_and(|kind| is_xml(&kind)) => Arc::default(),
-        Parse::Json { .. } | Parse::Form { .. } | Parse::Ndjson | Parse::Text | Parse::Auto | Parse::Plugin(_) => {
-            return None;
-        }
-    };
+    let kind = request.content_type().unwrap_or_default();
     let request = request.clone();
-    Some(Box::new(move || xml(&request, &mapping)))
+    match parser {
+        Parse::Xml(mapping) => {
+            let mapping = Arc::clone(mapping);
+            Some(Box::new(move || xml(&request, &mapping)))
+        }
+        Parse::Multipart { json } => {
+            let json = Arc::clone(json);
+            Some(Box::new(move || parts(&request, &json)))
+        }
+        Parse::Auto if is_xml(&kind) => Some(Box::new(move || xml(&request, &Mapping::default()))),
+        Parse::Auto if kind.starts_with(MULTIPART) => Some(Box::new(move || parts(&request, &[]))),
+        Parse::Json { .. } | Parse::Form { .. } | Parse::Ndjson | Parse::Text | Parse::Auto | Parse::Plugin(_) => None,
+    }
 }
 
 /// A part of a callback that a flow names (NB-12).
@@ -264,6 +278,21 @@ fn xml(request: &Request, mapping: &Mapping) -> Result<Value, Stop> {
         return Ok(Value::Null);
     }
     xml::read(body, request.content_parameter("charset").as_deref(), mapping)
+}
+
+const MULTIPART: &str = "multipart/";
+
+fn parts(request: &Request, json: &[String]) -> Result<Value, Stop> {
+    let (body, kind) = (request.content(), request.content_type().unwrap_or_default());
+    if !kind.starts_with(MULTIPART) {
+        let found = if kind.is_empty() { "no content type" } else { &kind };
+        return Err(wrong_type(found, "multipart/form-data, or another of several parts"));
+    }
+    let boundary = request.content_parameter("boundary");
+    match &*kind {
+        "multipart/form-data" => multipart::form(body, boundary.as_deref(), json),
+        _ => multipart::list(body, boundary.as_deref()),
+    }
 }
 
 fn form(request: &Request, json: &[String]) -> Result<Value, Stop> {

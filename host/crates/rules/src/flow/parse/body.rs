@@ -10,7 +10,7 @@ use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::sync::Arc;
 
-const PARSERS: &[&str] = &["json", "ndjson", "form", "xml", "text", "auto"];
+const PARSERS: &[&str] = &["json", "ndjson", "form", "multipart", "xml", "text", "auto"];
 /// Most elements that are named as lists, and most prefixes.
 const NAMED_MAX: usize = 64;
 /// Most types that a trigger has schemas of.
@@ -23,14 +23,12 @@ impl Parser {
         }
         if has(node, "form") {
             let members = self.object(node, "a parser", &keys("formParser"))?;
-            let members = self.object(members.get("form")?, "`form`", &keys("formOptions"))?;
-            let list = self.required(&members, "json")?;
-            let Kind::List(items) = &list.kind else {
-                self.wrong(list, "a list of the fields that hold JSON, such as [payload]");
-                return None;
-            };
-            let json = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
-            return Some(Parse::Form { json });
+            return self.fields_of_json(members.get("form")?, "`form`").map(|json| Parse::Form { json });
+        }
+        if has(node, "multipart") {
+            let members = self.object(node, "a parser", &keys("multipartParser"))?;
+            let json = self.fields_of_json(members.get("multipart")?, "`multipart`")?;
+            return Some(Parse::Multipart { json: json.into() });
         }
         if has(node, "json") {
             let members = self.object(node, "a parser", &keys("jsonParser"))?;
@@ -50,11 +48,22 @@ impl Parser {
         Some(match self.choice(node, what, PARSERS)? {
             "form" => Parse::Form { json: Vec::new() },
             "ndjson" => Parse::Ndjson,
+            "multipart" => Parse::Multipart { json: Arc::new([]) },
             "text" => Parse::Text,
             "xml" => Parse::Xml(Arc::default()),
             "auto" => Parse::Auto,
             _ => Parse::Json { any_type: false },
         })
+    }
+
+    fn fields_of_json(&mut self, node: &Node, what: &str) -> Option<Vec<String>> {
+        let members = self.object(node, what, &keys("formOptions"))?;
+        let list = self.required(&members, "json")?;
+        let Kind::List(items) = &list.kind else {
+            self.wrong(list, "a list of the fields that hold JSON, such as [payload]");
+            return None;
+        };
+        Some(items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect())
     }
 
     /// A schema, or which one counts.

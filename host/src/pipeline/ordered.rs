@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// How often it is looked whose turn it is, unless somebody says so before.
 const TURNS_INTERVAL: Duration = Duration::from_secs(1);
+/// After somebody said so, it is looked once more.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Keys of a workspace that are read together, and that are looked at at the same time.
 const TURNS_PAGE: usize = 256;
 const TURNS_AT_ONCE: usize = 16;
@@ -115,8 +117,11 @@ impl Pipeline {
     pub async fn run_turns(&self) -> std::convert::Infallible {
         let places = Places::new(LOOKING_MAX, 1, usize::MAX);
         let mut rounds = Rounds::default();
+        let mut pause = TURNS_INTERVAL;
         loop {
-            let _ = tokio::time::timeout(TURNS_INTERVAL, self.runner.let_go()).await;
+            let is_told = tokio::time::timeout(pause, self.runner.let_go()).await.is_ok();
+            // A round that is under way may have passed it by.
+            pause = if is_told { AGAIN_AFTER } else { TURNS_INTERVAL };
             let workspaces = match self.store.turning().await {
                 Ok(workspaces) => workspaces,
                 Err(error) => {

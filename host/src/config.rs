@@ -529,21 +529,29 @@ fn hosts(setting: &str, texts: &[String]) -> Result<Vec<String>, Wrong> {
     texts.iter().map(|text| read(text).ok_or_else(|| wrong(text))).collect()
 }
 
-/// Where callers reach the public listener: an origin, and a path where a proxy has it below one.
-fn check_public_url(url: &str) -> Result<String, Wrong> {
-    let url = url.trim_end_matches('/');
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-    let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+/// Where callers reach the public listener: an origin as browsers and signers write it, and a path where a proxy has it below one.
+fn check_public_url(given: &str) -> Result<String, Wrong> {
+    let wrong = |what: &str| Wrong::new("public_url", format!(" = {given:?} {what}"));
+    const LIKE: &str = "must be like https://hooks.example.com or https://example.com/hooks";
+    let url = url::Url::parse(given).map_err(|error| wrong(&format!("{LIKE}: {error}")))?;
+    let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+    if !matches!(url.scheme(), "http" | "https") || has_more || url.fragment().is_some() || url.port() == Some(0) {
+        return Err(wrong(LIKE));
+    }
+    // The library would mend what is written of the path, and it is compared as it is written.
+    let authority_and_path = given.split_once("://").map_or(given, |(_, rest)| rest);
+    let path = authority_and_path.trim_end_matches('/').split_once('/').map(|(_, path)| path);
     let is_segment = |segment: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain)
     };
-    let is_path = path.is_none_or(|path| path.split('/').all(is_segment));
-    if host.is_empty() || host.contains(['?', '#', '@', ' ']) || !is_path {
-        let problem = format!(" = {url:?} must be like https://hooks.example.com or https://example.com/hooks");
-        return Err(Wrong::new("public_url", problem));
+    if !path.is_none_or(|path| path.split('/').all(is_segment)) {
+        return Err(wrong(
+            "has a path with other characters than letters, digits, `-`, `.`, `_` and `~`, or an empty part",
+        ));
     }
-    Ok(url.to_owned())
+    let origin = url.origin().ascii_serialization();
+    Ok(path.map_or_else(|| origin.clone(), |path| format!("{origin}/{path}")))
 }
 
 fn networks(setting: &str, texts: &[String]) -> Result<Arc<[Network]>, Wrong> {

@@ -103,10 +103,11 @@ pub fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Origin 
         }
         Some(address)
     };
-    let said = [(FORWARDED.as_str(), hops as fn(&str) -> Vec<Option<IpAddr>>), ("x-forwarded-for", list)].map(
+    let said = [(FORWARDED.as_str(), hops as fn(&str) -> Option<Vec<Option<IpAddr>>>), ("x-forwarded-for", list)].map(
         |(name, read)| {
-            let values: Vec<_> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect();
-            (!values.is_empty()).then(|| first(read(&values.join(","))))
+            // Each line by itself: a quotation mark that somebody left open on the left hides nothing of the next line.
+            let lines: Vec<_> = headers.get_all(name).iter().map(|line| read(line.to_str().unwrap_or("?"))).collect();
+            (!lines.is_empty()).then(|| first(lines.into_iter().collect::<Option<Vec<_>>>()?.concat()))
         },
     );
     match said {
@@ -121,40 +122,55 @@ pub fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Origin 
     }
 }
 
-/// The addresses of `X-Forwarded-For`, from left to right; `None` for what is none.
-fn list(value: &str) -> Vec<Option<IpAddr>> {
-    value.split(',').map(|address| node(address.trim())).collect()
+/// The addresses of a line of `X-Forwarded-For`, from left to right; `None` for what is none.
+fn list(line: &str) -> Option<Vec<Option<IpAddr>>> {
+    Some(line.split(',').map(|address| node(address.trim())).collect())
 }
 
-/// The same of `Forwarded` (RFC 7239): the parameters `for`.
-fn hops(value: &str) -> Vec<Option<IpAddr>> {
-    split(value, ',')
-        .into_iter()
-        .map(|hop| {
-            let mut found = None;
-            for pair in split(hop, ';') {
-                let (name, value) = pair.split_once('=')?;
-                if name.trim().eq_ignore_ascii_case("for") {
-                    let value = value.trim();
-                    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-                    if found.replace(node(quoted.unwrap_or(value))?).is_some() {
-                        return None;
-                    }
-                }
-            }
-            found
-        })
-        .collect()
+/// The same of a line of `Forwarded` (RFC 7239): the parameters `for`. `None` when it is not certain what is in quotation marks
+/// and what is not: where one hop ends and the next begins.
+fn hops(line: &str) -> Option<Vec<Option<IpAddr>>> {
+    let (mut hops, mut of_hop, mut left) = (Vec::new(), Vec::new(), line);
+    loop {
+        let (name, rest) = left.trim_start().split_once('=')?;
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+            return None;
+        }
+        let (value, rest) = parameter(rest)?;
+        if name.eq_ignore_ascii_case("for") {
+            of_hop.push(node(&value));
+        }
+        let rest = rest.trim_start();
+        if let Some(rest) = rest.strip_prefix(';') {
+            left = rest;
+            continue;
+        }
+        // Who names two, names none.
+        hops.push(if let [one] = of_hop[..] { one } else { None });
+        of_hop.clear();
+        match rest.strip_prefix(',') {
+            Some(rest) => left = rest,
+            None => return rest.is_empty().then_some(hops),
+        }
+    }
 }
 
-/// The parts between separators that are not in quotes.
-fn split(text: &str, separator: char) -> Vec<&str> {
-    let mut is_quoted = false;
-    text.split(|character| {
-        is_quoted ^= character == '"';
-        character == separator && !is_quoted
-    })
-    .collect()
+/// The value that a text begins with, in quotation marks or not, and what comes after it.
+fn parameter(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (value, rest) = text.split_at(text.find([',', ';']).unwrap_or(text.len()));
+        let value = value.trim_end();
+        let is_certain = !value.is_empty() && !value.contains(['"', '\\', '=', ' ', '\t']);
+        return is_certain.then(|| (value.to_owned(), rest));
+    };
+    let (mut value, mut characters) = (String::new(), quoted.chars());
+    loop {
+        match characters.next()? {
+            '"' => return Some((value, characters.as_str())),
+            '\\' => value.push(characters.next()?),
+            character => value.push(character),
+        }
+    }
 }
 
 /// An address, with or without a port, as proxies write them; `None` for names such as `unknown`.
@@ -213,6 +229,8 @@ mod tests {
             ("10.0.0.1", &[("forwarded", "for=192.0.2.1, for=203.0.113.9;proto=https;by=10.0.0.1")], "203.0.113.9"),
             ("10.0.0.1", &[("forwarded", "proto=https;For=\"[2001:DB9::7]:4711\"")], "2001:db9::7"),
             ("10.0.0.1", &[("forwarded", "for=\"[2001:db9::7]\";host=\"a,b;c=d\"")], "2001:db9::7"),
+            ("10.0.0.1", &[("forwarded", "for=_a;x=\"\\\", for=192.0.2.1\", for=203.0.113.9 ; by=b")], "203.0.113.9"),
+            ("10.0.0.1", &[("forwarded", "for=192.0.2.1"), ("forwarded", "for=203.0.113.9:4711")], "203.0.113.9"),
             ("::ffff:10.0.0.1", &[("x-forwarded-for", "::ffff:203.0.113.9")], "203.0.113.9"),
             ("10.0.0.1", &[("x-forwarded-for", "10.0.0.3, 10.0.0.2")], "10.0.0.3"),
             ("10.0.0.1", &[], "10.0.0.1"),
@@ -234,6 +252,21 @@ mod tests {
             &[("forwarded", "for=192.0.2.1;for=192.0.2.2")],
             &[("forwarded", "for=\"192.0.2.1")],
             &[("forwarded", "192.0.2.1")],
+            // What the caller sent himself must not swallow what the proxy has seen.
+            &[("forwarded", "for=192.0.2.1;by=\"a, for=203.0.113.9")],
+            &[("forwarded", "for=192.0.2.1;by=\", for=203.0.113.9;proto=https")],
+            &[("forwarded", "for=192.0.2.1;by=a\", for=203.0.113.9")],
+            &[("forwarded", "for=192.0.2.1;x=\"a, for=\"203.0.113.9\"")],
+            &[("forwarded", "for=192.0.2.1;x=\"\\, for=\"[2001:db9::66]:443\"")],
+            &[("forwarded", "for=192.0.2.1;by=\"a"), ("forwarded", "for=203.0.113.9")],
+            &[("forwarded", "for=203.0.113.9;by=\"a,for=192.0.2.1")],
+            &[("forwarded", "for=192.0.2.1;by=\"a\" \"")],
+            &[("forwarded", "for=192.0.2.1;by=\"a\"b")],
+            &[("forwarded", "for = 192.0.2.1")],
+            &[("forwarded", "for=192.0.2.1;;by=a")],
+            &[("forwarded", "for=192.0.2.1,")],
+            &[("forwarded", "for=")],
+            &[("forwarded", "")],
             &[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.2")],
             &[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "what")],
         ] {

@@ -450,7 +450,7 @@ impl Parser {
 
     fn networks(&mut self, node: &Node) -> Vec<Network> {
         let Some(items) = list_of_some(node) else {
-            self.wrong(node, "a list of networks, such as [203.0.113.0/24, 2001:db8::/32]");
+            self.wrong(node, "a list of networks that is not empty, such as [203.0.113.0/24, 2001:db8::/32]");
             return Vec::new();
         };
         let mut networks = Vec::new();
@@ -467,7 +467,7 @@ impl Parser {
     /// Origins as browsers write them.
     fn origins(&mut self, node: &Node) -> Vec<String> {
         let Some(items) = list_of_some(node) else {
-            self.wrong(node, "a list of origins, such as [https://app.example.com], or ['*']");
+            self.wrong(node, "a list of origins that is not empty, such as [https://app.example.com], or ['*']");
             return Vec::new();
         };
         let mut origins = Vec::new();
@@ -476,8 +476,10 @@ impl Parser {
             if text == "*" || origin_of(&text).is_ok_and(|origin| origin.as_deref() == Some(text.as_str())) {
                 origins.push(text);
             } else {
-                self.mistakes
-                    .push(item.mistake("expected an origin such as https://app.example.com, without a path, or `*`"));
+                self.mistakes.push(item.mistake(
+                    "expected an origin as browsers write it, such as https://app.example.com: in small letters, without a path and \
+                     without the usual port; or `*`",
+                ));
             }
         }
         origins

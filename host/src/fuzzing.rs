@@ -13,6 +13,7 @@ use ringback_rules::expression::{Cel, JsonPath, Scope, Template};
 use ringback_rules::flow::{self, Mistake};
 use ringback_rules::parse::{Mapping, Parse, Parsed, Pick, parse, pick_fields};
 use ringback_rules::redact::{Lists, Names};
+use ringback_rules::schema::{Misfit, Schema};
 use ringback_rules::vault::Vault;
 use ringback_rules::verify::{
     ByCertificate, Encoding, KeyForm, Layout, MessageAlgorithm, MessageSignature, Part, PayPal, Provider, Recipe, Sns,
@@ -210,6 +211,21 @@ pub fn json(input: &[u8]) {
     }
     let again = json::from_slice(text.as_bytes()).ok();
     assert_eq!(again.as_ref().map(Value::to_string), Some(text), "what is written is read again");
+}
+
+/// A schema, and a value below it that is held against it: whoever uploads a plugin brings one along.
+pub fn schema(input: &[u8]) {
+    let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
+    let (schema, value) = input.split_at(end);
+    let (Ok(schema), Ok(value)) = (json::from_slice(schema), json::from_slice(value)) else { return };
+    if let Err(flaws) = Schema::strict(Value::clone(&schema)) {
+        assert!(!flaws.is_empty(), "refused without a flaw");
+    }
+    let Ok(schema) = Schema::new(schema) else { return };
+    for checked in [schema.check(&value), schema.check_data(&value)] {
+        let is_there = |misfit: &Misfit| value.pointer(&misfit.pointer).is_some() && !misfit.detail.is_empty();
+        assert!(checked.as_ref().err().is_none_or(is_there), "{checked:?}");
+    }
 }
 
 /// Flow files: a flow, or mistakes that have a place in the file.

@@ -274,6 +274,13 @@ async fn the_schema_and_the_vectors_of_a_file_are_held_against_it() {
     }
     for (schema, said) in [
         ("{ condition: 1 }", "its schema for a condition"),
+        (
+            "{ type: 'objekt' }",
+            "its schema for a condition is none, at `/type`: there `type` is null, boolean, object,",
+        ),
+        ("{ properties: { a: { required: 3 } } }", "at `/properties/a/required`: there `required` is a list of names"),
+        ("{ items: { minimum: 'a' } }", "at `/items/minimum`: there `minimum` is a number"),
+        ("{ anyOf: [] }", "at `/anyOf`: there `anyOf` is a list of schemas, which is not empty"),
         ("[]", "`schema` is a list, not an object"),
         ("() => 1", "`schema` is a function, not an object"),
         ("{ toJSON() { return undefined } }", "`schema` is no JSON"),

@@ -11,8 +11,9 @@ use super::vectors;
 use super::version::{NoSchema, Version, ask_schemas};
 use bytes::Bytes;
 use ringback_records::name::{Name, NameError, sha256_hex};
-use ringback_records::plugin::{Language, VersionRecord};
+use ringback_records::plugin::{Language, Role, VersionRecord};
 use ringback_records::time::Timestamp;
+use ringback_rules::schema::{Flaw, Schema};
 use std::sync::Arc;
 
 /// A file that may become a version of a plugin.
@@ -73,6 +74,12 @@ impl Sandbox {
             NoSchema::Call(_) => UploadError::Crowded,
             NoSchema::Wrong(role, problem) => UploadError::Schema { role, problem },
         })?;
+        // Of a version that is there already it is not asked: what is not understood is not checked.
+        let malformed = |(role, schema): (&Role, &Schema)| {
+            let Flaw { pointer, detail } = schema.malformed()?;
+            Some(UploadError::Schema { role: *role, problem: format!("is none, at `{pointer}`: there {detail}") })
+        };
+        schemas.iter().find_map(malformed).map_or(Ok(()), Err)?;
         let known: Result<&Schemas, _> =
             linked.schemas.get_or_try_init(|| async { Ok::<_, UploadError>(schemas) }).await;
         known?;

@@ -75,6 +75,11 @@ impl Schema {
         }
     }
 
+    /// Where a keyword has another form than it has in 2020-12, and which it has: the first.
+    pub fn malformed(&self) -> Option<&Flaw> {
+        self.compiled.malformed.as_ref()
+    }
+
     /// The schema as it was written.
     pub fn value(&self) -> &Value {
         &self.value

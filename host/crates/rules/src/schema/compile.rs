@@ -31,6 +31,8 @@ pub(super) struct Compiled {
     /// References that lead nowhere.
     pub(super) missing: Vec<String>,
     pub(super) flaws: Vec<Flaw>,
+    /// The first of those where a keyword has another form than it has.
+    pub(super) malformed: Option<Flaw>,
 }
 
 /// A part of a schema with a name of its own, or the whole.
@@ -332,7 +334,9 @@ impl<'v> Compiler<'v> {
 
     fn survey_keyword(&mut self, form: Form, keyword: &str, value: &'v Value, pointer: &mut String, resource: usize) {
         if let Some(expected) = expected(form, value) {
-            self.flaw(pointer, format!("`{keyword}` is {expected}"));
+            let detail = format!("`{keyword}` is {expected}");
+            self.out.malformed.get_or_insert_with(|| Flaw { pointer: pointer.clone(), detail: detail.clone() });
+            self.flaw(pointer, detail);
         }
         match (form, value) {
             (Form::Dialect, Value::String(dialect)) if dialect.trim_end_matches('#') != DIALECT => {

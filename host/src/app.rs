@@ -11,7 +11,9 @@ use crate::catalogue::users::Users;
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use metrics_exporter_prometheus::PrometheusHandle;
+use ringback_rules::rate_limit::Limiter;
 use ringback_store::Store;
+use std::net::IpAddr;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -34,6 +36,8 @@ pub struct App {
     /// The id of the data directory.
     pub instance: String,
     pub metrics: Option<PrometheusHandle>,
+    /// Attempts to sign in without a token.
+    pub(crate) sign_ins: Limiter<IpAddr>,
     pub(crate) stopping: watch::Sender<bool>,
 }
 

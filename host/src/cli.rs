@@ -15,9 +15,11 @@ mod redirect;
 mod sample;
 mod secret;
 mod serve;
+mod setting;
 mod source_map;
 mod ticket;
 mod token;
+mod trial;
 mod typescript;
 mod user;
 mod verify;
@@ -114,6 +116,9 @@ enum Command {
     /// Store secrets that verify callers.
     #[command(subcommand)]
     Secret(secret::Secret),
+    /// Look at the settings of a server.
+    #[command(subcommand)]
+    Setting(setting::Setting),
     /// Say how providers prove their callbacks, and find out how a sender does.
     #[command(subcommand)]
     Verify(verify::Verify),
@@ -350,6 +355,7 @@ async fn dispatch(connection: Connection, command: Command) -> Result<(), CliErr
         }
         Command::Sample(command) => command.run(connection.json),
         Command::Secret(command) => command.run(&client()?).await,
+        Command::Setting(command) => command.run(&client()?).await,
         Command::Verify(command) => command.run(&connection).await,
         Command::Ticket(command) => command.run(&client()?).await,
         Command::RedirectOrigin(command) => command.run(&client()?).await,

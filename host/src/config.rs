@@ -88,6 +88,18 @@ pub struct Config {
     pub log: LogForm,
     /// Which lines are logged, as `tracing_subscriber::EnvFilter` has it.
     pub log_filter: String,
+    /// Every setting as it is said.
+    pub said: Vec<Said>,
+}
+
+/// A setting as it is said.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub name: &'static str,
+    /// `"set"` for one that is secret.
+    pub value: serde_json::Value,
+    /// What says so; empty for a default.
+    pub source: String,
 }
 
 /// How log lines look.
@@ -213,7 +225,18 @@ impl Config {
         if let Some(data) = &flags.data {
             raw.data.clone_from(data);
         }
-        Self::check(raw).map_err(|wrong| wrong.in_words(&figment))
+        let said = said(&raw, |name| {
+            let origin = figment.find_metadata(name).map_or(Origin::Default, Origin::of);
+            match origin {
+                // The directory need not be text, and so goes its own way.
+                _ if name == "data" && flags.data.is_some() => "--data".to_owned(),
+                Origin::Default => String::new(),
+                Origin::File(file) => file.to_string(),
+                origin => origin.name(name),
+            }
+        });
+        let config = Self::check(raw).map_err(|wrong| wrong.in_words(&figment))?;
+        Ok(Self { said, ..config })
     }
 
     fn check(raw: RawConfig) -> Result<Self, Wrong> {
@@ -412,6 +435,7 @@ impl Config {
             execution_bytes_max: between("execution_bytes_max", execution_bytes_max, 1 << 20, 1 << 30)?,
             log,
             log_filter,
+            said: Vec::new(),
         })
     }
 
@@ -474,11 +498,23 @@ impl Config {
             plugin_calls_max: 8,
             ..RawConfig::default()
         };
+        let said = said(&raw, |_| String::new());
         match Self::check(raw) {
-            Ok(config) => config,
+            Ok(config) => Self { said, ..config },
             Err(error) => unreachable!("the settings for tests are wrong: {error:?}"),
         }
     }
+}
+
+/// Every setting, with what says so.
+fn said(raw: &RawConfig, source: impl Fn(&str) -> String) -> Vec<Said> {
+    let mut values = serde_json::to_value(raw).unwrap_or_default();
+    let said = settings::NAMES.iter().map(|name| {
+        let value = values.get_mut(name).map(serde_json::Value::take).unwrap_or_default();
+        let is_secret = *name == "secret_key" && !value.is_null();
+        Said { name, value: if is_secret { "set".into() } else { value }, source: source(name) }
+    });
+    said.collect()
 }
 
 fn extract(figment: &Figment) -> Result<RawConfig, ConfigError> {

@@ -21,12 +21,14 @@ mod rooms;
 mod select;
 mod status;
 mod ticket;
+mod trial;
 
 pub use certificates::Certificates;
 pub use infer::InferError;
 pub use issuers::JwtUsers;
-pub use replay::{Replay, ReplayError};
+pub use replay::{Again, Replay, ReplayError};
 pub use rooms::Rooms;
+pub use trial::{Trial, Tried};
 
 use crate::catalogue::environments::Environments;
 use crate::catalogue::flows::{Flows, Route};
@@ -217,7 +219,7 @@ impl Pipeline {
         let (environment_made_at, flow_made_at) = match &origin {
             // It has been accepted into the environment and by the flow that were there when it came.
             Origin::Deferred { record } => (record.environment_made_at, record.flow_made_at),
-            Origin::Caller | Origin::Replay { .. } => {
+            Origin::Caller | Origin::Trial | Origin::Replay { .. } => {
                 let flow = self.flows.find(&callback.workspace, &place.flow.name);
                 let environment = self.environments.made_at(&callback.workspace, &callback.environment);
                 (environment, flow.and_then(|flow| flow.record.made_at))
@@ -385,6 +387,7 @@ impl Pipeline {
         } else {
             passage.passed(Stage::Verify, verified.proof().reason.clone());
             if let Verify::Certificate(by) = &trigger.verify
+                && !passage.origin.is_dry_run()
                 && let Some(answer) = self.certificates.confirm(by, &passage.received.request).await
             {
                 let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
@@ -409,9 +412,10 @@ impl Pipeline {
         }
     }
 
-    /// What a user sends again is not counted.
+    /// What a user sends again, or tries, is not counted.
     fn allow_rate(&self, passage: &Passage, trigger: &Trigger, is_proved: bool) -> Result<(), Stop> {
-        let Some(limit) = trigger.limit.filter(|_| passage.origin.record().is_none()) else { return Ok(()) };
+        let is_caller = matches!(passage.origin, Origin::Caller);
+        let Some(limit) = trigger.limit.filter(|_| is_caller) else { return Ok(()) };
         let (workspace, flow) = (passage.callback.workspace.clone(), passage.flow.name.clone());
         let address = passage.received.request.remote_address.filter(|_| limit.by_address).map(customer);
         let key = (workspace, flow, trigger.id.clone(), is_proved, address);
@@ -426,7 +430,7 @@ impl Pipeline {
 
     async fn verify(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Verified, Stop> {
         if let Some(before) = passage.origin.record() {
-            return verified_before(before, Arc::clone(&passage.callback));
+            return verified_before(before, passage.origin.is_edited(), Arc::clone(&passage.callback));
         }
         let verdict = match &trigger.verify {
             Verify::Plugin(call) => Some(self.ask_verifier(passage, call).await),

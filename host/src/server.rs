@@ -19,6 +19,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use ringback_outbound::flow::Sender;
 use ringback_outbound::plugin::Outbound;
 use ringback_plugin::{Sandbox, SetUpError, Settings};
+use ringback_rules::rate_limit::Limiter;
 use ringback_store::{OpenError, Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -150,6 +151,7 @@ pub async fn run(
         admin_url,
         instance,
         metrics,
+        sign_ins: Limiter::default(),
         stopping: watch::Sender::new(false),
     });
     tracing::info!(workspaces_to_resume, "ready");

@@ -97,12 +97,32 @@ impl Tokens {
         expires_at: Option<Timestamp>,
     ) -> Result<String, TokenError> {
         let hash = hash(token);
-        let record = TokenRecord { hash, name, access, workspace, created_at: Timestamp::now(), expires_at };
+        let created_at = Timestamp::now();
+        let (ended, ended_before) = (Vec::new(), None);
+        let record = TokenRecord { hash, name, access, workspace, created_at, expires_at, ended, ended_before };
         let id = record.id().to_owned();
         let put = Write::PutToken { id: id.clone(), record: record.clone() };
         let change = |tokens: &mut BTreeMap<_, _>| drop(tokens.insert(id.clone(), record.clone()));
         self.by_id.commit(&self.store, vec![put], change).await?;
         Ok(id)
+    }
+
+    /// Ends a session that was begun with a token: nobody is let in by it any more, also not after a restart.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn end_session(&self, hash: &str, session: u64, until: Timestamp) -> Result<(), TokenError> {
+        let now = Timestamp::now();
+        let Some(TokenRecord { workspace, .. }) = self.of_hash(hash, now) else { return Ok(()) };
+        let _changing = self.by_id.lock(&workspace).await;
+        // It has gone with its token.
+        let Some(mut record) = self.of_hash(hash, now) else { return Ok(()) };
+        record.end_session(session, until, now);
+        let id = record.id().to_owned();
+        let put = Write::PutToken { id: id.clone(), record: record.clone() };
+        let change = |tokens: &mut BTreeMap<_, _>| drop(tokens.insert(id.clone(), record.clone()));
+        Ok(self.by_id.commit(&self.store, vec![put], change).await?)
     }
 
     /// Removes a token: whether there was one.
@@ -111,6 +131,8 @@ impl Tokens {
     ///
     /// The store failed.
     pub async fn remove(&self, id: &str) -> Result<bool, TokenError> {
+        let Some(TokenRecord { workspace, .. }) = self.by_id.load().get(id).cloned() else { return Ok(false) };
+        let _changing = self.by_id.lock(&workspace).await;
         let existed = self.by_id.load().contains_key(id);
         let delete = Write::DeleteToken { id: id.to_owned() };
         self.by_id.commit(&self.store, vec![delete], |tokens| drop(tokens.remove(id))).await?;

@@ -1,11 +1,14 @@
 //! `ringback callback …`.
 
-use super::CliError;
 use super::client::{Client, ClientError, ServerEvent, query, segment, several};
 use super::output::{announce, items, json, line, note, table, text};
+use super::{CliError, read};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::trace::{PluginUse, Verdict};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Subcommand)]
@@ -44,6 +47,9 @@ pub(super) enum Callback {
         /// Say what would happen, and change nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Another body than it came with, from a file; - for standard input.
+        #[arg(long, value_name = "FILE")]
+        body: Option<PathBuf>,
     },
     /// Say which stage decided about a callback, and why.
     #[command(after_help = EXPLAIN_EXAMPLES)]
@@ -179,10 +185,14 @@ impl Callback {
                     false => show_counts(&counts),
                 }
             }
-            Self::Replay { id, dry_run } => {
+            Self::Replay { id, dry_run, body } => {
                 let query = if dry_run { "?dry_run=true" } else { "" };
                 let path = format!("/v1/callbacks/{}/replay{query}", segment(&id));
-                let replay = client.post(&path, &Value::Null).await?;
+                let body = match body {
+                    Some(file) => serde_json::json!({ "body_base64": STANDARD.encode(read(&file)?) }),
+                    None => Value::Null,
+                };
+                let replay = client.post(&path, &body).await?;
                 if client.json {
                     json(&replay);
                     return Ok(());

@@ -4,6 +4,7 @@ mod files;
 
 use super::client::{Client, query, segment};
 use super::output::{items, json, line, lines, table, text};
+use super::trial::{self, Judge, Request};
 use super::{CliError, Connection, read};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,20 @@ pub(super) enum Flow {
         #[arg(long, value_name = "NAME", default_value = "main")]
         callback: String,
     },
+    /// Say what a trigger would make of a request that is made up; nothing is kept.
+    #[command(after_help = TRY_EXAMPLES)]
+    Try {
+        #[command(flatten)]
+        request: Box<Request>,
+        /// A flow file [default: the one that is deployed].
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Send a trigger a request that is made up, signed if wanted: it becomes a callback, and counts.
+    Send(Box<Request>),
+    /// Say what a trigger, with another condition or in another file, would have made of its last callbacks.
+    #[command(after_help = JUDGE_EXAMPLES)]
+    Judge(Judge),
     /// Remove a flow; its URLs are gone for good.
     Remove {
         /// As `ringback flow list` shows it.
@@ -92,6 +107,16 @@ pub(super) enum Flow {
     /// Print the JSON Schema of flow files.
     Schema,
 }
+
+const TRY_EXAMPLES: &str = "\
+Examples:
+  ringback flow try orders order-received --body '{\"total\": 20}'
+  ringback flow try orders order-received --body @order.json --sign --from 192.0.2.1 --file orders.yaml";
+
+const JUDGE_EXAMPLES: &str = "\
+Examples:
+  ringback flow judge orders order-received --when 'data.total >= 400.0'
+  ringback flow judge orders order-received --file orders.yaml --last 100";
 
 const APPLY_EXAMPLES: &str = "\
 A flow of one trigger is two lines:
@@ -185,6 +210,12 @@ impl Flow {
                     show_remarks(&flow);
                 }
             }
+            Self::Try { request, file } => trial::try_out(client, *request, whole(file.as_deref())?).await?,
+            Self::Send(request) => trial::send(client, *request).await?,
+            Self::Judge(judge) => {
+                let flow = whole(judge.file.as_deref())?;
+                judge.run(client, flow).await?;
+            }
             Self::Remove { name } => {
                 client.delete(&path(&name)).await?;
                 client.done(&format!("{name} is removed"));
@@ -215,6 +246,14 @@ impl Flow {
 
 fn path(name: &str) -> String {
     format!("/v1/flows/{}", segment(name))
+}
+
+/// A flow file with the scripts beside it.
+fn whole(file: Option<&Path>) -> Result<Option<String>, CliError> {
+    let Some(file) = file else { return Ok(None) };
+    let source = files::with_files(file, read(file)?)?;
+    let no_text = |_| CliError::Refused(format!("{} is not text", file.display()));
+    String::from_utf8(source).map(Some).map_err(no_text)
 }
 
 /// The server takes the flow's name from the URL; the file says it too.

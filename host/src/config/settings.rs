@@ -23,6 +23,8 @@ macro_rules! settings {
             }
         }
 
+        pub(super) const NAMES: &[&str] = &[$(stringify!($name),)*];
+
         /// The names, the defaults in words, and what the manual says.
         #[cfg(test)]
         pub(super) const MANUAL: &[(&str, &str, &str)] =

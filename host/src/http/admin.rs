@@ -1,7 +1,7 @@
 //! The admin side: the API, health and metrics.
 
 mod auth;
-mod backup;
+pub(super) mod backup;
 pub(super) mod callbacks;
 pub(super) mod counts;
 mod document;
@@ -17,10 +17,12 @@ mod redirects;
 mod samples;
 mod secrets;
 pub(super) mod session;
+pub(super) mod settings;
 pub(super) mod tail;
-mod tickets;
-mod tokens;
-mod users;
+pub(super) mod tickets;
+pub(super) mod tokens;
+pub(super) mod trials;
+pub(super) mod users;
 mod verify;
 
 use super::error::Problem;
@@ -41,7 +43,7 @@ use utoipa_axum::router::OpenApiRouter;
 /// What every answer carries: the version of the server.
 pub const VERSION_HEADER: &str = "ringback-version";
 /// Items of one page when the caller does not say.
-const PAGE_DEFAULT: usize = 50;
+pub(super) const PAGE_DEFAULT: usize = 50;
 /// Most items of one page.
 const PAGE_MAX: usize = 200;
 
@@ -77,11 +79,13 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .merge(counts::router())
         .merge(tail::router())
         .merge(session::router())
+        .merge(settings::router())
         .merge(redirects::router())
         .merge(samples::router())
         .merge(secrets::router())
         .merge(tickets::router())
         .merge(tokens::router())
+        .merge(trials::router())
         .merge(users::router())
         .merge(verify::router())
         .merge(health::router())
@@ -194,7 +198,7 @@ fn lifetime(member: &str, text: Option<String>) -> Result<Option<Duration>, Prob
 }
 
 /// When what lasts so long ends; `None` for what does not end.
-fn expiry(expires_in: Option<String>) -> Result<Option<Timestamp>, Problem> {
+pub(super) fn expiry(expires_in: Option<String>) -> Result<Option<Timestamp>, Problem> {
     Ok(lifetime("expires_in", expires_in)?.map(|lifetime| Timestamp::now().saturating_add(lifetime)))
 }
 

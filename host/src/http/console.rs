@@ -1,22 +1,26 @@
 //! The console: pages for people, on the admin side, made of what answers the API.
 
 mod callbacks;
+mod environments;
 mod executions;
 mod flows;
 mod form;
 mod guard;
 mod pages;
+mod people;
 mod plugins;
 mod secrets;
 mod session;
+mod settings;
 mod start;
+mod tickets;
 mod triggers;
 
 use crate::app::App;
 use crate::http::admin::plugins::UPLOAD_BYTES_MAX;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -57,7 +61,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/console/flows/{name}/versions/{version}", get(flows::show_version))
         .route("/console/flows/{name}/versions/{version}/activate", post(flows::activate))
         .route("/console/flows/{name}/remove", post(flows::remove))
-        .route("/console/flows/{name}/triggers/{id}", get(triggers::show).post(triggers::send))
+        .route("/console/flows/{name}/triggers/{id}", get(triggers::show).post(triggers::ask))
         .route("/console/plugins", get(plugins::list).post(plugins::upload).layer(uploads()))
         .route("/console/plugins/{name}", get(plugins::show).post(plugins::upload_version).layer(uploads()))
         .route("/console/plugins/{name}/versions/{version}/activate", post(plugins::activate))
@@ -65,9 +69,26 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/console/secrets", get(secrets::list).post(secrets::set))
         .route("/console/secrets/{environment}/{name}/retire", post(secrets::retire))
         .route("/console/secrets/{environment}/{name}/remove", post(secrets::remove))
+        .route("/console/tickets", get(tickets::list).post(tickets::create))
+        .route("/console/new-ticket", get(tickets::new))
+        .route("/console/tickets/{id}", get(tickets::show))
+        .route("/console/tickets/{id}/close", post(tickets::close))
+        .route("/console/environments", get(environments::list).post(environments::create))
+        .route("/console/environments/{name}", get(environments::show).post(environments::set_var))
+        .route("/console/environments/{name}/prefix", post(environments::set_prefix))
+        .route("/console/environments/{name}/remove", post(environments::remove))
+        .route("/console/environments/{name}/vars/{var}/remove", post(environments::remove_var))
+        .route("/console/people", get(people::list).post(people::create))
+        .route("/console/people/{id}", get(people::show).post(people::change))
+        .route("/console/people/{id}/remove", post(people::remove))
+        .route("/console/people/{id}/tokens/{token}/remove", post(people::remove_user_token))
+        .route("/console/tokens/{id}/remove", post(people::remove_token))
+        .route("/console/settings", get(settings::show))
+        .route("/console/backup", get(settings::take_backup))
         .route("/console/start", get(start::show))
         .route("/console/assets/{version}/{file}", get(asset))
         .route("/console/{*rest}", get(missing))
+        .method_not_allowed_fallback(only_by_button)
         .layer(from_fn_with_state(Arc::clone(app), guard::guard));
     pages.route("/", get(from_browser))
 }
@@ -100,6 +121,34 @@ async fn asset(Path((_, file)): Path<(String, String)>) -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
     ];
     (headers, text).into_response()
+}
+
+/// Who goes to where only a button leads is brought to the page that has it.
+async fn only_by_button(session: session::Session, method: Method, uri: Uri) -> Response {
+    drop(session);
+    match method.is_safe() {
+        true => Redirect::to(&page_of(uri.path())).into_response(),
+        false => {
+            let detail = format!("nothing is done by {method} {}", uri.path());
+            Trouble::from(super::error::Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail))
+                .into_response()
+        }
+    }
+}
+
+/// The page with the button that leads somewhere.
+fn page_of(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').skip(2).collect();
+    let page: &[&str] = match parts.as_slice() {
+        [list @ "secrets", ..] => &[list],
+        ["plugins", name, ..] => &["plugins", name],
+        ["tokens", ..] => &["people"],
+        [list @ ("people" | "environments"), name, ..] => &[list, name],
+        [list, name, _] => &[list, name],
+        [list @ "flows", name, versions, version, ..] => &[list, name, versions, version],
+        _ => &[],
+    };
+    [&["/console"], page].concat().join("/")
 }
 
 async fn missing(_: session::Session, Path(rest): Path<String>) -> Trouble {

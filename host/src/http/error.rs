@@ -59,6 +59,11 @@ impl Problem {
         &self.detail
     }
 
+    /// Of a flow file.
+    pub(super) fn mistakes(&self) -> &[Mistake] {
+        &self.errors
+    }
+
     pub(super) fn not_found(what: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", what)
     }

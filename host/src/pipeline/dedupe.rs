@@ -113,9 +113,9 @@ impl Identity {
     }
 }
 
-/// A replay is meant to do it again.
+/// A replay is meant to do it again, and a trial is never the second one.
 fn is_wanted(passage: &Passage) -> bool {
-    !matches!(passage.origin, Origin::Replay { .. })
+    !matches!(passage.origin, Origin::Replay { .. } | Origin::Trial)
 }
 
 /// The same id means two deliveries in two environments, and for two executions. What does not say either is hashed as

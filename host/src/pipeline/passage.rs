@@ -28,9 +28,13 @@ const UNVERIFIED_BODY_BYTES_MAX: usize = 4096;
 /// Where a callback comes from.
 pub(super) enum Origin {
     Caller,
+    /// A user tries what would become of it.
+    Trial,
     /// A user sends a recorded callback again.
     Replay {
         record: Box<CallbackRecord>,
+        /// Whether with another body.
+        is_edited: bool,
         dry_run: bool,
     },
     /// It was kept while a plugin rested.
@@ -42,13 +46,17 @@ pub(super) enum Origin {
 impl Origin {
     pub(super) fn record(&self) -> Option<&CallbackRecord> {
         match self {
-            Self::Caller => None,
+            Self::Caller | Self::Trial => None,
             Self::Replay { record, .. } | Self::Deferred { record } => Some(record),
         }
     }
 
     pub(super) fn is_dry_run(&self) -> bool {
-        matches!(self, Self::Replay { dry_run: true, .. })
+        matches!(self, Self::Trial | Self::Replay { dry_run: true, .. })
+    }
+
+    pub(super) fn is_edited(&self) -> bool {
+        matches!(self, Self::Replay { is_edited: true, .. })
     }
 }
 
@@ -106,7 +114,7 @@ impl Passage {
         let lists = Lists { of_server: hidden, of_trigger: of.map(|trigger| &trigger.redact) };
         let kept_as = match &origin {
             Origin::Deferred { record } => Some(record.outcome),
-            Origin::Caller | Origin::Replay { .. } => None,
+            Origin::Caller | Origin::Trial | Origin::Replay { .. } => None,
         };
         Self {
             callback: lists
@@ -258,7 +266,7 @@ impl Passage {
         let trigger = self.flow.triggers.get(self.trigger);
         let body_bytes_max = if self.verified { usize::MAX } else { UNVERIFIED_BODY_BYTES_MAX };
         let (replay_of, mut trace) = match &self.origin {
-            Origin::Caller => (self.repeats, Vec::new()),
+            Origin::Caller | Origin::Trial => (self.repeats, Vec::new()),
             Origin::Replay { record, .. } => (Some(record.id), Vec::new()),
             // What happened before stays.
             Origin::Deferred { record } => (record.replay_of, record.trace.clone()),
@@ -282,6 +290,7 @@ impl Passage {
             resumed_count: self.resumed_count,
             user: self.user.clone(),
             replay_of,
+            is_edited: self.origin.is_edited(),
             reply,
             trace: bounded(trace),
             body_bytes: self.received.request.body.len() as u64,

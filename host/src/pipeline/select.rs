@@ -338,7 +338,7 @@ impl Pipeline {
         let (workspace, callback) = (passage.callback.workspace.clone(), passage.callback.id);
         let (began, is_deferred) = match &passage.origin {
             Origin::Deferred { record } => (record.received_at, true),
-            Origin::Caller | Origin::Replay { .. } => (Timestamp::now(), false),
+            Origin::Caller | Origin::Trial | Origin::Replay { .. } => (Timestamp::now(), false),
         };
         let _under_way = UnderWay::begin(&self.delivering, callback);
         let (mut after, mut declined) = (None, 0_usize);

@@ -154,7 +154,23 @@ try {
   await page.click('text=Send one from here');
   await page.waitForURL(/triggers/);
   await look(page, 'trigger');
-  await page.click('text=Send it');
+  await page.click('text=See what would happen');
+  await page.waitForSelector('text=It would be');
+  await look(page, 'trigger-tried');
+  assert.equal((await api('GET', '/v1/callbacks')).items.length, 0);
+  await page.fill('#sample-text', '{"total": 20, "customer": {"name": "Früh", "tags": ["a"]}}');
+  await page.click('text=Parse it');
+  await page.waitForSelector('text=Put them into the flow');
+  await look(page, 'trigger-sample');
+  await page.click('text=Put them into the flow');
+  await page.waitForSelector('text=nothing has changed yet');
+  assert.match(await page.inputValue('#source'), /fields:\n +total: \{ body: "total" \}/);
+  await look(page, 'flow-drafted');
+  check('a trigger is tried, and fields come from a sample');
+  await page.goto(`${ADMIN}/console/start`);
+  await page.click('text=Send one from here');
+  await page.waitForURL(/triggers/);
+  await page.click('text=Send it >> nth=0');
   await page.waitForURL(/callbacks\/[0-9a-f-]{36}$/);
   assert.match(await page.textContent('.verdict h1'), /ignored by condition: the plugin field-match says false/);
   await look(page, 'callback-plugin');
@@ -276,6 +292,21 @@ try {
   await axe(page, 'the list of keys');
   await page.keyboard.press('Escape');
 
+  // The condition on what has come, and a body that was changed.
+  await page.goto(`${ADMIN}/console/flows/orders/triggers/order-received`);
+  await page.fill('#when', 'data.order.total >= 400.0');
+  await page.click('text=Try it on the last 20 callbacks');
+  await page.waitForSelector('text=Another thing would become of');
+  await look(page, 'trigger-judged');
+  await page.goto(`${ADMIN}/console/callbacks/${ignored}`);
+  await page.keyboard.press('r');
+  await page.click('text=With another body');
+  await page.fill('#body', '{"id": "edited", "order": {"total": 1}}');
+  await look(page, 'replay-edited');
+  await page.click('text=Send it again');
+  await page.waitForSelector('text=Repeats, with another body,');
+  check('another condition on what has come, and a replay with another body');
+
   // Executions.
   await page.keyboard.press('g');
   await page.keyboard.press('e');
@@ -334,6 +365,57 @@ try {
   assert.match(await page.inputValue('#source'), /> 77/);
   check(`what was typed survives a lost session (${cookies.length} cookie)`);
 
+  // Tickets, environments, people, settings.
+  await page.goto(`${ADMIN}/console/tickets`);
+  await look(page, 'no-ticket');
+  await page.click('text=New ticket');
+  await page.selectOption('[name=handler]', 'none');
+  await page.fill('#body', 'thanks');
+  await look(page, 'ticket-new');
+  await page.click('text=Make it');
+  await page.waitForSelector('text=It is made');
+  await look(page, 'ticket');
+  assert.equal((await fetch(await page.textContent('#url'))).status, 200);
+  await page.goto(`${ADMIN}/console/tickets`);
+  await look(page, 'tickets');
+  check('a ticket is made, and called');
+  await page.goto(`${ADMIN}/console/environments`);
+  await page.fill('[name=name]', 'staging');
+  await page.fill('[name=prefix]', 'st1');
+  await page.click('text=Make it');
+  await page.waitForURL(/environments\/staging/);
+  await page.fill('[name=var]', 'shop_url');
+  await page.fill('#value', 'https://shop.example');
+  await page.click('text=Set it');
+  await page.waitForSelector('text=It counts from the next step on.');
+  await look(page, 'environment');
+  await page.goto(`${ADMIN}/console/environments`);
+  await look(page, 'environments');
+  await page.goto(`${ADMIN}/console/people`);
+  await page.fill('[name=id]', 'jane');
+  await page.fill('[name=roles]', 'clerk');
+  await page.click('text=Make a user');
+  await page.waitForURL(/people\/jane/);
+  await page.click('text=Make a token');
+  await page.waitForSelector('#made');
+  await look(page, 'user');
+  await page.goto(`${ADMIN}/console/people`);
+  await page.fill('[name=name]', 'for the shop');
+  await page.click('text=Make a token');
+  await page.waitForSelector('#made');
+  await look(page, 'people');
+  await page.goto(`${ADMIN}/console/settings`);
+  await look(page, 'settings');
+  check('an environment, a variable, a user, tokens, settings');
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.click('text=Menu');
+  await axe(page, 'the menu on a phone');
+  await page.screenshot({ path: `${SHOTS}/menu-phone.png` });
+  await page.click('.menu >> text=Settings');
+  await page.waitForURL(`${ADMIN}/console/settings`);
+  await page.setViewportSize({ width: 1360, height: 850 });
+  check('the menu on a phone');
+
   // Secrets.
   await page.goto(`${ADMIN}/console/secrets`);
   await look(page, 'no-secret');
@@ -364,7 +446,7 @@ try {
     assert.ok(!/[\u202e\u2066\u200b]/.test(text), 'what turns a line around is shown as an escape');
   }
   await page.goto(`${ADMIN}/console/callbacks/${id}`);
-  await page.click('summary >> nth=0');
+  await page.click('main summary >> nth=0');
   await look(page, 'hostile');
   check('hostile callbacks are text');
 

@@ -54,6 +54,7 @@ mod support;
 mod tails;
 mod tickets;
 mod toolchains;
+mod trials;
 mod upgrade;
 mod uploads;
 mod users;

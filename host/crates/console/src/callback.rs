@@ -235,7 +235,11 @@ fn facts(record: &CallbackRecord, environment_gone: bool) -> Vec<Fact> {
         facts.push(to("Ticket", ticket.to_string(), format!("/console/callbacks?ticket={ticket}")));
     }
     if let Some(first) = record.replay_of {
-        facts.push(to("Repeats", first.to_string(), format!("/console/callbacks/{first}")));
+        let what = if record.is_edited { "Repeats, with another body," } else { "Repeats" };
+        facts.push(to(what, first.to_string(), format!("/console/callbacks/{first}")));
+    }
+    if let Some(address) = record.remote_address {
+        facts.push(fact("From", address.to_string()));
     }
     if let Some(user) = &record.user {
         let id = user.get("id").and_then(serde_json::Value::as_str).map_or_else(|| user.to_string(), str::to_owned);

@@ -93,6 +93,8 @@ pub enum Said {
     },
     /// It cannot be deployed for another reason.
     Refused(String),
+    /// This was put into it for whoever looks at it, and nothing was deployed.
+    Drafted(String),
 }
 
 /// The page of one flow, or of one that is to come.

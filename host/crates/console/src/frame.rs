@@ -1,6 +1,7 @@
 //! What is around every page: where one can go, and who one is.
 
 use askama::Template;
+use askama::filters::Safe;
 use ringback_records::token::Access;
 
 /// The pages that one can go to from everywhere.
@@ -11,20 +12,28 @@ pub enum Place {
     Executions,
     Flows,
     Plugins,
+    Tickets,
     Secrets,
+    People,
+    Environments,
+    Settings,
     /// None of them.
     Elsewhere,
 }
 
 impl Place {
     /// Where each is, and what it is called.
-    pub(crate) const ALL: [(Self, &'static str, &'static str); 6] = [
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 10] = [
         (Self::Start, "/console/start", "Start"),
         (Self::Callbacks, "/console/callbacks", "Callbacks"),
         (Self::Executions, "/console/executions", "Executions"),
         (Self::Flows, "/console/flows", "Flows"),
         (Self::Plugins, "/console/plugins", "Plugins"),
+        (Self::Tickets, "/console/tickets", "Tickets"),
         (Self::Secrets, "/console/secrets", "Secrets"),
+        (Self::People, "/console/people", "People"),
+        (Self::Environments, "/console/environments", "Environments"),
+        (Self::Settings, "/console/settings", "Settings"),
     ];
 }
 
@@ -45,20 +54,51 @@ pub struct Frame {
 
 impl Frame {
     pub(crate) fn access(&self) -> &'static str {
-        match self.access {
-            Access::Viewer => "viewer",
-            Access::Author => "author",
-            Access::Admin => "admin",
-        }
+        access(self.access)
     }
 
     pub(crate) fn places(&self) -> impl Iterator<Item = (bool, &'static str, &'static str)> {
         let here = self.here;
-        Place::ALL.into_iter().map(move |(place, href, name)| (place == here, href, name))
+        let may = |place: Place| place != Place::Settings || self.is_author();
+        let places = Place::ALL.into_iter().filter(move |(place, ..)| may(*place));
+        places.map(move |(place, href, name)| (place == here, href, name))
     }
 
     pub(crate) fn is_author(&self) -> bool {
         self.access >= Access::Author
+    }
+}
+
+/// What a token may do, in a word.
+pub fn access(access: Access) -> &'static str {
+    match access {
+        Access::Viewer => "viewer",
+        Access::Author => "author",
+        Access::Admin => "admin",
+    }
+}
+
+/// What a form had, so that it stands there again.
+#[derive(Clone, Debug, Default)]
+pub struct Fields(Vec<(&'static str, String)>);
+
+impl Fields {
+    pub fn new(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self(fields.into_iter().collect())
+    }
+
+    /// Empty for what there is not.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
+    /// As it stands in a field: what is not seen is sent back as it is.
+    pub(crate) fn field(&self, name: &str) -> Safe<String> {
+        Safe(crate::flows::in_field(self.get(name)))
+    }
+
+    pub(crate) fn is(&self, name: &str, value: &str) -> bool {
+        self.get(name) == value
     }
 }
 

@@ -3,12 +3,16 @@
 use crate::frame::Frame;
 use crate::words;
 use askama::Template;
+use askama::filters::Safe;
 use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::reply::ReplyRecord;
 use ringback_records::trace::{Stage, TraceEntry};
 
 /// Most characters of an answer that are compared.
 const BODY_CHARS_MAX: usize = 300;
+
+/// Longest body that stands in a field.
+const FIELD_BYTES_MAX: usize = 64 << 10;
 
 struct Compared {
     what: String,
@@ -28,6 +32,9 @@ pub struct Replay {
     outcome: &'static str,
     compared: Vec<Compared>,
     differs: bool,
+    /// What stands in the field, where its body is a text that is kept as a whole.
+    body: Option<String>,
+    is_edited: bool,
 }
 
 impl Replay {
@@ -37,6 +44,7 @@ impl Replay {
         outcome: Outcome,
         reply: &ReplyRecord,
         trace: &[TraceEntry],
+        typed: Option<String>,
     ) -> Self {
         let compare = |what: &str, then: String, now: String, differs: bool| Compared {
             what: what.to_owned(),
@@ -87,7 +95,15 @@ impl Replay {
             outcome: words::outcome(outcome),
             differs: compared.iter().any(|compared| compared.differs),
             compared,
+            is_edited: typed.is_some(),
+            body: typed.or_else(|| record.body.clone()).filter(|body| body.len() <= FIELD_BYTES_MAX),
             frame,
         }
+    }
+}
+
+impl Replay {
+    fn text(text: &str) -> Safe<String> {
+        Safe(crate::flows::in_field(text))
     }
 }

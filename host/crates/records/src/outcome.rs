@@ -122,6 +122,9 @@ pub struct CallbackRecord {
     /// The callback that it repeats: one that a user sent again, or the first of the same delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<CallbackId>,
+    /// Whether the user who sent it again gave it another body.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_edited: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<ReplyRecord>,
     pub trace: Vec<TraceEntry>,
@@ -155,6 +158,7 @@ impl CallbackRecord {
             user: None,
             claims: None,
             replay_of: None,
+            is_edited: false,
             reply: None,
             trace: Vec::new(),
         }
@@ -207,6 +211,7 @@ impl CallbackRecord {
             claims: callback.claims.clone(),
             resumed_count: None,
             replay_of: None,
+            is_edited: false,
             reply: None,
             trace: Vec::new(),
         }

@@ -1,12 +1,14 @@
 //! Flows: what a person writes, checked and made ready to run.
 
 pub(crate) mod document;
+mod edit;
 pub(crate) mod parse;
 pub(crate) mod schema;
 
 pub use crate::place::{Mistake, Place, TextPlace};
 pub use crate::reply::{BodySpec, ReplySpec};
 pub use document::place_within;
+pub use edit::{text_of_key, with_key};
 pub use parse::{MissingFile, in_order, missing_files, parse, scripts, with_files};
 pub use schema::SCHEMA;
 

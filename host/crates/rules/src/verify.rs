@@ -10,6 +10,7 @@ mod message_signature;
 mod paypal;
 mod provider;
 mod recipe;
+mod sign;
 mod sns;
 mod standard_webhooks;
 mod template;
@@ -21,6 +22,7 @@ pub use message_signature::{DERIVED, MessageAlgorithm, MessageSignature};
 pub use paypal::PayPal;
 pub use provider::{Provider, providers};
 pub use recipe::{Algorithm, Encoding, Recipe};
+pub use sign::sign;
 pub use sns::Sns;
 pub use template::{Layout, PLACES, Part, Source};
 
@@ -259,11 +261,12 @@ pub fn unverified(callback: Arc<Callback>, why: &Stop) -> Verified {
 /// # Errors
 ///
 /// It was not (401).
-pub fn verified_before(record: &CallbackRecord, callback: Arc<Callback>) -> Result<Verified, Stop> {
+pub fn verified_before(record: &CallbackRecord, is_edited: bool, callback: Arc<Callback>) -> Result<Verified, Stop> {
     if !record.was_verified() {
         return Err(not_genuine("it was not verified when it came"));
     }
-    let reason = format!("it was verified when it came as {}", record.id);
+    let but = if is_edited { ", and has another body since" } else { "" };
+    let reason = format!("it was verified when it came as {}{but}", record.id);
     Ok(Verified { callback, proof: Proof { reason, ..Proof::default() } })
 }
 

@@ -24,6 +24,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// it; without it the backup is cut off. Secrets stay encrypted, and their key is not part of it.
 #[utoipa::path(get, path = "/v1/backup", tag = "backup", responses((status = 200, body = String, content_type = "application/x-ndjson"), (status = "4XX", body = Problem)))]
 async fn take_backup(State(app): State<Arc<App>>, _: Admin) -> Response {
+    stream(app)
+}
+
+pub(in crate::http) fn stream(app: Arc<App>) -> Response {
     let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(LINES_MAX);
     tokio::task::spawn_blocking(move || {
         let gone = || io::Error::other("nobody takes the backup any more");

@@ -1,14 +1,17 @@
 //! Callbacks: what arrived, what became of it, and why.
 
 use super::auth::{Author, Viewer};
-use super::extract::{Path, Query};
+use super::extract::{File, Path, Query};
 use super::{List, PageQuery, answer, filters};
 use crate::app::App;
 use crate::http::error::Problem;
-use crate::pipeline::{Replay, ReplayError};
+use crate::pipeline::{Again, Replay, ReplayError};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ringback_records::name::{CallbackId, ExecutionId, Name};
 use ringback_records::outcome::{CallbackRecord, Outcome};
 use ringback_records::reply::ReplyRecord;
@@ -160,6 +163,44 @@ struct ReplayQuery {
     dry_run: bool,
 }
 
+/// What a callback has in place of its body.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReplayBody {
+    /// Another body, as text; the one that it came with when absent.
+    body: Option<String>,
+    /// The same in base64.
+    body_base64: Option<String>,
+}
+
+impl ReplayBody {
+    fn of(app: &App, sent: &Bytes) -> Result<Option<Bytes>, Problem> {
+        if sent.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail);
+        let sent: Option<Self> = serde_json::from_slice(sent).map_err(|error| {
+            let detail = format!("the body is not what this call takes: {error}");
+            if error.is_data() { wrong(detail) } else { Problem::bad_request("invalid_body", detail) }
+        })?;
+        let Some(Self { body, body_base64 }) = sent else { return Ok(None) };
+        let body = match (body, body_base64) {
+            (Some(_), Some(_)) => return Err(wrong("give `body` or `body_base64`, not both".to_owned())),
+            (body, None) => body.map(Bytes::from),
+            (None, Some(text)) => {
+                Some(STANDARD.decode(text).map_err(|_| wrong("`body_base64` is no base64".to_owned()))?.into())
+            }
+        };
+        match body {
+            Some(body) if body.len() > app.config.body_bytes_max => {
+                let detail = format!("the body has more than {} bytes", app.config.body_bytes_max);
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "body_too_large", detail))
+            }
+            body => Ok(body),
+        }
+    }
+}
+
 /// What sending a callback again did, or would do.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ReplayView {
@@ -180,15 +221,20 @@ struct ReplayView {
     trace: Vec<TraceEntry>,
 }
 
-/// Takes a recorded callback through the stages again, as a new one. It is not verified again: it was, when it came.
-#[utoipa::path(post, path = "/v1/callbacks/{id}/replay", tag = "callbacks", params(("id" = String, Path), ReplayQuery), responses((status = 200, body = ReplayView), (status = "4XX", body = Problem)))]
+/// Takes a recorded callback through the stages again, as a new one, with another body if one is given. It is not verified again: it
+/// was, when it came.
+#[utoipa::path(post, path = "/v1/callbacks/{id}/replay", tag = "callbacks", params(("id" = String, Path), ReplayQuery), request_body = Option<ReplayBody>, responses((status = 200, body = ReplayView), (status = "4XX", body = Problem)))]
 async fn replay_callback(
     State(app): State<Arc<App>>,
     caller: Author,
     Path(id): Path<String>,
     Query(ReplayQuery { dry_run }): Query<ReplayQuery>,
+    File(sent): File,
 ) -> Result<Response, Problem> {
-    let replay = app.pipeline.replay(&caller.workspace, parse(&id)?, dry_run).await?;
+    let replay = app
+        .pipeline
+        .replay(&caller.workspace, parse(&id)?, Again { dry_run, body: ReplayBody::of(&app, &sent)? })
+        .await?;
     let Replay { callback, replay_of, dry_run, outcome, execution, reply, trace } = replay;
     Ok(answer(StatusCode::OK, ReplayView { callback, replay_of, dry_run, outcome, execution, reply, trace }))
 }

@@ -26,54 +26,54 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// A ticket.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct TicketView {
+pub(in crate::http) struct TicketView {
     /// What names it in this API.
     #[schema(value_type = String)]
-    id: TicketId,
+    pub(in crate::http) id: TicketId,
     /// What its URL has, to send it by itself.
     #[schema(value_type = String)]
-    state: Uuid,
-    url: String,
+    pub(in crate::http) state: Uuid,
+    pub(in crate::http) url: String,
     /// `open`; `called`, while an execution decides whether a call was successful; `closed`; `expired`; `gone`, with its
     /// environment or its flow.
-    status: &'static str,
-    environment: String,
+    pub(in crate::http) status: &'static str,
+    pub(in crate::http) environment: String,
     /// What is done on a call.
     #[schema(value_type = Option<Object>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    handler: Option<Value>,
-    retryable: bool,
-    allow_multiple: bool,
-    confirm: bool,
-    response: TicketResponse,
+    pub(in crate::http) handler: Option<Value>,
+    pub(in crate::http) retryable: bool,
+    pub(in crate::http) allow_multiple: bool,
+    pub(in crate::http) confirm: bool,
+    pub(in crate::http) response: TicketResponse,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    pub(in crate::http) created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    expires_at: Option<Timestamp>,
+    pub(in crate::http) expires_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    closed_at: Option<Timestamp>,
+    pub(in crate::http) closed_at: Option<Timestamp>,
     /// The call that used it up, or is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    callback: Option<CallbackId>,
+    pub(in crate::http) callback: Option<CallbackId>,
     /// The execution that decides about the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    execution: Option<ExecutionId>,
+    pub(in crate::http) execution: Option<ExecutionId>,
 }
 
 /// Which tickets are wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+pub(in crate::http) struct Filter {
     /// Only with this status: `open`, `called`, `closed`, `expired`, `gone`.
-    status: Option<String>,
+    pub(in crate::http) status: Option<String>,
     #[param(value_type = Option<usize>)]
-    limit: Option<String>,
-    cursor: Option<String>,
+    pub(in crate::http) limit: Option<String>,
+    pub(in crate::http) cursor: Option<String>,
 }
 
 fn status(app: &App, workspace: &Name, ticket: &TicketRecord, now: Timestamp) -> &'static str {
@@ -86,7 +86,7 @@ fn status(app: &App, workspace: &Name, ticket: &TicketRecord, now: Timestamp) ->
     }
 }
 
-fn view(app: &App, workspace: &Name, ticket: TicketRecord) -> TicketView {
+pub(in crate::http) fn view(app: &App, workspace: &Name, ticket: TicketRecord) -> TicketView {
     let (url, status) = (app.tickets.url(&ticket), status(app, workspace, &ticket, Timestamp::now()));
     let (closed_at, callback, execution) = match ticket.status {
         TicketStatus::Open => (None, None, None),
@@ -119,6 +119,10 @@ async fn list_tickets(
     caller: Viewer,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
+    Ok(answer(StatusCode::OK, list(&app, &caller.workspace, filter).await?))
+}
+
+pub(in crate::http) async fn list(app: &App, workspace: &Name, filter: Filter) -> Result<List<TicketView>, Problem> {
     let Filter { status, limit, cursor } = filter;
     let page = PageQuery { limit, cursor };
     let (wanted, gone) = match status.as_deref() {
@@ -136,8 +140,8 @@ async fn list_tickets(
     let now = Timestamp::now();
     let wanted = TicketFilter { standing: wanted.map(|standing| (now, standing)), plugin: None };
     let (before, limit) = (page.before()?, page.limit()?);
-    let page = app.tickets.list(&caller.workspace, before, limit, &wanted, gone).await?;
-    Ok(answer(StatusCode::OK, List::page(page, |ticket| view(&app, &caller.workspace, ticket))))
+    let page = app.tickets.list(workspace, before, limit, &wanted, gone).await?;
+    Ok(List::page(page, |ticket| view(app, workspace, ticket)))
 }
 
 /// Makes a ticket: a URL for one purpose.
@@ -154,9 +158,13 @@ async fn create_ticket(
 /// Shows one ticket.
 #[utoipa::path(get, path = "/v1/tickets/{id}", tag = "tickets", params(("id" = String, Path)), responses((status = 200, body = TicketView), (status = "4XX", body = Problem)))]
 async fn show_ticket(State(app): State<Arc<App>>, caller: Viewer, Path(id): Path<String>) -> Result<Response, Problem> {
-    let parsed: TicketId = id.parse().map_err(|_| missing(&id))?;
-    let ticket = app.tickets.get(&caller.workspace, parsed).await?.ok_or_else(|| missing(&id))?;
+    let ticket = find(&app, &caller.workspace, &id).await?;
     Ok(answer(StatusCode::OK, view(&app, &caller.workspace, ticket)))
+}
+
+pub(in crate::http) async fn find(app: &App, workspace: &Name, id: &str) -> Result<TicketRecord, Problem> {
+    let parsed: TicketId = id.parse().map_err(|_| missing(id))?;
+    app.tickets.get(workspace, parsed).await?.ok_or_else(|| missing(id))
 }
 
 /// Closes a ticket: its URL answers 410 from then on.
@@ -170,7 +178,7 @@ async fn close_ticket(
     if app.tickets.close(&caller.workspace, ticket).await? { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&id)) }
 }
 
-fn missing(id: &str) -> Problem {
+pub(in crate::http) fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no ticket {id}"))
 }
 

@@ -8,6 +8,7 @@ use crate::http::error::Problem;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use ringback_records::name::Name;
 use ringback_records::time::Timestamp;
 use ringback_records::token::{Access, TokenRecord};
 use serde::{Deserialize, Serialize};
@@ -85,14 +86,26 @@ async fn create_token(
     caller: Admin,
     Json(body): Json<TokenBody>,
 ) -> Result<Response, Problem> {
-    let expires_at = expiry(body.expires_in)?;
-    if !is_purpose(&body.name) {
+    let (id, token, expires_at) = make(&app, &caller.workspace, body.name, body.access, body.expires_in).await?;
+    Ok(answer(StatusCode::CREATED, CreatedToken { id, token, expires_at }))
+}
+
+/// Makes a token: its id, itself, and until when it counts.
+pub(in crate::http) async fn make(
+    app: &App,
+    workspace: &Name,
+    name: String,
+    access: Access,
+    expires_in: Option<String>,
+) -> Result<(String, String, Option<Timestamp>), Problem> {
+    let expires_at = expiry(expires_in)?;
+    if !is_purpose(&name) {
         let detail =
             "`name` says what the token is for: 1 to 100 characters, no space in front and no control characters";
         return Err(Problem::bad_request("invalid_name", detail));
     }
-    let (id, token) = app.tokens.create(body.name, body.access, caller.workspace, expires_at).await?;
-    Ok(answer(StatusCode::CREATED, CreatedToken { id, token, expires_at }))
+    let (id, token) = app.tokens.create(name, access, workspace.clone(), expires_at).await?;
+    Ok((id, token, expires_at))
 }
 
 fn is_purpose(name: &str) -> bool {

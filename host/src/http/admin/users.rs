@@ -180,7 +180,7 @@ async fn remove_user_token(
     Err(Problem::not_found(detail))
 }
 
-fn missing(id: &str) -> Problem {
+pub(in crate::http) fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no user {id}"))
 }
 

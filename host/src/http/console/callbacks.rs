@@ -5,11 +5,13 @@ use super::session::Session;
 use crate::app::App;
 use crate::http::admin::callbacks::{self, Filter};
 use crate::http::admin::counts::{CountQuery, CountView, count};
+use crate::http::admin::extract::File;
 use crate::http::admin::flows;
 use crate::http::admin::tail::{listen, place};
 use crate::http::error::Problem;
 use crate::http::peer::Peer;
 use crate::http::stream;
+use crate::pipeline::Again;
 use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::Event;
@@ -278,20 +280,34 @@ pub(super) async fn raw(
     Ok((headers, body).into_response())
 }
 
-/// Says what sending a callback again would do, or does it.
+/// Says what sending a callback again would do, or does it; with what was typed in place of its body, if that is another one.
 pub(super) async fn replay(
     State(app): State<Arc<App>>,
     session: Session,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
+    File(form): File,
 ) -> Result<Response, Trouble> {
     needs(&session, Access::Author)?;
     let dry_run = query.as_deref() == Some("dry_run=true");
     let record = callbacks::find(&app, &session.workspace, &id).await?;
-    let replay = app.pipeline.replay(&session.workspace, record.id, dry_run).await?;
+    let typed = form_urlencoded::parse(&form).find(|(name, _)| name == "body").map(|(_, body)| plain_lines(&body));
+    let kept = record.body.as_deref().map(plain_lines);
+    let typed = typed.filter(|typed| kept.as_ref() != Some(typed));
+    if typed.as_ref().is_some_and(|typed| typed.len() > app.config.body_bytes_max) {
+        let detail = format!("the body has more than {} bytes", app.config.body_bytes_max);
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "body_too_large", detail).into());
+    }
+    let how = Again { dry_run, body: typed.clone().map(Into::into) };
+    let replay = app.pipeline.replay(&session.workspace, record.id, how).await?;
     if !dry_run {
         return Ok(Redirect::to(&format!("/console/callbacks/{}", replay.callback)).into_response());
     }
     let frame = pages::frame(&app, &session, Place::Callbacks, "Replay");
-    Ok(pages::html(&Replay::new(frame, &record, replay.outcome, &replay.reply, &replay.trace)))
+    Ok(pages::html(&Replay::new(frame, &record, replay.outcome, &replay.reply, &replay.trace, typed)))
+}
+
+/// Lines of a form end as those of Windows do.
+fn plain_lines(text: &str) -> String {
+    text.replace("\r\n", "\n")
 }

@@ -97,6 +97,18 @@ pub(super) async fn show(
     Ok(pages::html(&page))
 }
 
+/// The page of a flow with a source that was made for somebody to look at.
+pub(super) async fn drafted(
+    app: &App,
+    session: &Session,
+    name: &Name,
+    source: String,
+    what: String,
+) -> Result<Response, Trouble> {
+    let page = page(app, session, name).await?;
+    Ok(pages::html(&Flow { source, said: FlowSaid::Drafted(what), ..page }))
+}
+
 /// The page of a flow as it is deployed.
 async fn page(app: &App, session: &Session, name: &Name) -> Result<Flow, Trouble> {
     let workspace = &session.workspace;

@@ -5,9 +5,10 @@ use super::session::Session;
 use crate::app::App;
 use crate::http::admin::session::workspaces;
 use crate::http::error::Problem;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use ringback_console::{Frame, Link, Page, Place};
+use ringback_records::name::Name;
 use ringback_records::token::Access;
 
 /// Why there is no page: shown as one where somebody looks.
@@ -78,6 +79,14 @@ pub(super) fn frame(app: &App, session: &Session, here: Place, title: &str) -> F
     }
 }
 
+/// The names of all, `default` before the others.
+pub(super) fn environments(app: &App, session: &Session) -> Vec<String> {
+    let default = Name::default_name();
+    let others = app.environments.list(&session.workspace).into_iter().map(|(name, _)| name);
+    let others = others.filter(|name| *name != default).map(|name| name.to_string());
+    std::iter::once(default.to_string()).chain(others).collect()
+}
+
 /// Refuses who may not do this much.
 pub(super) fn needs(session: &Session, needed: Access) -> Result<(), Trouble> {
     if session.token.access >= needed {
@@ -88,12 +97,15 @@ pub(super) fn needs(session: &Session, needed: Access) -> Result<(), Trouble> {
 }
 
 /// Where nobody is signed in: a person signs in and comes back, a script is told.
-pub(super) fn signed_out(headers: &HeaderMap, uri: &Uri) -> Response {
+pub(super) fn signed_out(method: &Method, headers: &HeaderMap, uri: &Uri) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if !accept.contains("text/html") {
         return (StatusCode::UNAUTHORIZED, "You are signed out.").into_response();
     }
-    let next = uri.path_and_query().map_or("/console", |next| next.as_str());
+    // What a button leads to cannot be gone to: one goes on at its page.
+    let from: Option<Uri> = headers.get(header::REFERER).and_then(|from| from.to_str().ok()?.parse().ok());
+    let to = if method.is_safe() { Some(uri) } else { from.as_ref() };
+    let next = to.and_then(Uri::path_and_query).map_or("/console", |next| next.as_str());
     let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
     Redirect::to(&format!("/console/login?next={next}")).into_response()
 }

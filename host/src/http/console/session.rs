@@ -1,5 +1,5 @@
 //! Who is signed in: a token was exchanged for a cookie that this server alone can make and read. Nothing is kept of it here; it ends
-//! with its token.
+//! with its token, or when it is signed out: that is noted beside the token.
 
 use super::{ASSETS, pages};
 use crate::app::App;
@@ -7,17 +7,19 @@ use crate::http::admin::extract::File;
 use crate::http::admin::session::workspaces;
 use crate::http::console::pages::Trouble;
 use crate::http::error::Problem;
-use axum::extract::{FromRequestParts, RawQuery, State};
+use crate::http::listener::RemoteAddress;
+use axum::extract::{Extension, FromRequestParts, RawQuery, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use ringback_console::SignIn;
-use ringback_records::name::Name;
+use ringback_records::name::{Name, random_id};
 use ringback_records::time::Timestamp;
 use ringback_records::token::{Access, TokenRecord};
+use ringback_rules::rate_limit::Limit;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::form_urlencoded;
 
 const COOKIE: &str = "ringback_session";
@@ -26,11 +28,16 @@ const IDLE_MAX: Duration = Duration::from_hours(12);
 const WHOLE_MAX: Duration = Duration::from_hours(7 * 24);
 const RENEWED_AFTER: Duration = Duration::from_hours(1);
 
+/// Attempts to sign in that have no token, of one address; the others are not looked at.
+const WRONG: Limit = Limit { calls: 30, per: Duration::from_mins(1), by_address: true };
+
 /// Somebody who is signed in, with what he opens.
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) token: TokenRecord,
     pub(super) workspace: Name,
+    /// Tells it from others of the token; 0 for those of before they had a number.
+    id: u64,
     began_at: Timestamp,
     pub(super) until: Timestamp,
 }
@@ -40,14 +47,17 @@ pub(super) struct Session {
 struct Sealed {
     token: String,
     workspace: Name,
+    #[serde(default)]
+    id: u64,
     began_at: Timestamp,
     until: Timestamp,
 }
 
 impl Session {
-    fn begin(token: TokenRecord, now: Timestamp) -> Self {
+    fn begin(token: TokenRecord, now: Timestamp) -> Option<Self> {
+        let (id, _) = random_id().ok()?.as_u64_pair();
         let workspace = token.workspace.clone();
-        Self { token, workspace, began_at: now, until: now.saturating_add(IDLE_MAX) }
+        Some(Self { token, workspace, id, began_at: now, until: now.saturating_add(IDLE_MAX) })
     }
 
     /// Of a request. One in which the cookie is there twice is nobody's: something else has set the other.
@@ -57,10 +67,11 @@ impl Session {
         let mut ours = pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value);
         let (Some(value), None) = (ours.next(), ours.next()) else { return None };
         let sealed = app.secrets.vault().open_session(value)?;
-        let Sealed { token, workspace, began_at, until } = serde_json::from_slice(&sealed).ok()?;
+        let Sealed { token, workspace, id, began_at, until } = serde_json::from_slice(&sealed).ok()?;
         let token = app.tokens.of_hash(&token, now)?;
         let may_choose = token.access == Access::Admin || token.workspace == workspace;
-        (may_choose && now < until).then_some(Self { token, workspace, began_at, until })
+        let goes_on = now < until && token.has_session(id, began_at);
+        (may_choose && goes_on).then_some(Self { token, workspace, id, began_at, until })
     }
 
     /// The same for longer, when it is time to say so.
@@ -70,8 +81,8 @@ impl Session {
     }
 
     pub(super) fn cookie(&self, app: &App, now: Timestamp) -> Option<HeaderValue> {
-        let Self { token, workspace, began_at, until } = self.clone();
-        let sealed = serde_json::to_vec(&Sealed { token: token.hash, workspace, began_at, until }).ok()?;
+        let Self { token, workspace, id, began_at, until } = self.clone();
+        let sealed = serde_json::to_vec(&Sealed { token: token.hash, workspace, id, began_at, until }).ok()?;
         let left = self.until.since(now).as_secs();
         set_cookie(app, &app.secrets.vault().seal_session(&sealed), left)
     }
@@ -89,7 +100,7 @@ impl FromRequestParts<Arc<App>> for Session {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Response> {
         let session = parts.extensions.get::<Self>().cloned();
-        session.ok_or_else(|| pages::signed_out(&parts.headers, &parts.uri))
+        session.ok_or_else(|| pages::signed_out(&parts.method, &parts.headers, &parts.uri))
     }
 }
 
@@ -115,7 +126,11 @@ pub(super) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, RawQue
     pages::html(&SignIn { next: place(&next).to_owned(), problem: None, assets: &ASSETS })
 }
 
-pub(super) async fn sign_in(State(app): State<Arc<App>>, File(form): File) -> Response {
+pub(super) async fn sign_in(
+    State(app): State<Arc<App>>,
+    remote: Option<Extension<RemoteAddress>>,
+    File(form): File,
+) -> Response {
     let now = Timestamp::now();
     let (next, token, code) = (value(&form, "next"), value(&form, "token"), value(&form, "code"));
     let (found, problem) = match code.is_empty() {
@@ -124,21 +139,36 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, File(form): File) -> Re
             (app.tokens.use_code(&code, now), "The link has been used, or is older than a minute. Make another one.")
         }
     };
-    let Some(cookie) = found.and_then(|token| Session::begin(token, now).cookie(&app, now)) else {
+    let Some(cookie) = found.and_then(|token| Session::begin(token, now)?.cookie(&app, now)) else {
+        let address = remote.map(|Extension(RemoteAddress(origin))| origin.address);
+        // Who has a token is let in, however often others at his address have tried without.
+        if let Some(wait) = address.and_then(|address| app.sign_ins.take(address, WRONG, Instant::now()).err()) {
+            let seconds = wait.as_secs() + 1;
+            let problem = format!("There were too many attempts from your address. Try again in {seconds} s.");
+            let page = SignIn { next: place(&next).to_owned(), problem: Some(problem), assets: &ASSETS };
+            let after = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
+            return (StatusCode::TOO_MANY_REQUESTS, after, pages::html(&page)).into_response();
+        }
         let page = SignIn { next: place(&next).to_owned(), problem: Some(problem.to_owned()), assets: &ASSETS };
         return (StatusCode::UNAUTHORIZED, pages::html(&page)).into_response();
     };
     ([(header::SET_COOKIE, cookie)], Redirect::to(place(&next))).into_response()
 }
 
-/// The cookie goes, and what the browser keeps of the pages.
-pub(super) async fn sign_out(State(app): State<Arc<App>>) -> Response {
+/// The session ends, wherever its cookie has been copied to; the cookie goes, and what the browser keeps of the pages.
+pub(super) async fn sign_out(
+    State(app): State<Arc<App>>,
+    session: Option<Extension<Session>>,
+) -> Result<Response, Problem> {
+    if let Some(Extension(Session { token, id, began_at, .. })) = session {
+        app.tokens.end_session(&token.hash, id, began_at.saturating_add(WHOLE_MAX)).await?;
+    }
     let mut response = Redirect::to("/console/login").into_response();
     response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
     if let Some(cookie) = set_cookie(&app, "", 0) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
-    response
+    Ok(response)
 }
 
 pub(super) async fn choose_workspace(

@@ -62,7 +62,7 @@ impl Node {
     }
 
     /// The value that stands at a place.
-    fn find(&self, place: &Place) -> Option<&Self> {
+    pub(super) fn find(&self, place: &Place) -> Option<&Self> {
         if (self.at.line, self.at.column, &self.at.path) == (place.line, place.column, &place.path) {
             return Some(self);
         }

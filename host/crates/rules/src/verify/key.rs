@@ -99,6 +99,19 @@ impl<'s> Key<'s> {
         }
     }
 
+    /// The proof of a message, where who checks it can also make it.
+    pub fn sign(&self, message: &[Cow<'_, [u8]>]) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Hash(algorithm, key) => {
+                let mut context = hash_context(*algorithm, key).ok_or("there is no such hash")?;
+                message.iter().for_each(|part| context.update(part));
+                Ok(context.sign().as_ref().to_vec())
+            }
+            Self::Public(_) => Err("its senders sign with a key that only they have".to_owned()),
+            Self::Equal(secret) => Ok(secret.to_vec()),
+        }
+    }
+
     pub fn signs(&self, message: &[Cow<'_, [u8]>], signature: &[u8]) -> bool {
         match self {
             Self::Hash(algorithm, key) => hash_context(*algorithm, key).is_some_and(|mut context| {

@@ -255,6 +255,21 @@ impl Provider {
             Form::Jwt(jwt) => jwt.verify(&callback.request, secrets, tolerance, now),
         }
     }
+
+    pub(super) fn sign(
+        &self,
+        callback: &mut Callback,
+        secret: &SecretValue,
+        url: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        match &self.form {
+            Form::Recipe(recipe) => recipe.sign(callback, secret, url, now),
+            Form::StandardWebhooks => standard_webhooks::sign(callback, secret, now),
+            Form::MicrosoftGraph | Form::Adyen => Err("its proof stands in its body".to_owned()),
+            Form::Jwt(_) => Err(format!("its proof is a token that {} makes", self.title)),
+        }
+    }
 }
 
 fn jwt(row: &Row) -> Option<JwtHash> {

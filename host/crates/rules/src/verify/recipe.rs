@@ -87,6 +87,15 @@ impl Encoding {
     /// By the words of flows.
     pub const NAMES: [(&str, Self); 3] = [("hex", Self::Hex), ("base64", Self::Base64), ("base64url", Self::Base64Url)];
 
+    fn encode(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Base64 => STANDARD.encode(bytes),
+            Self::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
+            Self::Text => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Hex => ringback_records::name::hex(bytes),
+        }
+    }
+
     pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Base64 => STANDARD.decode(text).ok(),
@@ -247,6 +256,39 @@ impl Recipe {
             self.signed.contains(&Part::Id) || (self.signs_body() && matches!(self.id, Some(Source::Body(_))));
         let reason = if self.algorithm == Algorithm::Equal { "is the secret" } else { "matches" };
         Ok(Proof { delivery_id: id, id_is_signed, reason: format!("{place} {reason}"), is_none: false })
+    }
+
+    /// Gives a callback its proof under a secret, with what is signed beside it.
+    ///
+    /// # Errors
+    ///
+    /// Only its sender can, in words.
+    pub(super) fn sign(
+        &self,
+        callback: &mut Callback,
+        secret: &SecretValue,
+        given_url: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let (time, id) = (now.as_secs().to_string(), callback.id.to_string());
+        let beside = |source: &Option<Source>, text: &str, callback: &mut Callback| match source {
+            None => Ok(text.to_owned()),
+            Some(source) => source.one(&callback.request).or_else(|_| {
+                source.put(&mut callback.request, text)?;
+                Ok::<_, String>(text.to_owned())
+            }),
+        };
+        let time = match self.signs_time() {
+            true => beside(&self.timestamp, &time, callback)?,
+            false => time,
+        };
+        let id = beside(&self.id, &id, callback).or_else(|why| if self.id_is_needed { Err(why) } else { Ok(id) })?;
+        let url = given_url.map_or_else(|| callback.url(), str::to_owned);
+        let message = self.message(callback, &url, Some(&time), Some(&id))?;
+        let proof = Key::of(self.algorithm, self.key, secret.bytes())?.sign(&message)?;
+        let text = self.value.write(&self.encoding.encode(&proof), &time, &id);
+        let source = self.at.first().ok_or("it does not say where its proof stands")?;
+        source.put(&mut callback.request, &text)
     }
 
     /// The texts that may have the signature, and in words where they are.

@@ -1,14 +1,14 @@
 //! Standard Webhooks 1.0.0: HMAC-SHA256 (`v1`) and Ed25519 (`v1a`) over `id.timestamp.body`.
 
 use super::key::KeyForm;
-use super::recipe::any_matches;
-use super::template::single_header;
+use super::recipe::{Algorithm, any_matches};
+use super::template::{Source, single_header};
 use super::{Proof, SIGNATURES_MAX, check_age, not_genuine, secret_unusable};
 use crate::vault::SecretValue;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ringback_records::callback::Request;
+use ringback_records::callback::{Callback, Request};
 use ringback_records::stop::Stop;
 use ringback_records::time::Timestamp;
 use std::time::Duration;
@@ -72,6 +72,24 @@ fn verify_by(
     }
     let reason = format!("{names}-signature matches");
     Ok(Proof { delivery_id: Some(id), id_is_signed: true, reason, is_none: false })
+}
+
+/// Signs as a sender would, with the callback's id as that of the delivery.
+///
+/// # Errors
+///
+/// The secret is no key that signs, in words.
+pub(super) fn sign(callback: &mut Callback, secret: &SecretValue, now: Timestamp) -> Result<(), String> {
+    let Key::Symmetric(key) = key_of(secret.bytes())? else {
+        return Err("its senders sign with a key that only they have".to_owned());
+    };
+    let (id, timestamp) = (format!("msg_{}", callback.id), now.as_secs().to_string());
+    let message: [&[u8]; 5] = [id.as_bytes(), b".", timestamp.as_bytes(), b".", &callback.request.body];
+    let signature = format!("v1,{}", STANDARD.encode(super::recipe::sign(Algorithm::Sha256, key.bytes(), &message)));
+    for (name, text) in [("id", &id), ("timestamp", &timestamp), ("signature", &signature)] {
+        Source::Header(format!("webhook-{name}")).put(&mut callback.request, text)?;
+    }
+    Ok(())
 }
 
 /// # Errors

@@ -99,6 +99,36 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Puts a text there in place of what there is.
+    ///
+    /// # Errors
+    ///
+    /// It can be done by the sender alone, in words.
+    pub(super) fn put(&self, request: &mut Request, text: &str) -> Result<(), String> {
+        match self {
+            Self::Header(name) => put_header(request, name, text),
+            Self::Headers(start) => put_header(request, &format!("{start}1"), text),
+            Self::Query(name) => {
+                let others = request.query.split('&').filter(|pair| !pair.is_empty());
+                let is_it = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(known, _)| known == *name);
+                let mut pairs: Vec<String> = others.filter(|pair| !is_it(pair)).map(str::to_owned).collect();
+                pairs.push(form_urlencoded::Serializer::new(String::new()).append_pair(name, text).finish());
+                request.query = pairs.join("&");
+                Ok(())
+            }
+            Self::Body(_) | Self::Form(_) => Err("its proof stands in its body".to_owned()),
+        }
+    }
+}
+
+fn put_header(request: &mut Request, name: &str, text: &str) -> Result<(), String> {
+    let name = http::HeaderName::try_from(name).map_err(|error| error.to_string())?;
+    let value = http::HeaderValue::try_from(text).map_err(|_| format!("{name} cannot carry the proof"))?;
+    request.headers.insert(name, value);
+    Ok(())
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -222,6 +252,22 @@ impl Layout {
         let (prefix, ..) = self.items.iter().find(|(_, slot, _)| *slot == Slot::Signature)?;
         let word = prefix.trim_end_matches(|character: char| !character.is_alphanumeric());
         Some(if word.is_empty() { String::new() } else { format!("`{word}` ") })
+    }
+
+    /// What a header has with these.
+    pub(super) fn write(&self, signature: &str, timestamp: &str, id: &str) -> String {
+        let mut text = String::new();
+        for (number, (prefix, slot, suffix)) in self.items.iter().enumerate() {
+            text.extend(self.separator.filter(|_| number > 0));
+            let value = match slot {
+                Slot::Signature => signature,
+                Slot::Timestamp => timestamp,
+                Slot::Id => id,
+                Slot::Other => "",
+            };
+            text.extend([prefix, value, suffix]);
+        }
+        text
     }
 
     /// Reads a header. Items of other names are left out: an older scheme must not be a way around the newer.

@@ -569,7 +569,7 @@ fn hosts(setting: &str, texts: &[String]) -> Result<Vec<String>, Wrong> {
 fn check_public_url(given: &str) -> Result<String, Wrong> {
     let wrong = |what: &str| Wrong::new("public_url", format!(" = {given:?} {what}"));
     const LIKE: &str = "must be like https://hooks.example.com or https://example.com/hooks";
-    let url = url::Url::parse(given).map_err(|error| wrong(&format!("{LIKE}: {error}")))?;
+    let url = url::Url::parse(given).map_err(|error| wrong(&format!("is no URL ({error}): it {LIKE}")))?;
     let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
     if !matches!(url.scheme(), "http" | "https") || has_more || url.fragment().is_some() || url.port() == Some(0) {
         return Err(wrong(LIKE));

@@ -245,8 +245,9 @@ async fn over_kills_callbacks_of_a_key_run_in_their_order() {
     let api = crate::load::Api::new(&process, &data);
     let began = Instant::now();
     let runs = loop {
-        let runs = api.all("/v1/executions").await;
+        // In this order: what is kept no more has an execution by then.
         let kept = api.get("/v1/callbacks?outcome=kept").await.unwrap();
+        let runs = api.all("/v1/executions").await;
         if runs.iter().all(|run| run["status"] == "completed") && kept["items"] == json!([]) {
             break runs;
         }

@@ -1,7 +1,7 @@
 //! Callbacks: what arrived, what became of it, and why.
 
 use super::auth::{Author, Viewer};
-use super::extract::{File, Path, Query};
+use super::extract::{Json, Path, Query};
 use super::{List, PageQuery, answer, filters};
 use crate::app::App;
 use crate::http::error::Problem;
@@ -174,16 +174,9 @@ struct ReplayBody {
 }
 
 impl ReplayBody {
-    fn of(app: &App, sent: &Bytes) -> Result<Option<Bytes>, Problem> {
-        if sent.is_empty() {
-            return Ok(None);
-        }
+    fn bytes(self, app: &App) -> Result<Option<Bytes>, Problem> {
         let wrong = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail);
-        let sent: Option<Self> = serde_json::from_slice(sent).map_err(|error| {
-            let detail = format!("the body is not what this call takes: {error}");
-            if error.is_data() { wrong(detail) } else { Problem::bad_request("invalid_body", detail) }
-        })?;
-        let Some(Self { body, body_base64 }) = sent else { return Ok(None) };
+        let Self { body, body_base64 } = self;
         let body = match (body, body_base64) {
             (Some(_), Some(_)) => return Err(wrong("give `body` or `body_base64`, not both".to_owned())),
             (body, None) => body.map(Bytes::from),
@@ -229,12 +222,11 @@ async fn replay_callback(
     caller: Author,
     Path(id): Path<String>,
     Query(ReplayQuery { dry_run }): Query<ReplayQuery>,
-    File(sent): File,
+    sent: Option<Json<Option<ReplayBody>>>,
 ) -> Result<Response, Problem> {
-    let replay = app
-        .pipeline
-        .replay(&caller.workspace, parse(&id)?, Again { dry_run, body: ReplayBody::of(&app, &sent)? })
-        .await?;
+    let sent = sent.and_then(|Json(sent)| sent).unwrap_or_default();
+    let again = Again { dry_run, body: sent.bytes(&app)? };
+    let replay = app.pipeline.replay(&caller.workspace, parse(&id)?, again).await?;
     let Replay { callback, replay_of, dry_run, outcome, execution, reply, trace } = replay;
     Ok(answer(StatusCode::OK, ReplayView { callback, replay_of, dry_run, outcome, execution, reply, trace }))
 }

@@ -4,7 +4,7 @@ use crate::http::error::Problem;
 use axum::RequestExt as _;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError};
@@ -72,7 +72,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let of_body = Request::from_parts(parts.clone(), body);
         let File(bytes) = File::from_request(of_body, state).await?;
         let request = Request::from_parts(parts, bytes.clone().into());
-        match axum::Json::from_request(request, state).await {
+        match <axum::Json<_> as FromRequest<S>>::from_request(request, state).await {
             Ok(axum::Json(value)) => match json::from_slice(&bytes) {
                 Ok(_) => Ok(Self(value)),
                 Err(error) => Err(Problem::bad_request("invalid_body", format!("the body cannot be used: {error}"))),
@@ -89,6 +89,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 Err(Problem::new(error.status(), "invalid_body", detail))
             }
         }
+    }
+}
+
+/// The same where nothing may be sent.
+impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        let (parts, body) = request.into_parts();
+        let File(bytes) = File::from_request(Request::from_parts(parts.clone(), body), state).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        <Self as FromRequest<S>>::from_request(Request::from_parts(parts, bytes.into()), state).await.map(Some)
     }
 }
 

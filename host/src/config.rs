@@ -569,7 +569,10 @@ fn hosts(setting: &str, texts: &[String]) -> Result<Vec<String>, Wrong> {
 fn check_public_url(given: &str) -> Result<String, Wrong> {
     let wrong = |what: &str| Wrong::new("public_url", format!(" = {given:?} {what}"));
     const LIKE: &str = "must be like https://hooks.example.com or https://example.com/hooks";
-    let url = url::Url::parse(given).map_err(|error| wrong(&format!("is no URL ({error}): it {LIKE}")))?;
+    let url = url::Url::parse(given).map_err(|error| match error {
+        url::ParseError::RelativeUrlWithoutBase => wrong(LIKE),
+        error => wrong(&format!("{LIKE}: {error}")),
+    })?;
     let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
     if !matches!(url.scheme(), "http" | "https") || has_more || url.fragment().is_some() || url.port() == Some(0) {
         return Err(wrong(LIKE));
@@ -583,7 +586,7 @@ fn check_public_url(given: &str) -> Result<String, Wrong> {
     };
     if !path.is_none_or(|path| path.split('/').all(is_segment)) {
         return Err(wrong(
-            "has a path with other characters than letters, digits, `-`, `.`, `_` and `~`, or an empty part",
+            "has a path with other characters than letters, digits, `-`, `.`, `_` and `~`, or with an empty part, `.` or `..`",
         ));
     }
     let origin = url.origin().ascii_serialization();

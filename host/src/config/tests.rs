@@ -50,6 +50,34 @@ fn a_setting_is_named_by_what_is_wrong_with_it() {
     assert!(checked > 20, "{checked}");
 }
 
+/// Signatures are over it as senders write it, whoever wrote it here.
+#[test]
+fn a_public_url_is_kept_as_senders_write_it() {
+    for (wrong, said) in [
+        ("x", "must be like"),
+        ("ftp://a.example", "must be like"),
+        ("https://", "empty host"),
+        ("https://[::1]:99999", "invalid port"),
+        ("https://a.example:0", "must be like"),
+        ("https://user@a.example", "must be like"),
+        ("https://a.example/?b", "must be like"),
+        ("https://a.example/a%20b", "other characters"),
+        ("https://a.example/a//b", "with an empty part"),
+        ("https://a.example/../b", "with an empty part"),
+    ] {
+        let error = Config::check(with("public_url", json!(wrong))).unwrap_err();
+        assert!(error.problem.contains(said), "{wrong}: {}", error.problem);
+    }
+    for (given, kept) in [
+        ("https://Hooks.Example.com:443/Hooks/", "https://hooks.example.com/Hooks"),
+        ("http://127.0.0.1:9080", "http://127.0.0.1:9080"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+    ] {
+        let config = Config::check(with("public_url", json!(given))).unwrap();
+        assert_eq!(config.public_url.as_deref(), Some(kept));
+    }
+}
+
 /// What no host is would never be reached, whoever writes it.
 #[test]
 fn hosts_are_hosts_with_or_without_a_port() {

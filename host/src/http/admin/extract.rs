@@ -7,6 +7,7 @@ use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
+use bytes::Buf as _;
 use http_body_util::{BodyExt as _, LengthLimitError};
 use ringback_records::json;
 use serde::de::DeserializeOwned;
@@ -106,6 +107,9 @@ impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T> {
     }
 }
 
+/// Pieces of so many bytes are together in a fraction of a millisecond.
+const PUT_TOGETHER_AT_ONCE: usize = 1 << 20;
+
 /// A body of bytes.
 pub(in crate::http) struct File(pub(in crate::http) Bytes);
 
@@ -121,8 +125,13 @@ impl<S: Send + Sync> FromRequest<S> for File {
                 broke_off(StatusCode::BAD_REQUEST)
             }
         })?;
-        // To put the pieces of a large file together takes long enough to be noticed by those who are answered.
-        let put_together = tokio::task::spawn_blocking(|| pieces.to_bytes());
+        let mut pieces = pieces.aggregate();
+        let length = pieces.remaining();
+        if length <= PUT_TOGETHER_AT_ONCE {
+            return Ok(Self(pieces.copy_to_bytes(length)));
+        }
+        // Of a large file this takes long enough to be noticed by those who are answered.
+        let put_together = tokio::task::spawn_blocking(move || pieces.copy_to_bytes(length));
         put_together.await.map(Self).map_err(|_| broke_off(StatusCode::BAD_REQUEST))
     }
 }

@@ -117,16 +117,8 @@ pub fn correlation_alone(seconds: u64) -> Result<()> {
 fn correlation(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     const FLOW: &str = "flow: keys\nsteps:\n  - trigger: First\n    verify: none\n  - trigger: Second\n    timeout: 72h\n    correlate: { \
                         callback: data.order.id, execution: triggers.First.data.order.id }\n";
-    std::fs::create_dir_all(data)?;
     let server = Server::start(&release.join("ringback"), data, ["127.0.0.1:0"; 2])?;
-    let file = data.join("keys.yaml");
-    std::fs::write(&file, FLOW)?;
-    server.ringback(&["flow", "apply"], Some(&file), None)?;
-    let path = |trigger| -> Result<String> {
-        let url = server.url_of("keys", trigger)?;
-        Ok(url.strip_prefix(&server.public).context("the URL is elsewhere")?.to_owned())
-    };
-    let (first, second) = (path(0)?, path(1)?);
+    let [first, second] = deploy_two(&server, data, "keys", FLOW)?;
     let address = server.public.trim_start_matches("http://").to_owned();
     let body = r#"{"order": {"id": "KEY", "total": 12.5}}"#;
     let run = |arguments: &[&str]| waits_load(release, arguments, body);
@@ -150,6 +142,18 @@ fn correlation(release: &Path, data: &Path, seconds: u64) -> Result<String> {
 
 /// How many executions wait when pairs of a start and a resumption are measured.
 const WAITING: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
+
+/// Deploys a flow of two triggers: the paths of their URLs.
+fn deploy_two(server: &Server, data: &Path, name: &str, flow: &str) -> Result<[String; 2]> {
+    let file = data.join(format!("{name}.yaml"));
+    std::fs::write(&file, flow)?;
+    server.ringback(&["flow", "apply"], Some(&file), None)?;
+    let path = |trigger| -> Result<String> {
+        let url = server.url_of(name, trigger)?;
+        Ok(url.strip_prefix(&server.public).context("the URL is elsewhere")?.to_owned())
+    };
+    Ok([path(0)?, path(1)?])
+}
 
 const ORDER: &str = r#"{"order": {"id": 4711, "total": 12.5}}"#;
 
@@ -177,14 +181,7 @@ fn waits(release: &Path, data: &Path, seconds: u64) -> Result<String> {
     const FLOW: &str =
         "flow: waits\nsteps:\n  - trigger: First\n    verify: none\n  - trigger: Second\n    timeout: 72h\n";
     let server = Server::start(&release.join("ringback"), data, ["127.0.0.1:0"; 2])?;
-    let file = data.join("waits.yaml");
-    std::fs::write(&file, FLOW)?;
-    server.ringback(&["flow", "apply"], Some(&file), None)?;
-    let path = |trigger| -> Result<String> {
-        let url = server.url_of("waits", trigger)?;
-        Ok(url.strip_prefix(&server.public).context("the URL is elsewhere")?.to_owned())
-    };
-    let (first, second) = (path(0)?, path(1)?);
+    let [first, second] = deploy_two(&server, data, "waits", FLOW)?;
     let address = server.public.trim_start_matches("http://").to_owned();
     let seconds = seconds.to_string();
     let pairs =

@@ -16,7 +16,7 @@ use ringback_records::time::Timestamp;
 use ringback_records::trace::Stage;
 use ringback_rules::correlation::{Correlate, Many, Otherwise};
 use ringback_rules::execution::Standing;
-use ringback_store::{EarlyLimits, KeyAt, Mail, MostByKey, StoreError, Unless, Write};
+use ringback_store::{EarlyLimits, KeyAt, Mail, MostByKey, Unless, Write};
 use std::time::Duration;
 
 impl Pipeline {
@@ -139,20 +139,8 @@ impl Pipeline {
         passage.passed(Stage::Select, format!("{why}: kept until {expires_at}"));
         let reply = self.kept(passage, None);
         let end = End { outcome: Outcome::Kept, execution: None, reply, recorded: true };
-        if passage.origin.is_dry_run() {
-            return Ok(Some(end));
-        }
-        let mail = Box::new(mail);
-        let mut writes = vec![Write::PutEarly { workspace, at: at.clone(), mail, limits, unless }];
-        writes.extend(passage.writes(Outcome::Kept, None, Some(&end.reply)));
-        match self.store.commit(writes).await {
-            Ok(()) => Ok(Some(end)),
-            Err(StoreError::Conflict) => {
-                passage.trace.truncate(marks);
-                Ok(None)
-            }
-            Err(error) => Err((Stage::Commit, Stop::from(&error))),
-        }
+        let put = Write::PutEarly { workspace, at: at.clone(), mail: Box::new(mail), limits, unless };
+        self.commit_kept(passage, marks, put, end).await
     }
 
     /// Starts an execution that holds the key until it has been at the trigger; while there is one that is still to come there, what

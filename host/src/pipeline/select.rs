@@ -684,18 +684,31 @@ impl Pipeline {
             passage.trace.truncate(marks);
             return Err((Stage::Select, not_kept(&format!("the mailbox of the execution {id}"), why, limits)));
         }
-        if passage.origin.is_dry_run() {
-            return Ok(Some(end));
-        }
-        let mut writes = vec![Write::PutMail {
+        let put = Write::PutMail {
             workspace: passage.callback.workspace.clone(),
             execution: id,
             entries: run.execution.summary.entries,
             trigger: trigger.id.clone(),
             mail: Box::new(mail),
             limits,
-        }];
-        writes.extend(passage.writes(Outcome::Kept, Some(id), Some(&end.reply)));
+        };
+        self.commit_kept(passage, marks, put, end).await
+    }
+
+    /// Keeps a callback together with its record: `None` when what it was kept for has changed in the meantime, and its trace is as
+    /// long as before.
+    pub(super) async fn commit_kept(
+        &self,
+        passage: &mut Passage,
+        marks: usize,
+        put: Write,
+        end: End,
+    ) -> Result<Option<End>, Stopped> {
+        if passage.origin.is_dry_run() {
+            return Ok(Some(end));
+        }
+        let mut writes = vec![put];
+        writes.extend(passage.writes(Outcome::Kept, end.execution, Some(&end.reply)));
         match self.store.commit(writes).await {
             Ok(()) => Ok(Some(end)),
             Err(StoreError::Conflict) => {

@@ -205,16 +205,7 @@ impl Store {
         after: Option<CallbackId>,
     ) -> Result<Option<(Mail, Option<CallbackRecord>)>, StoreError> {
         let prefix = key::by_key(key::EARLY, workspace, at);
-        let start = match after {
-            Some(callback) => behind(&[&prefix[..], callback.as_bytes()].concat()),
-            None => prefix.clone(),
-        };
-        let workspace = workspace.clone();
-        self.look(move |look| {
-            let mail = look.on_disk()?.engine.first(start.clone(), key::after_prefix(&prefix))?;
-            look.with_callback(&workspace, mail, |mail: &Mail| mail.callback)
-        })
-        .await
+        self.next_kept(workspace, prefix, after).await
     }
 
     /// One callback that is kept for a key, with its record.

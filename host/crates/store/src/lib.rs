@@ -367,9 +367,18 @@ impl Store {
         trigger: &Name,
         after: Option<CallbackId>,
     ) -> Result<Option<(Mail, Option<CallbackRecord>)>, StoreError> {
-        let prefix = key::mailbox(workspace, execution, trigger);
+        self.next_kept(workspace, key::mailbox(workspace, execution, trigger), after).await
+    }
+
+    /// The first of those whose keys are a prefix and the id of their callback, behind one of them, with its record.
+    async fn next_kept(
+        &self,
+        workspace: &Name,
+        prefix: Vec<u8>,
+        after: Option<CallbackId>,
+    ) -> Result<Option<(Mail, Option<CallbackRecord>)>, StoreError> {
         let start = match after {
-            Some(callback) => behind(&key::mail(workspace, execution, trigger, callback)),
+            Some(callback) => behind(&[&prefix[..], callback.as_bytes()].concat()),
             None => prefix.clone(),
         };
         let workspace = workspace.clone();

@@ -1,6 +1,6 @@
 //! Pages of environments: all of them, and one with its variables.
 
-use super::pages::{self, Trouble, needs};
+use super::pages::{self, Trouble, confirms, needs};
 use super::session::{Session, value};
 use crate::app::App;
 use crate::catalogue::environments::EnvironmentError;
@@ -175,10 +175,7 @@ pub(super) async fn remove(
 ) -> Result<Response, Trouble> {
     needs(&session, Access::Author)?;
     let name: Name = name.parse().map_err(Problem::from)?;
-    if value(&form, "name").trim() != name.as_str() {
-        let detail = format!("nothing was removed: type the name of the environment, {name}, to remove it");
-        return Err(Problem::bad_request("not_confirmed", detail).into());
-    }
+    confirms(&form, "environment", &name)?;
     let removed = removal::remove_environment(&session.workspace, &name, &app.environments, &app.secrets).await;
     match removed.map_err(Problem::from)? {
         true => Ok(Redirect::to("/console/environments").into_response()),

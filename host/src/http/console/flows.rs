@@ -1,6 +1,6 @@
 //! Pages of flows: the list, one of them with its source, its versions, and what changes it.
 
-use super::pages::{self, Trouble, needs};
+use super::pages::{self, Trouble, confirms, needs};
 use super::session::{Session, value};
 use crate::app::App;
 use crate::catalogue::flows::{FlowError, How, Version, changes};
@@ -329,10 +329,7 @@ pub(super) async fn remove(
 ) -> Result<Response, Trouble> {
     needs(&session, Access::Author)?;
     let name: Name = name.parse().map_err(Problem::from)?;
-    if value(&form, "name").trim() != name.as_str() {
-        let detail = format!("nothing was removed: type the name of the flow, {name}, to remove it");
-        return Err(Problem::bad_request("not_confirmed", detail).into());
-    }
+    confirms(&form, "flow", &name)?;
     match app.flows.remove(&session.workspace, &name).await.map_err(Problem::from)? {
         true => Ok(Redirect::to("/console/flows").into_response()),
         false => Err(missing(&name).into()),

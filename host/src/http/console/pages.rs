@@ -1,7 +1,7 @@
 //! Answers of the console: pages, and problems as pages.
 
 use super::ASSETS;
-use super::session::Session;
+use super::session::{Session, value};
 use crate::app::App;
 use crate::http::admin::session::workspaces;
 use crate::http::error::Problem;
@@ -94,6 +94,15 @@ pub(super) fn needs(session: &Session, needed: Access) -> Result<(), Trouble> {
     }
     let detail = format!("this needs {needed:?} access; yours is {:?}", session.token.access).to_lowercase();
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into())
+}
+
+/// Refuses to remove what has a name, unless the name was typed.
+pub(super) fn confirms(form: &[u8], what: &str, name: &Name) -> Result<(), Trouble> {
+    if value(form, "name").trim() == name.as_str() {
+        return Ok(());
+    }
+    let detail = format!("nothing was removed: type the name of the {what}, {name}, to remove it");
+    Err(Problem::bad_request("not_confirmed", detail).into())
 }
 
 /// Where nobody is signed in: a person signs in and comes back, a script is told.

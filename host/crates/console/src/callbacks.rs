@@ -11,6 +11,10 @@ use ringback_records::time::Timestamp;
 const REASON_CHARS_MAX: usize = 200;
 /// How high the bars are.
 const BAR_HEIGHT: u64 = 56;
+/// How wide a bar is, with what is left before the next.
+const BAR_WIDTH: usize = 10;
+/// Most spans of time that bars are put together in: each is wide enough for a finger on a phone.
+const SPANS_MAX: usize = 10;
 
 /// Times that may be chosen, and what they are called.
 const TIMES: [(&str, &str); 5] = [
@@ -178,10 +182,13 @@ struct Chip {
     is_wanted: bool,
 }
 
-struct Bar {
+/// Some bars beside each other, which lead to the callbacks of their time.
+#[derive(Default)]
+struct Span {
     href: String,
     said: String,
-    parts: Vec<(&'static str, u64, u64)>,
+    /// Rectangles: outcome, from the left, from the top, height.
+    parts: Vec<(&'static str, usize, u64, u64)>,
 }
 
 /// Where callbacks can be sent, while none has come.
@@ -211,7 +218,8 @@ pub struct Callbacks {
     times: Vec<(String, String, bool)>,
     rows: Vec<Row>,
     chips: Vec<Chip>,
-    bars: Vec<Bar>,
+    spans: Vec<Span>,
+    span_width: usize,
     counted: String,
     older: Option<String>,
     newest: Option<String>,
@@ -265,9 +273,11 @@ impl Callbacks {
         });
         let tail = filters.with(&[("since", "")]).replacen("/console/callbacks", "/console/callbacks/tail", 1);
         let has_flows = !flows.is_empty();
+        let (spans, span_width) = spans(&filters, &parts);
         Self {
             chips: chips.collect(),
-            bars: bars(&filters, &parts),
+            spans,
+            span_width,
             counted: counted(&filters, all, counted_from),
             older,
             newest: (!is_first).then(|| filters.with(&[])),
@@ -330,38 +340,51 @@ fn counted(filters: &Filters, all: u64, from: Option<Timestamp>) -> String {
     format!("{}{of} in {time}{from}", words::count(all, "callback", "callbacks"))
 }
 
-fn bars(filters: &Filters, parts: &[Part]) -> Vec<Bar> {
+/// The bars in at most [`SPANS_MAX`] spans, and how wide one is.
+fn spans(filters: &Filters, parts: &[Part]) -> (Vec<Span>, usize) {
     let sum = |part: &Part| part.outcomes.iter().map(|(_, count)| count).sum::<u64>();
     let most = parts.iter().map(sum).max().unwrap_or_default();
     if most == 0 {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
-    let bar = |part: &Part| {
-        let all = sum(part);
-        let (mut stacked, mut below) = (Vec::new(), 0);
-        for outcome in Outcome::ALL {
-            let count = part.outcomes.iter().find(|(of, _)| *of == outcome).map_or(0, |(_, count)| *count);
-            // From the ground up; each has its edge where the sum so far is.
-            let (from, to) = (below * BAR_HEIGHT / most, (below + count) * BAR_HEIGHT / most);
-            below += count;
-            // What is there is seen.
-            let height = if count > 0 { (to - from).max(1) } else { 0 };
-            if height > 0 {
-                stacked.push((words::outcome(outcome), BAR_HEIGHT.saturating_sub(from + height), height));
+    let bars = parts.len().div_ceil(SPANS_MAX);
+    let span = |parts: &[Part]| {
+        let mut drawn = Vec::new();
+        // The oldest span may have fewer bars: they stand at its end.
+        for (left, part) in (bars - parts.len()..).zip(parts) {
+            let mut below = 0;
+            for outcome in Outcome::ALL {
+                let count = part.outcomes.iter().find(|(of, _)| *of == outcome).map_or(0, |(_, count)| *count);
+                // From the ground up; each has its edge where the sum so far is.
+                let (from, to) = (below * BAR_HEIGHT / most, (below + count) * BAR_HEIGHT / most);
+                below += count;
+                if count > 0 {
+                    // What is there is seen.
+                    let height = (to - from).max(1);
+                    let top = BAR_HEIGHT.saturating_sub(from + height);
+                    drawn.push((words::outcome(outcome), left * BAR_WIDTH, top, height));
+                }
             }
         }
-        let outcomes: Vec<String> =
-            part.outcomes.iter().map(|(outcome, count)| format!("{} {outcome}", words::grouped(*count))).collect();
-        let said = format!("{}: {}", words::minute(part.from), outcomes.join(", "));
-        let href = filters.with(&[("since", &part.from.to_string()), ("until", &part.until.to_string())]);
-        Bar { href: if all > 0 { href } else { String::new() }, said, parts: stacked }
+        let ([first, ..], [.., last]) = (parts, parts) else { return Span::default() };
+        let total = |of| parts.iter().flat_map(|part| &part.outcomes).filter(|(it, _)| *it == of).map(|(_, n)| n).sum();
+        let totals = Outcome::ALL.into_iter().map(|outcome| (outcome, total(outcome)));
+        let outcomes: Vec<String> = totals
+            .filter(|(_, count)| *count > 0)
+            .map(|(outcome, count): (_, u64)| format!("{} {outcome}", words::grouped(count)))
+            .collect();
+        let said = format!("{} to {}: {}", words::minute(first.from), words::minute(last.until), outcomes.join(", "));
+        let href = filters.with(&[("since", &first.from.to_string()), ("until", &last.until.to_string())]);
+        Span { href: if drawn.is_empty() { String::new() } else { href }, said, parts: drawn }
     };
-    parts.iter().map(bar).collect()
+    let mut spans: Vec<Span> = parts.rchunks(bars).map(span).collect();
+    spans.reverse();
+    (spans, bars * BAR_WIDTH)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Filters, Part, bars};
+    use super::{Filters, Part, spans};
     use ringback_records::outcome::Outcome;
     use ringback_records::time::Timestamp;
 
@@ -383,10 +406,20 @@ mod tests {
             part(vec![(Outcome::Ignored, 500)]),
             part(Vec::new()),
         ];
-        let bars = bars(&Filters::default(), &parts);
-        assert_eq!(bars[0].parts, [("started", 1, 55), ("failed", 0, 1)]);
-        assert_eq!(bars[1].parts, [("ignored", 28, 28)]);
-        assert!(bars[2].parts.is_empty() && bars[2].href.is_empty());
-        assert_eq!(bars[0].said, "1 Jan 00:00: 999 started, 1 failed");
+        let (each, width) = spans(&Filters::default(), &parts);
+        assert_eq!(each[0].parts, [("started", 0, 1, 55), ("failed", 0, 0, 1)]);
+        assert_eq!(each[1].parts, [("ignored", 0, 28, 28)]);
+        assert!(each[2].parts.is_empty() && each[2].href.is_empty());
+        assert_eq!((each[0].said.as_str(), width), ("1 Jan 00:00 to 1 Jan 00:00: 999 started, 1 failed", 10));
+        assert!(spans(&Filters::default(), &parts[2..]).0.is_empty());
+
+        // An hour by minutes: few enough that a finger finds one on a phone, the oldest with what is left.
+        let hour = vec![parts[1].clone(); 61];
+        let (each, width) = spans(&Filters::default(), &hour);
+        assert_eq!((each.len(), width), (9, 70));
+        let lefts = |span: &super::Span| span.parts.iter().map(|part| part.1).collect::<Vec<_>>();
+        assert_eq!(lefts(&each[0]), [20, 30, 40, 50, 60]);
+        assert_eq!(lefts(&each[8]), [0, 10, 20, 30, 40, 50, 60]);
+        assert!(each[8].said.ends_with(": 3,500 ignored"), "{}", each[8].said);
     }
 }

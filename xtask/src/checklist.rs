@@ -197,6 +197,8 @@ fn is_named(path: &str, test: &str) -> bool {
 pub fn results(output: &str) -> Vec<(String, bool)> {
     let of_line = |line: &str| {
         let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
+        // Examples that are only compiled, or only shown.
+        (!result.starts_with("ignored")).then_some(())?;
         Some((name.to_owned(), result.starts_with("ok")))
     };
     output.lines().filter_map(of_line).collect()

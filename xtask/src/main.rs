@@ -70,9 +70,9 @@ fn main() -> ExitCode {
         ["fuzz", seconds, target] => {
             seconds.parse().map_err(Into::into).and_then(|seconds| fuzz::run(seconds, Some(target), None))
         }
-        ["api"] => api::run(api::SHARE, None),
-        ["api", examples] => api::run(examples, None),
-        ["console"] => tools::browser().and_then(|browser| console::run(&browser)),
+        ["api"] => test::binary().and_then(|()| api::run(api::SHARE, None)),
+        ["api", examples] => test::binary().and_then(|()| api::run(examples, None)),
+        ["console"] => test::binary().and_then(|()| console::run(&tools::browser()?)),
         ["store"] => test::store().map(|said| print!("{said}")),
         ["signers"] => tools::signers().map(drop),
         ["helpers"] => test::helpers(),

@@ -27,6 +27,12 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Host;
 
+/// The memory for bodies when nothing is said.
+const BODIES_BYTES: usize = 128 << 20;
+/// How many of the largest bodies there is room for at least: one trigger alone has a quarter of it, and an encoded body is there
+/// beside what may come of it.
+const LARGEST_BODIES_MIN: usize = 8;
+
 /// How the server runs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -48,6 +54,8 @@ pub struct Config {
     pub trusted_proxies: Arc<[Network]>,
     /// Largest body of a callback, in bytes. Checked before the body is buffered.
     pub body_bytes_max: usize,
+    /// Most bytes of large bodies that are here at a time.
+    pub bodies_bytes_max: usize,
     /// Time for the headers of a request to arrive.
     pub header_read_timeout: Duration,
     /// Time that a connection stays open after an answer for the next request to begin.
@@ -252,6 +260,7 @@ impl Config {
             admin_url,
             trusted_proxies,
             body_bytes_max,
+            bodies_bytes_max,
             header_read_timeout,
             keep_alive_timeout,
             body_read_timeout,
@@ -300,6 +309,8 @@ impl Config {
                 Err(Wrong::new(name, format!(" = {value} must be from {min} to {max}")))
             }
         };
+        let body_bytes_max = between("body_bytes_max", body_bytes_max, 1024, 64 << 20)?;
+        let bodies_bytes_min = LARGEST_BODIES_MIN * body_bytes_max;
         if public == admin && public.port() != 0 {
             return Err(Wrong::together(["public", "admin"], " must not be the same address"));
         }
@@ -385,7 +396,11 @@ impl Config {
             console,
             admin_url: admin_url.as_deref().map(|url| check_origin("admin_url", url)).transpose()?,
             trusted_proxies: networks("trusted_proxies", &trusted_proxies)?,
-            body_bytes_max: between("body_bytes_max", body_bytes_max, 1024, 64 << 20)?,
+            body_bytes_max,
+            bodies_bytes_max: match bodies_bytes_max {
+                Some(bytes) => between("bodies_bytes_max", bytes, bodies_bytes_min, 1 << 40)?,
+                None => bodies_bytes_min.max(BODIES_BYTES),
+            },
             header_read_timeout: duration("header_read_timeout", &header_read_timeout)?,
             keep_alive_timeout: duration("keep_alive_timeout", &keep_alive_timeout)?,
             body_read_timeout: duration("body_read_timeout", &body_read_timeout)?,

@@ -126,7 +126,7 @@ pub async fn run(
         tickets: tickets.clone(),
         limiter: Arc::default(),
         delivering: Arc::default(),
-        rooms: Rooms::new(config.body_bytes_max),
+        rooms: Rooms::new(config.body_bytes_max, config.bodies_bytes_max),
         runner,
         mailbox: config.mailbox,
         early_kib_max: config.early_kib_max,

@@ -54,6 +54,9 @@ settings! {
     trusted_proxies: Vec<String> = Vec::new();
     /// largest body of a callback
     body_bytes_max: usize = 1 << 20;
+    /// bodies of more than 16 KiB, and encoded ones with what may come of them, that are here at a time; a workspace leaves half to
+    /// others, and a trigger half of that. What is more waits for 5 s, and then gets 503 `too_many_large_bodies`
+    bodies_bytes_max: Option<usize> = None, or "`134217728`, or 8 times `body_bytes_max` where that is more";
     /// for the headers of a request to arrive
     header_read_timeout: String = "10s".into();
     /// for the next request on a connection to begin; longer than that of the proxy in front

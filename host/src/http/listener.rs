@@ -6,6 +6,7 @@ use super::error::Problem;
 use super::peer::{self, Peer};
 use axum::Router;
 use axum::body::Body;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
@@ -178,11 +179,18 @@ fn ambiguous(version: Version, headers: &HeaderMap) -> Option<&'static str> {
     if codings.next().is_some() || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return Some("Send `Transfer-Encoding` once, and with nothing but `chunked`, or not at all.");
     }
-    match headers.get_all(header::HOST).iter().count() {
-        1 => None,
-        0 if version < Version::HTTP_11 => None,
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(host.as_bytes()) => None,
+        (Some(_), None) => Some("Send a host in the `Host` header, and a port at most."),
+        (None, _) if version < Version::HTTP_11 => None,
         _ => Some("Send one `Host` header."),
     }
+}
+
+/// A host with or without a port (RFC 9110, 7.2), or nothing, where a request has none.
+fn is_host(host: &[u8]) -> bool {
+    host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
 }
 
 /// Of one address behind a proxy there are as many requests as there may be connections of one.

@@ -1,11 +1,15 @@
-//! The memory in which bodies become data. A value takes many times the memory of what it is written with, so that only so many
-//! large bodies are expanded and read at a time; those that wait hold what they came with.
+//! The memory of bodies, and that in which they become data. So much of bodies is here at a time: those for which there is no room are
+//! not received. A value takes many times the memory of what it is written with, so that only so many large bodies are expanded and read
+//! at a time; those that wait hold what they came with.
 
 use super::Pipeline;
 use super::passage::Passage;
+use ringback_records::callback::Request;
 use ringback_records::json;
+use ringback_records::name::Name;
 use ringback_records::stop::Stop;
-use ringback_share::{Place, Places};
+use ringback_rules::face;
+use ringback_share::{Budget, Place, Places, Share};
 use ringback_store::StoreError;
 use std::sync::Arc;
 
@@ -16,19 +20,25 @@ const DATA_BYTES_MAX: usize = 512 << 20;
 /// What a value takes, at least, beside its text.
 const VALUE_BYTES: usize = 72;
 
-/// Where large bodies become data: the workspaces have their turns, and each half of the places.
+/// Where large bodies are, and become data: the workspaces have their turns, and each half of the places.
 #[derive(Clone)]
 pub struct Rooms {
+    bodies: Arc<Budget>,
     places: Arc<Places>,
 }
 
 impl Rooms {
-    /// For bodies of at most so many bytes.
-    pub fn new(body_bytes_max: usize) -> Self {
+    /// For bodies of at most so many bytes, and so many of all.
+    pub fn new(body_bytes_max: usize, bodies_bytes_max: usize) -> Self {
         let of_one = json::values_max(body_bytes_max).saturating_mul(VALUE_BYTES).saturating_add(2 * body_bytes_max);
         let all = (DATA_BYTES_MAX / of_one).clamp(2, 64);
         // Each that waits is a connection.
-        Self { places: Places::new(all, all / 2, usize::MAX) }
+        Self { bodies: Budget::new(bodies_bytes_max), places: Places::new(all, all / 2, usize::MAX) }
+    }
+
+    /// The bytes of large bodies that are here.
+    pub fn bodies_bytes(&self) -> usize {
+        self.bodies.used()
     }
 
     /// Waits for a place, where the body of a callback needs one.
@@ -44,6 +54,23 @@ impl Rooms {
 }
 
 impl Pipeline {
+    /// Waits until there is room for a body of so many bytes: for the workspace and the trigger, or the ticket, whose URL is called. `None`
+    /// where that is nobody's.
+    pub async fn room_for(&self, request: &Request, bytes: usize) -> Option<Share> {
+        let (workspace, part) = self.whose(request).await?;
+        Some(self.rooms.bodies.take(&workspace, &part, bytes).await)
+    }
+
+    async fn whose(&self, request: &Request) -> Option<(Name, String)> {
+        if let Some((_, address)) = face::ticket(request) {
+            let (workspace, ticket) = self.tickets.of_state(address.ok()?.state).await.ok()??;
+            return Some((workspace, ticket.id.to_string()));
+        }
+        let route = self.flows.route(&request.path).await.ok()??;
+        let trigger = route.flow.triggers.get(route.trigger)?;
+        Some((route.workspace, format!("{} {}", route.flow.name, trigger.id)))
+    }
+
     /// Does work on a body where long calls run.
     pub(super) async fn aside<T: Send + 'static>(
         &self,

@@ -47,6 +47,7 @@ mod plugins;
 mod process;
 mod providers;
 mod restart;
+mod rooms;
 mod script_files;
 mod scripts;
 mod signers;

@@ -12,13 +12,13 @@ use std::time::Duration;
 const MEMORY_BYTES: u64 = 64 << 20;
 
 /// The most memory that a process has had, in bytes.
-fn peak(process: &Process) -> u64 {
+pub fn peak(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-async fn deploy(client: &Client, process: &Process, data: &Path, flow: &Value) -> String {
+pub async fn deploy(client: &Client, process: &Process, data: &Path, flow: &Value) -> String {
     let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
     let url = format!("{}/v1/flows/{}", process.admin, flow["flow"].as_str().unwrap());
     let response = client.request(Method::PUT, url).bearer_auth(token).json(flow).send().await.unwrap();

@@ -3,7 +3,7 @@
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
@@ -88,6 +88,11 @@ impl fmt::Display for Coding {
     }
 }
 
+/// Most bytes that may come of so many.
+pub fn content_max(received: usize, limit: usize) -> usize {
+    limit.min(received.saturating_mul(RATIO_MAX).max(SMALL_BYTES))
+}
+
 /// A body on its way to what it is without its encoding.
 pub struct Expansion {
     coding: Coding,
@@ -106,16 +111,20 @@ pub struct Expansion {
 enum Fault {
     Cut,
     Damaged,
+    /// There is more behind its end.
+    Followed,
     TooLarge,
+    /// Whoever reads it would need a window that is too large.
+    Window,
 }
 
 impl Expansion {
     /// `limit` is the most bytes that may come of it.
     pub fn new(coding: Coding, body: Bytes, limit: usize) -> Self {
         let (received, is_like) = (body.len(), coding.begins(&body));
-        let bytes_max = limit.min(received.saturating_mul(RATIO_MAX).max(SMALL_BYTES));
+        let bytes_max = content_max(received, limit);
         let decoder = match coding {
-            Coding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(Cursor::new(body)))),
+            Coding::Gzip => Decoder::Gzip(Box::new(GzDecoder::new(Cursor::new(body)))),
             Coding::Deflate => {
                 // Some send what is in the zlib format without that.
                 let is_zlib = matches!(body[..], [first, second, ..]
@@ -130,7 +139,7 @@ impl Expansion {
             }
             Coding::Zstd => {
                 let (decoder, body) = (Box::new(FrameDecoder::new()), Cursor::new(body));
-                Decoder::Zstd { decoder, body, in_frame: false, content_max: bytes_max as u64 }
+                Decoder::Zstd { decoder, body, left: None, content_max: bytes_max as u64 }
             }
         };
         Self { coding, is_like, decoder, received, limit, bytes_max, content: Vec::new() }
@@ -175,6 +184,14 @@ impl Expansion {
                 let reason = format!("{what} becomes more than {bytes_max} bytes");
                 Stop::refused(413, "body_too_large", "The body is too large.", reason)
             }
+            Fault::Window => {
+                let reason = format!("{what} needs a window of more than {ZSTD_WINDOW_BYTES_MAX} bytes to be read");
+                Stop::refused(413, "encoding_window", "The body needs too large a window to be read.", reason)
+            }
+            Fault::Followed => {
+                let reason = format!("{what} goes on behind its end with something else");
+                Stop::refused(400, "encoding_damaged", "There is more behind the encoded body.", reason)
+            }
             Fault::Cut if self.is_like => {
                 let reason = format!("{what} is cut off");
                 Stop::refused(400, "encoding_cut", "The encoded body is cut off.", reason)
@@ -188,7 +205,7 @@ impl Expansion {
 }
 
 enum Decoder {
-    Gzip(Box<MultiGzDecoder<Cursor<Bytes>>>),
+    Gzip(Box<GzDecoder<Cursor<Bytes>>>),
     Deflate {
         stream: Decompress,
         body: Bytes,
@@ -203,7 +220,8 @@ enum Decoder {
     Zstd {
         decoder: Box<FrameDecoder>,
         body: Cursor<Bytes>,
-        in_frame: bool,
+        /// Within a frame: what it says that is still to come, where it says that.
+        left: Option<Option<u64>>,
         content_max: u64,
     },
 }
@@ -213,7 +231,19 @@ impl Decoder {
     fn read(&mut self, into: &mut [u8]) -> Result<Option<usize>, Fault> {
         match self {
             Self::Gzip(decoder) => match decoder.read(into) {
-                Ok(0) => Ok(None),
+                // A member has ended, and another may follow.
+                Ok(0) => {
+                    let rest = decoder.get_ref();
+                    let rest = rest.get_ref().slice(rest.position() as usize..);
+                    match rest.is_empty() {
+                        true => Ok(None),
+                        false if !Coding::Gzip.begins(&rest) => Err(Fault::Followed),
+                        false => {
+                            **decoder = GzDecoder::new(Cursor::new(rest));
+                            Ok(Some(0))
+                        }
+                    }
+                }
                 Ok(read) => Ok(Some(read)),
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(Fault::Cut),
                 Err(_) => Err(Fault::Damaged),
@@ -229,7 +259,7 @@ impl Decoder {
                 let status = stream.decompress(rest, into, FlushDecompress::None).map_err(|_| Fault::Damaged)?;
                 let after = place(stream);
                 match status {
-                    Status::StreamEnd if after.0 < body.len() => return Err(Fault::Damaged),
+                    Status::StreamEnd if after.0 < body.len() => return Err(Fault::Followed),
                     Status::StreamEnd => *is_over = true,
                     Status::Ok | Status::BufError if before == after => return Err(Fault::Cut),
                     Status::Ok | Status::BufError => {}
@@ -239,7 +269,7 @@ impl Decoder {
             Self::Brotli { state, body, at, is_over } => {
                 let (mut left, mut room, mut written, mut total) = (body.len() - *at, into.len(), 0, 0);
                 match BrotliDecompressStream(&mut left, at, body, &mut room, &mut written, into, &mut total, state) {
-                    BrotliResult::ResultSuccess if *at < body.len() => return Err(Fault::Damaged),
+                    BrotliResult::ResultSuccess if *at < body.len() => return Err(Fault::Followed),
                     BrotliResult::ResultSuccess => *is_over = true,
                     BrotliResult::NeedsMoreInput if written == 0 => return Err(Fault::Cut),
                     BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
@@ -247,31 +277,38 @@ impl Decoder {
                 }
                 Ok(Some(written))
             }
-            Self::Zstd { decoder, body, in_frame, content_max } => {
-                if !*in_frame {
+            Self::Zstd { decoder, body, left, content_max } => {
+                let Some(said) = left else {
                     let at = usize::try_from(body.position()).unwrap_or(usize::MAX);
                     let rest = body.get_ref().get(at..).unwrap_or_default();
+                    if at > 0 && !Coding::Zstd.begins(rest) {
+                        return Err(Fault::Followed);
+                    }
                     match zstd_frame(rest, *content_max)? {
                         Frame::None => return Ok(None),
                         Frame::Skipped(bytes) => body.set_position(body.position() + bytes),
-                        Frame::Content => {
+                        Frame::Content(size) => {
                             decoder.reset(body).map_err(|error| zstd_fault(&error))?;
-                            *in_frame = true;
+                            *left = Some(size);
                         }
                     }
                     return Ok(Some(0));
-                }
+                };
                 if decoder.can_collect() == 0 && !decoder.is_finished() {
                     let block = BlockDecodingStrategy::UptoBlocks(1);
                     decoder.decode_blocks(body, block).map_err(|error| zstd_fault(&error))?;
                 }
                 let read = decoder.read(into).map_err(|_| Fault::Damaged)?;
+                if let Some(said) = said {
+                    *said = said.checked_sub(read as u64).ok_or(Fault::Damaged)?;
+                }
                 if decoder.is_finished() && decoder.can_collect() == 0 {
-                    let said = decoder.get_checksum_from_data();
-                    if said.is_some() && said != decoder.get_calculated_checksum() {
+                    let checksum = decoder.get_checksum_from_data();
+                    let is_whole = said.is_none_or(|left| left == 0);
+                    if !is_whole || (checksum.is_some() && checksum != decoder.get_calculated_checksum()) {
                         return Err(Fault::Damaged);
                     }
-                    *in_frame = false;
+                    *left = None;
                 }
                 Ok(Some(read))
             }
@@ -282,7 +319,8 @@ impl Decoder {
 /// What comes next in a body of zstd.
 enum Frame {
     None,
-    Content,
+    /// With how many bytes it says that it has, where it does.
+    Content(Option<u64>),
     /// So many bytes mean nothing.
     Skipped(u64),
 }
@@ -305,24 +343,24 @@ fn zstd_frame(rest: &[u8], content_max: u64) -> Result<Frame, Fault> {
         _ => return Err(Fault::Damaged),
     }
     let descriptor = number(4, 1)?;
-    if descriptor & 0x20 == 0 {
+    let is_one_segment = descriptor & 0x20 != 0;
+    if !is_one_segment {
         let window = number(5, 1)?;
         let base = 1_u64 << (10 + (window >> 3));
-        return if base + base / 8 * (window & 7) > ZSTD_WINDOW_BYTES_MAX {
-            Err(Fault::TooLarge)
-        } else {
-            Ok(Frame::Content)
-        };
+        if base + base / 8 * (window & 7) > ZSTD_WINDOW_BYTES_MAX {
+            return Err(Fault::Window);
+        }
     }
-    // The window of such a frame is its whole content, whose size comes after the number of a dictionary.
-    let at = 5 + [0, 1, 2, 4][(descriptor & 3) as usize];
+    // The size of the content comes after the window and the number of a dictionary. Where there is no window, it is that.
+    let at = 5 + usize::from(!is_one_segment) + [0, 1, 2, 4][(descriptor & 3) as usize];
     let size = match descriptor >> 6 {
-        0 => number(at, 1)?,
-        1 => number(at, 2)? + 256,
-        2 => number(at, 4)?,
-        _ => number(at, 8)?,
+        0 if is_one_segment => Some(number(at, 1)?),
+        0 => None,
+        1 => Some(number(at, 2)? + 256),
+        2 => Some(number(at, 4)?),
+        _ => Some(number(at, 8)?),
     };
-    if size > content_max { Err(Fault::TooLarge) } else { Ok(Frame::Content) }
+    if size.is_some_and(|size| size > content_max) { Err(Fault::TooLarge) } else { Ok(Frame::Content(size)) }
 }
 
 fn zstd_fault(error: &(dyn Error + 'static)) -> Fault {

@@ -1,11 +1,11 @@
-//! The files that a flow's scripts name: read beside the flow file, and sent with it.
+//! The files that a flow names: read beside the flow file, and sent with it.
 
 use crate::cli::typescript::{Form, is_typescript, without_types};
 use crate::cli::{CliError, not_utf8};
 use ringback_rules::flow::{MissingFile, missing_files, with_files as added};
 use std::path::{Path, PathBuf};
 
-/// More is never a script.
+/// More is never a script, or a schema.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// A flow file with those that it names; one from standard input names those of the current directory.
@@ -35,8 +35,8 @@ pub(super) fn with_files(flow: &Path, source: Vec<u8>) -> Result<Vec<u8>, CliErr
     Ok(added.into_bytes())
 }
 
-fn read(folder: &Path, MissingFile { path: name, .. }: &MissingFile) -> Result<String, CliError> {
-    let refused = |why: String| CliError::Refused(format!("the script {name} {why}"));
+fn read(folder: &Path, MissingFile { what, path: name, .. }: &MissingFile) -> Result<String, CliError> {
+    let refused = |why: String| CliError::Refused(format!("the {what} {name} {why}"));
     let path = within(folder, name)?.ok_or_else(|| refused("leads out of the folder of the flow file".to_owned()))?;
     let unread = |error| CliError::File { path: path.clone(), error };
     let about = std::fs::metadata(&path).map_err(unread)?;
@@ -44,7 +44,8 @@ fn read(folder: &Path, MissingFile { path: name, .. }: &MissingFile) -> Result<S
         return Err(refused("is no file".to_owned()));
     }
     if about.len() > BYTES_MAX {
-        return Err(refused(format!("has {} bytes: what is so long is better a plugin", about.len())));
+        let instead = if *what == "script" { ": what is so long is better a plugin" } else { ", which is too long" };
+        return Err(refused(format!("has {} bytes{instead}", about.len())));
     }
     let bytes = std::fs::read(&path).map_err(unread)?;
     let text = String::from_utf8(bytes).map_err(|error| not_utf8(&path, error.utf8_error()))?;

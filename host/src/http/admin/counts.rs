@@ -132,6 +132,10 @@ fn step(text: Option<&str>, time: Duration) -> Result<Duration, Problem> {
         return Ok(Duration::from_secs(seconds));
     };
     let step = parse_duration(text).map_err(|why| wrong(StatusCode::BAD_REQUEST, why))?;
+    if step.is_zero() {
+        let why = format!("`{text}` is no time at all; write how long a part is: 1m, 1h, 1d");
+        return Err(wrong(StatusCode::BAD_REQUEST, why));
+    }
     match time.as_millis().checked_div(step.as_millis()) {
         Some(parts) if parts < u128::from(PARTS_MAX) => Ok(step),
         _ => {
@@ -176,5 +180,7 @@ mod tests {
         for wrong in ["", "0s", "1", "2s", "-1m"] {
             assert!(step(Some(wrong), hour).is_err(), "{wrong}");
         }
+        let said = format!("{:?}", step(Some("0s"), hour).unwrap_err());
+        assert!(said.contains("no time at all") && !said.contains("more than"), "{said}");
     }
 }

@@ -53,8 +53,13 @@ pub(super) fn time(since: Option<&str>, until: Option<&str>) -> Result<TimeRange
 }
 
 fn point(name: &str, text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
-    if let Ok(ago) = parse_duration(text) {
-        return Ok(now.saturating_sub(ago));
+    match parse_duration(text) {
+        Ok(ago) => return Ok(now.saturating_sub(ago)),
+        // It is how long ago, and too long.
+        Err(why) if why.contains("too long") => {
+            return Err(Problem::bad_request("invalid_time", format!("`{name}`: {why}")));
+        }
+        Err(_) => {}
     }
     // In a query, a plus sign that is not escaped is a space.
     text.replace(' ', "+").parse().map_err(|error| {

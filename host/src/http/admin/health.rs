@@ -54,6 +54,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     metrics::gauge!("ringback_store_live_bytes").set(app.store.live_bytes() as f64);
     metrics::gauge!("ringback_executions_in_line").set(app.pipeline.runner.executions_in_line() as f64);
     metrics::gauge!("ringback_callers_waiting").set(app.pipeline.runner.callers_waiting() as f64);
+    metrics::gauge!("ringback_bodies_bytes").set(app.pipeline.rooms.bodies_bytes() as f64);
     metrics::gauge!("ringback_script_images").set(app.plugins.script_images() as f64);
     let text = app.metrics.as_ref().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()

@@ -140,7 +140,19 @@ fn so_little_does_not_become_so_much() {
 fn a_window_that_is_too_large_is_refused() {
     let frame = |descriptor: u8, rest: &[u8]| [&[0x28, 0xB5, 0x2F, 0xFD, descriptor][..], rest].concat();
     for rest in [0x69, 0x70, 0xF8, 0xFF] {
-        assert_eq!(code(expand(Coding::Zstd, frame(0, &[rest, 1, 0, 0]), MIB)).0, 413, "{rest:x}");
+        let refused = code(expand(Coding::Zstd, frame(0, &[rest, 1, 0, 0]), MIB));
+        assert_eq!(refused, (413, "encoding_window"), "{rest:x}");
+    }
+    // What a frame says of its size is held against what comes.
+    for (size, said) in [(3, Ok(&b"abc"[..])), (2, Err("encoding_damaged")), (4, Err("encoding_damaged"))] {
+        for head in [vec![0x20, size], vec![0x80, 0x38, size, 0, 0, 0]] {
+            let (descriptor, rest) = head.split_first().unwrap();
+            let whole = frame(*descriptor, &[rest, &[0x19, 0, 0][..], b"abc"].concat());
+            match said {
+                Ok(content) => assert_eq!(expand(Coding::Zstd, whole, MIB).unwrap(), content),
+                Err(code_of) => assert_eq!(code(expand(Coding::Zstd, whole, MIB)), (400, code_of), "{size}"),
+            }
+        }
     }
     let huge = frame(0xE0, &[0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0]);
     assert_eq!(code(expand(Coding::Zstd, huge, 64 * MIB)).0, 413);
@@ -166,8 +178,11 @@ fn what_is_cut_off_or_damaged_is_told_so() {
                 Ok(content) => assert!(content == body() || !matches!(coding, Coding::Gzip | Coding::Zstd)),
             }
         }
-        let more = [&encoded[..], b"more of it"].concat();
-        assert_eq!(code(expand(coding, more, MIB)), (400, "encoding_damaged"), "{coding}");
+        for behind in [&b"x"[..], b"more of it", &[0], &[0; 512]] {
+            let stop = expand(coding, [&encoded[..], behind].concat(), MIB).unwrap_err();
+            assert_eq!((stop.problem.status, stop.problem.code), (400, "encoding_damaged"), "{coding} {behind:?}");
+            assert!(stop.reason.contains("behind its end"), "{coding} {behind:?}: {}", stop.reason);
+        }
         assert_eq!(code(expand(coding, b"{\"type\":\"order.paid\"}".to_vec(), MIB)).0, 400, "{coding}");
     }
 }

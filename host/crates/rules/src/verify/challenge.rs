@@ -228,12 +228,16 @@ fn twitter(callback: &Callback, secrets: &Vault, names: &[String], token: &str) 
     Ok(Reply::json(200, &json!({ "response_token": format!("sha256={}", STANDARD.encode(tag)) })))
 }
 
+/// Whether a sender can say that it is of this origin.
+pub fn is_origin(origin: &str) -> bool {
+    !origin.is_empty() && origin.len() <= 255 && origin.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// `CloudEvents` 1.0, HTTP Web Hooks, section 4: abuse protection.
 fn cloud_events(request: &Request, origins: &[String]) -> Result<Reply, Stop> {
     let origin = request.header("webhook-request-origin").unwrap_or_default();
     let known = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(&origin);
-    let is_plain = !origin.is_empty() && origin.len() <= 255 && origin.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_plain || !origins.iter().any(known) {
+    if !is_origin(&origin) || !origins.iter().any(known) {
         let reason = format!("the origin `{}` is not among the `origins` of the trigger", origin.escape_debug());
         return Err(Stop::refused(403, "origin_refused", "This origin may not send events here.", reason));
     }

@@ -1,5 +1,6 @@
 //! How the bodies of a trigger become data.
 
+use super::files::SCHEMA;
 use super::{Parser, has};
 use crate::fit::{Fit, Form};
 use crate::flow::document::{Kind, Node};
@@ -103,6 +104,23 @@ impl Parser {
     }
 
     fn json_schema(&mut self, node: &Node) -> Option<Schema> {
+        if !has(node, "file") {
+            return self.schema_of(node);
+        }
+        let (path, text) = self.file_of(node, &SCHEMA)?;
+        let before = self.mistakes.len();
+        let schema = match Node::read(&text) {
+            Ok(node) => self.schema_of(&node),
+            Err(mistake) => {
+                self.mistakes.push(mistake);
+                None
+            }
+        };
+        self.mistakes.iter_mut().skip(before).for_each(|mistake| mistake.file = Some(path.clone()));
+        schema
+    }
+
+    fn schema_of(&mut self, node: &Node) -> Option<Schema> {
         let Some(value) = node.constant() else {
             self.mistakes.push(node.mistake("a schema is the same for every callback: it has no `${{ }}`"));
             return None;

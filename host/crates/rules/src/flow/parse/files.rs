@@ -8,14 +8,35 @@ use crate::suggest::suggest;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// What the name of a script ends with.
-const ENDINGS: [&str; 4] = [".js", ".mjs", ".ts", ".mts"];
+/// What files are for: in words, what their names end with, and what is said of another ending.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Use {
+    what: &'static str,
+    endings: &'static [&'static str],
+    wrong_ending: &'static str,
+    example: &'static str,
+}
+
+pub(super) const SCRIPT: Use = Use {
+    what: "script",
+    endings: &[".js", ".mjs", ".ts", ".mts"],
+    wrong_ending: "its name ends with .js or .ts, which says its language",
+    example: "checks/paid.js",
+};
+pub(super) const SCHEMA: Use = Use {
+    what: "schema",
+    endings: &[".json", ".yaml", ".yml"],
+    wrong_ending: "its name ends with .json or .yaml",
+    example: "schemas/order.json",
+};
 /// Longest path.
 const PATH_MAX: usize = 200;
 
-/// A file that a script names, and that is not in the flow.
+/// A file that a flow names, and that is not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingFile {
+    /// What it has: a script or a schema.
+    pub what: &'static str,
     /// Its path from the flow file, with `/`, and without `.` and `..`.
     pub path: String,
     pub line: usize,
@@ -35,7 +56,8 @@ impl Parser {
             return self.wrong(node, "an object of files: their paths, and what they have");
         };
         for member in members {
-            match path(&member.name) {
+            let of = if SCHEMA.is_of(&member.name) { &SCHEMA } else { &SCRIPT };
+            match path(&member.name, of) {
                 Err(detail) => self.mistakes.push(member.name_at.mistake(detail)),
                 Ok(path) if path != member.name => {
                     self.mistakes.push(member.name_at.mistake(format!("this file is called `{path}`, without `./`")));
@@ -48,11 +70,12 @@ impl Parser {
         }
     }
 
-    /// The file that has a script: its path, and what it has.
-    pub(super) fn file_of(&mut self, node: &Node) -> Option<(String, String)> {
-        let members = self.object(node, "the file of a script", &keys("scriptFile"))?;
+    /// The file that has a script, or a schema: its path, and what it has.
+    pub(super) fn file_of(&mut self, node: &Node, of: &'static Use) -> Option<(String, String)> {
+        let allowed = if *of == SCHEMA { keys("schemaFile") } else { keys("scriptFile") };
+        let members = self.object(node, &format!("the file of a {}", of.what), &allowed)?;
         let named = self.required(&members, "file")?;
-        let path = match path(self.text(named)?) {
+        let path = match path(self.text(named)?, of) {
             Ok(path) => path,
             Err(detail) => {
                 self.mistakes.push(named.mistake(detail));
@@ -66,7 +89,8 @@ impl Parser {
             self.mistakes.push(named.mistake(format!(
                 "there is no `{path}` among `files`{hint}: `ringback flow apply` reads it beside the flow file, and puts it there"
             )));
-            self.files.missing.push(MissingFile { path: path.clone(), line: named.at.line, column: named.at.column });
+            let (line, column) = (named.at.line, named.at.column);
+            self.files.missing.push(MissingFile { what: of.what, path: path.clone(), line, column });
         }
         Some((path, found?))
     }
@@ -75,16 +99,22 @@ impl Parser {
     pub(super) fn check_files(&mut self) {
         let Files { brought, named, .. } = &self.files;
         let unnamed = brought.iter().filter(|(path, ..)| !named.contains(path));
-        let mistakes = unnamed.map(|(path, at, _)| at.mistake(format!("no script is `file: {path}`")));
+        let mistakes = unnamed.map(|(path, at, _)| at.mistake(format!("no script and no schema is `file: {path}`")));
         self.mistakes.extend(mistakes.collect::<Vec<_>>());
     }
 }
 
+impl Use {
+    fn is_of(&self, path: &str) -> bool {
+        self.endings.iter().any(|ending| path.strip_suffix(ending).is_some_and(|stem| !stem.is_empty()))
+    }
+}
+
 /// The path of a file, as everybody writes it.
-fn path(text: &str) -> Result<String, String> {
-    let wrong = |why: &str| Err(format!("`{text}` names no file of a script: {why}"));
+fn path(text: &str, of: &Use) -> Result<String, String> {
+    let wrong = |why: &str| Err(format!("`{text}` names no file of a {}: {why}", of.what));
     if text.starts_with('/') || text.contains('\\') || text.contains(char::is_control) {
-        return wrong("it is a path from the flow file, with `/`, such as checks/paid.js");
+        return wrong(&format!("it is a path from the flow file, with `/`, such as {}", of.example));
     }
     if text.split('/').any(|part| part == "..") {
         return wrong("it is beside the flow file, or in a folder there, and `..` leads out of it");
@@ -94,11 +124,10 @@ fn path(text: &str) -> Result<String, String> {
     }
     let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let path = parts.join("/");
-    let is_script = ENDINGS.iter().any(|ending| path.strip_suffix(ending).is_some_and(|stem| !stem.is_empty()));
-    if is_script { Ok(path) } else { wrong("its name ends with .js or .ts, which says its language") }
+    if of.is_of(&path) { Ok(path) } else { wrong(of.wrong_ending) }
 }
 
-/// The files that the scripts of a flow name and that it does not bring along, each once, as far as it can be read.
+/// The files that a flow names and that it does not bring along, each once, as far as it can be read.
 pub fn missing_files(source: &str) -> Vec<MissingFile> {
     let mut missing = read(KINDS, source, 0).map(|(_, parser)| parser.files.missing).unwrap_or_default();
     let mut seen = BTreeSet::new();
@@ -162,7 +191,7 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::{missing_files, path, with_files};
+    use super::{SCHEMA, SCRIPT, missing_files, path, with_files};
     use crate::flow::parse;
 
     const FLOW: &str = "flow: a\nsteps:\n  - trigger: A\n    when: { script: { file: ./checks//paid.js } }\n";
@@ -174,13 +203,16 @@ mod tests {
     #[test]
     fn a_path_stays_beside_the_flow_file() {
         for out in ["../a.js", "a/../b.js", "/a.js", "a\\b.js", "..", "a/../../b.js", "a\u{0}.js", "..\\a.js"] {
-            assert!(path(out).is_err(), "{out}");
+            assert!(path(out, &SCRIPT).is_err(), "{out}");
         }
         for other in ["", "a", ".js", "a.js/", "a.jsx", "a.JS", "a.json", &format!("{}.js", "a".repeat(200))] {
-            assert_eq!(path(other).is_err(), other != "a.js/", "{other}");
+            assert_eq!(path(other, &SCRIPT).is_err(), other != "a.js/", "{other}");
+        }
+        for out in ["../a.json", "a.js", ".json", "/a.yaml"] {
+            assert!(path(out, &SCHEMA).is_err(), "{out}");
         }
         for (text, expected) in [("./a.js", "a.js"), ("a//b/./c.ts", "a/b/c.ts"), ("a..b.mjs", "a..b.mjs")] {
-            assert_eq!(path(text).as_deref(), Ok(expected));
+            assert_eq!(path(text, &SCRIPT).as_deref(), Ok(expected));
         }
     }
 
@@ -196,7 +228,10 @@ mod tests {
             ("files: { checks/paid.js: 1 }", "expected a text"),
             ("files: { ./checks/paid.js: 'true' }", "this file is called `checks/paid.js`"),
             ("files: { checks/pait.js: 'true' }", "did you mean `checks/pait.js`?"),
-            ("files: { checks/paid.js: 'true', b.js: 'true' }", "5:34: files.b.js: no script is `file: b.js`"),
+            (
+                "files: { checks/paid.js: 'true', b.js: 'true' }",
+                "5:34: files.b.js: no script and no schema is `file: b.js`",
+            ),
             ("files: { checks/paid.js: ' ' }", "the script checks/paid.js is empty"),
             (&format!("files: {{ checks/paid.js: {} }}", "a".repeat(33_000)), "checks/paid.js has 33000 bytes, more"),
             ("files: { ../paid.js: 'true' }", "`..` leads out of it"),
@@ -209,6 +244,39 @@ mod tests {
             assert!(refused(&flow).contains("steps[0].when.script"), "{script}: {}", refused(&flow));
         }
         assert!(parse(&format!("{FLOW}files: {{ checks/paid.js: 'true' }}\n"), 1).is_ok());
+    }
+
+    /// Mistakes in it have its name and their place there.
+    #[test]
+    fn a_schema_may_be_a_file() {
+        let flow =
+            |schema: &str, files: &str| format!("flow: a\nsteps:\n  - trigger: A\n    schema: {schema}\n{files}\n");
+        let here = |text: &str| format!("files:\n  s.yaml: {text}\n");
+        for (schema, files, expected) in [
+            ("{ file: s.yaml }", String::new(), "4:21: steps[0].schema.file: there is no `s.yaml` among `files`"),
+            ("{ file: ../s.yaml }", String::new(), "`../s.yaml` names no file of a schema: it is beside"),
+            ("{ file: s.js }", String::new(), "`s.js` names no file of a schema: its name ends with .json or .yaml"),
+            ("{ file: s.yaml, type: object }", here("'{}'"), "has no `type`; allowed: file"),
+            ("{ file: s.yaml }", here("'[1'"), "s.yaml:1:"),
+            ("{ file: s.yaml }", here("' '"), "s.yaml:1:1: the file is empty"),
+            ("{ file: s.yaml }", here("'1'"), "s.yaml:1:1: "),
+            ("{ file: s.yaml }", here("\"{\\n  properties: { a: { type: objekt } }\""), "s.yaml:"),
+            (
+                "{ file: s.yaml }",
+                here("\"\\nproperties: { a: { type: objekt } }\""),
+                "s.yaml:2:26: properties.a.type: `type` is",
+            ),
+            ("{ file: s.yaml }", here("'{ const: \"${{ data.a }}\" }'"), "s.yaml:1:1: a schema is the same"),
+            ("{ by: data.t, of: { x: { file: s.yaml } } }", here("'{ $ref: \"https://a.example\" }'"), "s.yaml:1:"),
+        ] {
+            let said = refused(&flow(schema, &files));
+            assert!(said.contains(expected), "{schema} {files}: {said}");
+        }
+        let found = missing_files(&flow("{ file: ./s.json }", ""));
+        assert_eq!((found.len(), &*found[0].path, found[0].what), (1, "s.json", "schema"));
+        let whole =
+            flow("{ by: data.t, of: { x: { file: s.yaml }, y: { file: s.yaml } } }", &here("'{ required: [id] }'"));
+        assert!(parse(&whole, 1).is_ok(), "{}", refused(&whole));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Scripts in a flow file, and where their lines stand in it.
 
+use super::files::SCRIPT;
 use super::{Members, Parser};
 use crate::flow::document::{Kind, Node};
 use crate::flow::{PluginMention, TextPlace};
@@ -17,7 +18,7 @@ impl Parser {
         }
         let (source, place) = match &node.kind {
             Kind::Object(_) => {
-                let (name, source) = self.file_of(node)?;
+                let (name, source) = self.file_of(node, &SCRIPT)?;
                 (source, TextPlace { line: 1, indent: None, file: Some(name) })
             }
             Kind::Scalar(Value::String(source)) => (source.clone(), text_place(&self.source, node, source)),

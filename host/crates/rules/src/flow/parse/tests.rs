@@ -419,6 +419,27 @@ fn refused(source: &str) -> String {
 
 /// What is the same in every execution is a mistake now, at its place, and not when the step runs.
 #[test]
+fn who_proves_itself_to_nobody_or_to_everybody_is_refused() {
+    let trigger = |verify: &str| format!("flow: a\nsteps:\n  - trigger: A\n    verify: {verify}\n");
+    for (verify, expected) in [
+        ("{ scheme: cloudevents, origins: ['*', 'a b'] }", "4:51: steps[0].verify.origins[1]: no sender can say"),
+        ("{ scheme: cloudevents, origins: [''] }", "no sender can say"),
+        ("{ scheme: plaid, client_id: C, secret: S, url: 'http://a.example' }", "write https"),
+        ("{ scheme: plaid, client_id: C, secret: S, url: 'http://10.0.0.7' }", "write https"),
+    ] {
+        let found = refused(&trigger(verify));
+        assert!(found.contains(expected), "{found}");
+    }
+    for verify in [
+        "{ scheme: cloudevents, origins: ['*', eventgrid.azure.net] }",
+        "{ scheme: plaid, client_id: C, secret: S, url: 'https://a.example' }",
+        "{ scheme: plaid, client_id: C, secret: S, url: 'http://127.0.0.1:80' }",
+    ] {
+        assert_eq!(parsed(&trigger(verify)).refused, [], "{verify}");
+    }
+}
+
+#[test]
 fn what_a_ticket_and_a_request_always_are_is_checked() {
     for (step, expected) in [
         ("ticket: {}", "ticket: give a `handler`, a `response`, or both"),

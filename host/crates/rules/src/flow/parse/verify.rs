@@ -6,11 +6,12 @@ use crate::flow::schema::keys;
 use crate::suggest::suggest;
 use crate::verify::{
     self, Algorithm, ByCertificate, Encoding, KeyForm, Layout, MessageAlgorithm, MessageSignature, Part, PayPal, Plaid,
-    Provider, Recipe, Sns, Source, Verify,
+    Provider, Recipe, Sns, Source, Verify, challenge,
 };
 use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::time::Duration;
+use url::Host;
 
 /// How far the time of signing may be from now, where nobody says it.
 const TOLERANCE: Duration = Duration::from_mins(5);
@@ -66,7 +67,14 @@ impl Parser {
                     self.wrong(list, "a list of origins, such as [eventgrid.azure.net], or ['*']");
                     return None;
                 };
-                let origins = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+                let origins: Vec<String> = items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect();
+                for (item, origin) in items.iter().zip(&origins) {
+                    if !challenge::is_origin(origin) {
+                        let detail =
+                            "no sender can say that it is of this origin: it is a name such as eventgrid.azure.net";
+                        self.refused.push(item.mistake(detail));
+                    }
+                }
                 Some(Verify::CloudEvents { origins })
             }
             "hmac" => {
@@ -85,7 +93,15 @@ impl Parser {
                 let client_id = self.required(&members, "client_id").and_then(|node| self.secret_name(node));
                 let secret = self.required(&members, "secret").and_then(|node| self.secret_name(node));
                 let url = match members.get("url") {
-                    Some(_) => self.url(&members)?.trim_end_matches('/').to_owned(),
+                    Some(node) => {
+                        let url = self.url(&members)?.trim_end_matches('/').to_owned();
+                        if !is_secret_on_the_way(&url) {
+                            let detail =
+                                "the secret goes to this URL, and must not be readable on the way: write https";
+                            self.refused.push(node.mistake(detail));
+                        }
+                        url
+                    }
                     None => "https://production.plaid.com".to_owned(),
                 };
                 Some(Verify::Plaid(Plaid { client_id: client_id?, secret: secret?, url }))
@@ -323,4 +339,16 @@ impl Parser {
         };
         is
     }
+}
+
+/// Whether nobody reads on the way what goes to a URL: it is encrypted, or goes to this machine.
+fn is_secret_on_the_way(url: &str) -> bool {
+    let Ok(url) = url.parse::<url::Url>() else { return false };
+    let is_here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || is_here
 }

@@ -167,7 +167,7 @@ pub fn request_to_callback(input: &[u8]) {
 }
 
 fn data(parser: &Parse, verified: &Verified, picks: &[(String, Pick)]) {
-    let Ok(Parsed { data, .. }) = parse(parser, verified, &["execution"], None) else { return };
+    let Ok(Parsed { data, .. }) = parse(parser, verified, &["execution"], None, false) else { return };
     let _ = pick_fields(picks, &verified.callback().request, &data);
     let text = data.to_string();
     assert_eq!(json::from_own::<Value>(text.as_bytes()).ok(), Some(data), "what is recorded can be read again");
@@ -192,9 +192,10 @@ pub fn content(input: &[u8]) {
         Parse::Xml(Arc::new(ordered)),
         Parse::Auto,
         Parse::Multipart { json: Arc::new(["a".to_owned()]) },
+        Parse::CloudEvents,
     ] {
         data(&parser, &verified, &[]);
-        if let Ok(Parsed { data, .. }) = parse(&parser, &verified, &[], None) {
+        if let Ok(Parsed { data, .. }) = parse(&parser, &verified, &[], None, false) {
             assert!(json::from_slice(data.to_string().as_bytes()).is_ok(), "no JSON could be this");
         }
     }

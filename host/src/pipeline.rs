@@ -5,6 +5,7 @@
 
 mod auth;
 mod certificates;
+mod confirm;
 mod dedupe;
 mod deferred;
 mod expand;
@@ -19,6 +20,7 @@ mod replay;
 mod respond;
 mod rooms;
 mod select;
+mod split;
 mod status;
 mod ticket;
 mod trial;
@@ -40,6 +42,7 @@ use crate::pipeline::auth::check_user;
 use crate::runner::{Answer, Next, Run, Runner, Until, advance};
 use dedupe::Identity;
 use futures_util::future::BoxFuture;
+use http::Method;
 use network::{allow_address, preflight, probe, shared};
 use passage::{Origin, Passage, Place, scope_of};
 use ringback_plugin::{CallError, Sandbox, Subject, VerifierVerdict};
@@ -62,7 +65,9 @@ use ringback_rules::plugin_call::PluginCall;
 use ringback_rules::rate_limit::Limiter;
 use ringback_rules::redact::Names;
 use ringback_rules::vault::Vault;
-use ringback_rules::verify::{Proof, Verified, Verify, challenge, not_genuine, unverified, verified_before, verify};
+use ringback_rules::verify::{
+    Proof, Verified, Verify, accepted_before, challenge, not_genuine, unverified, verified_before, verify,
+};
 use ringback_store::{MailboxLimits, Store, StoreError, Write};
 use select::{Delivering, Delivery};
 use serde_json::Value;
@@ -290,6 +295,10 @@ impl Pipeline {
             return Ok(end);
         }
 
+        if let Some(path) = trigger.split.as_ref().filter(|_| !passage.is_part() && passage.ticket.is_none()) {
+            return Box::pin(self.split(passage, trigger, path, &verified)).await;
+        }
+
         let mut uses = Vec::new();
         let read = self.read(passage, trigger, &verified, selector.is_some(), &mut uses).await;
         passage.uses.append(&mut uses);
@@ -369,6 +378,10 @@ impl Pipeline {
             return Ok(Admitted::Over(passage.asked("it asked whether there is something, and was answered", reply)));
         }
         passage.allow_method(trigger).map_err(|stop| (Stage::Face, stop))?;
+        if trigger.confirm && request.method == Method::GET && passage.origin.record().is_none() {
+            passage.note(Stage::Face, Verdict::Ignored, confirm::REASON.to_owned());
+            return Ok(Admitted::Over(End { reply: confirm::page(), ..passage.ignored() }));
+        }
         let of_ticket = passage.ticket.as_ref().and_then(|call| call.execution());
         let selector = match of_ticket {
             Some(id) => Some(Selector::One(id.to_string())),
@@ -388,12 +401,15 @@ impl Pipeline {
             passage.passed(Stage::Verify, verified.proof().reason.clone());
             if let Verify::Certificate(by) = &trigger.verify
                 && !passage.origin.is_dry_run()
+                && !passage.is_part()
                 && let Some(answer) = self.certificates.confirm(by, &passage.received.request).await
             {
                 let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
                 return Ok(Admitted::Over(passage.answered_question(Stage::Verify, reply)));
             }
-            if let Some(answer) = challenge::signed(&trigger.verify, &passage.received, &self.secrets) {
+            if let Some(answer) =
+                challenge::signed(&trigger.verify, &passage.received, &self.secrets).filter(|_| !passage.is_part())
+            {
                 let reply = answer.map_err(|stop| (Stage::Verify, stop))?;
                 return Ok(Admitted::Over(passage.answered_question(Stage::Verify, reply)));
             }
@@ -429,6 +445,9 @@ impl Pipeline {
     }
 
     async fn verify(&self, passage: &mut Passage, trigger: &Trigger) -> Result<Verified, Stop> {
+        if let Origin::Deferred { record } = &passage.origin {
+            return Ok(accepted_before(record, Arc::clone(&passage.callback)));
+        }
         if let Some(before) = passage.origin.record() {
             return verified_before(before, passage.origin.is_edited(), Arc::clone(&passage.callback));
         }
@@ -507,15 +526,7 @@ impl Pipeline {
             let input = Input { data: data.clone().into(), user: passage.user.clone(), ..Input::default() };
             return Ok((input, became));
         }
-        let made = match &trigger.parse {
-            Parse::Plugin(call) => Some(self.ask_parser(passage, call, uses).await),
-            parser => match long_work(parser, verified) {
-                Some(work) => Some(self.aside(passage, work).await),
-                None => None,
-            },
-        };
-        let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
-        let Parsed { data, remark } = parse(&trigger.parse, verified, selectors, made)?;
+        let (data, remark) = self.data_of(passage, trigger, verified, selects, uses).await?;
         let data = Arc::new(data);
         let fit = self.fit(passage, trigger, &data).await?;
         let fields = pick_fields(&trigger.fields, &passage.callback.request, &data)?.into();
@@ -531,6 +542,29 @@ impl Pipeline {
             input.data = data.into();
         }
         Ok((input, became + &remark + &fit))
+    }
+
+    /// The data of a callback, and what is to be said of it.
+    async fn data_of(
+        &self,
+        passage: &Passage,
+        trigger: &Trigger,
+        verified: &Verified,
+        selects: bool,
+        uses: &mut Vec<PluginUse>,
+    ) -> Result<(Value, Option<String>), Stop> {
+        let parser = if passage.is_part() { &Parse::Json { any_type: true } } else { &trigger.parse };
+        let made = match parser {
+            Parse::Plugin(call) => Some(self.ask_parser(passage, call, uses).await),
+            parser => match long_work(parser, verified) {
+                Some(work) => Some(self.aside(passage, work).await),
+                None => None,
+            },
+        };
+        let selectors: &[&str] = if selects { &face::SELECTORS } else { &[] };
+        let by_query = trigger.confirm && verified.callback().request.content().is_empty();
+        let Parsed { data, remark } = parse(parser, verified, selectors, made, by_query)?;
+        Ok((data, remark))
     }
 
     async fn ask_field(
@@ -720,7 +754,17 @@ impl Pipeline {
         }
         let record = passage.record(end.outcome, end.execution, Some(&end.reply));
         let workspace = &passage.callback.workspace;
-        if passage.with.is_empty() {
+        // Of a part that does not count no more is kept than of another callback.
+        let is_little = end.outcome == Outcome::Ignored && passage.is_part() && !passage.with.is_empty();
+        if is_little {
+            let mut writes = passage.with.clone();
+            writes.push(Write::DeleteCallback { workspace: workspace.clone(), id: passage.callback.id });
+            if let Err(error) = self.store.commit(writes).await {
+                tracing::warn!(callback.id = %passage.callback.id, %error, "a part of a callback is decided again");
+                return;
+            }
+        }
+        if is_little || passage.with.is_empty() {
             if !self.store.keep_recent(workspace, &record) {
                 metrics::counter!("ringback_records_dropped_total").increment(1);
             }

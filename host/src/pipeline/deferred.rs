@@ -94,6 +94,11 @@ impl Pipeline {
         if self.is_delivering(id) {
             return Ok(());
         }
+        self.take_deferred(workspace, id).await
+    }
+
+    /// Takes what was kept through the stages.
+    pub(super) async fn take_deferred(&self, workspace: &Name, id: CallbackId) -> Result<(), StoreError> {
         let taken = Write::TakeDeferred { workspace: workspace.clone(), id };
         let Some(mut record) = self.store.callback(workspace, id).await? else {
             return self.store.commit(vec![taken]).await;

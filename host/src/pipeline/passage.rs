@@ -96,6 +96,8 @@ pub(super) struct Passage {
     pub(super) repeats: Option<CallbackId>,
     /// How many executions it resumed, when it was for all.
     pub(super) resumed_count: Option<u64>,
+    /// The callbacks that were made of its parts.
+    pub(super) parts: Vec<CallbackId>,
     /// What tells it from other deliveries, while it is not known to have come before.
     pub(super) identity: Option<Identity>,
     /// What has come of it, as its record says that is kept so far.
@@ -134,6 +136,7 @@ impl Passage {
             flow_made_at: None,
             repeats: None,
             resumed_count: None,
+            parts: Vec::new(),
             identity: None,
             kept_as,
             with: Vec::new(),
@@ -145,6 +148,11 @@ impl Passage {
     /// Whether another call of its ticket was faster: it is tried again, as if it had not been.
     pub(super) fn has_lost(&self) -> bool {
         self.ticket.as_ref().is_some_and(TicketCall::has_lost)
+    }
+
+    /// Whether it is a part of another callback: its body is its data.
+    pub(super) fn is_part(&self) -> bool {
+        self.origin.record().is_some_and(|record| record.part.is_some())
     }
 
     pub(super) fn is_first_trigger(&self) -> bool {
@@ -291,6 +299,8 @@ impl Passage {
             user: self.user.clone(),
             replay_of,
             is_edited: self.origin.is_edited(),
+            part: self.origin.record().and_then(|record| record.part),
+            parts: self.parts.clone(),
             reply,
             trace: bounded(trace),
             body_bytes: self.received.request.body.len() as u64,

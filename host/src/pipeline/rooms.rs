@@ -9,7 +9,7 @@ use ringback_records::json;
 use ringback_records::name::Name;
 use ringback_records::stop::Stop;
 use ringback_rules::face;
-use ringback_share::{Budget, Place, Places, Share};
+use ringback_share::{Budget, Full, Place, Places, Share};
 use ringback_store::StoreError;
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ use std::sync::Arc;
 const SMALL_BYTES: usize = 16 << 10;
 /// Memory that the data of all others may take together.
 const DATA_BYTES_MAX: usize = 512 << 20;
+/// Callbacks whose parts are decided at the same time, and how many of a workspace wait for that; what is more is found later.
+const PARTS_AT_ONCE: usize = 16;
+const PARTS_WAITING_MAX: usize = 256;
 /// What a value takes, at least, beside its text.
 const VALUE_BYTES: usize = 72;
 
@@ -25,6 +28,7 @@ const VALUE_BYTES: usize = 72;
 pub struct Rooms {
     bodies: Arc<Budget>,
     places: Arc<Places>,
+    parts: Arc<Places>,
 }
 
 impl Rooms {
@@ -33,7 +37,16 @@ impl Rooms {
         let of_one = json::values_max(body_bytes_max).saturating_mul(VALUE_BYTES).saturating_add(2 * body_bytes_max);
         let all = (DATA_BYTES_MAX / of_one).clamp(2, 64);
         // Each that waits is a connection.
-        Self { bodies: Budget::new(bodies_bytes_max), places: Places::new(all, all / 2, usize::MAX) }
+        Self {
+            bodies: Budget::new(bodies_bytes_max),
+            places: Places::new(all, all / 2, usize::MAX),
+            parts: Places::new(PARTS_AT_ONCE, PARTS_AT_ONCE / 2, PARTS_WAITING_MAX),
+        }
+    }
+
+    /// Waits for a turn with the parts of a callback.
+    pub(super) async fn take_parts(&self, workspace: &Name) -> Result<Place, Full> {
+        self.parts.take(workspace).await
     }
 
     /// The bytes of large bodies that are here.

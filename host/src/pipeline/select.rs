@@ -116,21 +116,21 @@ impl Resumed {
 pub(super) type Delivering = Mutex<HashSet<CallbackId>>;
 
 /// One of them, until it is dropped.
-struct UnderWay<'d> {
-    delivering: &'d Delivering,
-    callback: CallbackId,
+pub(super) struct UnderWay {
+    delivering: Arc<Delivering>,
+    pub(super) callback: CallbackId,
 }
 
-impl<'d> UnderWay<'d> {
-    fn begin(delivering: &'d Delivering, callback: CallbackId) -> Self {
-        lock(delivering).insert(callback);
+impl UnderWay {
+    pub(super) fn begin(delivering: Arc<Delivering>, callback: CallbackId) -> Self {
+        lock(&delivering).insert(callback);
         Self { delivering, callback }
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        lock(self.delivering).remove(&self.callback);
+        lock(&self.delivering).remove(&self.callback);
     }
 }
 
@@ -340,7 +340,7 @@ impl Pipeline {
             Origin::Deferred { record } => (record.received_at, true),
             Origin::Caller | Origin::Trial | Origin::Replay { .. } => (Timestamp::now(), false),
         };
-        let _under_way = UnderWay::begin(&self.delivering, callback);
+        let _under_way = UnderWay::begin(Arc::clone(&self.delivering), callback);
         let (mut after, mut declined) = (None, 0_usize);
         let mut resumed = Resumed::default();
         let (mut failed, mut failure, mut is_known) = (0_usize, None, false);

@@ -5,7 +5,7 @@
 
 use super::network::shared;
 use super::passage::{Origin, Passage, Place};
-use super::{End, Pipeline, Stopped, respond};
+use super::{End, Pipeline, Stopped, confirm, respond};
 use crate::catalogue::tickets::becomes;
 use crate::retry::retry_on_conflict;
 use crate::runner::{Answer, Until};
@@ -32,12 +32,6 @@ use std::time::{Duration, Instant};
 
 /// How long a call waits for the one before it, which may leave the ticket open.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-
-/// The page that a person confirms (see `confirm` of a ticket): nothing in it comes from outside.
-const CONFIRMATION: &str = include_str!("confirmation.html");
-/// It needs its form, and a style of its own; nobody may put it into a frame.
-const CONFIRMATION_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The ticket whose URL was called, on the way of the call.
 pub(super) struct TicketCall {
@@ -422,10 +416,7 @@ impl Pipeline {
     }
 
     fn ask_to_confirm(&self, face: &dyn Face, ticket: &TicketRecord, callback: &Callback) -> Reply {
-        let headers = [("content-type", "text/html; charset=utf-8"), ("content-security-policy", CONFIRMATION_POLICY)];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let reply = Reply { status: 200, headers, body: CONFIRMATION.into() };
-        let reason = "it asks for a click, which comes as a POST".to_owned();
+        let (reply, reason) = (confirm::page(), confirm::REASON.to_owned());
         let (stage, verdict) = (Stage::Face, Verdict::Ignored);
         let entry = TraceEntry { stage, verdict, reason, duration_us: 0, plugins: Vec::new() };
         self.keep_record(callback, record(face, ticket, callback, Outcome::Ignored, &reply, entry));

@@ -41,6 +41,7 @@ mod neighbours;
 mod network;
 mod nocobase;
 mod ordering;
+mod parts;
 mod patchworks;
 mod planted;
 mod plugins;

@@ -24,7 +24,7 @@ pub enum Outcome {
     Resumed,
     /// It waits in the mailbox of an execution.
     Kept,
-    /// Its answer was all: that of a ticket, or to a provider's question during set-up.
+    /// Its answer was all: that of a ticket, or to a provider's question during set-up; or callbacks were made of its parts.
     Answered,
     /// Its condition was false.
     Ignored,
@@ -66,6 +66,14 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Which part of a callback another one is, whose trigger makes one of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub of: CallbackId,
+    /// From 1.
+    pub number: u32,
 }
 
 /// A callback as it is stored and shown.
@@ -125,6 +133,12 @@ pub struct CallbackRecord {
     /// Whether the user who sent it again gave it another body.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_edited: bool,
+    /// Which part of another callback it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// The callbacks that were made of its parts, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<CallbackId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<ReplyRecord>,
     pub trace: Vec<TraceEntry>,
@@ -159,6 +173,8 @@ impl CallbackRecord {
             claims: None,
             replay_of: None,
             is_edited: false,
+            part: None,
+            parts: Vec::new(),
             reply: None,
             trace: Vec::new(),
         }
@@ -212,6 +228,8 @@ impl CallbackRecord {
             resumed_count: None,
             replay_of: None,
             is_edited: false,
+            part: None,
+            parts: Vec::new(),
             reply: None,
             trace: Vec::new(),
         }

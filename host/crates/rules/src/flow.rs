@@ -16,7 +16,7 @@ use crate::auth::Auth;
 use crate::condition::Condition;
 use crate::correlation::{Concurrency, Correlate};
 use crate::execution::Kind;
-use crate::expression::Template;
+use crate::expression::{JsonPath, Template};
 use crate::face::{Face, Mode};
 use crate::fit::Fit;
 use crate::network::Network;
@@ -58,6 +58,8 @@ pub struct Trigger {
     pub environments: Vec<Name>,
     /// `None` for what the face takes.
     pub methods: Option<Vec<Method>>,
+    /// Whether a GET shows a page that asks first, and a click on it is the callback.
+    pub confirm: bool,
     /// Networks that it may be called from; all when empty.
     pub allow_from: Vec<Network>,
     /// Origins whose pages may call it and read its answers; `*` for all.
@@ -71,6 +73,8 @@ pub struct Trigger {
     pub enforce: bool,
     pub auth: Auth,
     pub parse: Parse,
+    /// What of the data is a callback of its own, each: all that follows is about one of them.
+    pub split: Option<JsonPath>,
     /// What data must be like.
     pub schema: Option<Fit>,
     /// Picks by alias.

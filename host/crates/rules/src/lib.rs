@@ -2,6 +2,7 @@
 //! wait for nothing, store nothing and call nothing.
 
 pub mod auth;
+mod cloud_event;
 pub mod condition;
 pub mod content;
 pub mod correlation;
@@ -14,6 +15,7 @@ pub mod jwt;
 pub mod network;
 pub mod parse;
 pub mod path;
+mod percent;
 mod place;
 pub mod plugin_call;
 pub mod rate_limit;

@@ -5,6 +5,7 @@ mod xml;
 
 pub use xml::Mapping;
 
+use crate::cloud_event;
 use crate::expression::JsonPath;
 use crate::plugin_call::PluginCall;
 use crate::verify::Verified;
@@ -39,6 +40,8 @@ pub enum Parse {
     },
     Text,
     Xml(Arc<Mapping>),
+    /// CloudEvents: one, or a batch of them.
+    CloudEvents,
     /// By the content type; text that is an object or a list of JSON is taken for JSON.
     Auto,
     Plugin(Box<PluginCall>),
@@ -58,7 +61,8 @@ impl From<Value> for Parsed {
     }
 }
 
-/// The data of a callback. The data of a GET is its query: a GET's body means nothing (A-FR-8, A-PW-4).
+/// The data of a callback. The data of a GET is its query: a GET's body means nothing (A-FR-8, A-PW-4). So is that of a callback that is
+/// read `by_query`.
 /// `selectors` are parameters that choose an execution and are no data (FR-16); `made` is what was made elsewhere: by the
 /// parser plugin, where the parser is one, or by [`long_work`].
 ///
@@ -70,9 +74,10 @@ pub fn parse(
     verified: &Verified,
     selectors: &[&str],
     made: Option<Result<Value, Stop>>,
+    by_query: bool,
 ) -> Result<Parsed, Stop> {
     let request = &verified.callback().request;
-    if request.method == Method::GET && !matches!(parser, Parse::Plugin(_)) {
+    if (by_query || request.method == Method::GET) && !matches!(parser, Parse::Plugin(_)) {
         let mut data = pairs(&request.query)?;
         if let Value::Object(members) = &mut data {
             members.retain(|name, _| !selectors.contains(&name.as_str()));
@@ -89,6 +94,7 @@ pub fn parse(
         Parse::Text => text(request),
         Parse::Multipart { json } => parts(request, json),
         Parse::Xml(mapping) => xml(request, mapping),
+        Parse::CloudEvents => cloud_event::read(request, unread),
         Parse::Auto => match request.content_type().as_deref() {
             Some("application/x-www-form-urlencoded") => form(request, &[]),
             Some(kind) if is_json(kind) => json_body(request, false),
@@ -132,7 +138,13 @@ pub fn long_work(parser: &Parse, verified: &Verified) -> Option<Work> {
         }
         Parse::Auto if is_xml(&kind) => Some(Box::new(move || xml(&request, &Mapping::default()))),
         Parse::Auto if kind.starts_with(MULTIPART) => Some(Box::new(move || parts(&request, &[]))),
-        Parse::Json { .. } | Parse::Form { .. } | Parse::Ndjson | Parse::Text | Parse::Auto | Parse::Plugin(_) => None,
+        Parse::Json { .. }
+        | Parse::Form { .. }
+        | Parse::Ndjson
+        | Parse::Text
+        | Parse::CloudEvents
+        | Parse::Auto
+        | Parse::Plugin(_) => None,
     }
 }
 

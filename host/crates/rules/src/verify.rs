@@ -270,6 +270,14 @@ pub fn verified_before(record: &CallbackRecord, is_edited: bool, callback: Arc<C
     Ok(Verified { callback, proof: Proof { reason, ..Proof::default() } })
 }
 
+/// One that was accepted when it came, and is looked at again.
+pub fn accepted_before(record: &CallbackRecord, callback: Arc<Callback>) -> Verified {
+    let is_none = !record.was_verified();
+    let what = if is_none { "accepted without proof" } else { "verified" };
+    let reason = format!("it was {what} when it came as {}", record.id);
+    Verified { callback, proof: Proof { reason, is_none, ..Proof::default() } }
+}
+
 /// The answer to every callback that is not genuine: the same words whatever was wrong.
 pub fn not_genuine(reason: impl Into<String>) -> Stop {
     Stop::refused(401, "not_verified", "The callback could not be verified.", reason)

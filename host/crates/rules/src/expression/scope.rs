@@ -1,5 +1,6 @@
 use super::cel::Val;
 use super::{Budget, ScopeOfSecrets};
+use crate::cloud_event;
 use ringback_records::callback::{Callback, Input};
 use ringback_records::name::{ExecutionId, Name};
 use serde_json::{Map, Value, json};
@@ -39,7 +40,8 @@ pub struct ScopeOfExecution<'a> {
 }
 
 /// The members of `callback`.
-pub const CALLBACK: &[&str] = &["id", "method", "path", "query", "headers", "body", "claims", "remote_address"];
+pub const CALLBACK: &[&str] =
+    &["id", "method", "path", "query", "headers", "body", "claims", "remote_address", "event"];
 /// The members of `triggers["…"]`.
 pub const TRIGGER: &[&str] = &["data", "fields", "user", "timed_out"];
 
@@ -72,7 +74,7 @@ impl<'a> Scope<'a> {
             "vars" => Val::json(self.vars),
             "flow" => Val::object([("name", Val::borrowed(self.flow.as_str()))]),
             "environment" => Val::object([("name", Val::borrowed(self.environment.as_str()))]),
-            "callback" => callback(self.callback?),
+            "callback" => callback(self.callback?, &self.input.data),
             "execution" => Val::object([("id", Val::text(self.execution?.id.to_string()))]),
             "triggers" => {
                 let triggers = self.execution?.triggers.iter();
@@ -105,13 +107,17 @@ impl<'a> Scope<'a> {
         }
         members.insert("flow".to_owned(), json!({ "name": self.flow }));
         members.insert("environment".to_owned(), json!({ "name": self.environment }));
-        members.extend(self.callback.map(|callback| ("callback".to_owned(), callback.to_json())));
+        members.extend(self.callback.map(|callback| {
+            let mut seen = callback.to_json();
+            seen["event"] = cloud_event::attributes(&callback.request, &self.input.data);
+            ("callback".to_owned(), seen)
+        }));
         members.extend(self.execution.into_iter().flat_map(|execution| execution.results.clone()));
         Value::Object(members)
     }
 }
 
-fn callback(callback: &Callback) -> Val<'_> {
+fn callback<'a>(callback: &'a Callback, data: &Value) -> Val<'a> {
     let request = &callback.request;
     let headers = callback.headers().map(|(name, value)| (name, Val::text(value)));
     Val::object([
@@ -122,6 +128,7 @@ fn callback(callback: &Callback) -> Val<'_> {
         ("headers", Val::object(headers)),
         ("body", std::str::from_utf8(request.content()).map_or(Val::Null, Val::borrowed)),
         ("remote_address", request.address().map_or(Val::Null, Val::text)),
+        ("event", Val::of_json(cloud_event::attributes(request, data))),
         ("claims", callback.claims.as_deref().map_or(Val::Null, Val::json)),
     ])
 }

@@ -2,6 +2,7 @@
 
 use super::Flaw;
 use super::words::shown;
+use crate::percent;
 use crate::suggest::suggest;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Number, Value};
@@ -415,7 +416,7 @@ impl<'v> Compiler<'v> {
         url.set_fragment(None);
         let resource = self.out.resources.iter().find(|resource| resource.url.as_ref() == Some(&url))?;
         if fragment.is_empty() || fragment.starts_with('/') {
-            let fragment = percent_decoded(&fragment)?;
+            let fragment = percent::decoded(&fragment)?;
             let pointer = resource.pointer.clone() + &fragment;
             return self.root.pointer(&pointer).map(|_| (pointer, None));
         }
@@ -546,17 +547,6 @@ impl<'v> Compiler<'v> {
         let named = members.get(keyword).and_then(Value::as_object).into_iter().flatten();
         named.map(|(name, _)| (name.clone(), self.node(&below(&pointer, name)))).collect()
     }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        let hex = after.get(..2).filter(|_| *first == b'%');
-        let byte = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        decoded.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { after.get(2..)? } else { after };
-    }
-    String::from_utf8(decoded).ok()
 }
 
 /// A pattern of ECMAScript as one of ours: there, digits and letters of words are those of ASCII, and a bracket in brackets is itself.

@@ -11,7 +11,7 @@ use ringback_records::plugin::Role;
 use serde_json::Value;
 use std::sync::Arc;
 
-const PARSERS: &[&str] = &["json", "ndjson", "form", "multipart", "xml", "text", "auto"];
+const PARSERS: &[&str] = &["json", "ndjson", "form", "multipart", "xml", "cloudevents", "text", "auto"];
 /// Most elements that are named as lists, and most prefixes.
 const NAMED_MAX: usize = 64;
 /// Most types that a trigger has schemas of.
@@ -49,6 +49,7 @@ impl Parser {
         Some(match self.choice(node, what, PARSERS)? {
             "form" => Parse::Form { json: Vec::new() },
             "ndjson" => Parse::Ndjson,
+            "cloudevents" => Parse::CloudEvents,
             "multipart" => Parse::Multipart { json: Arc::new([]) },
             "text" => Parse::Text,
             "xml" => Parse::Xml(Arc::default()),

@@ -257,7 +257,7 @@ mod tests {
             ("{ file: ../s.yaml }", String::new(), "`../s.yaml` names no file of a schema: it is beside"),
             ("{ file: s.js }", String::new(), "`s.js` names no file of a schema: its name ends with .json or .yaml"),
             ("{ file: s.yaml, type: object }", here("'{}'"), "has no `type`; allowed: file"),
-            ("{ file: s.yaml }", here("'[1'"), "s.yaml:1:"),
+            ("{ file: s.yaml }", here("'[1'"), "s.yaml:2:1: not YAML"),
             ("{ file: s.yaml }", here("' '"), "s.yaml:1:1: the file is empty"),
             ("{ file: s.yaml }", here("'1'"), "s.yaml:1:1: "),
             ("{ file: s.yaml }", here("\"{\\n  properties: { a: { type: objekt } }\""), "s.yaml:"),

@@ -64,7 +64,19 @@ impl Parser {
                           others, make tickets in the environment, or deploy the flow in a workspace of its own";
             self.refused.push(member.name_at.mistake(detail));
         }
-        let methods = members.get("methods").map(|node| self.methods(node));
+        let mut methods = members.get("methods").map(|node| self.methods(node));
+        let confirm = members.get("confirm").is_some_and(|node| self.is_true(node));
+        if let Some(member) = members.member("confirm").filter(|_| confirm) {
+            let takes_get = |face: &&dyn Face| methods.as_deref().unwrap_or(face.methods()).contains(&Method::GET);
+            if !faces.iter().any(takes_get) {
+                let detail = "`confirm` is for a trigger that takes GET, such as one with `methods: [GET]`";
+                self.mistakes.push(member.name_at.mistake(detail));
+            }
+            // The click comes as one.
+            if let Some(methods) = methods.as_mut().filter(|methods| !methods.contains(&Method::POST)) {
+                methods.push(Method::POST);
+            }
+        }
         let allow_from = members.get("allow_from").map_or_else(Vec::new, |node| self.networks(node));
         let allow_origins = members.get("allow_origins").map_or_else(Vec::new, |node| self.origins(node));
         let limit = members.get("limit").and_then(|node| self.limit(node));
@@ -79,6 +91,7 @@ impl Parser {
         // SNS sends its JSON as `text/plain`.
         let any_type = matches!(verify, Some(Verify::Certificate(ByCertificate::Sns(_))));
         let parse = members.get("parse").map_or(Some(Parse::Json { any_type }), |node| self.body_parser(node));
+        let split = members.get("split").and_then(|node| self.path_of_parts(node));
         self.stands = Stands::WithoutFields;
         let schema = members.get("schema").and_then(|node| self.schema(node));
         self.stands = Stands::BeforeData;
@@ -118,6 +131,15 @@ impl Parser {
             let detail = "who waits for its turn has no answer yet: this needs `mode: async`, or `on_full: skip` or `cancel-oldest`";
             self.mistakes.push(at.mistake(detail));
         }
+        for (key, is_there) in [("mode", mode == Mode::Sync), ("reply", members.get("reply").is_some())] {
+            if let Some(member) = members.member("split").filter(|_| is_there) {
+                let detail = format!(
+                    "the caller is answered before any part of the callback is decided: leave {} out",
+                    if key == "mode" { "`mode: sync`" } else { "`reply`" }
+                );
+                self.mistakes.push(member.name_at.mistake(detail));
+            }
+        }
         let respond_within = members.get("respond_within").map(|node| {
             if mode == Mode::Async {
                 self.mistakes.push(node.mistake("`respond_within` is only for `mode: sync`"));
@@ -148,6 +170,7 @@ impl Parser {
             callbacks,
             environments,
             methods,
+            confirm,
             allow_from,
             allow_origins,
             limit,
@@ -156,6 +179,7 @@ impl Parser {
             enforce,
             auth,
             parse,
+            split,
             schema,
             fields,
             when,
@@ -168,6 +192,12 @@ impl Parser {
             concurrency: concurrency.map(|(concurrency, _)| concurrency),
         });
         Some(self.triggers.len() - 1)
+    }
+
+    /// What of the data is a callback of its own.
+    fn path_of_parts(&mut self, node: &Node) -> Option<JsonPath> {
+        let path = JsonPath::compile(self.text(node)?);
+        path.map_err(|error| self.compile_error(node, &error)).ok()
     }
 
     fn mailbox(&mut self, node: &Node) -> Option<Duration> {

@@ -332,7 +332,7 @@ impl Parser {
         None
     }
 
-    fn is_true(&mut self, node: &Node) -> bool {
+    pub(super) fn is_true(&mut self, node: &Node) -> bool {
         let Kind::Scalar(Value::Bool(is)) = node.kind else {
             self.wrong(node, "true or false");
             return true;

@@ -94,3 +94,22 @@ async fn order_screening() {
         assert!(text.contains(answer), "{order}: {text}");
     }
 }
+
+/// What the gallery shows of a plugin is what its file has.
+#[test]
+fn the_gallery_shows_cases_that_are_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let gallery = read(&top.join("docs/plugins/gallery.md"));
+    let mut shown = 0;
+    for section in gallery.split("\n## ").skip(1) {
+        let name = section.lines().next().unwrap();
+        let Some((_, case)) = section.split_once("```json\n") else { continue };
+        let case: Value = serde_json::from_str(case.split("```").next().unwrap()).unwrap();
+        let cases: Vec<Value> =
+            serde_json::from_str(&read(&top.join("plugins").join(name).join("vectors.json"))).unwrap();
+        assert!(cases.contains(&case), "{name} has no such case: {case}");
+        assert!(section.contains(&format!("\n[{} cases](", cases.len())), "{name} has {} cases", cases.len());
+        shown += 1;
+    }
+    assert_eq!(shown, 7);
+}

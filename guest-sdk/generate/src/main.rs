@@ -1,4 +1,5 @@
-//! Makes the bindings that the C and the Go SDK keep, of the WIT package. By hand, when that changes: `cargo run` here.
+//! Makes the bindings that the C and the Go SDK keep, and the engine of scripts, of the WIT package. By hand, when that changes:
+//! `cargo run` here.
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,22 @@ fn main() -> Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let wit = std::env::args().nth(1).map_or_else(|| here.join("../../wit").join(VERSION), PathBuf::from);
     c(&wit, &here.join("../c/bindings"))?;
-    go(&wit, &here.join("../go/internal"))
+    go(&wit, &here.join("../go/internal"))?;
+    script(&wit, &here.join("../../plugins/script"))
+}
+
+/// The bindings of the world that the engine of scripts has.
+fn script(wit: &Path, of: &Path) -> Result<()> {
+    let mut resolve = Resolve::default();
+    resolve.push_dir(wit)?;
+    let (package, _) = resolve.push_dir(&of.join("wit"))?;
+    let world = resolve.select_world(&[package], Some("script"))?;
+    let mut files = Files::default();
+    wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
+    for (name, bytes) in files.iter() {
+        std::fs::write(of.join("bindings").join(name), bytes)?;
+    }
+    Ok(())
 }
 
 /// A world with these items, in a package of its own.

@@ -216,6 +216,12 @@ fn written_in(value: &Value) -> String {
     value.get("language").and_then(Value::as_str).unwrap_or("wasm").to_owned()
 }
 
+fn imports(version: &Value) -> String {
+    let names = version.get("imports").and_then(Value::as_array);
+    let names: Vec<String> = names.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    build::imports(&names).join(", ")
+}
+
 fn show(client: &Client, plugin: &Value) {
     if client.json {
         return json(plugin);
@@ -233,6 +239,7 @@ fn show(client: &Client, plugin: &Value) {
                 format!("{}{mark}", text(version, "version")),
                 roles(version),
                 written_in(version),
+                imports(version),
                 digest,
                 text(version, "size_bytes"),
                 text(version, "uploaded_at"),
@@ -240,5 +247,5 @@ fn show(client: &Client, plugin: &Value) {
         })
         .collect();
     line(&text(plugin, "name"));
-    table(&["VERSION", "ROLES", "LANGUAGE", "DIGEST", "BYTES", "UPLOADED"], &rows, "no versions");
+    table(&["VERSION", "ROLES", "LANGUAGE", "IMPORTS", "DIGEST", "BYTES", "UPLOADED"], &rows, "no versions");
 }

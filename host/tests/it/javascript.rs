@@ -153,13 +153,25 @@ async fn wrong_files_are_refused_with_what_is_wrong_and_leave_nothing_behind() {
         ("export default 5", "`export default` is the number 5, not an object"),
         ("export const condition = 5", "`condition` is the number 5, not a function"),
         ("export async function condition() { return true }", "`condition` is async, and nobody waits for a promise"),
-        ("module.exports = { condition() { return true } }", "line 1, column 1: module is not defined"),
+        (
+            "module.exports = { condition() { return true } }",
+            "line 1, column 1: module is not defined: a plugin is a module, which says `export function",
+        ),
+        (
+            "const _ = require('lodash'); export const condition = () => true",
+            "line 1, column 11: require is not defined: a plugin is a module",
+        ),
+        (
+            "import fs from 'node:fs'; export const condition = () => true",
+            "which is built into Node.js and is not there",
+        ),
+        ("export const conditon = () => true", "; it exports conditon (is `condition` meant?): write one"),
         ("\n\nthrow new Error('no')", "line 3, column "),
         ("throw { a: 1 }", "the file threw an object, which is no Error"),
         ("export default { get condition() { throw 1 } }", "the file threw the number 1, which is no Error"),
         ("export const condition = () => true\0", "line 1, column 36: "),
         ("/(a*)*b/.test('a'.repeat(40))", "it runs longer than 2000 ms of CPU time where it is read"),
-        ("JSON.parse('['.repeat(1e5))", "it breaks off where it is read, nested or called too deeply"),
+        ("JSON.parse('['.repeat(1e5))", "line 1, column 15: Maximum call stack size exceeded"),
         ("export const schema = {}; schema.is = schema\nexport const condition = () => true", "circular reference"),
         ("export const vectors = [1n]\nexport const condition = () => true", "BigInt"),
         ("while (true) {}", "it runs longer than 2000 ms of CPU time where it is read"),
@@ -180,7 +192,7 @@ async fn wrong_files_are_refused_with_what_is_wrong_and_leave_nothing_behind() {
         let (status, answer) = server.upload_source("wrong", source).await;
         let detail = answer["detail"].as_str().unwrap_or_default();
         assert!(status == StatusCode::UNPROCESSABLE_ENTITY && detail.contains(said), "{source}\n{status} {answer}");
-        assert!(!detail.contains('\n'), "{detail}");
+        assert!(!detail.contains('\n') && !detail.contains("ReferenceError"), "{detail}");
     }
     let long = format!("export const condition = () => true // {}", "x".repeat(1 << 20));
     let (status, answer) = server.upload_source("wrong", long).await;
@@ -313,6 +325,121 @@ async fn the_schema_and_the_vectors_of_a_file_are_held_against_it() {
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let entry = condition(&server.callback(&response).await);
     assert_eq!(entry["reason"], "the plugin shop says false: the total is 7", "{entry}");
+}
+
+const COUNTS: &str = r#"
+import { Failure, http, state } from '@ringback/plugin';
+
+export function condition(callback) {
+  const { key, url } = callback.data;
+  if (url !== undefined) {
+    const answer = http.send(url, { headers: { 'x-a': 'b' }, json: { key } });
+    return { holds: answer.ok, reason: `${answer.status} ${answer.header('Content-Type')} ${answer.text.length}` };
+  }
+  try {
+    const count = (state.get(key)?.count ?? 0) + 1;
+    state.set(key, { count });
+    if (count === 3) state.remove(key);
+    return { holds: true, reason: `call ${count}, ${state.getBytes(key)?.length} bytes` };
+  } catch (error) {
+    return { holds: false, reason: `${error instanceof Failure} ${error.code} ${error.retryable}` };
+  }
+}
+
+export const vectors = [
+  { name: 'counts on', role: 'condition', state: { a: '{"count":7}' }, callback: { body: { key: 'a' } }, expect: { holds: true, reason: 'call 8' } },
+  { name: 'its own state', role: 'condition', callback: { body: { key: 'a' } }, expect: { holds: true, reason: 'call 1' } },
+  {
+    name: 'asks', role: 'condition', callback: { body: { url: 'https://example.test/' } }, expect: { holds: false, reason: '418 text/plain 5' },
+    http: [{ url: 'https://example.test/', status: 418, headers: { 'content-type': 'text/plain' }, body: 'short' }],
+  },
+  { name: 'nobody answers', role: 'condition', callback: { body: { url: 'https://example.test/' } }, expect: { failure: 'host-not-allowed' } },
+];
+"#;
+
+/// State and requests are there for a file that imports them, as they are for a component, and known of it before it is called; a file
+/// that does not cannot have them by any name.
+#[tokio::test]
+async fn what_leaves_something_behind_is_there_for_who_imports_it() {
+    let target = TestServer::start().await;
+    let host = target.admin.trim_start_matches("http://").to_owned();
+    let server = TestServer::start_with(|config| config.plugin_http_hosts = vec![host]).await;
+    let reason = async |url: &str, body: &Value| {
+        let response = server.post(url, body).await;
+        let entry = condition(&server.callback(&response).await);
+        entry["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    // What none of them leaves behind, all may ask.
+    let has = |version: &Value| version["imports"].as_array().unwrap().len() - 4;
+    for (source, imports, said) in [
+        ("export const condition = () => state.get('a')", 0, "ReferenceError: state is not defined"),
+        (
+            "import { log as state } from '@ringback/plugin'; export const condition = () => state.get('a')",
+            0,
+            "not a function",
+        ),
+        (
+            "const { state } = await import('@ringback/plugin'); export const condition = () => state.get('a')",
+            0,
+            "not-imported: Failure: `state` is there for a file that imports it: `import { state } from",
+        ),
+        ("import { state } from '@ringback/plugin'; export const condition = () => state.get('')", 1, "too-large"),
+        (
+            "import { state as s } from '@ringback/plugin'; export const condition = () => s.set('a', () => 1)",
+            1,
+            "is a function, which is no JSON",
+        ),
+        (
+            "import { state } from '@ringback/plugin'; export const condition = () => state.setBytes('a', 1)",
+            1,
+            "is the number 1, not a text or a Uint8Array",
+        ),
+        (
+            "import { http } from '@ringback/plugin'; export const condition = () => http.send('http://192.0.2.1/')",
+            1,
+            "host-not-allowed",
+        ),
+        (
+            "import { http } from '@ringback/plugin'; export const condition = () => http.send('x', { bod: 1 })",
+            1,
+            "a request has no `bod`",
+        ),
+        (
+            "import * as all from '@ringback/plugin'; export const condition = () => all.http.send('x').ok",
+            2,
+            "invalid-request",
+        ),
+    ] {
+        let version = pushed(&server, "wrong", source).await;
+        assert_eq!(has(&version), imports, "{source}: {version}");
+        let said_now = reason(&server.deploy(&with_condition("wrong")).await, &json!({})).await;
+        assert!(said_now.contains(said), "{source}: {said_now}");
+    }
+    let early = "import { state } from '@ringback/plugin'; const a = state.get('a'); export const condition = () => a";
+    let (status, problem) = server.upload_source("early", early).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(problem["detail"].as_str().unwrap().contains("no state and no request"), "{problem}");
+
+    let version = pushed(&server, "counts", COUNTS).await;
+    let imports =
+        ["types", "log", "call", "secrets", "state", "http"].map(|name| format!("ringback:plugin/{name}@1.0.0"));
+    assert_eq!(version["imports"], json!(imports), "{version}");
+    assert_eq!(version["vectors"], 4, "{version}");
+    let url = server.deploy(&with_condition("counts")).await;
+    let key = json!({ "key": "k" });
+    assert_eq!(reason(&url, &key).await, "the plugin counts says true: call 1, 11 bytes");
+    pushed(&server, "counts", &format!("// another version\n{COUNTS}")).await;
+    assert_eq!(reason(&url, &key).await, "the plugin counts says true: call 2, 11 bytes");
+    assert_eq!(reason(&url, &key).await, "the plugin counts says true: call 3, undefined bytes");
+    assert_eq!(reason(&url, &key).await, "the plugin counts says true: call 1, 11 bytes");
+    assert_eq!(reason(&url, &json!({ "key": "" })).await, "the plugin counts says false: true too-large false");
+    let asked = reason(&url, &json!({ "url": format!("{}/healthz", target.admin) })).await;
+    assert!(asked.starts_with("the plugin counts says ") && asked.split(' ').count() > 6, "{asked}");
+    let server = server.restart().await;
+    let url = server.here(&url);
+    let response = server.post(&url, &key).await;
+    let entry = condition(&server.callback(&response).await);
+    assert_eq!(entry["reason"], "the plugin counts says true: call 2, 11 bytes", "{entry}");
 }
 
 /// What is written for the SDK is pushed as it is, be it begun by `plugin new` or an example: its vectors pass, and what it may import

@@ -101,6 +101,22 @@ extern void __wasm_import_ringback_plugin_secrets_verify_signature(uint8_t *, si
 __attribute__((__import_module__("ringback:plugin/secrets@1.0.0"), __import_name__("equals")))
 extern void __wasm_import_ringback_plugin_secrets_equals(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
+// Imported Functions from `ringback:plugin/state@1.0.0`
+
+__attribute__((__import_module__("ringback:plugin/state@1.0.0"), __import_name__("get")))
+extern void __wasm_import_ringback_plugin_state_get(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/state@1.0.0"), __import_name__("set")))
+extern void __wasm_import_ringback_plugin_state_set(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("ringback:plugin/state@1.0.0"), __import_name__("remove")))
+extern void __wasm_import_ringback_plugin_state_remove(uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `ringback:plugin/http@1.0.0`
+
+__attribute__((__import_module__("ringback:plugin/http@1.0.0"), __import_name__("send")))
+extern void __wasm_import_ringback_plugin_http_send(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
 // Exported Functions from `script`
 
 __attribute__((__weak__, __export_name__("cabi_post_read-plugin")))
@@ -682,6 +698,55 @@ void ringback_plugin_secrets_result_bool_failure_free(ringback_plugin_secrets_re
   if (!ptr->is_err) {
   } else {
     ringback_plugin_secrets_failure_free(&ptr->val.err);
+  }
+}
+
+void ringback_plugin_state_failure_free(ringback_plugin_state_failure_t *ptr) {
+  ringback_plugin_types_failure_free(ptr);
+}
+
+void script_option_list_u8_free(script_option_list_u8_t *ptr) {
+  if (ptr->is_some) {
+    script_list_u8_free(&ptr->val);
+  }
+}
+
+void ringback_plugin_state_result_option_list_u8_failure_free(ringback_plugin_state_result_option_list_u8_failure_t *ptr) {
+  if (!ptr->is_err) {
+    script_option_list_u8_free(&ptr->val.ok);
+  } else {
+    ringback_plugin_state_failure_free(&ptr->val.err);
+  }
+}
+
+void ringback_plugin_state_result_void_failure_free(ringback_plugin_state_result_void_failure_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    ringback_plugin_state_failure_free(&ptr->val.err);
+  }
+}
+
+void ringback_plugin_http_failure_free(ringback_plugin_http_failure_t *ptr) {
+  ringback_plugin_types_failure_free(ptr);
+}
+
+void ringback_plugin_http_request_free(ringback_plugin_http_request_t *ptr) {
+  script_string_free(&ptr->method);
+  script_string_free(&ptr->url);
+  script_list_tuple2_string_string_free(&ptr->headers);
+  script_option_list_u8_free(&ptr->body);
+}
+
+void ringback_plugin_http_response_free(ringback_plugin_http_response_t *ptr) {
+  script_list_tuple2_string_string_free(&ptr->headers);
+  script_list_u8_free(&ptr->body);
+}
+
+void ringback_plugin_http_result_response_failure_free(ringback_plugin_http_result_response_failure_t *ptr) {
+  if (!ptr->is_err) {
+    ringback_plugin_http_response_free(&ptr->val.ok);
+  } else {
+    ringback_plugin_http_failure_free(&ptr->val.err);
   }
 }
 
@@ -1561,6 +1626,264 @@ bool ringback_plugin_secrets_equals(script_string_t *secret, script_list_u8_t *v
         (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
         (script_option_string_t) option,
         (ringback_plugin_types_option_json_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool ringback_plugin_state_get(script_string_t *key, script_option_list_u8_t *ret, ringback_plugin_state_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(12*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_state_get((uint8_t *) (*key).ptr, (*key).len, ptr);
+  ringback_plugin_state_result_option_list_u8_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      script_option_list_u8_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.ok = option;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      script_option_string_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option1;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option1.is_some = false;
+          break;
+        }
+        case 1: {
+          option1.is_some = true;
+          option1.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = (ringback_plugin_types_failure_t) {
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option0,
+        (ringback_plugin_types_option_json_t) option1,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool ringback_plugin_state_set(script_string_t *key, script_list_u8_t *value, ringback_plugin_state_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(12*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_state_set((uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  ringback_plugin_state_result_void_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = (ringback_plugin_types_failure_t) {
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool ringback_plugin_state_remove(script_string_t *key, ringback_plugin_state_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(12*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_state_remove((uint8_t *) (*key).ptr, (*key).len, ptr);
+  ringback_plugin_state_result_void_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      script_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = (ringback_plugin_types_failure_t) {
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option,
+        (ringback_plugin_types_option_json_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool ringback_plugin_http_send(ringback_plugin_http_request_t *request, ringback_plugin_http_response_t *ret, ringback_plugin_http_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(12*sizeof(void*))];
+  int32_t option;
+  uint8_t * option1;
+  size_t option2;
+  if (((*request).body).is_some) {
+    const script_list_u8_t *payload0 = &((*request).body).val;
+    option = 1;
+    option1 = (uint8_t *) (*payload0).ptr;
+    option2 = (*payload0).len;
+  } else {
+    option = 0;
+    option1 = 0;
+    option2 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_ringback_plugin_http_send((uint8_t *) ((*request).method).ptr, ((*request).method).len, (uint8_t *) ((*request).url).ptr, ((*request).url).len, (uint8_t *) ((*request).headers).ptr, ((*request).headers).len, option, option1, option2, ptr);
+  ringback_plugin_http_result_response_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (ringback_plugin_http_response_t) {
+        (uint16_t) (uint16_t) ((int32_t) *((uint16_t*) (ptr + sizeof(void*)))),
+        (script_list_tuple2_string_string_t) (script_list_tuple2_string_string_t) { (script_tuple2_string_string_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+        (script_list_u8_t) (script_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (4*sizeof(void*))))), (*((size_t*) (ptr + (5*sizeof(void*))))) },
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      script_option_string_t option3;
+      switch ((int32_t) *((uint8_t*) (ptr + (6*sizeof(void*))))) {
+        case 0: {
+          option3.is_some = false;
+          break;
+        }
+        case 1: {
+          option3.is_some = true;
+          option3.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (7*sizeof(void*))))), (*((size_t*) (ptr + (8*sizeof(void*))))) };
+          break;
+        }
+      }
+      ringback_plugin_types_option_json_t option4;
+      switch ((int32_t) *((uint8_t*) (ptr + (9*sizeof(void*))))) {
+        case 0: {
+          option4.is_some = false;
+          break;
+        }
+        case 1: {
+          option4.is_some = true;
+          option4.val = (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (10*sizeof(void*))))), (*((size_t*) (ptr + (11*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = (ringback_plugin_types_failure_t) {
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (script_string_t) (script_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (ptr + (5*sizeof(void*)))),
+        (script_option_string_t) option3,
+        (ringback_plugin_types_option_json_t) option4,
       };
       break;
     }

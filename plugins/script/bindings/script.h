@@ -194,6 +194,60 @@ typedef struct {
   } val;
 } ringback_plugin_secrets_result_bool_failure_t;
 
+typedef ringback_plugin_types_failure_t ringback_plugin_state_failure_t;
+
+typedef struct {
+  bool is_some;
+  script_list_u8_t val;
+} script_option_list_u8_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    script_option_list_u8_t ok;
+    ringback_plugin_state_failure_t err;
+  } val;
+} ringback_plugin_state_result_option_list_u8_failure_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    ringback_plugin_state_failure_t err;
+  } val;
+} ringback_plugin_state_result_void_failure_t;
+
+typedef ringback_plugin_types_failure_t ringback_plugin_http_failure_t;
+
+// An HTTP request.
+typedef struct ringback_plugin_http_request_t {
+  // `GET`, `POST`, ….
+  script_string_t   method;
+  // An absolute `http` or `https` URL whose host the operator has allowed.
+  script_string_t   url;
+  // Names and values. `host`, `content-length`, `connection` and `transfer-encoding` are the host's to set.
+  script_list_tuple2_string_string_t   headers;
+  // The body, if any.
+  script_option_list_u8_t   body;
+} ringback_plugin_http_request_t;
+
+// An HTTP response.
+typedef struct ringback_plugin_http_response_t {
+  // The status code, 100 to 599.
+  uint16_t   status;
+  // Lower-case names and values, in order.
+  script_list_tuple2_string_string_t   headers;
+  // The body, at most 1 MiB: a larger one makes `send` fail with code `too-large`.
+  script_list_u8_t   body;
+} ringback_plugin_http_response_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    ringback_plugin_http_response_t ok;
+    ringback_plugin_http_failure_t err;
+  } val;
+} ringback_plugin_http_result_response_failure_t;
+
 typedef struct {
   script_string_t f0;
   script_list_u8_t f1;
@@ -446,6 +500,20 @@ extern bool ringback_plugin_secrets_verify_signature(script_string_t *key, ringb
 // Whether `value` equals the secret named `secret`, compared in constant time. Fails with code `unknown-secret`.
 extern bool ringback_plugin_secrets_equals(script_string_t *secret, script_list_u8_t *value, bool *ret, ringback_plugin_secrets_failure_t *err);
 
+// Imported Functions from `ringback:plugin/state@1.0.0`
+// The value of a key, `none` when it is not set.
+extern bool ringback_plugin_state_get(script_string_t *key, script_option_list_u8_t *ret, ringback_plugin_state_failure_t *err);
+// Sets a key and returns when the value is on disk. Keys have 1 to 256 bytes, values at most 64 KiB: else it fails
+// with code `too-large`. A plugin has at most 10,000 keys: else it fails with code `too-many-keys`.
+extern bool ringback_plugin_state_set(script_string_t *key, script_list_u8_t *value, ringback_plugin_state_failure_t *err);
+// Removes a key and returns when that is on disk. Removing an absent key does nothing.
+extern bool ringback_plugin_state_remove(script_string_t *key, ringback_plugin_state_failure_t *err);
+
+// Imported Functions from `ringback:plugin/http@1.0.0`
+// Sends a request and waits for the whole response. Redirects are not followed. Fails with code `host-not-allowed`,
+// `invalid-request`, `too-large`, or, retryable, `unreachable`. Waiting counts against the wall-clock limit of the call.
+extern bool ringback_plugin_http_send(ringback_plugin_http_request_t *request, ringback_plugin_http_response_t *ret, ringback_plugin_http_failure_t *err);
+
 // Exported Functions from `script`
 bool exports_script_read_plugin(script_string_t *source, script_tuple2_string_list_u8_t *ret, script_string_t *err);
 bool exports_script_read_script(script_string_t *config, script_list_u8_t *ret, script_string_t *err);
@@ -515,6 +583,22 @@ void ringback_plugin_secrets_encoded_free(ringback_plugin_secrets_encoded_t *ptr
 void ringback_plugin_secrets_list_part_free(ringback_plugin_secrets_list_part_t *ptr);
 
 void ringback_plugin_secrets_result_bool_failure_free(ringback_plugin_secrets_result_bool_failure_t *ptr);
+
+void ringback_plugin_state_failure_free(ringback_plugin_state_failure_t *ptr);
+
+void script_option_list_u8_free(script_option_list_u8_t *ptr);
+
+void ringback_plugin_state_result_option_list_u8_failure_free(ringback_plugin_state_result_option_list_u8_failure_t *ptr);
+
+void ringback_plugin_state_result_void_failure_free(ringback_plugin_state_result_void_failure_t *ptr);
+
+void ringback_plugin_http_failure_free(ringback_plugin_http_failure_t *ptr);
+
+void ringback_plugin_http_request_free(ringback_plugin_http_request_t *ptr);
+
+void ringback_plugin_http_response_free(ringback_plugin_http_response_t *ptr);
+
+void ringback_plugin_http_result_response_failure_free(ringback_plugin_http_result_response_failure_t *ptr);
 
 void script_tuple2_string_list_u8_free(script_tuple2_string_list_u8_t *ptr);
 

@@ -34,6 +34,14 @@ static bool has_plugin;
 // The function of the script that has been read, if one has.
 static JSValue script = JS_UNDEFINED;
 
+// What a function of the prelude answers.
+static JSValue ask(const char *function, int count, JSValueConst *arguments) {
+    JSValue asked = JS_GetPropertyStr(context, answers, function);
+    JSValue answer = JS_Call(context, asked, answers, count, arguments);
+    JS_FreeValue(context, asked);
+    return answer;
+}
+
 // What is imported by this name is in the engine.
 #define SDK "@ringback/plugin"
 
@@ -67,10 +75,9 @@ static JSModuleDef *find_module(JSContext *ctx, const char *name, void *nothing,
         each_of_library(declare, module);
         return module;
     }
-    JS_ThrowReferenceError(ctx,
-                           "it imports `%s`, and a plugin in JavaScript is one file: put them into one with "
-                           "`npx esbuild plugin.js --bundle --format=esm --outfile=one.js`, and push that",
-                           name);
+    JSValue import = JS_NewString(ctx, name);
+    JS_FreeValue(ctx, ask("cannotImport", 1, &import));
+    JS_FreeValue(ctx, import);
     return NULL;
 }
 
@@ -85,6 +92,8 @@ __attribute__((export_name("wizer.initialize"))) void initialize(void) {
     JSValue make = JS_Eval(context, prelude, sizeof prelude - 1, "prelude", 0), host = host_functions();
     answers = JS_Call(context, make, JS_UNDEFINED, 1, &host);
     if (JS_IsException(answers)) abort();
+    JSValue library = JS_GetPropertyStr(context, answers, "library");
+    failure_prototype = JS_GetPropertyStr(context, JS_GetPropertyStr(context, library, "Failure"), "prototype");
     free(malloc(FREE_BYTES));
     is_building = false;
 }
@@ -104,14 +113,6 @@ static const char *text_of(JSValueConst object, const char *member, const char *
     const char *text = JS_IsString(value) ? JS_ToCString(context, value) : NULL;
     if (!text) JS_FreeValue(context, JS_GetException(context));
     return text ? text : otherwise;
-}
-
-// What a function of the prelude answers.
-static JSValue ask(const char *function, int count, JSValueConst *arguments) {
-    JSValue asked = JS_GetPropertyStr(context, answers, function);
-    JSValue answer = JS_Call(context, asked, answers, count, arguments);
-    JS_FreeValue(context, asked);
-    return answer;
 }
 
 static const char *said_by(const char *function, int count, JSValueConst *arguments, const char *otherwise) {
@@ -290,6 +291,11 @@ static JSValue read_module(const char *source, size_t length, JSModuleDef **modu
     JSValue compiled = JS_Eval2(context, source, length, &options);
     if (JS_IsException(compiled)) return compiled;
     *module = JS_VALUE_GET_PTR(compiled);
+    JSValue imports[] = {
+        JS_NewBool(context, JS_ModuleImports(context, *module, "state")),
+        JS_NewBool(context, JS_ModuleImports(context, *module, "http")),
+    };
+    JS_FreeValue(context, ask("uses", 2, imports));
     return JS_EvalFunction(context, compiled);
 }
 
@@ -343,8 +349,8 @@ bool exports_script_read_plugin(script_string_t *source, script_tuple2_string_li
     }
     is_reading = false;
     if (has_asked_early) {
-        set(wrong, "where the file is read there is no time, no random number, no callback and no secret, since it is read once, "
-                   "for all calls: ask for them within a function");
+        set(wrong, "where the file is read there is no time, no random number, no callback, no secret, no state and no request, since it "
+                   "is read once, for all calls: ask for them within a function");
         return false;
     }
     if (JS_IsException(roles)) {

@@ -1,20 +1,38 @@
 // What is in the engine before a script is: evaluated once, when the engine is built, and kept in its memory.
 (function (host) {
   "use strict";
-  const { stringify } = JSON;
+  const { parse, stringify } = JSON;
   const { entries, freeze, fromEntries, keys } = Object;
   const { isArray } = Array;
 
+  // Whether a value contains itself, or so many levels of others as nobody reads.
+  const LEVELS = 100;
+  const isDeep = (value, above) => {
+    if (typeof value !== "object" || value === null) return false;
+    if (above.length === LEVELS || above.includes(value)) return true;
+    const [levels, members] = [[...above, value], Object.values(value)];
+    // With as little of the stack as can be.
+    for (let at = 0; at < members.length; at++) if (isDeep(members[at], levels)) return true;
+    return false;
+  };
+  // A value as text, whatever it is and does.
   const show = (value) => {
-    if (value === null || typeof value !== "object") return String(value);
-    if (value instanceof Error) return `${value}`;
     try {
+      if (value === null || typeof value !== "object" || value instanceof Error) return String(value);
+      if (isDeep(value, [])) return "(a value that contains itself, or nests too deeply to be shown)";
       return stringify(value) ?? String(value);
     } catch {
-      return String(value);
+      try {
+        return String(value);
+      } catch {
+        return "(a value that cannot be shown)";
+      }
     }
   };
-  const write = (level) => (...values) => host.log(level, values.map(show).join(" ").toWellFormed());
+  // All that is kept of one call: more need not reach the server.
+  const KEPT = 16 * 4096;
+  const shown = (value) => show(value).slice(0, KEPT);
+  const write = (level) => (...values) => host.log(level, values.map(shown).join(" ").slice(0, KEPT).toWellFormed());
   const console = { debug: write(0), log: write(1), info: write(1), warn: write(2), error: write(3) };
   Math.random = host.random;
 
@@ -84,6 +102,8 @@
     return { status, headers: lines, body };
   };
 
+  // More of why something is decided is not kept.
+  const SAID = 4096;
   const accept = (proof = {}) => ({ accepted: proof });
   const reject = (reason) => ({ rejected: reason });
   const verdict = (value) => {
@@ -92,7 +112,7 @@
     if (isObject(value)) {
       const [first, ...rest] = keys(value);
       const { accepted, rejected } = value;
-      if (rest.length === 0 && first === "rejected" && typeof rejected === "string") return { reason: rejected.toWellFormed() };
+      if (rest.length === 0 && first === "rejected" && typeof rejected === "string") return { reason: rejected.slice(0, SAID).toWellFormed() };
       if (rest.length === 0 && first === "accepted" && isObject(accepted)) {
         const PROOF = ["deliveryId", "subject", "claims"];
         const other = unknown(accepted, PROOF);
@@ -113,7 +133,7 @@
       if (isObject(value) && typeof value.holds === "boolean") {
         const other = unknown(value, ["holds", "reason"]);
         if (other !== undefined) refuse("not-a-boolean", `a decision has no \`${other}\`; it may have holds, reason`);
-        return { holds: value.holds, reason: optional(value, "reason", "not-a-boolean") };
+        return { holds: value.holds, reason: optional(value, "reason", "not-a-boolean")?.slice(0, SAID).toWellFormed() };
       }
       refuse("not-a-boolean", `${who} returned ${describe(value)}, where true or false is needed, or { holds, reason }`);
     },
@@ -212,18 +232,67 @@
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
   };
-  // What takes effects is a component's: it is known of it before a call.
-  const onlyBuilt = (name, functions) => freeze(fromEntries(functions.map((one) => [one, () => {
-    throw new Failure("not-here", `a plugin that is pushed as JavaScript has no \`${name}\`: build a component of it with \`ringback plugin build\``);
+  // What takes effects is known of a plugin before its calls, by what it imports.
+  const imports = { state: false, http: false };
+  const onlyImported = (name, functions) => freeze(fromEntries(entries(functions).map(([one, work]) => [one, (...values) => {
+    if (!imports[name]) {
+      throw new Failure("not-imported", `\`${name}\` is there for a file that imports it: \`import { ${name} } from "@ringback/plugin"\``);
+    }
+    return work(...values);
   }])));
+  const bytesOf = (value, what) => {
+    if (typeof value !== "string" && !isBytes(value)) throw new TypeError(`${what} is ${describe(value)}, not a text or a Uint8Array`);
+    return value;
+  };
+  const jsonOf = (value, what) => stringify(value) ?? refuse("not-json", `${what} is ${describe(value)}, which is no JSON`);
+  const state = onlyImported("state", {
+    get(key) {
+      const bytes = host.getState(`${key}`);
+      return bytes === undefined ? undefined : parse(fromUtf8(bytes));
+    },
+    set: (key, value) => host.setState(`${key}`, jsonOf(value, `what is to be kept under \`${key}\``)),
+    remove: (key) => host.removeState(`${key}`),
+    getBytes: (key) => host.getState(`${key}`),
+    setBytes: (key, value) => host.setState(`${key}`, bytesOf(value, `what is to be kept under \`${key}\``)),
+  });
+
+  class Response {
+    constructor([status, headers, body]) {
+      this.status = status;
+      this.headers = headers;
+      this.body = body;
+    }
+    get ok() { return this.status >= 200 && this.status < 300; }
+    header(name) {
+      const values = this.headers.filter(([found]) => found === name.toLowerCase()).map(([, value]) => value);
+      return values.length > 0 ? values.join(", ") : undefined;
+    }
+    get text() { return fromUtf8(this.body); }
+    get json() { return parse(this.text); }
+  }
+  const http = onlyImported("http", {
+    send(url, request = {}) {
+      const REQUEST = ["method", "headers", "json", "body"];
+      if (!isObject(request)) throw new TypeError(`a request is ${describe(request)}, not an object with ${REQUEST.join(", ")}`);
+      const other = unknown(request, REQUEST);
+      if (other !== undefined) throw new TypeError(`a request has no \`${other}\`; it may have ${REQUEST.join(", ")}`);
+      const { headers = {}, json, body } = request;
+      const lines = (isArray(headers) ? headers : entries(headers)).map(([name, value]) => [`${name}`.toWellFormed(), `${value}`.toWellFormed()]);
+      const isTyped = lines.some(([name]) => name.toLowerCase() === "content-type");
+      if (json !== undefined && !isTyped) lines.push(["content-type", "application/json"]);
+      const sent = json !== undefined ? jsonOf(json, "`json`") : body !== undefined ? bytesOf(body, "`body`") : undefined;
+      const method = request.method ?? (sent === undefined ? "GET" : "POST");
+      return new Response(host.send(`${method}`.toWellFormed(), `${url}`.toWellFormed(), lines, sent));
+    },
+  });
 
   // What is imported from the package of the SDK.
   const library = {
     Failure, accept, reject, secrets, randomBytes, randomUUID, toUtf8, fromUtf8, toHex, fromHex, toBase64, fromBase64,
     now: () => new Date(),
     log: freeze({ debug: console.debug, info: console.info, warn: console.warn, error: console.error }),
-    state: onlyBuilt("state", ["get", "set", "remove", "getBytes", "setBytes"]),
-    http: onlyBuilt("http", ["send"]),
+    state,
+    http,
   };
 
   // What packages expect to be there, as the SDK makes it for components.
@@ -318,7 +387,15 @@
     provide({ TextEncoder, TextDecoder, crypto });
   };
 
-  // Takes over what a plugin exports, and answers the roles that it has.
+  const cannotImport = (name) => refuse("not-there", name.startsWith("node:")
+    ? `it imports \`${name}\`, which is built into Node.js and is not there: docs/scripts.md lists what is`
+    : `it imports \`${name}\`, and a plugin in JavaScript is one file: put them into one with \`npx esbuild plugin.js --bundle `
+      + "--format=esm --external:@ringback/plugin --outfile=one.js`, and push that");
+
+  // Before it is evaluated: what it imports.
+  const uses = (state, http) => { Object.assign(imports, { state, http }); };
+
+  // Takes over what a plugin exports, and answers the roles that it has, and what it imports that takes effects.
   const load = (module) => {
     const { default: all = {} } = module;
     const example = "such as `export function condition(callback, { config }) { return callback.data.total >= config.minimum }`";
@@ -339,11 +416,13 @@
     const has = NAMES.filter((role) => functions[role]);
     if (has.length === 0) {
       const exported = keys(module).concat(keys(all)).filter((name) => name !== "default");
-      const instead = exported.length === 0 ? "" : `; it exports ${exported.join(", ").slice(0, 200)}`;
+      const meant = NAMES.find((role) => exported.some((name) => isNearly(name, role)));
+      const hint = meant === undefined ? "" : ` (is \`${meant}\` meant?)`;
+      const instead = exported.length === 0 ? "" : `; it exports ${exported.join(", ").slice(0, 200)}${hint}`;
       refuse("no-role", `the file exports none of ${NAMES.join(", ")}${instead}: write one, ${example}`);
     }
     isPlugin = true;
-    return has.join(" ");
+    return [...has, ...keys(imports).filter((name) => imports[name])].join(" ");
   };
 
   const call = (role, config, hasExecution) => {
@@ -411,6 +490,8 @@
       said = "there is no `await`: a script computes, and nobody waits for a promise; requests are made by `http` steps";
     } else if (isNearly(word, "return")) {
       said = `\`${word}\` is no word of JavaScript: is \`return\` meant?`;
+    } else if (!isScript && /^(module|exports|require) is not defined$/.test(said)) {
+      said += ": a plugin is a module, which says `export function condition(…) { … }`, and `import` where it needs something";
     }
     return `${line}:${column}: ${isScript ? said : said.replace("the script ends", "the file ends")}`;
   };
@@ -421,5 +502,5 @@
     if (isObject(callback)) Object.defineProperty(callback, "bytes", { get: () => host.bytes() });
   };
 
-  return { ...roles, isFile, library, schema, vectors, reads, load, call, check, thrown, mistake, prepare };
+  return { ...roles, isFile, library, schema, vectors, reads, cannotImport, uses, load, call, check, thrown, mistake, prepare };
 })

@@ -4,6 +4,7 @@
 #include <string.h>
 
 bool is_building = false, is_reading = false, has_asked_early = false;
+JSValue failure_prototype;
 
 static struct {
     bool is_some;
@@ -34,7 +35,7 @@ static JSValue json_of(script_string_t *answer) {
     return value;
 }
 
-static JSValue pairs_of(script_list_tuple2_string_string_t *answer) {
+JSValue pairs_of(script_list_tuple2_string_string_t *answer) {
     JSValue list = JS_NewArray(context);
     for (size_t i = 0; i < answer->len; i++) {
         JSValue pair = JS_NewArray(context);
@@ -47,24 +48,17 @@ static JSValue pairs_of(script_list_tuple2_string_string_t *answer) {
     return list;
 }
 
-// What the host could not do is an error with its code, by which a call ends as it would without a script.
-static JSValue failed(ringback_plugin_types_failure_t *failure) {
+JSValue failed(ringback_plugin_types_failure_t *failure) {
     JSValue error = JS_NewError(context);
     JS_DefinePropertyValueStr(context, error, "message", text_of(&failure->message), JS_PROP_C_W_E);
     JS_DefinePropertyValueStr(context, error, "code", text_of(&failure->code), JS_PROP_C_W_E);
     if (failure->detail.is_some) JS_DefinePropertyValueStr(context, error, "detail", json_of(&failure->detail.val), JS_PROP_C_W_E);
+    JS_DefinePropertyValueStr(context, error, "retryable", JS_NewBool(context, failure->retryable), JS_PROP_C_W_E);
+    JS_SetPrototype(context, error, failure_prototype);
     return JS_Throw(context, error);
 }
 
-// Bytes that a value has: those of a text in UTF-8, or those of an array; and what has them until they are not needed.
-struct bytes {
-    const uint8_t *start;
-    size_t length;
-    const char *text;
-    JSValue buffer;
-};
-
-static bool bytes_of(JSValueConst value, struct bytes *bytes) {
+bool bytes_of(JSValueConst value, struct bytes *bytes) {
     *bytes = (struct bytes){.buffer = JS_UNDEFINED};
     if (JS_IsString(value)) {
         bytes->text = JS_ToCStringLen(context, &bytes->length, value);
@@ -80,12 +74,12 @@ static bool bytes_of(JSValueConst value, struct bytes *bytes) {
     return true;
 }
 
-static void done_with(struct bytes *bytes) {
+void done_with(struct bytes *bytes) {
     if (bytes->text) JS_FreeCString(context, bytes->text);
     JS_FreeValue(context, bytes->buffer);
 }
 
-static bool begin_asking(bool is_there, const char *what) {
+bool begin_asking(bool is_there, const char *what) {
     if (is_reading) has_asked_early = true;
     else if (is_there) return true;
     JS_ThrowTypeError(context, "there is no %s here", what);
@@ -328,5 +322,6 @@ JSValue host_functions(void) {
     JS_SetPropertyStr(context, host, "mac", JS_NewCFunctionMagic(context, verify, "mac", 6, JS_CFUNC_generic_magic, MAC));
     JS_SetPropertyStr(context, host, "signature", JS_NewCFunctionMagic(context, verify, "signature", 5, JS_CFUNC_generic_magic, SIGNATURE));
     JS_SetPropertyStr(context, host, "equals", JS_NewCFunction(context, equals_secret, "equals", 2));
+    add_services(host);
     return host;
 }

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use wasmtime::component::InstancePre;
-use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 /// The schemas of the configurations that roles take, of those that have one.
@@ -231,7 +231,9 @@ impl Caller {
                     let (plugin, code) = (plugin.clone(), "not-taken".to_owned());
                     Err(CallError::Guest { plugin, code, message, retryable: false, pointer: None })
                 }
-                Some(Err(error)) => Err(self.classify(plugin, memory_bytes, cpu, &error).saying(last_words)),
+                Some(Err(error)) => {
+                    Err(self.classify(plugin, memory_bytes, limits.result_bytes, cpu, &error).saying(last_words))
+                }
                 None if turns.wants_to_run() => Err(CallError::Crowded { plugin: plugin.clone() }),
                 None => {
                     let limit = format!("{} ms of wall-clock time", (cpu * limits::WALL_FACTOR).as_millis());
@@ -246,7 +248,7 @@ impl Caller {
     fn store(&self, state: CallState, limits: &CallLimits, cpu: Duration, turns: Arc<Turns>) -> Store<CallState> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(2 * self.body_bytes_max.max(limits.result_bytes));
+        store.set_hostcall_fuel(self.data_bytes_max(limits.result_bytes));
         store.set_max_component_handles(limits::HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| match turns.tick() {
@@ -256,7 +258,25 @@ impl Caller {
         store
     }
 
-    fn classify(&self, plugin: &Name, memory_bytes: usize, cpu: Duration, error: &wasmtime::Error) -> CallError {
+    /// What is said of more data than is taken over from a call.
+    fn too_much(&self, result_bytes: usize) -> String {
+        let most = self.data_bytes_max(result_bytes);
+        format!("it gives the server more than {most} bytes at once; a result has at most {result_bytes}")
+    }
+
+    /// Most that is taken over from a call at once, as an answer or as what the server is asked.
+    fn data_bytes_max(&self, result_bytes: usize) -> usize {
+        2 * self.body_bytes_max.max(result_bytes)
+    }
+
+    fn classify(
+        &self,
+        plugin: &Name,
+        memory_bytes: usize,
+        result_bytes: usize,
+        cpu: Duration,
+        error: &wasmtime::Error,
+    ) -> CallError {
         let plugin = plugin.clone();
         match error.downcast_ref::<LimitReached>() {
             Some(LimitReached::Time) => {
@@ -271,13 +291,27 @@ impl Caller {
             return CallError::Trapped { plugin, reason: reason.clone() };
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
+            if matches!(trap, Trap::StackOverflow) {
+                let kibibytes = limits::STACK_BYTES_MAX >> 10;
+                let reason =
+                    format!("its calls, or what it reads, nest too deeply for the {kibibytes} KiB of its stack");
+                return CallError::Trapped { plugin, reason };
+            }
             return CallError::Trapped { plugin, reason: trap.to_string() };
         }
         if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
             return CallError::Trapped { plugin, reason: format!("it ended itself with status {status}") };
         }
         // What is left is an answer, or an argument, that cannot be taken over from the guest.
-        let reason: String = super::compile::with_causes(error).chars().take(300).collect();
+        if error.root_cause().to_string().contains(TOO_MUCH_DATA) {
+            return CallError::BadOutput { plugin, reason: self.too_much(result_bytes) };
+        }
+        // Where in the guest that was says nothing to anybody.
+        let reason = match error.downcast_ref::<WasmBacktrace>() {
+            Some(_) => error.root_cause().to_string(),
+            None => super::compile::with_causes(error),
+        };
+        let reason = reason.chars().take(300).collect();
         CallError::BadOutput { plugin, reason }
     }
 }

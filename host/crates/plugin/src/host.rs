@@ -130,12 +130,8 @@ impl ResourceLimiter for Memory {
 
 /// Everything that a plugin may import, in both lines.
 pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    imports::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    imports::log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    imports::call::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    imports::secrets::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    imports::state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    imports::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    link_questions(linker)?;
+    link_effects(linker, true, true)?;
     v0_1::imports::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     v0_1::imports::log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     v0_1::imports::call::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
@@ -143,6 +139,25 @@ pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     v0_1::imports::state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     v0_1::imports::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+/// What leaves nothing behind, in the newest line.
+pub(super) fn link_questions(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    imports::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    imports::log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    imports::call::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    imports::secrets::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+}
+
+/// What does.
+pub(super) fn link_effects(linker: &mut Linker<CallState>, state: bool, http: bool) -> wasmtime::Result<()> {
+    if state {
+        imports::state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    }
+    if http {
+        imports::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    }
+    Ok(())
 }
 
 impl imports::log::Host for CallState {

@@ -27,7 +27,7 @@ const GAP_BYTES: usize = 128;
 /// The engine, ready to be called.
 pub(super) struct Scripts {
     pub(super) image: Engine,
-    /// Everything that a plugin may import, and the engine.
+    /// The engine, and what every file in JavaScript may ask; what leaves something behind, who imports it has besides.
     pub(super) linker: Linker<CallState>,
     /// With the memory of one that has read nothing.
     pub(super) empty: Arc<Linked>,

@@ -22,8 +22,8 @@ pub(super) const HANDLES_MAX: usize = 1000;
 pub(super) const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Most core instances of one component: Python's have 38.
 pub(super) const CORE_INSTANCES_MAX: u32 = 64;
-/// Native stack of guest code, in bytes.
-pub(super) const STACK_BYTES_MAX: usize = 256 * 1024;
+/// Native stack of guest code, in bytes: interpreters, which count their own, come to an end of it before this one does.
+pub(super) const STACK_BYTES_MAX: usize = 1024 * 1024;
 /// Stack of the fiber that a call runs on: the guest's and the host's part.
 pub(super) const FIBER_BYTES: usize = STACK_BYTES_MAX + 256 * 1024;
 /// Longest log line that is kept, in bytes.

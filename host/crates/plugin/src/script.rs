@@ -4,19 +4,21 @@ use super::cache::{deserialize, deserialize_module};
 use super::call::{Answer, Linked, PATIENCE, Question};
 use super::compile::{Compiled, Job, with_causes};
 use super::error::{CallError, UploadError};
+use super::host;
 use super::image::{self, Scripts};
 use super::images::Script;
 use super::limits::{NORMAL, SCRIPT_BYTES_MAX};
-use super::link::link_ours;
+use super::link::{Parts, link_ours};
 use super::sandbox::{Inner, Sandbox};
 use super::subject::Subject;
 use super::upload::Upload;
 use super::version::Version;
 use bytes::Bytes;
 use ringback_records::name::{Name, NameError, sha256_hex};
-use ringback_records::plugin::{Role, VersionRecord};
+use ringback_records::plugin::VersionRecord;
 use ringback_share::Full;
 use std::sync::Arc;
+use wasmtime::component::Linker;
 
 /// What it is called in messages, and by the compiler.
 const NAME: &str = "script";
@@ -46,6 +48,11 @@ impl Sandbox {
     ///
     /// What is wrong with it.
     pub async fn take_script(&self, workspace: &Name, source: Bytes) -> Result<Upload, UploadError> {
+        self.take_source(workspace, source, None).await
+    }
+
+    /// The same, where it is known what the file has.
+    async fn take_source(&self, workspace: &Name, source: Bytes, known: Option<Parts>) -> Result<Upload, UploadError> {
         if source.is_empty() {
             return Err(UploadError::Empty);
         }
@@ -53,11 +60,12 @@ impl Sandbox {
             return Err(UploadError::LongScript { found: source.len(), max: SCRIPT_BYTES_MAX });
         }
         let scripts = self.scripts().await.map_err(UploadError::Host)?;
-        let (component, roles) = self.read_plugin(scripts, workspace, &source).await?;
-        let (linked, artifact) =
-            self.link_image(scripts, workspace, component, sha256_hex(&source), Some(roles)).await?;
+        let (component, found) = self.read_plugin(scripts, workspace, &source).await?;
+        let parts = known.unwrap_or(found);
+        let imports = parts.all_imports();
+        let (linked, artifact) = self.link_image(scripts, workspace, component, sha256_hex(&source), parts).await?;
         let vectors = self.try_out(&linked, workspace).await?;
-        Ok(Upload::of_script(self, linked, vectors, source, artifact))
+        Ok(Upload::of_script(self, linked, imports, vectors, source, artifact))
     }
 
     /// Reads a script aside, so that calls to come need not: where there is a place for what it becomes.
@@ -86,7 +94,7 @@ impl Sandbox {
         let (_, memory) = self.read(scripts, workspace, Question::ReadScript, &script.to_read()).await?;
         let component = scripts.image.component(&memory).map_err(UploadError::Host)?;
         let digest = scripts.empty.digest.clone();
-        Ok(self.link_image(scripts, workspace, component, digest, None).await?.0)
+        Ok(self.link_image(scripts, workspace, component, digest, Parts::default()).await?.0)
     }
 
     /// Makes a component ready that has an image, with what it is compiled to.
@@ -96,13 +104,13 @@ impl Sandbox {
         workspace: &Name,
         component: Vec<u8>,
         digest: String,
-        roles: Option<Vec<Role>>,
+        parts: Parts,
     ) -> Result<(Arc<Linked>, Bytes), UploadError> {
         let Compiled { artifact, .. } = self.compile(workspace, component.into(), Job::Plugin { large: false }).await?;
         let (linker, of) = (scripts.linker.clone(), artifact.clone());
         let take = move |inner: &Inner| {
             let component = deserialize(&inner.caller.engine, &of).map_err(|error| with_causes(&error))?;
-            let linked = link_ours(inner, &linker, &component, digest, roles.as_deref());
+            let linked = link_ours(inner, &linker, &component, digest, &parts);
             linked.map_err(|error| error.to_string())
         };
         let linked = self.aside(take).await.flatten().map_err(UploadError::Host)?;
@@ -117,10 +125,10 @@ impl Sandbox {
         version: &VersionRecord,
     ) -> Result<Version, String> {
         let scripts = self.scripts().await?;
-        let (linker, digest, roles) = (scripts.linker.clone(), version.digest.clone(), version.roles.clone());
+        let (linker, digest, parts) = (scripts.linker.clone(), version.digest.clone(), Parts::of(version));
         let cached = move |inner: &Inner| {
             let component = inner.cache.load(&inner.caller.engine, &digest)?;
-            Some(link_ours(inner, &linker, &component, digest, Some(&roles)).map_err(|error| error.to_string()))
+            Some(link_ours(inner, &linker, &component, digest, &parts).map_err(|error| error.to_string()))
         };
         if let Some(linked) = self.aside(cached).await?.transpose()? {
             return Ok(Version::new(self, plugin, linked));
@@ -129,7 +137,8 @@ impl Sandbox {
         let file = version.clone();
         let source =
             self.aside(move |inner| inner.cache.read(&file).map_err(|error| error.to_string())).await.flatten()?;
-        let upload = self.take_script(workspace, source.into()).await.map_err(|error| error.to_string())?;
+        let known = Some(Parts::of(version));
+        let upload = self.take_source(workspace, source.into(), known).await.map_err(|error| error.to_string())?;
         let made = upload.version(plugin);
         upload.keep_compiled().await.map_err(|error| error.to_string())?;
         Ok(made)
@@ -157,14 +166,15 @@ impl Sandbox {
                 self.aside(take).await.flatten()?
             }
         };
-        let mut linker = self.inner.linker.clone();
-        linker.root().module(image::ENGINE, &module).map_err(|error| with_causes(&error))?;
+        let mut linker = Linker::new(&self.inner.caller.engine);
+        let linked = host::link_questions(&mut linker).and_then(|()| linker.root().module(image::ENGINE, &module));
+        linked.map_err(|error| with_causes(&error))?;
         let component = image.component(&image.memory)?;
         let digest = sha256_hex(&component);
         let (of, by) = (digest.clone(), linker.clone());
         let cached = move |inner: &Inner| {
             let component = inner.cache.load(&inner.caller.engine, &of)?;
-            Some(link_ours(inner, &by, &component, of, None).map_err(|error| error.to_string()))
+            Some(link_ours(inner, &by, &component, of, &Parts::default()).map_err(|error| error.to_string()))
         };
         let empty = match self.aside(cached).await?.transpose()? {
             Some(linked) => linked,
@@ -176,7 +186,7 @@ impl Sandbox {
                     inner.cache.keep_artifact(&digest, &artifact).map_err(|error| error.to_string())?;
                     let component =
                         deserialize(&inner.caller.engine, &artifact).map_err(|error| with_causes(&error))?;
-                    link_ours(inner, &by, &component, digest, None).map_err(|error| error.to_string())
+                    link_ours(inner, &by, &component, digest, &Parts::default()).map_err(|error| error.to_string())
                 };
                 self.aside(take).await.flatten()?
             }
@@ -184,20 +194,20 @@ impl Sandbox {
         Ok(Scripts { image, linker, empty })
     }
 
-    /// Has the engine read a source, as a call: the component whose calls begin with what it has then, and its roles.
+    /// Has the engine read a source, as a call: the component whose calls begin with what it has then, and what it has of
+    /// what the engine offers.
     async fn read_plugin(
         &self,
         scripts: &Scripts,
         workspace: &Name,
         source: &[u8],
-    ) -> Result<(Vec<u8>, Vec<Role>), UploadError> {
+    ) -> Result<(Vec<u8>, Parts), UploadError> {
         let wrong = |what: String| UploadError::Script(what);
         let source = std::str::from_utf8(source).map_err(|error| {
             wrong(format!("the file is not UTF-8 from byte {} on; save it as UTF-8", error.valid_up_to()))
         })?;
         let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-        let (roles, memory) = self.read(scripts, workspace, Question::ReadPlugin, source).await?;
-        let roles = Role::ALL.into_iter().filter(|role| roles.split(' ').any(|name| name == role.as_str())).collect();
+        let (parts, memory) = self.read(scripts, workspace, Question::ReadPlugin, source).await?;
         let component = scripts.image.component(&memory).map_err(UploadError::Host)?;
         if component.len() > NORMAL.bytes_max {
             let mebibytes = NORMAL.bytes_max >> 20;
@@ -206,7 +216,7 @@ impl Sandbox {
             );
             return Err(wrong(what));
         }
-        Ok((component, roles))
+        Ok((component, Parts::read(&parts)))
     }
 
     /// Has the engine read something, as a call: what it says of that, and its memory then.

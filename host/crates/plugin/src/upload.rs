@@ -92,12 +92,13 @@ impl Upload {
     pub(super) fn of_script(
         sandbox: &Sandbox,
         linked: Arc<Linked>,
+        imports: Vec<String>,
         vectors: u32,
         source: Bytes,
         artifact: Bytes,
     ) -> Self {
         let language = Some(Language::Js);
-        Self { sandbox: sandbox.clone(), linked, imports: Vec::new(), vectors, language, file: source, artifact }
+        Self { sandbox: sandbox.clone(), linked, imports, vectors, language, file: source, artifact }
     }
 
     /// The record of the version that it is under this number.

@@ -285,7 +285,7 @@ impl Report<'_> {
 }
 
 /// The interfaces that it imports, by their short names; all of WASI as one.
-fn imports(names: &[String]) -> Vec<String> {
+pub(super) fn imports(names: &[String]) -> Vec<String> {
     let mut short: Vec<String> = Vec::new();
     for name in names {
         let own = name.strip_prefix("ringback:plugin/").and_then(|name| name.split('@').next());

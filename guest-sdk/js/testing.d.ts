@@ -1,6 +1,6 @@
 /** What tests of a plugin need, without a server. Secrets, state, log lines and answers are those of the process; `reset` forgets them. */
 
-import type { Callback, Execution } from './index.js';
+import type { Callback, Execution, Vector } from './index.js';
 
 /** A received request: a `POST` to `https://example.test/h/key` without headers and body, but for what is said. */
 export function callback<Data = any>(given?: {
@@ -50,3 +50,16 @@ export function onHttp(
 
 /** Forgets secrets, state, log lines, answers and the time. */
 export function reset(): void;
+
+/** The cases of a file, `vectors.json` where none is named: those that a server runs when the plugin is uploaded. */
+export function cases(path?: string): Vector[];
+
+/**
+ * Runs a case on the functions of a module, with the secrets, the state and the answers that it says, and no others. An `AssertionError`
+ * says what differs; what the plugin throws is thrown, where the case expects no failure.
+ *
+ * ```js
+ * for (const one of cases()) test(one.name, () => check(plugin, one));
+ * ```
+ */
+export function check(plugin: object, vector: Vector): void;

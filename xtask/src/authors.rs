@@ -38,14 +38,14 @@ const LANGUAGES: [Language; 6] = [
         file: "plugin.js",
         decision: [">= config.minimum", "> config.minimum"],
         is_quick: true,
-        has_cases: false,
+        has_cases: true,
     },
     Language {
         name: "ts",
         file: "plugin.ts",
         decision: [">= config.minimum", "> config.minimum"],
         is_quick: false,
-        has_cases: false,
+        has_cases: true,
     },
     Language {
         name: "c",

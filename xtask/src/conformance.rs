@@ -45,6 +45,10 @@ pub fn run(only: Option<&str>, left_out: &[&str]) -> Result<()> {
         let built = in_language(language).with_context(|| format!("building it in {}", language.name))?;
         push(&server, &name, &built)?;
         asked(&server, &name, &directory).with_context(|| format!("the plugin in {}", language.name))?;
+        if language.name == "js" {
+            push(&server, "conformance-as-it-is", &bundled()?)?;
+            asked(&server, "conformance-as-it-is", &directory).context("the plugin in JavaScript, as it is")?;
+        }
         for plugin in language.plugins {
             let built = (language.build)(&root().join("plugins").join(plugin))?;
             push(&server, plugin, &built)?;
@@ -52,6 +56,26 @@ pub fn run(only: Option<&str>, left_out: &[&str]) -> Result<()> {
         println!("{:5.1} s  {}", begun.elapsed().as_secs_f32(), language.name);
     }
     Ok(())
+}
+
+/// The plugin in a language.
+pub fn built(name: &str) -> Result<PathBuf> {
+    let language = LANGUAGES.iter().find(|language| language.name == name).context("there is no such language")?;
+    std::fs::create_dir_all(target().join("conformance"))?;
+    in_language(language)
+}
+
+/// The plugin in JavaScript as one file, which is pushed as it is.
+pub fn bundled() -> Result<PathBuf> {
+    let sources = root().join("guest-sdk/conformance");
+    let directory = sources.join("js");
+    std::fs::copy(sources.join("vectors.json"), directory.join("vectors.json"))?;
+    npm_install(&directory)?;
+    let made = target().join("conformance/plugin.js");
+    let mut bundle = Command::new(directory.join("node_modules/.bin/esbuild"));
+    bundle.args(["plugin.js", "--bundle", "--format=esm", "--external:@ringback/plugin", "--log-level=warning"]);
+    quietly(bundle.arg(format!("--outfile={}", made.display())).current_dir(&directory))?;
+    Ok(made)
 }
 
 fn in_language(language: &Language) -> Result<PathBuf> {
@@ -161,9 +185,14 @@ fn go(directory: &Path) -> Result<PathBuf> {
     Ok(made)
 }
 
-fn js(directory: &Path) -> Result<PathBuf> {
+fn npm_install(directory: &Path) -> Result<()> {
     let npm = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"];
-    quietly(Command::new("npm").args(npm).current_dir(directory))?;
+    quietly(Command::new("npm").args(npm).current_dir(directory))
+}
+
+fn js(directory: &Path) -> Result<PathBuf> {
+    npm_install(directory)?;
+    quietly(Command::new("node").args(["--test", "plugin.test.js"]).current_dir(directory))?;
     quietly(Command::new(target().join("debug/ringback")).args(["plugin", "build"]).current_dir(directory))?;
     Ok(directory.join("build/js.wasm"))
 }

@@ -1,7 +1,7 @@
 // See README.md beside this directory.
 
 import { Failure, accept, http, log, randomBytes, reject, secrets, state, toHex } from '@ringback/plugin';
-import cases from './vectors.json';
+import cases from './vectors.json' with { type: 'json' };
 
 export const vectors = cases;
 

@@ -8,6 +8,7 @@ import { host } from './host.js';
 import { select } from './jsonpath.js';
 
 export { reset } from './host.js';
+export { cases, check } from './vectors.js';
 
 const ID = '0190d6f0-0000-7000-8000-000000000001';
 
@@ -108,6 +109,7 @@ export function onHttp(answer) {
   host.answer = ({ method, url, headers, body }) => {
     const given = answer({ method, url, headers, body, text: body === undefined ? undefined : fromUtf8(body) });
     const { status = 200, headers: sent, json: value, body: bytes } = given;
-    return { status, headers: pairs(sent), body: bodyOf(value === undefined ? bytes : JSON.stringify(value)) };
+    const lines = pairs(sent).map(([name, content]) => [name.toLowerCase(), content]);
+    return { status, headers: lines, body: bodyOf(value === undefined ? bytes : JSON.stringify(value)) };
   };
 }

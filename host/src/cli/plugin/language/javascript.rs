@@ -1,7 +1,7 @@
 //! JavaScript and TypeScript: an npm package. Functions that are exported under the names of roles become a module, and that a
 //! component with an engine in it.
 
-use super::{Files, Language, Scaffold, files};
+use super::{Files, Language, Scaffold, files, vectors};
 use crate::cli::CliError;
 use crate::cli::plugin::build::{Build, Tool};
 use crate::cli::source_map;
@@ -15,7 +15,7 @@ const SDK_FILES: &[(&str, &[u8])] = files!("guest-sdk/js":
     "package.json", "README.md", "index.d.ts", "testing.d.ts", "src/index.js", "src/bytes.js", "src/call.js", "src/callback.js",
     "src/component.js", "src/execution.js", "src/failure.js", "src/globals.js", "src/http.js", "src/log.js", "src/results.js",
     "src/secrets.js", "src/state.js", "src/host/call.js", "src/host/http.js", "src/host/log.js", "src/host/secrets.js",
-    "src/host/state.js", "src/testing/index.js", "src/testing/host.js", "src/testing/jsonpath.js");
+    "src/host/state.js", "src/testing/index.js", "src/testing/host.js", "src/testing/jsonpath.js", "src/testing/vectors.js");
 
 pub(super) const JAVASCRIPT: Language = Language {
     name: "js",
@@ -44,6 +44,8 @@ const NODE: Tool = Tool {
     other: "brew install node",
 };
 const NPM: Tool = Tool { program: "npm", ..NODE };
+/// The cases of a project.
+const VECTORS: &str = "vectors.json";
 /// The oldest Node.js that the tools run on.
 const NODE_MIN: u32 = 18;
 
@@ -58,7 +60,8 @@ fn javascript(scaffold: &Scaffold<'_>) -> Files {
     vec![
         ("package.json", scaffold.fill(include_str!("../templates/js/package.json.txt"))),
         ("plugin.js", scaffold.fill(plugin)),
-        ("plugin.test.js", test(scaffold.role).to_owned()),
+        ("plugin.test.js", include_str!("../templates/js/plugin.test.js.txt").to_owned()),
+        ("vectors.json", vectors(scaffold.role).to_owned()),
         ("README.md", scaffold.fill(include_str!("../templates/js/README.md.txt"))),
         (".gitignore", "/build/\n/node_modules/\n".to_owned()),
     ]
@@ -76,21 +79,11 @@ fn typescript(scaffold: &Scaffold<'_>) -> Files {
         ("package.json", scaffold.fill(include_str!("../templates/ts/package.json.txt"))),
         ("tsconfig.json", include_str!("../templates/ts/tsconfig.json").to_owned()),
         ("plugin.ts", scaffold.fill(plugin)),
-        ("plugin.test.ts", test(scaffold.role).to_owned()),
+        ("plugin.test.ts", include_str!("../templates/ts/plugin.test.ts.txt").to_owned()),
+        ("vectors.json", vectors(scaffold.role).to_owned()),
         ("README.md", scaffold.fill(include_str!("../templates/ts/README.md.txt"))),
         (".gitignore", "/build/\n/node_modules/\n".to_owned()),
     ]
-}
-
-/// The same in both.
-fn test(role: Role) -> &'static str {
-    match role {
-        Role::Condition => include_str!("../templates/js/condition.test.js.txt"),
-        Role::Verifier => include_str!("../templates/js/verifier.test.js.txt"),
-        Role::Parser => include_str!("../templates/js/parser.test.js.txt"),
-        Role::Step => include_str!("../templates/js/step.test.js.txt"),
-        Role::Responder => include_str!("../templates/js/responder.test.js.txt"),
-    }
 }
 
 fn nothing(_: &str) -> Option<String> {
@@ -112,14 +105,20 @@ fn build(build: &mut Build) -> Result<PathBuf, CliError> {
     let exported = package.bundle(build, "bundle", &package.main, "plugin")?.exports;
     let roles = roles(&exported, &package.main)?;
     let has = |name: &str| exported.iter().any(|export| export == name);
-    let about = [("configurable", has("check") || has("schema")), ("vectors", has("vectors"))];
+    // Cases that it does not export itself are beside it.
+    let has_file = !has("vectors") && build.directory.join(VECTORS).is_file();
+    let about = [("configurable", has("check") || has("schema")), ("vectors", has("vectors") || has_file)];
     let about = about.into_iter().filter(|(_, has)| *has).map(|(name, _)| name);
     let exports: Vec<&str> = roles.iter().map(|role| role.as_str()).chain(about).collect();
-    let parts: String =
-        exports.iter().map(|name| format!("export const {name} = component.{name}(plugin);\n")).collect();
-    let main = Value::from(format!("../{}", package.main));
-    let entry =
-        format!("import * as component from \"@ringback/plugin/component\";\nimport * as plugin from {main};\n{parts}");
+    let part = |name: &&str| {
+        let of = if *name == "vectors" && has_file { "{ vectors: cases }" } else { "plugin" };
+        format!("export const {name} = component.{name}({of});\n")
+    };
+    let (main, parts) = (Value::from(format!("../{}", package.main)), exports.iter().map(part).collect::<String>());
+    let cases = if has_file { format!("import cases from \"../{VECTORS}\";\n") } else { String::new() };
+    let entry = format!(
+        "import * as component from \"@ringback/plugin/component\";\nimport * as plugin from {main};\n{cases}{parts}"
+    );
     build.write("entry.js", entry.as_bytes())?;
     let bundle = package.bundle(build, "link", "build/entry.js", "component")?;
     let version = bundle.version.ok_or_else(|| {

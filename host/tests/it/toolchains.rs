@@ -436,9 +436,12 @@ async fn verifies_a_hash_of_parts(server: &TestServer) {
 /// What was built for 1.0 keeps running: its cases, when it is uploaded, and each of its roles, with what it may import.
 #[tokio::test]
 async fn plugins_for_1_0_keep_running() {
-    for name in ["rust-1.0.0", "c-1.0.0"] {
+    for name in ["rust-1.0.0.wasm", "c-1.0.0.wasm", "js-1.0.0.wasm", "js-1.0.0.js"] {
         let server = TestServer::start().await;
-        let (status, body) = server.upload("kept", kept(&format!("{name}.wasm"))).await;
+        let (status, body) = match name.ends_with(".js") {
+            true => server.upload_source("kept", kept(name)).await,
+            false => server.upload("kept", kept(name)).await,
+        };
         assert_eq!(status, StatusCode::CREATED, "{name}: {body}");
         for interface in ["types", "log", "call", "secrets", "state", "http"] {
             let import = format!("ringback:plugin/{interface}@1.0.0");

@@ -3,7 +3,7 @@
 use crate::http::github_signature;
 use crate::process::{cargo, root, run as run_command, target, try_run};
 use crate::server::Server;
-use crate::{neighbours, plugins};
+use crate::{languages, neighbours, plugins};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -81,10 +81,11 @@ pub fn run(seconds: u64) -> Result<()> {
         "start of the process to the first served callback, ten plugins cached: {small:.0} ms ({loaded:.0} ms after the load)"
     );
     println!("resident memory after the load: {} MiB", memory_kib / 1024);
+    let languages = languages::measure(&release, &data.join("languages"))?;
     let waits = waits(&release, &data.join("waits"), seconds)?;
     let keys = correlation(&release, &data.join("keys"), seconds)?;
     let neighbours = neighbours::measure(&release, &data.join("neighbours"), "")?;
-    write_results(&rows, call_us, start_up_ms, memory_kib, &[&waits, &keys, &neighbours], seconds)
+    write_results(&rows, call_us, start_up_ms, memory_kib, &[&languages, &waits, &keys, &neighbours], seconds)
 }
 
 fn build() -> Result<()> {
@@ -419,7 +420,7 @@ fn write_results(
     call_us: f64,
     [small_ms, loaded_ms]: [f64; 2],
     memory_kib: u64,
-    [waits, keys, neighbours]: &[&str; 3],
+    [languages, waits, keys, neighbours]: &[&str; 4],
     seconds: u64,
 ) -> Result<()> {
     let date = try_run(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.1;
@@ -457,6 +458,12 @@ fn write_results(
          | resident memory after the load | {} MiB | – |\n",
         memory_kib / 1024
     ));
+    text.push_str(
+        "\n## A condition in each language\n\nThe same condition (one field of a small body, compared with a number), asked one callback at a time: the quartiles of what \
+         its stage took, with the instance, the call and its end.\n\n\
+         | condition | quartiles | times `field-match` | goal at most |\n| --- | --- | --- | --- |\n",
+    );
+    text.push_str(languages);
     text.push_str(
         "\n## Executions that wait\n\nA pair starts an execution and resumes it by a second callback, both durable (goal: 2,000 pairs a second). Latencies are of \
          a whole pair; memory is what the process has grown by.\n\n\

@@ -11,6 +11,7 @@ mod engine;
 mod families;
 mod fuzz;
 mod http;
+mod languages;
 mod neighbours;
 mod orders;
 mod plugins;
@@ -47,6 +48,7 @@ Development commands of ringback
   cargo xtask engine                build the engine of scripts from its sources, and compare it with the one that is kept
   cargo xtask checklist             every row of the behaviour checklist, with its tests and their results
   cargo xtask bench [--seconds N]   run the benchmarks and write host/benches/RESULTS.md
+  cargo xtask bench --languages DIR print what a condition costs in each language, with the programs of a directory
   cargo xtask bench --correlation   print how long it takes to find one of a million executions by its key
   cargo xtask neighbours [WORD]     the part of it that says what the users of one server notice of each other
   cargo xtask wit                   check the WIT package: it parses, and every item is documented
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         ["checklist"] => checklist::run(),
         ["bench"] => bench::run(10),
         ["bench", "--correlation"] => bench::correlation_alone(5),
+        ["bench", "--languages", programs] => languages::run(programs.as_ref()),
         ["bench", "--seconds", seconds] => seconds.parse::<u64>().map_err(Into::into).and_then(bench::run),
         ["neighbours"] => neighbours::run(""),
         ["neighbours", only] => neighbours::run(only),

@@ -232,10 +232,15 @@ fn what_cannot_be_built_of_a_module_is_told_in_a_sentence() {
         assert!(said.contains(step), "{step}\n{said}");
     }
     let world = std::fs::read_to_string(js.project.join("build/wit/built.wit")).unwrap();
-    assert_eq!(world, "package ringback:plugin@1.0.0;\n\nworld built {\n  import log;\n  export condition;\n}\n");
+    assert_eq!(
+        world,
+        "package ringback:plugin@1.0.0;\n\nworld built {\n  import log;\n  export condition;\n  export vectors;\n}\n"
+    );
     let entry = std::fs::read_to_string(js.project.join("build/entry.js")).unwrap();
     assert!(entry.ends_with(
-        "import * as plugin from \"../plugin.js\";\nexport const condition = component.condition(plugin);\n"
+        "import * as plugin from \"../plugin.js\";\nimport cases from \"../vectors.json\";\n\
+         export const condition = component.condition(plugin);\n\
+         export const vectors = component.vectors({ vectors: cases });\n"
     ));
 
     js.bundles("[]", "[]");

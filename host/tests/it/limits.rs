@@ -129,7 +129,10 @@ async fn over_long_and_ill_formed_answers_are_refused() {
     let response = server.post(&server.deploy(step).await, &json!({})).await;
     let id = server.callback(&response).await["execution"].as_str().unwrap().to_owned();
     let execution = server.ended(&id).await;
-    assert!(execution["status"] == "failed" && execution.to_string().contains("fuel"), "{execution}");
+    assert!(
+        execution["status"] == "failed" && execution.to_string().contains("a result has at most 1048576"),
+        "{execution}"
+    );
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ fn step(text: Option<&str>, time: Duration) -> Result<Duration, Problem> {
     let step = parse_duration(text).map_err(|why| wrong(StatusCode::BAD_REQUEST, why))?;
     if step.is_zero() {
         let why = format!("`{text}` is no time at all; write how long a part is: 1m, 1h, 1d");
-        return Err(wrong(StatusCode::BAD_REQUEST, why));
+        return Err(wrong(StatusCode::UNPROCESSABLE_ENTITY, why));
     }
     match time.as_millis().checked_div(step.as_millis()) {
         Some(parts) if parts < u128::from(PARTS_MAX) => Ok(step),

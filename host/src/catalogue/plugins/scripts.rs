@@ -55,11 +55,13 @@ impl Scripts {
             };
             match place {
                 Some((line, column, detail)) => {
+                    let is_deep = detail == "Maximum call stack size exceeded";
+                    let detail = if is_deep { TOO_DEEP } else { detail };
                     ScriptMistake { place: Some((line, column)), detail: detail.to_owned() }
                 }
                 None => {
                     let detail = match error {
-                        CallError::Trapped { .. } => "the script is nested too deeply to be read".to_owned(),
+                        CallError::Trapped { .. } => TOO_DEEP.to_owned(),
                         error => format!("the script could not be checked: {error}"),
                     };
                     ScriptMistake { place: None, detail }
@@ -68,6 +70,8 @@ impl Scripts {
         })
     }
 }
+
+const TOO_DEEP: &str = "the script is nested too deeply to be read";
 
 /// What is wrong with a script.
 #[derive(Debug)]

@@ -112,17 +112,20 @@ fn start_metrics() -> Option<PrometheusHandle> {
         .ok()
 }
 
-/// SIGTERM or ctrl-c.
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt => {}
+/// SIGTERM or ctrl-c, from now on: one that comes before anybody waits for it is not missed.
+fn stop_signal() -> impl Future<Output = ()> {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async {
+        let [terminate, interrupt] = signals.map(|signal| async {
+            match signal {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
             }
+        });
+        tokio::select! {
+            () = terminate => {}
+            () = interrupt => {}
         }
-        Err(_) => drop(interrupt.await),
+        tracing::info!("stopping");
     }
-    tracing::info!("stopping");
 }

@@ -29,7 +29,7 @@ pub use certificates::Certificates;
 pub use infer::InferError;
 pub use issuers::JwtUsers;
 pub use replay::{Again, Replay, ReplayError};
-pub use rooms::Rooms;
+pub use rooms::{Rooms, SMALL_BYTES};
 pub use trial::{Trial, Tried};
 
 use crate::catalogue::environments::Environments;

@@ -2,6 +2,7 @@
 
 use super::listener::RemoteAddress;
 use crate::app::App;
+use crate::pipeline::SMALL_BYTES;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -17,6 +18,7 @@ use ringback_rules::face;
 use ringback_share::Share;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new().fallback(any(receive)).with_state(app)
@@ -38,8 +40,6 @@ const TOO_MANY: Problem = Problem {
 };
 const INTERNAL: Problem = Problem { status: 500, code: "internal", detail: "The server failed." };
 
-/// Bodies of which there may be as many as there are connections, unless they are encoded.
-const SMALL_BYTES: usize = 16 << 10;
 /// How long a caller waits until there is memory for its body: not long enough to give up.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 
@@ -119,21 +119,21 @@ async fn read(app: &App, request: &Request, body: Body) -> Result<(Bytes, Option
     let all = |bytes: usize| if coding.is_some() { bytes + content_max(bytes, limit) } else { bytes };
     let is_small = |bytes: usize| bytes <= SMALL_BYTES && (coding.is_none() || bytes == 0);
     let mut reading = Reading { body, content: Vec::new() };
-    let in_time = app.config.body_read_timeout;
+    let deadline = Instant::now() + app.config.body_read_timeout;
     let until = match declared {
         Some(length) if !is_small(length) => 0,
         None if coding.is_some() => 0,
         _ => SMALL_BYTES,
     };
-    if until > 0 && tokio::time::timeout(in_time, reading.read(until)).await.map_err(|_| &TOO_SLOW)?? {
+    if until > 0 && timeout_at(deadline, reading.read(until)).await.map_err(|_| &TOO_SLOW)?? {
         return Ok((reading.content.into(), None));
     }
-    // While it waits, its sender does.
-    let bytes = declared.unwrap_or(limit);
-    let taken = tokio::time::timeout(ROOM_WAIT, app.pipeline.room_for(request, all(bytes))).await;
+    // While it waits, its sender does, and its time stands still.
+    let (bytes, asked) = (declared.unwrap_or(limit), Instant::now());
+    let taken = timeout(ROOM_WAIT, app.pipeline.room_for(request, all(bytes))).await;
     let mut room = taken.ok().flatten().ok_or(&TOO_MANY)?;
     reading.content.reserve_exact(bytes.saturating_sub(reading.content.len()));
-    if !tokio::time::timeout(in_time, reading.read(limit)).await.map_err(|_| &TOO_SLOW)?? {
+    if !timeout_at(deadline + asked.elapsed(), reading.read(limit)).await.map_err(|_| &TOO_SLOW)?? {
         return Err(&TOO_LARGE);
     }
     reading.content.shrink_to_fit();

@@ -13,8 +13,8 @@ use ringback_share::{Budget, Full, Place, Places, Share};
 use ringback_store::StoreError;
 use std::sync::Arc;
 
-/// Bodies that are taken at once, however many there are, unless they are encoded.
-const SMALL_BYTES: usize = 16 << 10;
+/// Bodies that are received and taken at once, however many there are, unless they are encoded.
+pub const SMALL_BYTES: usize = 16 << 10;
 /// Memory that the data of all others may take together.
 const DATA_BYTES_MAX: usize = 512 << 20;
 /// Callbacks whose parts are decided at the same time, and how many of a workspace wait for that; what is more is found later.

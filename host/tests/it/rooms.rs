@@ -92,6 +92,23 @@ async fn there_is_room_for_so_much_of_a_trigger_and_of_a_workspace_and_small_bod
     }
 }
 
+/// All of a body has one time to arrive in, also one that is known to be large only when most of that is over.
+#[tokio::test]
+async fn a_body_that_becomes_large_late_has_no_more_time() {
+    let server = TestServer::start_with(|config| config.body_read_timeout = Duration::from_secs(2)).await;
+    let url = server.deploy(FLOW).await;
+    let mut stream = begin(&server, &url, "transfer-encoding: chunked").await;
+    for chunk in [format!("400\r\n{}\r\n", "x".repeat(0x400)), format!("5000\r\n{}\r\n", "x".repeat(0x5000))] {
+        stream.write_all(chunk.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1400)).await;
+    }
+    let _ = stream.write_all(b"0\r\n\r\n").await;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    assert_eq!(send(&server, &url, 32 * KIB).await.status(), 202);
+}
+
 /// 200 callers send 10 MiB each, of XML and of files, and again. Memory is that of a few of them, and a neighbour's small callbacks are
 /// answered all the while.
 #[tokio::test(flavor = "multi_thread")]

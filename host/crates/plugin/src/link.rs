@@ -17,6 +17,11 @@ use wasmtime::component::{Component, Linker};
 /// The interfaces by which a call leaves something behind. Of WASI nothing is granted.
 const EFFECTS: [&str; 2] = ["ringback:plugin/state@", "ringback:plugin/http@"];
 
+/// Whether an import is one of these.
+fn is_effect(import: &str) -> bool {
+    EFFECTS.iter().any(|effect| import.starts_with(effect))
+}
+
 /// What leaves nothing behind, and every file in JavaScript may ask.
 const QUESTIONS: [&str; 4] = ["types", "log", "call", "secrets"];
 
@@ -41,8 +46,7 @@ impl Parts {
     }
 
     pub(super) fn of(version: &VersionRecord) -> Self {
-        let is_effect = |import: &&String| EFFECTS.iter().any(|effect| import.starts_with(effect));
-        let effects = version.imports.iter().filter(is_effect).cloned().collect();
+        let effects = version.imports.iter().filter(|import| is_effect(import)).cloned().collect();
         Self { roles: Some(version.roles.clone()), effects }
     }
 
@@ -65,7 +69,7 @@ pub(super) fn link(
 ) -> Result<Arc<Linked>, UploadError> {
     let imports = import_names(&inner.caller.engine, component);
     imports.iter().try_for_each(|import| check_import(import))?;
-    let has_effects = imports.iter().any(|import| EFFECTS.iter().any(|effect| import.starts_with(effect)));
+    let has_effects = imports.iter().any(|import| is_effect(import));
     link_by(inner, &inner.linker, component, digest, large, &Role::ALL, has_effects)
 }
 

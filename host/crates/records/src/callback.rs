@@ -33,6 +33,23 @@ pub struct Request {
 }
 
 impl Request {
+    /// One by POST, that says nothing.
+    #[doc(hidden)]
+    pub fn for_testing() -> Self {
+        Self {
+            method: Method::POST,
+            path: "/h/key".into(),
+            query: String::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            expanded: None,
+            unread: None,
+            received_at: Timestamp::default(),
+            remote_address: None,
+            address_doubt: None,
+        }
+    }
+
     /// The decoded query parameters in order (`application/x-www-form-urlencoded`).
     pub fn query_pairs(&self) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
         form_urlencoded::parse(self.query.as_bytes())

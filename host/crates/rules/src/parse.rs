@@ -372,26 +372,14 @@ fn not_utf8(what: &str) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::{form, json_body, lines, pairs, text};
-    use http::{HeaderMap, Method};
+    use http::HeaderMap;
     use ringback_records::callback::Request;
-    use ringback_records::time::Timestamp;
     use serde_json::json;
 
     fn request(content_type: Option<&str>, body: &[u8]) -> Request {
         let mut headers = HeaderMap::new();
         headers.extend(content_type.map(|kind| (http::header::CONTENT_TYPE, kind.parse().unwrap())));
-        Request {
-            method: Method::POST,
-            path: "/h/key".into(),
-            query: String::new(),
-            headers,
-            body: bytes::Bytes::copy_from_slice(body),
-            expanded: None,
-            unread: None,
-            received_at: Timestamp::default(),
-            remote_address: None,
-            address_doubt: None,
-        }
+        Request { headers, body: bytes::Bytes::copy_from_slice(body), ..Request::for_testing() }
     }
 
     fn plain_json(request: &Request) -> Result<serde_json::Value, super::Stop> {

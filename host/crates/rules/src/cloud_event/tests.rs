@@ -1,8 +1,7 @@
 use super::{Mode, attributes};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 use ringback_records::callback::Request;
 use ringback_records::stop::Stop;
-use ringback_records::time::Timestamp;
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
@@ -14,18 +13,7 @@ fn request(headers: &[(&str, &str)], body: &[u8]) -> Request {
     for (name, value) in headers {
         map.append(name.parse::<HeaderName>().unwrap(), http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    Request {
-        method: Method::POST,
-        path: "/h/key".into(),
-        query: String::new(),
-        headers: map,
-        body: bytes::Bytes::copy_from_slice(body),
-        expanded: None,
-        unread: None,
-        received_at: Timestamp::default(),
-        remote_address: None,
-        address_doubt: None,
-    }
+    Request { headers: map, body: bytes::Bytes::copy_from_slice(body), ..Request::for_testing() }
 }
 
 fn read(request: &Request) -> Result<Value, Stop> {

@@ -2,7 +2,7 @@ use super::recipe::sign;
 use super::{Algorithm, Layout, Part, Provider, Recipe, Source, Verified, Verify, providers, verify};
 use crate::vault::Vault;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 use ringback_records::callback::{Callback, Request};
 use ringback_records::name::{CallbackId, Name};
 use ringback_records::stop::Stop;
@@ -24,16 +24,10 @@ pub(super) fn callback(headers: &[(&str, &str)], body: &[u8]) -> Callback {
         workspace: Name::default_name(),
         environment: Name::default_name(),
         request: Request {
-            method: Method::POST,
-            path: "/h/key".into(),
-            query: String::new(),
             headers: map,
             body: Bytes::copy_from_slice(body),
-            expanded: None,
-            unread: None,
             received_at: Timestamp::from_millis(NOW * 1000),
-            remote_address: None,
-            address_doubt: None,
+            ..Request::for_testing()
         },
         base_url: "https://hooks.example".into(),
         site: None,
